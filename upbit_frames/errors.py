@@ -1,0 +1,210 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    UpbitFramesError
+    ├── QueryError (ValueError)     the question itself is wrong; nothing was asked
+    │   ├── InvalidMarket
+    │   ├── InvalidInterval
+    │   └── InvalidRange
+    ├── ConfigError (ValueError)    a setting is unknown or has an impossible value
+    ├── ApiError                    the exchange answered, and the answer is a refusal
+    │   ├── MarketNotFound
+    │   ├── RateLimited
+    │   ├── Blocked                 carries ``until``
+    │   └── ServerError
+    ├── TransportError              the exchange could not be asked
+    │   ├── Timeout
+    │   └── ConnectionFailed
+    ├── SchemaError                 the answer is not what the API promises
+    ├── StoreError
+    │   ├── CorruptFile
+    │   └── LockTimeout
+    ├── OfflineError                answering would need the network, which is not allowed here
+    │   ├── NotCached               carries ``missing``
+    │   └── NotRecorded             carries ``request`` and ``nearest``
+    └── UsageError (RuntimeError)   called from a place where it cannot work
+
+Every error carries ``message``, ``suggestion`` (what to do next) and ``context`` (market,
+interval, url, status … whatever is known), and survives pickling.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ApiError",
+    "Blocked",
+    "ConfigError",
+    "ConnectionFailed",
+    "CorruptFile",
+    "InvalidInterval",
+    "InvalidMarket",
+    "InvalidRange",
+    "LockTimeout",
+    "MarketNotFound",
+    "NotCached",
+    "NotRecorded",
+    "OfflineError",
+    "QueryError",
+    "RateLimited",
+    "SchemaError",
+    "ServerError",
+    "StoreError",
+    "Timeout",
+    "TransportError",
+    "UpbitFramesError",
+    "UpbitFramesWarning",
+    "UsageError",
+]
+
+
+class UpbitFramesWarning(UserWarning):
+    """Something the user should know although an answer could be given."""
+
+
+class UpbitFramesError(Exception):
+    """Root of every error this package raises.
+
+    Parameters
+    ----------
+    message : str
+        What happened, in one sentence.
+    suggestion : str, optional
+        What the reader can do about it.
+    **context
+        Facts of the case: ``market``, ``interval``, ``url``, ``status`` and the like.
+        Each is also readable as an attribute.
+
+    Examples
+    --------
+    >>> error = UpbitFramesError("no such thing", suggestion="ask again", market="KRW-BTC")
+    >>> error.market
+    'KRW-BTC'
+    >>> print(error)
+    no such thing (market=KRW-BTC). Suggestion: ask again
+    """
+
+    def __init__(self, message: str, *, suggestion: str | None = None, **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.suggestion = suggestion
+        self.context = {key: value for key, value in context.items() if value is not None}
+
+    def __getattr__(self, name: str) -> Any:
+        # Only reached when ordinary lookup fails, so context never hides a real attribute.
+        context = self.__dict__.get("context", {})
+        if name in context:
+            return context[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __str__(self) -> str:
+        text = self.message
+        shown = [f"{key}={_short(value)}" for key, value in self.context.items()]
+        if shown:
+            text = f"{text.rstrip('.')} ({', '.join(shown)})"
+        if self.suggestion:
+            text = f"{text.rstrip('.')}. Suggestion: {self.suggestion}"
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.suggestion, self.context)
+
+
+def _rebuild(
+    cls: type[UpbitFramesError], message: str, suggestion: str | None, context: dict[str, Any]
+) -> UpbitFramesError:
+    return cls(message, suggestion=suggestion, **context)
+
+
+def _short(value: Any, limit: int = 160) -> str:
+    text = str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class QueryError(UpbitFramesError, ValueError):
+    """The question is wrong; found before any file or socket was touched."""
+
+
+class InvalidMarket(QueryError):
+    """Not a market code of the form ``QUOTE-BASE``."""
+
+
+class InvalidInterval(QueryError):
+    """Not an interval Upbit has; the message names the nearest one."""
+
+
+class InvalidRange(QueryError):
+    """``start``, ``end`` and ``count`` cannot be satisfied together."""
+
+
+class ConfigError(UpbitFramesError, ValueError):
+    """A setting is unknown or its value is impossible."""
+
+
+class ApiError(UpbitFramesError):
+    """The exchange refused; ``status`` holds the HTTP status."""
+
+
+class MarketNotFound(ApiError):
+    """The exchange does not know the market: misspelt, delisted, or of another region."""
+
+
+class RateLimited(ApiError):
+    """Too many requests (429), and waiting did not help within the allowed tries."""
+
+
+class Blocked(ApiError):
+    """The address is blocked (418). ``until`` is an aware UTC datetime."""
+
+
+class ServerError(ApiError):
+    """The exchange failed (5xx), and so did the retries."""
+
+
+class TransportError(UpbitFramesError):
+    """The exchange could not be asked at all."""
+
+
+class Timeout(TransportError):  # the name is settled in the public tree
+    """No answer in time."""
+
+
+class ConnectionFailed(TransportError):
+    """No connection, or it broke before the answer was complete."""
+
+
+class SchemaError(UpbitFramesError):
+    """The answer is not what the API promises.
+
+    ``path`` names the field (``$[3].trade_price``), ``sample`` shows the beginning of the body.
+    """
+
+
+class StoreError(UpbitFramesError):
+    """The local store could not do what was asked; its content is unharmed."""
+
+
+class CorruptFile(StoreError):
+    """A stored file is damaged; it was set aside as ``moved_to``."""
+
+
+class LockTimeout(StoreError):
+    """Another process held the lock of a series for too long."""
+
+
+class OfflineError(UpbitFramesError):
+    """Answering would need the network, and here it may not be used."""
+
+
+class NotCached(OfflineError):
+    """The store lacks the stretches listed in ``missing``."""
+
+
+class NotRecorded(OfflineError):
+    """The cassette holds no answer to ``request``; ``nearest`` is the closest recorded one."""
+
+
+class UsageError(UpbitFramesError, RuntimeError):
+    """Called from a place where it cannot work, for instance the package's own event loop."""

@@ -1,0 +1,1 @@
+"""How bytes reach us: REST, WebSocket, archive; limits and retries. Knows no store."""
