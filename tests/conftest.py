@@ -1,0 +1,28 @@
+"""Fixtures every area shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the developer's own settings or writes into the developer's own store."""
+    for name in list(os.environ):
+        if name.startswith("UPBIT_FRAMES_") and name != "UPBIT_FRAMES_REAL_DATA":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("UPBIT_FRAMES_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real captures; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("UPBIT_FRAMES_REAL_DATA", ROOT.parent / "shared" / "real"))
+    if not (folder / "CATALOGUE.md").exists():
+        pytest.skip("real captures not found; set UPBIT_FRAMES_REAL_DATA to their folder")
+    return folder
