@@ -1,0 +1,137 @@
+"""The one background event loop, and the ways into it.
+
+All network work of the process runs on one loop in one daemon thread, so that there is one
+connection pool and one place that counts requests, whoever calls: a script, a notebook cell, a
+thread, or a coroutine on any other loop. After a fork the thread is gone in the child, so the
+loop is made anew there, together with everything that lived on it (:func:`generation` tells).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from upbit_frames.errors import UsageError
+
+__all__ = ["at_exit", "generation", "run", "run_async", "start"]
+
+T = TypeVar("T")
+THREAD_NAME = "upbit_frames"
+UNWIND = 5.0  # seconds an interrupted call may take to put things away
+SLICE = 0.1  # seconds; waiting in slices lets Ctrl-C through on every platform
+
+
+class _Loop:
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.exit = contextlib.ExitStack()
+        self.portal: BlockingPortal = self.exit.enter_context(start_blocking_portal("asyncio", name=THREAD_NAME))
+
+
+_lock = threading.Lock()
+_loop: _Loop | None = None
+_closers: list[Callable[[], Awaitable[None]]] = []
+
+
+def _portal() -> BlockingPortal:
+    global _loop
+    if threading.current_thread().name == THREAD_NAME:
+        raise UsageError(
+            "a blocking call was made on the package's own event loop, which would wait for itself",
+            suggestion="inside a callback use the coroutine of the same name in upbit_frames.aio",
+        )
+    with _lock:
+        if _loop is None or _loop.pid != os.getpid():
+            _loop = _Loop()
+        return _loop.portal
+
+
+def _after_fork() -> None:
+    # The lock may have been held by another thread at the moment of the fork.
+    global _lock, _loop
+    _lock = threading.Lock()
+    _loop = None
+    _closers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def generation() -> int:
+    """Changes when the loop was made anew: what lived on the old one must not be used any more."""
+    return id(_portal())
+
+
+def start(func: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+    """Run a coroutine function on the loop; its result arrives in the future.
+
+    Cancelling the future cancels the work.
+    """
+    return _portal().start_task_soon(func, *args)
+
+
+def run(func: Callable[..., Awaitable[T]], *args: Any, tick: Callable[[], None] | None = None) -> T:
+    """Run a coroutine function on the loop and wait for it in this thread.
+
+    Ctrl-C cancels the work and waits until it has put things away. ``tick`` is called about ten
+    times a second from this thread.
+    """
+    ended = threading.Event()
+
+    async def work() -> T:
+        try:
+            return await func(*args)
+        finally:
+            ended.set()
+
+    future = start(work)
+    try:
+        while True:
+            try:
+                return future.result(timeout=SLICE)
+            except NotYet:
+                if future.done():  # the work itself raised a TimeoutError
+                    raise
+                if tick is not None:
+                    tick()
+    except BaseException:
+        if not future.done():
+            future.cancel()  # the task still has to unwind: files closed, pages put away
+            ended.wait(timeout=UNWIND)
+        raise
+
+
+async def run_async(func: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Run a coroutine function on the loop and await it from another loop."""
+    if threading.current_thread().name == THREAD_NAME:
+        return await func(*args)
+    return await asyncio.wrap_future(start(func, *args))
+
+
+def at_exit(closer: Callable[[], Awaitable[None]]) -> None:
+    """Have a coroutine function run on the loop when the interpreter ends."""
+    _closers.append(closer)
+
+
+@atexit.register
+def _shut_down() -> None:
+    global _loop
+    loop = _loop
+    if loop is None or loop.pid != os.getpid():
+        return
+    for closer in _closers:
+        with contextlib.suppress(Exception):
+            loop.portal.start_task_soon(closer).result(timeout=2.0)
+    _loop = None
+    with contextlib.suppress(Exception):
+        loop.portal.call(loop.portal.stop, True)

@@ -1,0 +1,327 @@
+"""The sealed candles of one series: what the store lacks is fetched, then the store answers.
+
+This is where store and transport meet. Everything here speaks of sealed candles only; the
+candle that can still change is the router's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from upbit_frames import normalize
+from upbit_frames.clock import Clock, ServerTime
+from upbit_frames.endpoints import CANDLES_MAX_COUNT, Endpoint, candles_endpoint
+from upbit_frames.errors import CorruptFile, NotCached, SchemaError
+from upbit_frames.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
+from upbit_frames.paging import Page, backfill
+from upbit_frames.planner import EXPIRED, FORCED, MISSING, SECONDS_KEPT, STORED, Step, iso, sealed_until, split_expired
+from upbit_frames.schema import arrow_schema
+from upbit_frames.store.base import Series, Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from upbit_frames.transport.rest import Reply
+
+__all__ = ["History", "Meter", "Ports"]
+
+T = TypeVar("T")
+CORRUPT_TRIES = 100  # files that may be found damaged in one call before we give up
+DAY = 86_400 * 1_000_000
+
+
+class Rest(Protocol):
+    """What is needed of the REST transport."""
+
+    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Reply:
+        """Ask once."""
+
+
+@dataclass
+class Ports:
+    """Everything the router reaches the world through."""
+
+    rest: Rest
+    store: Store
+    clock: Clock
+    server_time: ServerTime
+    flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
+
+    def flight(self, series: Series) -> asyncio.Lock:
+        """One fetcher a series: whoever comes second finds it stored."""
+        return self.flights.setdefault(series, asyncio.Lock())
+
+
+@dataclass
+class Meter:
+    """How far a long call has come; written on the loop, read by the caller's thread."""
+
+    requests: int = 0
+    expected: int = 0
+    rows: int = 0
+    saved_hint: str = ""
+
+
+async def in_thread(func: Callable[..., T], *args: Any) -> T:
+    """File work must not hold up the loop, which also feeds the streams."""
+    return await asyncio.to_thread(func, *args)
+
+
+class History:
+    """The sealed candles of one market and interval.
+
+    Parameters
+    ----------
+    ports : Ports
+    market : str
+    interval : Interval
+    source : {"auto", "cache", "rest"}
+    meter : Meter
+    walks : int
+        Requests this series may have under way at once.
+    """
+
+    def __init__(
+        self, ports: Ports, market: str, interval: Interval, source: str, meter: Meter, walks: int = 6
+    ) -> None:
+        self.ports = ports
+        self.store = ports.store
+        self.market = market
+        self.interval = interval
+        self.source = source
+        self.meter = meter
+        self.walks = walks
+        self.series = Series("candles", market, interval.name)
+        self.endpoint = candles_endpoint(interval)
+        self.fetched: list[Step] = []
+        self.lost: list[Span] = []
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def between(self, span: Span) -> pa.Table:
+        """Every sealed candle of a stretch on the grid."""
+        return await self._undamaged(lambda: self._between(span))
+
+    async def last(self, end: int, count: int) -> pa.Table:
+        """The last ``count`` candles before ``end``; fewer only where history has no more."""
+        return await self._undamaged(lambda: self._last(end, count))
+
+    async def first(self, start: int, end: int, count: int) -> pa.Table:
+        """The first ``count`` candles of ``[start, end)``."""
+        return await self._undamaged(lambda: self._first(start, end, count))
+
+    async def _undamaged(self, read: Callable[[], Any]) -> pa.Table:
+        # A damaged file was set aside by the store when it was met, so its stretch is missing
+        # now and is fetched again by the next try.
+        for _ in range(CORRUPT_TRIES):
+            try:
+                return await read()
+            except CorruptFile:
+                if self.source == "cache":
+                    raise
+        return await read()
+
+    async def _between(self, span: Span) -> pa.Table:
+        await self.ensure(span)
+        return await in_thread(self.store.read, self.series, span)
+
+    async def _last(self, end: int, count: int) -> pa.Table:
+        while True:
+            table, low = await in_thread(self._tail, end, count)
+            if len(table) >= count or low <= EPOCH or self._all_lost(low):
+                return table
+            need = self._slots_for(count - len(table), len(table), Span(low, end))
+            await self.ensure(Span(self._back(low, need), low))
+
+    async def _first(self, start: int, end: int, count: int) -> pa.Table:
+        widen = 1
+        asked_listing = False
+        while True:
+            table, high = await in_thread(self._head, start, count)
+            if len(table) >= count or high >= end:
+                return table.slice(0, count)
+            if len(table) == 0 and not asked_listing and self.source != "cache":
+                # Before the listing there is nothing to page through, so look where it is.
+                asked_listing = True
+                start = max(start, min(await self._listing(start, end), end))
+                if start >= end:
+                    return table
+                continue
+            need = self._slots_for(count - len(table), len(table), Span(start, high)) * widen
+            upper = self.interval.ceil(min(end, high + need * self.interval.step))
+            await self.ensure(Span(high, upper))
+            if self.lost:
+                start = max(start, max(span.end for span in self.lost))
+            widen = 1 if len(table) else widen * 2
+
+    def _tail(self, end: int, count: int) -> tuple[pa.Table, int]:
+        """Stored candles before ``end``, and from where on everything is known."""
+        known = [span for span in self.store.covered(self.series) if span.start < end <= span.end]
+        return self.store.tail(self.series, end, count), known[0].start if known else end
+
+    def _head(self, start: int, count: int) -> tuple[pa.Table, int]:
+        known = [span for span in self.store.covered(self.series) if span.start <= start < span.end]
+        return self.store.head(self.series, start, count), known[0].end if known else start
+
+    def _slots_for(self, rows: int, seen: int, span: Span) -> int:
+        """How many periods will hold so many candles, from the density seen so far."""
+        slots = self.interval.slots(*span)
+        return rows if not seen or not slots else -(-rows * slots // seen)
+
+    def _back(self, moment: int, slots: int) -> int:
+        return self.interval.floor(max(EPOCH, moment - slots * self.interval.step))
+
+    def _all_lost(self, low: int) -> bool:
+        return any(span.start < low <= span.end for span in self.lost)
+
+    async def _listing(self, start: int, end: int) -> int:
+        """A moment at or shortly before the first candle from ``start`` on, found cheaply.
+
+        The months since the listing fit on one page; the days of the first month on another.
+        """
+        for name in ("1M", "1d"):
+            coarse = INTERVALS[name]
+            if self.interval.step >= coarse.step:
+                continue
+            sealed = sealed_until(coarse, self.ports.server_time.now())
+            if coarse.floor(start) >= sealed:
+                continue
+            upper = sealed if name == "1M" else min(sealed, coarse.ceil(start + 31 * DAY))
+            finer = History(self.ports, self.market, coarse, self.source, self.meter)
+            found = await finer.between(Span(coarse.floor(start), upper))
+            begin = found["time"][0].value if len(found) else upper
+            start = max(start, min(begin, end))
+        return self.interval.ceil(start)
+
+    # --- fetching -------------------------------------------------------------------------------
+
+    async def ensure(self, span: Span) -> None:
+        """Have everything of a stretch on the grid in the store, as far as it can be had."""
+        if not await in_thread(self._missing, span):
+            return
+        if self.source == "cache":
+            raise self._not_cached(await in_thread(self._missing, span))
+        async with self.ports.flight(self.series):
+            missing = await in_thread(self._missing, span)
+            if missing:
+                await self._fetch(missing)
+
+    def _missing(self, span: Span) -> list[Span]:
+        return subtract([span], [*self.store.covered(self.series), *self.lost])
+
+    def _not_cached(self, missing: list[Span]) -> NotCached:
+        shown = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
+        return NotCached(
+            f"the store lacks {shown} of {self.market} {self.interval}",
+            suggestion="ask without source='cache' to fetch it",
+            market=self.market,
+            interval=self.interval.name,
+            missing=[(iso(one.start), iso(one.end)) for one in missing],
+        )
+
+    async def _fetch(self, missing: list[Span]) -> None:
+        lost, missing = split_expired(self.interval, missing, self.ports.server_time.now())
+        self.lost = merge([*self.lost, *lost])
+        if not missing:
+            return
+        counts = [0] * len(missing)
+        starts = [span.start for span in missing]
+        self.meter.expected += sum(-(-self.interval.slots(*one) // CANDLES_MAX_COUNT) for one in missing)
+
+        async def fetch(to: int, count: int) -> Page:
+            counts[max(0, bisect_right(starts, to - 1) - 1)] += 1
+            return await self._page(to, count)
+
+        before = await in_thread(self.store.covered, self.series)
+
+        def known_before(moment: int) -> bool:
+            return any(self.store.count(self.series, part) for part in intersect(before, [Span(EPOCH, moment)]))
+
+        try:
+            outcome = await backfill(
+                missing, self.interval, fetch, self._keep,
+                page_size=CANDLES_MAX_COUNT, walks=self.walks, known_before=known_before,
+            )  # fmt: skip
+        finally:
+            reason = FORCED if self.source == "rest" else MISSING
+            self.fetched += [
+                Step("rest", reason, *one, requests=asked, market=self.market)
+                for one, asked in zip(missing, counts, strict=True)
+            ]
+        if self._expires(outcome.history_start):
+            self.lost = merge([*self.lost, Span(EPOCH, outcome.history_start or EPOCH)])
+
+    async def _page(self, to: int, count: int) -> Page:
+        params = {"market": self.market, "to": iso(to), "count": str(count)}
+        reply = await self.ports.rest.get(self.endpoint, params)
+        table = normalize.candles(reply.body, self.market, self.interval)
+        self.meter.requests += 1
+        self.meter.rows += len(table)
+        if len(table) == 0:
+            return Page(0, None, None)
+        oldest, newest = table["time"][0].value, table["time"][-1].value
+        if newest >= to or len(table) > count:
+            raise SchemaError(
+                f"the exchange answered to={iso(to)}, count={count} with {len(table)} candles up to {iso(newest)}",
+                suggestion="nothing was stored; check what stands between you and the exchange",
+                market=self.market,
+                interval=self.interval.name,
+                url=reply.url,
+            )
+        return Page(len(table), oldest, (table, reply.server_time))
+
+    async def _keep(self, span: Span, page: Page) -> None:
+        """Store what a page told, as far as it is final by the clock of the server that sent it."""
+        if page.payload is None:
+            if not self._expires(span.end):
+                await in_thread(self.store.write, self.series, arrow_schema("candles").empty_table(), span)
+            return
+        table, server_time = page.payload
+        now = self.ports.server_time.now() if server_time is None else server_time
+        final = Span(span.start, min(span.end, sealed_until(self.interval, now)))
+        if final.empty:
+            return
+        if final.end < span.end:
+            table = cut(table, final)
+        await in_thread(self.store.write, self.series, table, final)
+
+    def _expires(self, history_start: int | None) -> bool:
+        """Whether history seems to begin there only because Upbit drops old second candles."""
+        if history_start is None or self.interval.name != "1s":
+            return False
+        return history_start < self.ports.server_time.now() - SECONDS_KEPT + 5 * DAY
+
+    # --- telling --------------------------------------------------------------------------------
+
+    def route(self, span: Span, table: pa.Table) -> list[Step]:
+        """Who answered which part of the span, with the rows each gave."""
+        asked = [Span(step.start, step.end) for step in self.fetched]
+        lost = intersect(subtract([span], asked), self.lost)
+        stored = subtract([span], [*asked, *lost])
+        steps = [Step("store", STORED, *part, market=self.market) for part in stored]
+        steps += [Step("none", EXPIRED, *part, market=self.market) for part in lost]
+        steps += self.fetched
+        return sorted((_with_rows(step, table) for step in steps), key=lambda step: step.start)
+
+
+def cut(table: pa.Table, span: Span) -> pa.Table:
+    """The rows of a table sorted by time that lie in the span."""
+    low, high = _position(table, span.start), _position(table, span.end)
+    return table.slice(low, high - low)
+
+
+def _position(table: pa.Table, moment: int) -> int:
+    import numpy as np
+
+    times = table["time"].cast("int64").to_numpy()
+    return int(np.searchsorted(times, moment, side="left"))
+
+
+def _with_rows(step: Step, table: pa.Table) -> Step:
+    from dataclasses import replace
+
+    return replace(step, rows=_position(table, step.end) - _position(table, step.start))
