@@ -1,5 +1,56 @@
-"""Upbit market data as clean frames."""
+"""Upbit market data as clean frames.
 
+>>> import upbit_frames as uf
+>>> df = uf.candles("KRW-BTC", "1m", start="2026-01-01", end="2026-03-01")  # doctest: +SKIP
+
+Everything is loaded on first use: importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames import errors
 from upbit_frames._version import __version__
+from upbit_frames.config import Config, config, configure, using
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from upbit_frames import aio
+    from upbit_frames._face import candles, plan
+    from upbit_frames.client import AsyncClient, Client
+
+_LAZY = {
+    "candles": "upbit_frames._face",
+    "plan": "upbit_frames._face",
+    "Client": "upbit_frames.client",
+    "AsyncClient": "upbit_frames.client",
+    "aio": "",
+}
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Config",
+    "__version__",
+    "aio",
+    "candles",
+    "config",
+    "configure",
+    "errors",
+    "plan",
+    "using",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'upbit_frames' has no attribute {name!r}")
+    home = _LAZY[name]
+    found = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"{__name__}.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,199 @@
+"""Every call of the public surface, described once.
+
+Each function here checks its arguments and returns a :class:`Call`: the work for the background
+loop, and how its answer becomes what the user gets. ``Client``, ``AsyncClient``, the module-level
+functions and ``aio`` are made from these (see ``client``), so a call has one signature and one
+docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from upbit_frames.config import Config
+from upbit_frames.engine import engine_for
+from upbit_frames.history import Meter
+from upbit_frames.query import CandleQuery, View, parse_zone
+
+if TYPE_CHECKING:
+    from upbit_frames.planner import Plan
+    from upbit_frames.router import Answer
+
+__all__ = ["Call"]
+
+T = TypeVar("T")
+
+
+@dataclass
+class Call(Generic[T]):
+    """Work for the loop and what to make of its answer.
+
+    Attributes
+    ----------
+    work : coroutine function
+        Runs on the background loop.
+    finish : function
+        Turns the answer into what the caller gets; runs in the caller's thread.
+    meter : Meter
+        How far the work has come.
+    title : str
+        What a progress bar calls it.
+    progress : bool or "auto"
+    """
+
+    work: Callable[[], Awaitable[Any]]
+    finish: Callable[[Any], T]
+    meter: Meter
+    title: str = ""
+    progress: bool | str = False
+
+
+def candles(
+    config: Config,
+    market: str | Iterable[str],
+    interval: str = "1m",
+    *,
+    start: Any = None,
+    end: Any = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: str = "raw",
+    tz: str | None = None,
+    output: str | None = None,
+    source: str = "auto",
+    progress: bool | str | None = None,
+) -> Call[Any]:
+    """Candles of any length as one clean frame.
+
+    What the local store lacks is fetched, stored, and never asked for again.
+
+    Parameters
+    ----------
+    market : str or iterable of str
+        ``"KRW-BTC"`` (lower case is accepted). Several markets give a frame indexed by
+        (market, time).
+    interval : str
+        ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``; aliases such as ``60m``, ``day``,
+        ``month`` are understood. Periods begin on UTC boundaries: a day at 00:00 UTC, which is
+        09:00 in Korea.
+    start, end : str, datetime.date, datetime.datetime, pandas.Timestamp or numpy.datetime64
+        ``[start, end)`` on the candle's start: ``start`` inclusive, ``end`` exclusive. What has no
+        time zone of its own is read in ``tz``. Only ``start``: up to now. Only ``end``, or
+        neither: the last ``count`` candles before ``end`` (now).
+    count : int, optional
+        With ``end`` or alone: that many of the newest candles, 200 unless given. With ``start``:
+        that many of the first. Existing candles are counted; Upbit has none for a period without
+        a trade.
+    forming : bool
+        Also append the candles that can still change (the running period, and for 5 s the one
+        before). They are asked for every time and never stored; they do not count for ``count``.
+    gaps : {"raw", "fill", "nan"}
+        What stands for a period without a trade: nothing; a flat candle at the previous close
+        with volume 0, marked in a boolean column ``filled``; or NaN.
+    tz : str, optional
+        Zone in which naive times are read and the index is shown. Default: the setting, UTC.
+    output : {"pandas", "arrow", "polars"}, optional
+        Default: the setting, pandas.
+    source : {"auto", "cache", "rest", "archive"}
+        ``"cache"`` never touches the network; ``"rest"`` asks the exchange even for what is stored.
+    progress : bool or "auto", optional
+        A progress bar; by default where it will take more than a second or two.
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        Index ``time`` (aware, microseconds, ascending, unique). Columns, all float64: ``open``,
+        ``high``, ``low``, ``close`` in the quote currency (KRW for KRW-*), ``volume`` in the base
+        currency, ``value`` in the quote currency (거래대금). ``attrs["upbit_frames"]`` says what was
+        asked and, in ``route``, who answered which stretch and why.
+
+    Raises
+    ------
+    InvalidMarket, InvalidInterval, InvalidRange, QueryError
+        Before anything is read or asked.
+    MarketNotFound
+        If the exchange does not know the market.
+    NotCached
+        With ``source="cache"``, naming what is missing.
+    RateLimited, Blocked, ServerError, Timeout, ConnectionFailed, SchemaError, StoreError
+        If it could not be had. Everything fetched until then is stored; the next call continues.
+
+    Notes
+    -----
+    upbit-api 3.2 (candles) and 4 (their semantics). Second candles reach back three months.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> df = uf.candles("KRW-BTC", "1m", start="2026-01-01", end="2026-03-01")  # doctest: +SKIP
+    """
+    view = View.build(config, tz, output)
+    query = CandleQuery.build(
+        market, interval, start=start, end=end, count=count, forming=forming,
+        gaps=gaps, source=source, tz=view.tz,
+    )  # fmt: skip
+    meter = Meter()
+    engine = engine_for(config)
+
+    def finish(answer: Answer) -> Any:
+        index = ["market", "time"] if query.many else ["time"]
+        return shown(answer, "candles", view, index)
+
+    return Call(
+        lambda: engine.router.candles(query, meter), finish, meter,
+        f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.interval}",
+        config.progress if progress is None else progress,
+    )  # fmt: skip
+
+
+def plan(
+    config: Config,
+    market: str | Iterable[str],
+    interval: str = "1m",
+    *,
+    start: Any = None,
+    end: Any = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: str = "raw",
+    tz: str | None = None,
+    source: str = "auto",
+) -> Call[Plan]:
+    """What :func:`candles` with the same arguments would do; nothing is asked.
+
+    Returns
+    -------
+    Plan
+        Steps with channel, reason and estimates of requests, bytes and seconds; ``requests``,
+        ``seconds``, ``bytes``, ``rows`` in all; ``to_frame()``.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.plan("KRW-BTC", "1m", start="2025-01-01", end="2026-01-01")  # doctest: +SKIP
+    """
+    zone = parse_zone(config.tz if tz is None else tz)
+    query = CandleQuery.build(
+        market, interval, start=start, end=end, count=count, forming=forming,
+        gaps=gaps, source=source, tz=zone.key,
+    )  # fmt: skip
+    engine = engine_for(config)
+
+    async def work() -> Plan:
+        return engine.router.plan(query)
+
+    return Call(work, lambda found: found, Meter())
+
+
+def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
+    """The answer as the kind of frame the user wants, its warnings told."""
+    import warnings
+
+    from upbit_frames import frames
+    from upbit_frames.errors import UpbitFramesWarning
+
+    for text in answer.warnings:
+        warnings.warn(text, UpbitFramesWarning, stacklevel=4)
+    return frames.to_output(answer.table, kind, view.output, tz=view.tz, index=index, attrs=answer.meta)

@@ -1,0 +1,152 @@
+"""The sync and the async client, made from the calls (``calls``)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from upbit_frames import _bridge, calls
+from upbit_frames.calls import Call
+from upbit_frames.config import Config, current
+from upbit_frames.progress import Bar
+
+__all__ = ["AsyncClient", "Client"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def finish_sync(call: Call[T]) -> T:
+    """Run a call on the background loop and wait for it here."""
+    bar = Bar(call.meter, call.progress, call.title)
+    finished = False
+    try:
+        answer = _bridge.run(call.work, tick=bar.tick if bar.wanted else None)
+        finished = True
+    finally:
+        bar.close(finished=finished)
+    return call.finish(answer)
+
+
+async def finish_async(call: Call[T]) -> T:
+    """Run a call on the background loop and await it here, on whatever loop this is."""
+    bar = Bar(call.meter, call.progress, call.title)
+    if not bar.wanted:
+        return call.finish(await _bridge.run_async(call.work))
+    task = asyncio.ensure_future(_bridge.run_async(call.work))
+    finished = False
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_bridge.SLICE)
+            bar.tick()
+        finished = not task.cancelled() and task.exception() is None
+        return call.finish(task.result())
+    finally:
+        task.cancel()
+        bar.close(finished=finished)
+
+
+def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    """The call as a method of :class:`Client`."""
+
+    @functools.wraps(func)
+    def method(self: Client, *args: P.args, **kwargs: P.kwargs) -> T:
+        return finish_sync(func(self.config, *args, **kwargs))
+
+    return _resign(method, func, keep_first="self")
+
+
+def as_async_method(
+    func: Callable[Concatenate[Config, P], Call[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """The call as a method of :class:`AsyncClient`."""
+
+    @functools.wraps(func)
+    async def method(self: AsyncClient, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await finish_async(func(self.config, *args, **kwargs))
+
+    return _resign(method, func, keep_first="self")
+
+
+def as_function(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, T]:
+    """The call as a function with the settings in force."""
+
+    @functools.wraps(func)
+    def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return finish_sync(func(current(), *args, **kwargs))
+
+    return _resign(function, func)
+
+
+def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """The call as a coroutine function with the settings in force."""
+
+    @functools.wraps(func)
+    async def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await finish_async(func(current(), *args, **kwargs))
+
+    return _resign(function, func)
+
+
+F = TypeVar("F")
+
+
+def _resign(made: F, func: Callable[..., Any], keep_first: str = "") -> F:
+    # Without this, help() would show the settings as an argument.
+    signature = inspect.signature(func)
+    parameters = list(signature.parameters.values())[1:]
+    if keep_first:
+        parameters.insert(0, inspect.Parameter(keep_first, inspect.Parameter.POSITIONAL_OR_KEYWORD))
+    made.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=parameters, return_annotation=inspect.Signature.empty
+    )
+    del made.__wrapped__  # type: ignore[attr-defined]
+    return made
+
+
+class _Configured:
+    """Its own settings, taken once: environment, then what is given."""
+
+    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        base = current() if config is None else config
+        self.config = base.replace(**settings) if settings else base
+
+    def __repr__(self) -> str:
+        return f"<upbit_frames.{type(self).__name__} {self.config.rest_url} store={self.config.cache_dir}>"
+
+
+class Client(_Configured):
+    """Every call with settings of its own.
+
+    Parameters
+    ----------
+    config : Config, optional
+        Default: the settings in force where the client is made.
+    **settings
+        Single settings on top of it.
+
+    Examples
+    --------
+    >>> client = Client(tz="Asia/Seoul")
+    >>> client.config.tz
+    'Asia/Seoul'
+    """
+
+    candles = as_method(calls.candles)
+    plan = as_method(calls.plan)
+
+
+class AsyncClient(_Configured):
+    """The same calls as coroutines, for any event loop.
+
+    Parameters
+    ----------
+    config, **settings
+        As for :class:`Client`.
+    """
+
+    candles = as_async_method(calls.candles)
+    plan = as_async_method(calls.plan)

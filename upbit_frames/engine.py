@@ -1,0 +1,102 @@
+"""What lives on the background loop: one set of ports and a router for each way of asking.
+
+Settings that only change how an answer looks do not make a new engine, so every client of the
+same exchange and store shares its connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from upbit_frames import _bridge
+from upbit_frames.clock import ServerTime, SystemClock
+from upbit_frames.config import Config
+from upbit_frames.history import Ports
+from upbit_frames.router import Router
+from upbit_frames.store.base import Store
+
+__all__ = ["Engine", "engine_for", "open_store", "substitute_ports"]
+
+
+@dataclass
+class Engine:
+    """Ports and router of one exchange and store."""
+
+    ports: Ports
+    router: Router
+
+
+_lock = threading.Lock()
+_engines: dict[tuple[object, ...], Engine] = {}
+_clocks: dict[str, ServerTime] = {}
+_generation: int | None = None
+_substitute: Callable[[Config], Ports | None] | None = None
+
+
+def store_root(config: Config) -> Path:
+    """The store's folder: data of different exchanges never share one."""
+    return config.cache_dir / config.origin if config.origin else config.cache_dir
+
+
+def open_store(config: Config) -> Store:
+    """The Parquet store of these settings."""
+    from upbit_frames.store.parquet import ParquetStore
+
+    return ParquetStore(store_root(config))
+
+
+def engine_for(config: Config) -> Engine:
+    """The engine of these settings, made on first use and anew after a fork."""
+    global _generation
+    if _substitute is not None:
+        ports = _substitute(config)
+        if ports is not None:
+            return Engine(ports, Router(ports, config.rate))
+    key = (config.rest_url, store_root(config), config.timeout, config.rate)
+    generation = _bridge.generation()
+    with _lock:
+        if generation != _generation:
+            _engines.clear()
+            _generation = generation
+        engine = _engines.get(key)
+        if engine is None:
+            engine = _engines[key] = _make(config)
+        return engine
+
+
+def live_ports(config: Config, store: Store | None = None) -> Ports:
+    """Ports that reach the real exchange of these settings."""
+    from upbit_frames.transport.limiter import limiter_for
+    from upbit_frames.transport.rest import RestTransport
+
+    clock = SystemClock()
+    server_time = _clocks.setdefault(config.rest_url, ServerTime(clock))
+    rest = RestTransport(
+        config.rest_url,
+        clock=clock,
+        server_time=server_time,
+        limiter=limiter_for(config.rest_url, rate=config.rate),
+        timeout=config.timeout,
+    )
+    _bridge.at_exit(rest.aclose)
+    return Ports(rest, open_store(config) if store is None else store, clock, server_time)
+
+
+def _make(config: Config) -> Engine:
+    ports = live_ports(config)
+    return Engine(ports, Router(ports, config.rate))
+
+
+@contextlib.contextmanager
+def substitute_ports(factory: Callable[[Config], Ports | None]) -> Iterator[None]:
+    """Let every call of the process go through other ports, as a cassette needs it."""
+    global _substitute
+    before, _substitute = _substitute, factory
+    try:
+        yield
+    finally:
+        _substitute = before

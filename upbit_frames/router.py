@@ -1,0 +1,282 @@
+"""Answers questions about candles: store first, the exchange for the rest, and says who answered.
+
+The router knows every port and no pandas; what it gives is Arrow and plain facts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames import gaps, normalize
+from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.errors import InvalidRange, NotCached
+from upbit_frames.history import History, Meter, Ports, cut, in_thread
+from upbit_frames.intervals import Interval, Span
+from upbit_frames.planner import FORCED, FORMING, MISSING, OFFLINE, Plan, Step, iso, plan_candles, sealed_until
+from upbit_frames.query import CandleQuery
+from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.store.base import Series, Store
+from upbit_frames.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Answer", "Router"]
+
+MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
+
+
+@dataclass
+class Answer:
+    """A table and what there is to say about it.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+    meta : dict
+        JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
+    warnings : list of str
+        What the caller should be told.
+    """
+
+    table: pa.Table
+    meta: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Part:
+    """The answer for one market."""
+
+    table: pa.Table
+    route: list[Step]
+    span: Span
+    warnings: list[str] = field(default_factory=list)
+
+
+class Router:
+    """Decides for each stretch of a question who answers it.
+
+    Parameters
+    ----------
+    ports : Ports
+    rate : float
+        Share of the request limit in use, for estimates.
+    """
+
+    def __init__(self, ports: Ports, rate: float = 1.0) -> None:
+        self.ports = ports
+        self.rate = rate
+
+    async def candles(self, query: CandleQuery, meter: Meter) -> Answer:
+        """Candles of one or several markets, as one table sorted by market and time."""
+        walks = max(1, 6 // len(query.markets))
+        room = asyncio.Semaphore(MARKETS_AT_ONCE)
+
+        async def one(market: str) -> _Part:
+            async with room:
+                return await self._market(market, query, meter, walks)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(market)) for market in query.markets]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        parts = [task.result() for task in tasks]
+        table = _joined(query.markets, parts) if query.many else parts[0].table
+        return Answer(table, self._meta(query, parts), [text for part in parts for text in part.warnings])
+
+    def _meta(self, query: CandleQuery, parts: list[_Part]) -> dict[str, Any]:
+        spans = [part.span for part in parts]
+        return {
+            "kind": "candles",
+            "market": list(query.markets) if query.many else query.markets[0],
+            "interval": query.interval.name,
+            "start": iso(min(span.start for span in spans)),
+            "end": iso(max(span.end for span in spans)),
+            "gaps": query.gaps,
+            "fetched_at": iso(self.ports.server_time.now()),
+            "schema": SCHEMA_VERSION,
+            "route": [step.to_json() for part in parts for step in part.route],
+        }
+
+    # --- one market -----------------------------------------------------------------------------
+
+    async def _market(self, market: str, query: CandleQuery, meter: Meter, walks: int) -> _Part:
+        if query.source == "live":
+            raise InvalidRange(
+                "a live stream has no history of candles",
+                suggestion="use source='auto' with forming=True, or uf.stream(market, 'candle.1m')",
+                market=market,
+            )
+        ports = self.ports
+        if query.source == "rest":
+            ports = replace(ports, store=_Fresh(ports.store), flights={})
+        history = History(ports, market, query.interval, query.source, meter, walks)
+        stranger = not self.ports.server_time.known
+        table, span = await self._sealed(query, history)
+        if stranger and self.ports.server_time.known:
+            # The first answer told the exchange's time; what was thought to be now may be off.
+            table, span = await self._sealed(query, history)
+        route = history.route(span, table)
+        part = _Part(table, route, span)
+        if query.gaps != "raw":
+            await self._fill(part, query, history)
+        if query.forming:
+            await self._append_forming(part, query, market)
+        return part
+
+    async def _sealed(self, query: CandleQuery, history: History) -> tuple[pa.Table, Span]:
+        interval = query.interval
+        end = await in_thread(self._end, query, history)
+        if query.start is None:
+            assert query.count is not None  # CandleQuery gives a count where there is no start
+            table = await history.last(end, query.count)
+            low = table["time"][0].value if len(table) else end
+            return table, Span(low, end)
+        low = interval.ceil(query.start)
+        if query.end is None and query.start >= self._now(history):
+            raise InvalidRange(
+                f"start={iso(query.start)} lies in the future",
+                suggestion="the exchange's clock says " + iso(self._now(history)),
+            )
+        if low >= end:
+            return arrow_schema("candles").empty_table(), Span(low, low)
+        if query.count is not None:
+            table = await history.first(low, end, query.count)
+            high = interval.shift(table["time"][-1].value, 1) if len(table) == query.count else end
+            return table, Span(low, high)
+        return await history.between(Span(low, end)), Span(low, end)
+
+    def _now(self, history: History) -> int:
+        """The exchange's time; where the store knows later candles, the machine's clock is slow."""
+        covered = history.store.covered(history.series)
+        return max(self.ports.server_time.now(), covered[-1].end if covered else 0)
+
+    def _end(self, query: CandleQuery, history: History) -> int:
+        """Where the sealed part of the question ends, on the grid."""
+        sealed = self._sealed_until(query.interval, history)
+        if query.end is not None:
+            asked = query.interval.ceil(query.end)
+            return asked if query.source == "cache" and asked <= sealed else min(asked, sealed)
+        if query.source == "cache":
+            # Offline, "until now" can only mean: until where we know.
+            covered = history.store.covered(history.series)
+            if not covered:
+                raise NotCached(
+                    f"nothing of {history.market} {history.interval} is in the store",
+                    suggestion="ask without source='cache' to fetch it",
+                    market=history.market,
+                    interval=history.interval.name,
+                    missing=[],
+                )
+            return covered[-1].end
+        return sealed
+
+    def _sealed_until(self, interval: Interval, history: History) -> int:
+        covered = history.store.covered(history.series)
+        sealed = sealed_until(interval, self.ports.server_time.now())
+        return max(sealed, covered[-1].end if covered else 0)
+
+    # --- gaps and the forming candle -------------------------------------------------------------
+
+    async def _fill(self, part: _Part, query: CandleQuery, history: History) -> None:
+        previous: float | None = None
+        first = part.table["time"][0].value if len(part.table) else None
+        if query.gaps == "fill" and first != part.span.start and not part.span.empty:
+            try:
+                before = await history.last(part.span.start, 1)
+            except NotCached:
+                before = arrow_schema("candles").empty_table()
+                part.warnings.append(
+                    f"{history.market} {history.interval}: the close before {iso(part.span.start)} is not in the "
+                    "store, so periods before the first candle are left out"
+                )
+            previous = before["close"][-1].as_py() if len(before) else None
+        part.table = gaps.fill(part.table, query.interval, part.span, query.gaps, previous_close=previous)
+
+    async def _append_forming(self, part: _Part, query: CandleQuery, market: str) -> None:
+        """Add the candles that can still change; they come fresh from the exchange every time."""
+        import pyarrow as pa
+
+        sealed = max(part.span.end, sealed_until(query.interval, self.ports.server_time.now()))
+        if query.end is not None and query.end <= sealed:
+            return
+        if query.start is not None and query.count is not None and len(part.table) >= query.count:
+            return
+        high = max(self.ports.server_time.now(), sealed) + query.interval.step if query.end is None else query.end
+        span = Span(part.span.end, max(high, part.span.end))
+        if query.source == "cache":
+            part.route.append(Step("none", OFFLINE, *span, market=market))
+            return
+        count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
+        reply = await self.ports.rest.get(candles_endpoint(query.interval), {"market": market, "count": str(count)})
+        newest = cut(normalize.candles(reply.body, market, query.interval), span)
+        part.route.append(Step("rest", FORMING, *span, rows=len(newest), requests=1, market=market))
+        if "filled" in part.table.column_names:
+            newest = newest.append_column("filled", pa.array([False] * len(newest), pa.bool_()))
+        part.table = pa.concat_tables([part.table, newest])
+
+    # --- plan -------------------------------------------------------------------------------------
+
+    def plan(self, query: CandleQuery) -> Plan:
+        """What :meth:`candles` would do, from the store's knowledge alone."""
+        steps: list[Step] = []
+        now = self.ports.server_time.now()
+        for market in query.markets:
+            history = History(self.ports, market, query.interval, query.source, Meter())
+            sealed = self._sealed_until(query.interval, history)
+            forced = query.source == "rest"
+            covered = [] if forced else history.store.covered(history.series)
+            steps += plan_candles(
+                market, query.interval, self._wanted(query, history, sealed), covered, now,
+                sealed=sealed, forming=query.forming, reason=FORCED if forced else MISSING, rate=self.rate,
+            )  # fmt: skip
+        return Plan(tuple(steps))
+
+    def _wanted(self, query: CandleQuery, history: History, sealed: int) -> Span:
+        """The stretch the question is about; a count is taken as if every period had a candle."""
+        interval = query.interval
+        if query.end is not None:
+            end = interval.ceil(query.end)
+        elif query.start is not None and query.count is not None:
+            end = interval.shift(interval.ceil(query.start), query.count)
+        else:
+            end = sealed + interval.step if query.forming else sealed
+        if query.start is not None:
+            low = interval.ceil(query.start)
+            return Span(low, max(low, end))
+        high = min(end, sealed)
+        count = query.count or 0
+        stored = history.store.tail(history.series, high, count)
+        if len(stored) >= count:
+            return Span(stored["time"][0].value, end)
+        return Span(interval.floor(max(0, high - count * interval.step)), end)
+
+
+class _Fresh(MemoryStore):
+    """What ``source="rest"`` works on: empty for reading, and the real store gets a copy."""
+
+    def __init__(self, behind: Store) -> None:
+        super().__init__()
+        self._behind = behind
+
+    def write(self, series: Series, table: pa.Table, span: Span, **options: Any) -> None:
+        """Keep the rows here and hand them on."""
+        super().write(series, table, span, **options)
+        self._behind.write(series, table, span, **options)
+
+
+def _joined(markets: tuple[str, ...], parts: list[_Part]) -> pa.Table:
+    """One table with the market as its first column."""
+    import pyarrow as pa
+
+    words = pa.array(markets, pa.string())
+    tables = []
+    for code, part in enumerate(parts):
+        codes = pa.array([code], pa.int32()).take(pa.array([0] * len(part.table), pa.int32()))
+        market = pa.DictionaryArray.from_arrays(codes, words)
+        tables.append(part.table.add_column(0, arrow_schema("ticker").field("market"), market))
+    return pa.concat_tables(tables)
