@@ -1,0 +1,185 @@
+"""The page walks against a model exchange: complete, nothing twice, few requests, honest ends."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from upbit_frames.errors import SchemaError
+from upbit_frames.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
+from upbit_frames.paging import Outcome, Page, backfill
+
+MINUTE = INTERVALS["1m"]
+STEP = MINUTE.step
+BASE = 1_700_000_040 * 1_000_000
+BASE -= BASE % STEP
+
+
+class Exchange:
+    """Answers like Upbit: the newest ``count`` existing candles before ``to``."""
+
+    def __init__(self, times: list[int], order: Any = None) -> None:
+        self.times = sorted(times)
+        self.asked: list[tuple[int, int]] = []
+        self.lies: dict[int, int] = {}
+        self.order = order
+
+    async def fetch(self, to: int, count: int) -> Page:
+        self.asked.append((to, count))
+        turn = len(self.asked)
+        for _ in range(self.order(turn) if self.order else turn % 3):
+            await asyncio.sleep(0)
+        high = bisect_left(self.times, to)
+        rows = self.times[max(0, high - count) : high]
+        if turn in self.lies:
+            rows = rows[len(rows) - self.lies[turn] :] if self.lies[turn] else []
+        return Page(len(rows), rows[0] if rows else None, rows)
+
+
+class Book:
+    """What was kept."""
+
+    def __init__(self) -> None:
+        self.rows: set[int] = set()
+        self.covered: list[Span] = []
+
+    async def keep(self, span: Span, page: Page) -> None:
+        await asyncio.sleep(0)
+        inside = [t for t in page.payload or [] if span.start <= t < span.end]
+        assert self.rows.isdisjoint(t for t in self.rows if span.start <= t < span.end and t not in inside)
+        self.rows.update(inside)
+        self.covered.append(span)
+
+
+def walk(exchange: Exchange, spans: list[Span], interval: Interval = MINUTE, **options: Any) -> tuple[Outcome, Book]:
+    book = Book()
+    outcome = asyncio.run(backfill(spans, interval, exchange.fetch, book.keep, **options))
+    return outcome, book
+
+
+def grid(slots: list[int]) -> list[int]:
+    return [BASE + slot * STEP for slot in slots]
+
+
+def span(low: int, high: int) -> Span:
+    return Span(BASE + low * STEP, BASE + high * STEP)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    slots=st.sets(st.integers(0, 3000), max_size=400),
+    wanted=st.lists(st.tuples(st.integers(-200, 3200), st.integers(1, 1500)), min_size=1, max_size=4),
+    page_size=st.sampled_from([1, 3, 10, 50]),
+    walks=st.integers(1, 7),
+    order=st.randoms(use_true_random=False),
+)
+def test_everything_wanted_is_known_and_right(
+    slots: set[int], wanted: list[tuple[int, int]], page_size: int, walks: int, order: Any
+) -> None:
+    exchange = Exchange(grid(sorted(slots)), lambda turn: order.randrange(5))
+    spans = merge([span(low, low + length) for low, length in wanted])
+    outcome, book = walk(exchange, spans, page_size=page_size, walks=walks)
+    assert subtract(spans, book.covered) == []
+    assert merge(book.covered) == outcome.covered
+    # Whatever is claimed to be covered holds exactly what the exchange has there.
+    truth = {t for t in exchange.times if any(s.start <= t < s.end for s in outcome.covered)}
+    assert book.rows == truth
+    assert len(set(exchange.asked)) >= len(exchange.asked) - 2  # only an end is asked for twice
+
+
+@pytest.mark.parametrize("density", [1.0, 0.97, 0.4, 0.05, 0.003])
+@pytest.mark.parametrize("page_size", [200])
+def test_requests_stay_near_the_least_possible(density: float, page_size: int) -> None:
+    total = int(60_000 / density)
+    every = 1 / density
+    times = grid(sorted({int(i * every) for i in range(-3000, 60_000)}))
+    exchange = Exchange(times)
+    spans = [span(0, total)]
+    _, book = walk(exchange, spans, page_size=page_size)
+    rows = sum(1 for t in book.rows if t >= BASE)
+    assert rows == 60_000
+    assert len(exchange.asked) <= -(-rows // page_size) + 12
+
+
+def test_dense_market_needs_exactly_the_least() -> None:
+    exchange = Exchange(grid(list(range(-500, 50_000))))
+    walk(exchange, [span(0, 50_000)])
+    assert len(exchange.asked) == 250
+
+
+def test_listing_in_the_middle_costs_a_handful() -> None:
+    exchange = Exchange(grid(list(range(100_000, 120_000))))
+    outcome, _ = walk(exchange, [span(0, 120_000)])
+    assert outcome.history_start == BASE + 100_000 * STEP
+    assert len(exchange.asked) <= 100 + 12
+    assert Span(EPOCH, BASE + 120_000 * STEP) in outcome.covered
+
+
+def test_hole_of_weeks_costs_a_handful() -> None:
+    exchange = Exchange(grid([*range(-300, 10_000), *range(60_000, 70_000)]))
+    walk(exchange, [span(0, 70_000)])
+    assert len(exchange.asked) <= 100 + 12
+
+
+def test_listed_but_empty() -> None:
+    exchange = Exchange([])
+    outcome, book = walk(exchange, [span(0, 5_000)])
+    assert outcome.history_start == BASE + 5_000 * STEP
+    assert book.rows == set()
+    assert len(exchange.asked) <= 8
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    slots=st.sets(st.integers(0, 800), min_size=1, max_size=300),
+    lies=st.dictionaries(st.integers(1, 12), st.integers(0, 9), max_size=2),
+    walks=st.integers(1, 4),
+)
+def test_a_single_lie_about_the_end_is_not_believed(slots: set[int], lies: dict[int, int], walks: int) -> None:
+    """Pages that come back too short now and then never become knowledge."""
+    if len(lies) == 2 and abs(sorted(lies)[0] - sorted(lies)[1]) < walks + 3:
+        lies.popitem()  # two lies in a row that agree cannot be told from the truth
+    exchange = Exchange(grid(sorted(slots)))
+    exchange.lies = lies
+    try:
+        outcome, book = walk(exchange, [span(0, 801)], page_size=10, walks=walks)
+    except SchemaError:
+        return
+    inside = [t for t in exchange.times if any(s.start <= t < s.end for s in intersect(outcome.covered, [span(0, 801)]))]
+    assert sorted(t for t in book.rows if t >= BASE) == inside
+
+
+def test_an_end_against_better_knowledge_is_an_error() -> None:
+    exchange = Exchange(grid(list(range(500, 600))))
+    with pytest.raises(SchemaError, match="older candles are known"):
+        walk(exchange, [span(0, 600)], known_before=lambda moment: moment > BASE)
+
+
+def test_a_failing_fetch_surfaces_as_itself_and_keeps_what_came() -> None:
+    exchange = Exchange(grid(list(range(5_000))))
+    book = Book()
+
+    async def fetch(to: int, count: int) -> Page:
+        if len(exchange.asked) == 7:
+            raise OSError("gone")
+        return await exchange.fetch(to, count)
+
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(backfill([span(0, 5_000)], MINUTE, fetch, book.keep))
+    assert len(book.rows) >= 200
+
+
+@pytest.mark.parametrize("name", ["1M", "1y", "1w", "1s"])
+def test_every_kind_of_calendar(name: str) -> None:
+    interval = INTERVALS[name]
+    low = interval.floor(BASE)
+    times = [interval.shift(low, i) for i in range(60)]
+    exchange = Exchange(times)
+    wanted = [Span(interval.shift(low, -3), interval.shift(low, 60))]
+    _, book = walk(exchange, wanted, interval, page_size=7)
+    assert book.rows == set(times)

@@ -1,0 +1,1 @@
+"""pytest plugin for users of the package: the loopback exchange, cassettes and clock as fixtures."""
