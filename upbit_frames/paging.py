@@ -130,6 +130,7 @@ class _Backfill:
         self.outcome = Outcome()
         self.oldest_seen: int | None = None
         self.slots_seen = 0
+        self.empty_claims: list[int] = []
         self.ending = asyncio.Lock()
 
     # --- which stretch next -------------------------------------------------------------------
@@ -227,6 +228,13 @@ class _Backfill:
             known = self.outcome.history_start
             if known is not None and claim <= known:
                 return page
+            if page.oldest is None:
+                # Another walk was told that nothing is older than an even later moment.
+                told_already = any(other >= claim for other in self.empty_claims)
+                self.empty_claims.append(claim)
+                if told_already:
+                    await self.end_of_history(claim)
+                    return page
             beyond = await self.ask(claim, self.page_size)
             if beyond.rows == 0:
                 await self.end_of_history(claim)

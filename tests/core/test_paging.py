@@ -89,7 +89,9 @@ def test_everything_wanted_is_known_and_right(
     # Whatever is claimed to be covered holds exactly what the exchange has there.
     truth = {t for t in exchange.times if any(s.start <= t < s.end for s in outcome.covered)}
     assert book.rows == truth
-    assert len(set(exchange.asked)) >= len(exchange.asked) - 2  # only an end is asked for twice
+    # Nothing is asked for twice, but for the empty page that claims the beginning of history.
+    again = {ask for ask in exchange.asked if exchange.asked.count(ask) > 1}
+    assert all(not exchange.times or to <= exchange.times[0] for to, _ in again)
 
 
 @pytest.mark.parametrize("density", [1.0, 0.97, 0.4, 0.05, 0.003])
@@ -131,7 +133,7 @@ def test_listed_but_empty() -> None:
     outcome, book = walk(exchange, [span(0, 5_000)])
     assert outcome.history_start == BASE + 5_000 * STEP
     assert book.rows == set()
-    assert len(exchange.asked) <= 8
+    assert len(exchange.asked) <= 12
 
 
 @settings(max_examples=200, deadline=None)
