@@ -65,7 +65,9 @@ def test_names_and_aliases(text: str, name: str) -> None:
     assert Interval.parse(text).name == name
 
 
-@pytest.mark.parametrize(("text", "near"), [("2m", "m"), ("hourly", "1h"), ("5 m", "5m"), (5, ""), (None, ""), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "near"), [("2m", "m"), ("hourly", "1h"), ("5 m", "5m"), (5, ""), (None, ""), ("", "")]
+)
 def test_unknown_interval_names_the_nearest(text: object, near: str) -> None:
     with pytest.raises(InvalidInterval) as caught:
         Interval.parse(text)

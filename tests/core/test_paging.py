@@ -152,7 +152,9 @@ def test_a_single_lie_about_the_end_is_not_believed(slots: set[int], lies: dict[
         outcome, book = walk(exchange, [span(0, 801)], page_size=10, walks=walks)
     except SchemaError:
         return
-    inside = [t for t in exchange.times if any(s.start <= t < s.end for s in intersect(outcome.covered, [span(0, 801)]))]
+    inside = [
+        t for t in exchange.times if any(s.start <= t < s.end for s in intersect(outcome.covered, [span(0, 801)]))
+    ]
     assert sorted(t for t in book.rows if t >= BASE) == inside
 
 
