@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -88,4 +89,4 @@ def test_algebra_agrees_with_sets(one: list[Span], other: list[Span]) -> None:
     ):
         assert moments(result) == expected
         assert all(not span.empty for span in result)
-        assert all(a.end < b.start for a, b in zip(result, result[1:], strict=False))
+        assert all(a.end < b.start for a, b in pairwise(result))

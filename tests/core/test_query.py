@@ -64,8 +64,8 @@ def test_market_is_upper_cased(text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["BTC", "KRW_BTC", "KRW-", "-BTC", "../etc", "KRW-BTC/..", "KRW-BTC\n1", "KRW-BTC?x", "", None, 5, "KRW-비트", "K" * 50 + "-A",
-     "KRW-BTC,KRW-ETH", "ＫＲＷ-BTC"],
+    ["BTC", "KRW_BTC", "KRW-", "-BTC", "../etc", "KRW-BTC/..", "KRW-BTC\n1", "KRW-BTC?x", "", None, 5, "KRW-비트",
+     "K" * 50 + "-A", "KRW-BTC,KRW-ETH", "ＫＲＷ-BTC"],
 )  # fmt: skip
 def test_bad_markets_are_refused(value: Any) -> None:
     with pytest.raises(InvalidMarket):

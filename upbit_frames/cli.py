@@ -1,0 +1,220 @@
+"""The command line: ``upbit-frames …``.
+
+Exit codes: 0 done, 1 the exchange or the store said no, 2 the command line or the question was
+wrong, 3 something is missing offline, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import upbit_frames as uf
+from upbit_frames import errors
+from upbit_frames.intervals import INTERVALS
+
+__all__ = ["main"]
+
+Command = Callable[[argparse.Namespace], int]
+RANGE_HELP = "ISO time, e.g. 2026-01-31 or '2026-01-31 09:00'; read in --tz"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    try:
+        return int(options.run(options))
+    except (errors.QueryError, errors.ConfigError) as error:
+        return _complain(error, 2)
+    except errors.OfflineError as error:
+        return _complain(error, 3)
+    except (errors.UpbitFramesError, OSError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        print("interrupted; everything fetched so far is stored, the next run continues", file=sys.stderr)
+        return 130
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"upbit-frames: {type(error).__name__}: {error}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all commands."""
+    parser = argparse.ArgumentParser(prog="upbit-frames", description="Upbit market data as clean frames.")
+    parser.add_argument("--version", action="version", version=f"upbit-frames {uf.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_candles(commands)
+    _add_cache(commands)
+    command = commands.add_parser("config", help="every setting, its value and where it came from")
+    command.set_defaults(run=_config)
+    command = commands.add_parser("doctor", help="versions, store, clock and reachability")
+    command.add_argument("--offline", action="store_true", help="do not touch the network")
+    command.set_defaults(run=_doctor)
+    command = commands.add_parser("demo", help="a tour offline, from a cassette, with a chart")
+    command.add_argument("-o", "--out", type=Path, default=Path("upbit_frames_demo.png"), help="where the chart goes")
+    command.set_defaults(run=_demo)
+    return parser
+
+
+def _add_candles(commands: Any) -> None:
+    for name, text, run in (
+        ("candles", "candles as a frame or file", _candles),
+        ("plan", "what candles would do, without asking anything", _plan),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("market", nargs="+", help="KRW-BTC, or several; the interval comes last")
+        command.add_argument("interval", choices=None, help=f"one of {' '.join(INTERVALS)}")
+        command.add_argument("--start", help=RANGE_HELP)
+        command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
+        command.add_argument("--count", type=int)
+        command.add_argument("--forming", action="store_true", help="also the candle that can still change")
+        command.add_argument("--gaps", default="raw", help="raw, fill or nan")
+        command.add_argument("--tz")
+        command.add_argument("--source", default="auto", help="auto, cache, rest or archive")
+        if name == "candles":
+            _add_output(command)
+        command.set_defaults(run=run)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-o", "--out", type=Path, help="write .parquet, .csv, .feather or .json instead of printing")
+    command.add_argument("--json", action="store_true", help="print JSON lines")
+
+
+def _add_cache(commands: Any) -> None:
+    group = commands.add_parser("cache", help="look at and tidy the local store")
+    actions = group.add_subparsers(required=True, metavar="action")
+    actions.add_parser("ls", help="what is stored").set_defaults(run=_cache_ls)
+    command = actions.add_parser("coverage", help="which stretches are known")
+    command.add_argument("market")
+    command.add_argument("interval", nargs="?", default="1m")
+    command.set_defaults(run=_cache_coverage)
+    command = actions.add_parser("verify", help="read every file again and report what is wrong")
+    command.add_argument("market", nargs="?")
+    command.add_argument("interval", nargs="?")
+    command.set_defaults(run=_cache_verify)
+    command = actions.add_parser("prune", help="give back disk space, oldest first")
+    command.add_argument("--max-mb", type=float, required=True, help="size to shrink the store to")
+    command.set_defaults(run=_cache_prune)
+    command = actions.add_parser("clear", help="forget a market")
+    command.add_argument("market")
+    command.add_argument("interval", nargs="?")
+    command.set_defaults(run=_cache_clear)
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def _question(options: argparse.Namespace) -> dict[str, Any]:
+    markets = options.market
+    return {
+        "market": markets[0] if len(markets) == 1 else markets,
+        "interval": options.interval,
+        "start": options.start,
+        "end": options.end,
+        "count": options.count,
+        "forming": options.forming,
+        "gaps": options.gaps,
+        "tz": options.tz,
+        "source": options.source,
+    }
+
+
+def _candles(options: argparse.Namespace) -> int:
+    frame = uf.candles(**_question(options), output="pandas")
+    return emit(frame, options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    print(uf.plan(**_question(options)))
+    return 0
+
+
+def emit(frame: Any, options: argparse.Namespace) -> int:
+    """Write or print a frame as the options say."""
+    out: Path | None = options.out
+    if out is None:
+        if options.json:
+            frame.reset_index().to_json(sys.stdout, orient="records", lines=True, date_format="iso")
+        else:
+            print(frame.to_string(max_rows=40))
+            print(f"{len(frame):,} rows")
+        return 0
+    writers: dict[str, Callable[[], Any]] = {
+        ".parquet": lambda: frame.to_parquet(part),
+        ".csv": lambda: frame.to_csv(part),
+        ".feather": lambda: frame.reset_index().to_feather(part),
+        ".json": lambda: frame.reset_index().to_json(part, orient="records", lines=True, date_format="iso"),
+    }
+    if out.suffix not in writers:
+        raise errors.QueryError(
+            f"cannot write {out.suffix or 'a file without ending'}", suggestion=f"use {', '.join(writers)}"
+        )
+    part = out.with_name(f".{out.name}.part")  # so that a broken run leaves no half file behind
+    try:
+        writers[out.suffix]()
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    print(f"{len(frame):,} rows → {out}")
+    return 0
+
+
+def _cache_ls(options: argparse.Namespace) -> int:
+    print(uf.cache)
+    return 0
+
+
+def _cache_coverage(options: argparse.Namespace) -> int:
+    print(uf.cache.coverage(options.market, options.interval).to_string(index=False))
+    return 0
+
+
+def _cache_verify(options: argparse.Namespace) -> int:
+    findings = uf.cache.verify(options.market, options.interval)
+    for finding in findings:
+        print(finding)
+    print(f"{len(findings)} problem(s) found" if findings else "every file is sound")
+    return 1 if findings else 0
+
+
+def _cache_prune(options: argparse.Namespace) -> int:
+    print(f"{uf.cache.prune(max_bytes=int(options.max_mb * 1e6)) / 1e6:,.1f} MB freed")
+    return 0
+
+
+def _cache_clear(options: argparse.Namespace) -> int:
+    print(f"{uf.cache.clear(options.market, options.interval) / 1e6:,.1f} MB freed")
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    print(uf.config)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from upbit_frames import doctor
+
+    findings = doctor.examine(online=not options.offline)
+    for finding in findings:
+        print(finding)
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from upbit_frames import demo
+
+    print(json.dumps({}) if options is None else demo.run(options.out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
