@@ -310,11 +310,12 @@ class History:
 
 def cut(table: pa.Table, span: Span) -> pa.Table:
     """The rows of a table sorted by time that lie in the span."""
-    low, high = _position(table, span.start), _position(table, span.end)
+    low, high = position(table, span.start), position(table, span.end)
     return table.slice(low, high - low)
 
 
-def _position(table: pa.Table, moment: int) -> int:
+def position(table: pa.Table, moment: int) -> int:
+    """How many rows of a table sorted by time are older than the moment."""
     import numpy as np
 
     times = table["time"].cast("int64").to_numpy()
@@ -324,4 +325,4 @@ def _position(table: pa.Table, moment: int) -> int:
 def _with_rows(step: Step, table: pa.Table) -> Step:
     from dataclasses import replace
 
-    return replace(step, rows=_position(table, step.end) - _position(table, step.start))
+    return replace(step, rows=position(table, step.end) - position(table, step.start))

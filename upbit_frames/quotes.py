@@ -1,0 +1,262 @@
+"""Market lists, tickers and order books: what is true now, fetched now.
+
+Prices and books are never kept. The market list and the instruments change rarely, so they are
+kept in memory for a minute and shared by simultaneous callers; an error is never kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames import normalize
+from upbit_frames.endpoints import ENDPOINTS, REGIONS
+from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
+from upbit_frames.history import Ports
+from upbit_frames.planner import Step, iso
+from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Quotes", "Shelf"]
+
+KEPT = 60.0  # seconds for which lists of markets and instruments are taken as current
+CODES_AT_ONCE = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
+ASKED = "always asked: it is true only now"
+KEPT_REASON = "asked less than a minute ago"
+
+
+@dataclass
+class Shelf:
+    """Answers kept for a minute, each fetched once however many ask for it at the same time."""
+
+    entries: dict[Hashable, tuple[float, Any]] = field(default_factory=dict)
+    flights: dict[Hashable, asyncio.Task[Any]] = field(default_factory=dict)
+
+    async def get(
+        self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]
+    ) -> tuple[Any, bool]:
+        """The answer, and whether it had been kept."""
+        entry = self.entries.get(key)
+        if entry is not None and now() - entry[0] < KEPT:
+            return entry[1], True
+        task = self.flights.get(key)
+        joined = task is not None
+        if task is None:
+            task = asyncio.ensure_future(self._fetch(key, now, fetch))
+            self.flights[key] = task
+            task.add_done_callback(lambda done: self._landed(key, done))
+        # Shielded: one caller giving up must not take the answer away from the others.
+        return await asyncio.shield(task), joined
+
+    async def _fetch(self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]) -> Any:
+        found = await fetch()
+        self.entries[key] = (now(), found)
+        return found
+
+    def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        self.flights.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # looked at, so that a failure nobody waits for any more makes no noise
+
+
+class Quotes:
+    """The endpoints that tell what is true now.
+
+    Parameters
+    ----------
+    ports : Ports
+    region : str
+        Decides which quote currencies there are.
+    shelf : Shelf
+        Shared by everyone who asks the same exchange.
+    """
+
+    def __init__(self, ports: Ports, region: str, shelf: Shelf) -> None:
+        self.ports = ports
+        self.quotes = REGIONS[region].quotes
+        self.shelf = shelf
+
+    # --- lists that change rarely ----------------------------------------------------------------
+
+    async def markets(self, quote: str | None) -> tuple[pa.Table, dict[str, Any]]:
+        """Every market, or those of one quote currency."""
+        import pyarrow.compute as pc
+
+        table, kept = await self._markets()
+        if quote is not None:
+            wanted = quote.upper()
+            names = table["market"].cast("string")
+            chosen = table.filter(pc.starts_with(names, f"{wanted}-"))
+            if not len(chosen):
+                raise QueryError(
+                    f"there is no market with the quote currency {quote!r}",
+                    suggestion=f"there are {', '.join(sorted({n.split('-')[0] for n in names.to_pylist()}))}",
+                )
+            table = chosen
+        return table, self._meta("markets", [self._step(kept, len(table))])
+
+    async def _markets(self) -> tuple[pa.Table, bool]:
+        async def fetch() -> pa.Table:
+            reply = await self.ports.rest.get(ENDPOINTS["markets"], {"is_details": "true"})
+            return normalize.markets(reply.body)
+
+        found, kept = await self.shelf.get("markets", self.ports.clock.monotonic, fetch)
+        return found, kept
+
+    async def instruments(self, markets: Sequence[str]) -> tuple[pa.Table, dict[str, Any]]:
+        """Tick size and price groupings of the markets."""
+        key = ("instruments", tuple(sorted(markets)))
+
+        async def fetch() -> tuple[pa.Table, list[str], int]:
+            return await self._listed("instruments", markets, {}, normalize.instruments, skip=False)
+
+        (table, _, requests), kept = await self.shelf.get(key, self.ports.clock.monotonic, fetch)
+        table = in_order(table, markets)
+        return table, self._meta("instruments", [self._step(kept, len(table), requests)], markets)
+
+    # --- prices ------------------------------------------------------------------------------------
+
+    async def ticker(
+        self, markets: Sequence[str] | None, quote: str | None, skip: bool
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        """The latest of the markets, of a quote currency, or of everything, each in one request."""
+        if markets is None:
+            quotes = self.quotes if quote is None else (quote.upper(),)
+            if quote is not None and quote.upper() not in self.quotes:
+                raise QueryError(
+                    f"there is no quote currency {quote!r} here", suggestion=f"there are {', '.join(self.quotes)}"
+                )
+            reply = await self.ports.rest.get(ENDPOINTS["ticker_all"], {"quote_currencies": ",".join(quotes)})
+            table = normalize.ticker(reply.body)
+            return table, self._meta("ticker", [self._step(False, len(table))])
+        table, skipped, requests = await self._listed("ticker", markets, {}, normalize.ticker, skip=skip)
+        table = in_order(table, markets)
+        return table, self._meta("ticker", [self._step(False, len(table), requests)], markets, skipped)
+
+    async def orderbook(
+        self, markets: Sequence[str], depth: int, level: str | None, skip: bool
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        """The books of the markets to the given depth, in one request."""
+        params = {"count": str(depth)}
+        if level is not None:
+            params["level"] = level
+        table, skipped, requests = await self._listed("orderbook", markets, params, normalize.orderbook, skip=skip)
+        answered = set(table["market"].cast("string").to_pylist())
+        silent = [code for code in markets if code not in answered and code not in skipped]
+        if silent and level not in (None, "0"):
+            if not skip:
+                raise QueryError(
+                    f"{', '.join(silent)} cannot be grouped by {level}",
+                    suggestion="uf.instruments(markets) lists the levels each market has",
+                    markets=silent,
+                )
+            skipped = [*skipped, *silent]
+        table = in_order(table, markets)
+        return table, self._meta("orderbook", [self._step(False, len(table), requests)], markets, skipped)
+
+    # --- lists with unknown codes --------------------------------------------------------------------
+
+    async def _listed(
+        self,
+        name: str,
+        markets: Sequence[str],
+        params: dict[str, str],
+        read: Callable[[bytes], pa.Table],
+        *,
+        skip: bool,
+    ) -> tuple[pa.Table, list[str], int]:
+        """Table, skipped codes and requests of an endpoint that takes a list of codes.
+
+        One unknown code makes Upbit refuse the whole list without naming it, so the market list
+        tells which one it was; only if that cannot, the list is halved until it is found.
+        """
+        import pyarrow as pa
+
+        tables, skipped, requests = [], [], 0
+        for low in range(0, len(markets), CODES_AT_ONCE):
+            part = list(markets[low : low + CODES_AT_ONCE])
+            while part:
+                requests += 1
+                try:
+                    reply = await self.ports.rest.get(ENDPOINTS[name], {"markets": ",".join(part), **params})
+                except MarketNotFound as error:
+                    unknown, asked = await self._unknown(name, part, params)
+                    requests += asked
+                    if not skip or not unknown:
+                        raise _named(unknown or part, error) from error
+                    skipped += unknown
+                    part = [code for code in part if code not in unknown]
+                    continue
+                tables.append(read(reply.body))
+                break
+        table = pa.concat_tables(tables, promote_options="default") if tables else arrow_schema(name).empty_table()
+        return table.unify_dictionaries(), skipped, requests
+
+    async def _unknown(self, name: str, markets: list[str], params: dict[str, str]) -> tuple[list[str], int]:
+        listed = set((await self._markets())[0]["market"].cast("string").to_pylist())
+        unknown = [code for code in markets if code not in listed]
+        if unknown or len(markets) == 1:
+            return unknown or markets, 1
+        asked = 1
+        for half in (markets[: len(markets) // 2], markets[len(markets) // 2 :]):
+            asked += 1
+            try:
+                await self.ports.rest.get(ENDPOINTS[name], {"markets": ",".join(half), **params})
+            except MarketNotFound:
+                found, more = ([half[0]], 0) if len(half) == 1 else await self._unknown(name, half, params)
+                unknown += found
+                asked += more
+        return unknown, asked
+
+    # --- telling ------------------------------------------------------------------------------------------
+
+    def _step(self, kept: bool, rows: int, requests: int = 1) -> Step:
+        now = self.ports.server_time.now()
+        if kept:
+            return Step("memory", KEPT_REASON, now, now, rows)
+        return Step("rest", ASKED, now, now, rows, requests)
+
+    def _meta(
+        self, kind: str, steps: list[Step], markets: Sequence[str] | None = None, skipped: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        meta: dict[str, Any] = {
+            "kind": kind,
+            "fetched_at": iso(self.ports.server_time.now()),
+            "schema": SCHEMA_VERSION,
+            "route": [step.to_json() for step in steps],
+        }
+        if markets is not None:
+            meta["market"] = list(markets)
+        if skipped:
+            meta["skipped"] = list(skipped)
+        return meta
+
+
+def _named(unknown: list[str], error: MarketNotFound) -> MarketNotFound:
+    return MarketNotFound(
+        f"the exchange does not know {', '.join(unknown)}",
+        suggestion="misspelt, delisted, or of another region? uf.markets() lists all; errors='skip' leaves them out",
+        markets=unknown,
+        status=error.context.get("status"),
+        url=error.context.get("url"),
+    )
+
+
+def in_order(table: pa.Table, markets: Sequence[str]) -> pa.Table:
+    """The rows in the order in which the markets were asked for."""
+    import pyarrow as pa
+
+    place = {code: i for i, code in enumerate(markets)}
+    codes = table["market"].cast("string").to_pylist()
+    strangers = {code for code in codes if code not in place}
+    if strangers:
+        raise SchemaError(
+            f"the exchange answered with {', '.join(sorted(strangers)[:5])}, which was not asked for",
+            suggestion="check what stands between you and the exchange",
+        )
+    order = sorted(range(len(codes)), key=lambda i: place[codes[i]])
+    return table.take(pa.array(order, pa.int64()))
