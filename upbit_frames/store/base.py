@@ -1,0 +1,296 @@
+"""What a store is, for everyone who uses one.
+
+A store remembers, per series, which stretches of time are known and which rows lie in them.
+"Covered, and there is no row" is knowledge too: it was asked, and nothing had been traded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
+from upbit_frames.intervals import INTERVALS, Interval, Span
+from upbit_frames.query import parse_market
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["STORED_KINDS", "Finding", "Series", "SeriesInfo", "Store"]
+
+STORED_KINDS = ("candles", "trades")
+
+
+@dataclass(frozen=True)
+class Series:
+    """The name of one series. It becomes part of a path, so it is checked when it is made.
+
+    Parameters
+    ----------
+    kind : {"candles", "trades"}
+    market : str
+        Upper case, such as ``"KRW-BTC"``.
+    interval : str or None
+        The interval's name for candles, None for trades.
+
+    Raises
+    ------
+    StoreError, InvalidMarket, InvalidInterval
+        For anything that cannot be the name of a series.
+
+    Examples
+    --------
+    >>> print(Series("candles", "KRW-BTC", "1m"))
+    candles KRW-BTC 1m
+    """
+
+    kind: str
+    market: str
+    interval: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in STORED_KINDS:
+            raise StoreError(
+                f"{self.kind!r} is not a kind of data that is stored",
+                suggestion=f"there are: {', '.join(STORED_KINDS)}",
+            )
+        if parse_market(self.market) != self.market:
+            raise InvalidMarket(
+                f"{self.market!r} is not in upper case", suggestion=f"say {parse_market(self.market)!r}"
+            )
+        if self.kind == "trades" and self.interval is not None:
+            raise InvalidInterval("trades have no interval", suggestion="leave it out", interval=self.interval)
+        if self.kind == "candles" and self.interval not in INTERVALS:
+            raise InvalidInterval(
+                f"{self.interval!r} is not the name of an interval",
+                suggestion=f"there are: {', '.join(INTERVALS)}",
+                interval=self.interval,
+            )
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.kind, self.market, self.interval) if part)
+
+    @property
+    def grid(self) -> Interval | None:
+        """The interval whose period starts the rows' times must be; None for trades."""
+        return None if self.interval is None else INTERVALS[self.interval]
+
+    @property
+    def segment(self) -> str:
+        """What one resting file holds: ``day``, ``month``, ``year`` or ``decade``."""
+        # A day of trades of a large market has about as many rows as some months of minutes.
+        return "day" if self.interval is None else INTERVALS[self.interval].segment
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """What is stored of one series.
+
+    Attributes
+    ----------
+    series : Series
+    rows, files, bytes : int
+    covered : tuple of Span
+        Merged and sorted, half open, microseconds UTC.
+    first, last : int or None
+        Times of the first and the last row (candles: start of the period), microseconds UTC;
+        None where no row is stored.
+    """
+
+    series: Series
+    rows: int
+    files: int
+    bytes: int
+    covered: tuple[Span, ...]
+    first: int | None
+    last: int | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong in a store.
+
+    Attributes
+    ----------
+    series : Series
+    problem : str
+        A short stable name: ``corrupt``, ``foreign``, ``overlap``, ``prices``, ``leftover``.
+    detail : str
+        What exactly, in a sentence.
+    path : Path or None
+        The file; for one that was set aside, where it lies now.
+    span : Span or None
+        What the file covered.
+    """
+
+    series: Series
+    problem: str
+    detail: str
+    path: Path | None = None
+    span: Span | None = None
+
+    def __str__(self) -> str:
+        where = f" [{self.path.name}]" if self.path else ""
+        return f"{self.series}: {self.problem}: {self.detail}{where}"
+
+
+class Store(Protocol):
+    """Rows of many series and what is known of each. Synchronous and safe to use from threads.
+
+    Times are microseconds since the epoch, UTC; spans are half open.
+    """
+
+    @property
+    def path(self) -> Path | None:
+        """The folder, or None for a store in memory."""
+
+    def covered(self, series: Series) -> list[Span]:
+        """The stretches of which everything is known: merged, sorted, disjoint."""
+
+    def read(self, series: Series, span: Span) -> pa.Table:
+        """The rows with ``span.start <= time < span.end``, ascending.
+
+        Returns
+        -------
+        pyarrow.Table
+            Exactly ``arrow_schema(series.kind)``, also when there are no rows.
+
+        Raises
+        ------
+        CorruptFile
+            A file of the span was damaged. It has been set aside and no longer counts as
+            covered, so what is missing can be computed anew and fetched again.
+        """
+
+    def count(self, series: Series, span: Span) -> int:
+        """How many rows :meth:`read` would give."""
+
+    def tail(self, series: Series, end: int, count: int) -> pa.Table:
+        """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``.
+
+        Fewer if the stretch holds fewer; none if no stretch reaches up to ``end``.
+        """
+
+    def head(self, series: Series, start: int, count: int) -> pa.Table:
+        """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+
+    def write(
+        self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
+    ) -> None:
+        """Make known that inside ``span`` the rows are exactly these. Durable on return.
+
+        Parameters
+        ----------
+        series : Series
+        table : pyarrow.Table
+            Of the kind's schema. Candles strictly ascending in time, on the interval's grid;
+            trades ascending and unique in (time, sequential_id), or (time, seq) where the
+            archive is their origin. All inside ``span``.
+        span : Span
+            An empty one, with no rows, changes nothing.
+        origin : {"rest", "archive", "live"}
+            Where the rows are from; kept with them.
+        replace : bool
+            Whether rows already stored inside the span give way. By default what is covered
+            stays as it is, and only the rest of the span is taken from ``table``.
+
+        Raises
+        ------
+        StoreError
+            If the rows are not as described, or cannot be written; the store is as before.
+        LockTimeout
+            If another writer holds the series for too long.
+        """
+
+    def notes(self, series: Series) -> dict[str, Any]:
+        """The small facts kept beside a series."""
+
+    def note(self, series: Series, key: str, value: Any) -> None:
+        """Keep a small fact that can be said in JSON; None removes it."""
+
+    def series(self) -> list[Series]:
+        """Every series of which something is known, sorted by kind, market and interval."""
+
+    def info(self, series: Series) -> SeriesInfo:
+        """What is stored of a series."""
+
+    def compact(self, series: Series) -> None:
+        """Bring a series to its resting state: one file a segment and covered stretch."""
+
+    def verify(self, series: Series | None = None) -> list[Finding]:
+        """Read everything again and tell what is wrong; damaged files are set aside."""
+
+    def problems(self, series: Series | None = None) -> list[Finding]:
+        """What was found damaged so far and lies set aside, without reading anything again."""
+
+    def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
+        """Forget the series that match everything given, notes included; bytes freed."""
+
+    def prune(
+        self,
+        *,
+        max_bytes: int | None = None,
+        before: int | None = None,
+        unused_days: float | None = None,
+        keep: Iterable[Series] = (),
+        force: bool = False,
+    ) -> int:
+        """Give back space, never of what the exchange could not give again unless ``force``.
+
+        Parameters
+        ----------
+        max_bytes : int, optional
+            Remove until no more is left: least recently used series first, of each the oldest
+            segments first.
+        before : int, optional
+            Remove segments that end at or before this moment (microseconds UTC).
+        unused_days : float, optional
+            Remove series neither read nor written for so long.
+        keep : iterable of Series
+            Never touch these.
+        force : bool
+            Also remove second candles older than 90 days and trades older than 7 days, which
+            REST no longer serves.
+
+        Returns
+        -------
+        int
+            Bytes freed.
+        """
+
+
+def sort_key(series: Series) -> tuple[str, str, int]:
+    """Sorts series by kind, market and length of the interval."""
+    order = list(INTERVALS)
+    return series.kind, series.market, -1 if series.interval is None else order.index(series.interval)
+
+
+def selects(series: Series, market: str | None, interval: str | None, kind: str | None) -> bool:
+    """Whether a series matches everything that is not None."""
+    return (
+        (market is None or series.market == market)
+        and (interval is None or series.interval == interval)
+        and (kind is None or series.kind == kind)
+    )
+
+
+def note_text(series: Series, key: str, value: Any) -> str:
+    """A note as JSON.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be said in JSON.
+    """
+    try:
+        if not isinstance(key, str):
+            raise TypeError(f"the key {key!r} is not a str")
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as failed:
+        raise StoreError(
+            f"the note {key!r} of {series} cannot be kept: {failed}",
+            suggestion="notes are JSON: text, numbers, lists and dicts",
+        ) from failed

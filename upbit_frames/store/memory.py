@@ -1,0 +1,229 @@
+"""A store that lives as long as its process: for cassettes, tests and one-off work."""
+
+from __future__ import annotations
+
+import json
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.clock import Clock, SystemClock
+from upbit_frames.intervals import Span, merge, subtract
+from upbit_frames.store import rows
+from upbit_frames.store.base import Finding, Series, SeriesInfo, note_text, selects, sort_key
+from upbit_frames.store.policy import Piece, select
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["MemoryStore"]
+
+
+@dataclass
+class _Shelf:
+    """One series: disjoint stretches in order, each with its rows, and the notes."""
+
+    spans: list[Span] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    covered: list[Span] | None = None
+    used: int = 0
+
+    def put(self, span: Span, table: pa.Table) -> None:
+        at = bisect_left(self.spans, span)
+        self.spans.insert(at, span)
+        self.tables.insert(at, table)
+        self.covered = None
+
+    def take_out(self, span: Span) -> None:
+        """Forget a stretch, keeping what reaches beyond it."""
+        touched = [at for at, one in enumerate(self.spans) if one.start < span.end and span.start < one.end]
+        parts = [(self.spans[at], self.tables[at]) for at in touched]
+        for at in reversed(touched):
+            del self.spans[at], self.tables[at]
+        for one, table in parts:
+            for rest in subtract([one], [span]):
+                self.put(rest, rows.cut(table, rest))
+        self.covered = None
+
+
+class MemoryStore:
+    """Like the Parquet store, in memory.
+
+    Parameters
+    ----------
+    clock : Clock, optional
+        Tells :meth:`prune` what is old.
+
+    Examples
+    --------
+    >>> from upbit_frames.schema import arrow_schema
+    >>> store = MemoryStore()
+    >>> series = Series("candles", "KRW-BTC", "1m")
+    >>> store.write(series, arrow_schema("candles").empty_table(), Span(0, 60_000_000))
+    >>> store.covered(series)
+    [Span(start=0, end=60000000)]
+    """
+
+    path = None
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._shelves: dict[Series, _Shelf] = {}
+        self._lock = threading.RLock()
+
+    def covered(self, series: Series) -> list[Span]:
+        """The stretches of which everything is known: merged, sorted, disjoint."""
+        with self._lock:
+            shelf = self._shelves.get(series)
+            if shelf is None:
+                return []
+            if shelf.covered is None:
+                shelf.covered = merge(shelf.spans)
+            return list(shelf.covered)
+
+    def read(self, series: Series, span: Span) -> pa.Table:
+        """The rows with ``span.start <= time < span.end``, ascending."""
+        with self._lock:
+            return rows.join(series.kind, list(self._parts(series, span)))
+
+    def count(self, series: Series, span: Span) -> int:
+        """How many rows :meth:`read` would give."""
+        with self._lock:
+            return sum(len(table) for table in self._parts(series, span))
+
+    def _parts(self, series: Series, span: Span) -> Iterator[pa.Table]:
+        shelf = self._shelves.get(series)
+        if shelf is None:
+            return
+        shelf.used = self._clock.now()
+        first = max(0, bisect_left(shelf.spans, (span.start,)) - 1)
+        for one, table in zip(shelf.spans[first:], shelf.tables[first:], strict=True):
+            if one.start >= span.end:
+                return
+            if one.end > span.start and len(table):
+                yield rows.cut(table, span)
+
+    def tail(self, series: Series, end: int, count: int) -> pa.Table:
+        """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
+        with self._lock:
+            stretch = [span for span in self.covered(series) if span.start < end <= span.end]
+            table = self.read(series, Span(stretch[0].start, end)) if stretch else rows.empty(series.kind)
+        return table.slice(max(0, len(table) - max(0, count)))
+
+    def head(self, series: Series, start: int, count: int) -> pa.Table:
+        """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+        with self._lock:
+            stretch = [span for span in self.covered(series) if span.start <= start < span.end]
+            table = self.read(series, Span(start, stretch[0].end)) if stretch else rows.empty(series.kind)
+        return table.slice(0, max(0, count))
+
+    def write(
+        self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
+    ) -> None:
+        """Make known that inside ``span`` the rows are exactly these; see :class:`Store`."""
+        table = rows.validate(series, table, span, origin)
+        if span.empty:
+            return
+        with self._lock:
+            shelf = self._shelves.setdefault(series, _Shelf())
+            shelf.used = self._clock.now()
+            if replace:
+                shelf.take_out(span)
+            for part in subtract([span], self.covered(series)):
+                shelf.put(part, rows.cut(table, part))
+
+    def notes(self, series: Series) -> dict[str, Any]:
+        """The small facts kept beside a series."""
+        with self._lock:
+            shelf = self._shelves.get(series)
+            return {} if shelf is None else {key: json.loads(text) for key, text in shelf.notes.items()}
+
+    def note(self, series: Series, key: str, value: Any) -> None:
+        """Keep a small fact that can be said in JSON; None removes it."""
+        text = note_text(series, key, value)
+        with self._lock:
+            shelf = self._shelves.setdefault(series, _Shelf())
+            shelf.notes.pop(key, None)
+            if value is not None:
+                shelf.notes[key] = text
+
+    def series(self) -> list[Series]:
+        """Every series of which something is known."""
+        with self._lock:
+            return sorted((series for series, shelf in self._shelves.items() if shelf.spans), key=sort_key)
+
+    def info(self, series: Series) -> SeriesInfo:
+        """What is stored of a series; its pieces in memory are counted as files."""
+        with self._lock:
+            shelf = self._shelves.get(series) or _Shelf()
+            filled = [table for table in shelf.tables if len(table)]
+            return SeriesInfo(
+                series,
+                rows=sum(len(table) for table in filled),
+                files=len(shelf.spans),
+                bytes=sum(table.nbytes for table in filled),
+                covered=tuple(self.covered(series)),
+                first=int(rows.times_of(filled[0])[0]) if filled else None,
+                last=int(rows.times_of(filled[-1])[-1]) if filled else None,
+            )
+
+    def compact(self, series: Series) -> None:
+        """Join what belongs together: one table a covered stretch."""
+        with self._lock:
+            shelf = self._shelves.get(series)
+            if shelf is None:
+                return
+            joined = [(span, self.read(series, span).combine_chunks()) for span in self.covered(series)]
+            shelf.spans = [span for span, _ in joined]
+            shelf.tables = [table for _, table in joined]
+
+    def verify(self, series: Series | None = None) -> list[Finding]:
+        """Impossible prices; memory does not go bad otherwise."""
+        found = []
+        for one in self.series() if series is None else [series]:
+            for span in self.covered(one):
+                fault = rows.prices(one, self.read(one, span))
+                if fault:
+                    found.append(Finding(one, "prices", fault, span=span))
+        return found
+
+    def problems(self, series: Series | None = None) -> list[Finding]:
+        """Nothing is ever set aside here."""
+        return []
+
+    def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
+        """Forget the series that match everything given, notes included; bytes freed."""
+        with self._lock:
+            chosen = [series for series in self._shelves if selects(series, market, interval, kind)]
+            freed = sum(self.info(series).bytes for series in chosen)
+            for series in chosen:
+                del self._shelves[series]
+            return freed
+
+    def prune(
+        self,
+        *,
+        max_bytes: int | None = None,
+        before: int | None = None,
+        unused_days: float | None = None,
+        keep: Iterable[Series] = (),
+        force: bool = False,
+    ) -> int:
+        """Give back space; see :class:`Store` for the policies. Bytes freed."""
+        with self._lock:
+            pieces = [
+                Piece(series, span, len(table), table.nbytes)
+                for series, shelf in self._shelves.items()
+                for span, table in zip(shelf.spans, shelf.tables, strict=True)
+            ]
+            used = {series: shelf.used for series, shelf in self._shelves.items()}
+            chosen = select(
+                pieces, used, self._clock.now(),
+                max_bytes=max_bytes, before=before, unused_days=unused_days, keep=keep, force=force,
+            )  # fmt: skip
+            for piece in chosen:
+                self._shelves[piece.series].take_out(piece.span)
+            return sum(piece.bytes for piece in chosen)
