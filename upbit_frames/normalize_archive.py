@@ -117,7 +117,7 @@ def trades_zip(data: bytes | Path, market: str, period: Span) -> pa.Table:
         raw, millis, seq = raw.take(order), millis[order], seq[order]
     _refuse_rows(_repeats(millis, seq), raw, file, "the same trade twice")
     price, volume = _numpy(raw["price"]), _numpy(raw["volume"])
-    with np.errstate(invalid="ignore"):  # nan and inf are what is looked for
+    with np.errstate(invalid="ignore", over="ignore"):  # nan and inf are what is looked for
         value = price * volume
         fine = (price > 0) & (volume >= 0) & np.isfinite(value)
     _refuse_rows(~fine, raw, file, "a price or volume that no trade can have")
