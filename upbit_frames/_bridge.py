@@ -13,36 +13,64 @@ import atexit
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, TypeVar
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from upbit_frames.errors import UsageError
 
 __all__ = ["at_exit", "generation", "run", "run_async", "start"]
 
 T = TypeVar("T")
+Work = Callable[..., Coroutine[Any, Any, T]]
 THREAD_NAME = "upbit_frames"
 UNWIND = 5.0  # seconds an interrupted call may take to put things away
 SLICE = 0.1  # seconds; waiting in slices lets Ctrl-C through on every platform
 
 
 class _Loop:
+    """A loop running in a daemon thread.
+
+    Plain asyncio: anyio's portal would cancel every ``await`` of the clean-up too, and a page that
+    is being stored when Ctrl-C comes must still get there.
+    """
+
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.exit = contextlib.ExitStack()
-        self.portal: BlockingPortal = self.exit.enter_context(start_blocking_portal("asyncio", name=THREAD_NAME))
+        self.asyncio = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._main, name=THREAD_NAME, daemon=True)
+        self.thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self.asyncio)
+        self.asyncio.run_forever()
+
+    def stop(self) -> None:
+        """Cancel what still runs, then end the thread and close the loop."""
+
+        async def cancel_all() -> None:
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.asyncio.shutdown_asyncgens()
+
+        with contextlib.suppress(Exception):
+            asyncio.run_coroutine_threadsafe(cancel_all(), self.asyncio).result(timeout=2.0)
+        self.asyncio.call_soon_threadsafe(self.asyncio.stop)
+        self.thread.join(timeout=2.0)
+        if not self.thread.is_alive():
+            self.asyncio.close()
 
 
 _lock = threading.Lock()
 _loop: _Loop | None = None
-_closers: list[Callable[[], Awaitable[None]]] = []
+_abandoned: list[_Loop] = []
+_closers: list[Work[None]] = []
 
 
-def _portal() -> BlockingPortal:
+def _running() -> asyncio.AbstractEventLoop:
     global _loop
     if threading.current_thread().name == THREAD_NAME:
         raise UsageError(
@@ -52,13 +80,16 @@ def _portal() -> BlockingPortal:
     with _lock:
         if _loop is None or _loop.pid != os.getpid():
             _loop = _Loop()
-        return _loop.portal
+        return _loop.asyncio
 
 
 def _after_fork() -> None:
-    # The lock may have been held by another thread at the moment of the fork.
+    # The lock may have been held by another thread at the moment of the fork. The old loop must
+    # stay referenced: its sockets and its wake-up pipe are still the parent's.
     global _lock, _loop
     _lock = threading.Lock()
+    if _loop is not None:
+        _abandoned.append(_loop)
     _loop = None
     _closers.clear()
 
@@ -69,18 +100,19 @@ if hasattr(os, "register_at_fork"):
 
 def generation() -> int:
     """Changes when the loop was made anew: what lived on the old one must not be used any more."""
-    return id(_portal())
+    return id(_running())
 
 
-def start(func: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+def start(func: Work[T], *args: Any) -> Future[T]:
     """Run a coroutine function on the loop; its result arrives in the future.
 
     Cancelling the future cancels the work.
     """
-    return _portal().start_task_soon(func, *args)
+    loop = _running()
+    return asyncio.run_coroutine_threadsafe(func(*args), loop)
 
 
-def run(func: Callable[..., Awaitable[T]], *args: Any, tick: Callable[[], None] | None = None) -> T:
+def run(func: Work[T], *args: Any, tick: Callable[[], None] | None = None) -> T:
     """Run a coroutine function on the loop and wait for it in this thread.
 
     Ctrl-C cancels the work and waits until it has put things away. ``tick`` is called about ten
@@ -111,14 +143,14 @@ def run(func: Callable[..., Awaitable[T]], *args: Any, tick: Callable[[], None] 
         raise
 
 
-async def run_async(func: Callable[..., Awaitable[T]], *args: Any) -> T:
+async def run_async(func: Work[T], *args: Any) -> T:
     """Run a coroutine function on the loop and await it from another loop."""
     if threading.current_thread().name == THREAD_NAME:
         return await func(*args)
     return await asyncio.wrap_future(start(func, *args))
 
 
-def at_exit(closer: Callable[[], Awaitable[None]]) -> None:
+def at_exit(closer: Work[None]) -> None:
     """Have a coroutine function run on the loop when the interpreter ends."""
     _closers.append(closer)
 
@@ -131,7 +163,6 @@ def _shut_down() -> None:
         return
     for closer in _closers:
         with contextlib.suppress(Exception):
-            loop.portal.start_task_soon(closer).result(timeout=2.0)
+            asyncio.run_coroutine_threadsafe(closer(), loop.asyncio).result(timeout=2.0)
     _loop = None
-    with contextlib.suppress(Exception):
-        loop.portal.call(loop.portal.stop, True)
+    loop.stop()

@@ -8,7 +8,7 @@ docstring.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -43,7 +43,7 @@ class Call(Generic[T]):
     progress : bool or "auto"
     """
 
-    work: Callable[[], Awaitable[Any]]
+    work: Callable[[], Coroutine[Any, Any, Any]]
     finish: Callable[[Any], T]
     meter: Meter
     title: str = ""

@@ -1,0 +1,222 @@
+"""The background loop: from a script, a thread, any loop, after a fork; and out by Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from upbit_frames import _bridge
+from upbit_frames.errors import UsageError
+
+
+async def double(number: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+async def fail() -> None:
+    raise ValueError("as it is")
+
+
+async def thread_name() -> str:
+    return threading.current_thread().name
+
+
+def test_results_and_errors_come_back() -> None:
+    assert _bridge.run(double, 21) == 42
+    with pytest.raises(ValueError, match="as it is"):
+        _bridge.run(fail)
+
+
+def test_a_timeout_error_of_the_work_is_not_mistaken_for_waiting() -> None:
+    async def slow() -> None:
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine"):
+        _bridge.run(slow)
+
+
+def test_everything_runs_on_one_thread() -> None:
+    names = {_bridge.run(thread_name)}
+    thread = threading.Thread(target=lambda: names.add(_bridge.run(thread_name)))
+    thread.start()
+    thread.join()
+    names.add(asyncio.run(_bridge.run_async(thread_name)))
+    assert names == {_bridge.THREAD_NAME}
+
+
+def test_blocking_inside_a_running_loop_works() -> None:
+    async def cell() -> int:
+        return _bridge.run(double, 4)
+
+    assert asyncio.run(cell()) == 8
+
+
+def test_blocking_on_the_own_loop_is_refused() -> None:
+    async def inside() -> None:
+        _bridge.run(double, 1)
+
+    with pytest.raises(UsageError, match="own event loop"):
+        _bridge.run(inside)
+
+
+def test_awaiting_on_the_own_loop_works() -> None:
+    async def inside() -> int:
+        return await _bridge.run_async(double, 3)
+
+    assert _bridge.run(inside) == 6
+
+
+def test_cancelling_the_awaiting_task_cancels_the_work() -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("unwound")
+
+    async def outer() -> None:
+        task = asyncio.create_task(_bridge.run_async(forever))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(100):
+            if ended:
+                return
+            await asyncio.sleep(0.02)
+
+    asyncio.run(outer())
+    assert ended == ["unwound"]
+
+
+def test_tick_is_called_while_waiting() -> None:
+    ticks: list[float] = []
+
+    async def slow() -> str:
+        await asyncio.sleep(0.35)
+        return "done"
+
+    assert _bridge.run(slow, tick=lambda: ticks.append(time.monotonic())) == "done"
+    assert ticks
+
+
+def test_under_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def outer() -> tuple[int, int]:
+        return await _bridge.run_async(double, 5), _bridge.run(double, 6)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(outer()) == (10, 12)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_after_a_fork() -> None:
+    assert _bridge.run(double, 1) == 2
+    before = _bridge.generation()
+    child = os.fork()
+    if child == 0:
+        good = _bridge.run(double, 10) == 20 and _bridge.generation() != 0
+        os._exit(0 if good else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert _bridge.generation() == before
+
+
+def run_script(text: str, *, interrupt_after: str | None = None) -> subprocess.CompletedProcess[str]:
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        if interrupt_after is not None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if interrupt_after in line:
+                    time.sleep(0.2)
+                    process.send_signal(signal.SIGINT)
+                    break
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_ctrl_c_stops_the_work_and_lets_it_unwind() -> None:
+    done = run_script(
+        """
+        import asyncio, signal
+        from upbit_frames import _bridge
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
+
+        async def forever():
+            print("begun", flush=True)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.1)
+                print("unwound", flush=True)
+
+        try:
+            _bridge.run(forever)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        """,
+        interrupt_after="begun",
+    )
+    assert done.stdout.split() == ["unwound", "interrupted"]
+    assert done.returncode == 0
+
+
+def test_the_interpreter_ends_without_a_hang_or_a_word() -> None:
+    done = run_script(
+        """
+        import asyncio
+        from upbit_frames import _bridge
+        _bridge.start(asyncio.sleep, 60)
+        print(_bridge.run(asyncio.sleep, 0, "fine"))
+        """
+    )
+    assert (done.stdout.strip(), done.stderr, done.returncode) == ("fine", "", 0)
+
+
+def test_importing_changes_nothing_in_asyncio() -> None:
+    done = run_script(
+        """
+        import asyncio, sys
+
+        def touchable():
+            loop = asyncio.BaseEventLoop
+            return asyncio.run, asyncio.get_event_loop, asyncio.Task, asyncio.Future, loop.run_until_complete
+
+        before = touchable()
+        import upbit_frames as uf
+        for name in uf.__all__:
+            getattr(uf, name)
+        after = touchable()
+        assert before == after
+        assert not hasattr(asyncio, "_nest_patched")
+        assert "nest_asyncio" not in sys.modules and "nest_asyncio2" not in sys.modules
+        print("untouched")
+        """
+    )
+    assert done.stdout.strip() == "untouched", done.stderr
+
+
+def test_importing_costs_nothing_heavy() -> None:
+    done = run_script(
+        """
+        import sys
+        import upbit_frames
+        heavy = {"pandas", "pyarrow", "pyarrow.dataset", "vcr", "matplotlib", "websockets", "httpx", "numpy", "msgspec"}
+        print(sorted(heavy & set(sys.modules)))
+        """
+    )
+    assert done.stdout.strip() == "[]", done.stderr
