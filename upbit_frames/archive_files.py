@@ -20,7 +20,6 @@ __all__ = [
     "TERMS",
     "TRADE_COLUMNS",
     "ArchiveFile",
-    "assumed_since",
     "day_file",
     "file_of",
     "has_archive",
@@ -49,10 +48,9 @@ def _utc(year: int, month: int, day: int) -> int:
 
 
 # The archive's first day. The file of that month holds nothing of the days before, although REST
-# may have them, so no file ever answers for them.
+# may have them, so no file ever answers for them. (Sources disagree whether second candles begin in
+# July or September 2023; a file that is not there costs a question, no more.)
 _SINCE = {"candles": _utc(2017, 10, 24), "1s": _utc(2023, 7, 1), "trades": _utc(2022, 5, 1)}
-# Sources disagree about second candles; unless a listing shows the earlier files, the later date.
-_ASSUMED_SINCE = {**_SINCE, "1s": _utc(2023, 9, 1)}
 
 _MARKET = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 _DAY_INTERVAL = INTERVALS["1d"]
@@ -143,11 +141,6 @@ def has_archive(interval: Interval) -> bool:
 def since(interval: str | None) -> int:
     """The earliest moment for which the archive can speak; ``interval`` None means trades."""
     return _SINCE["trades" if interval is None else interval if interval in _SINCE else "candles"]
-
-
-def assumed_since(interval: str | None) -> int:
-    """The earliest moment for which files are assumed to exist where no listing was read."""
-    return _ASSUMED_SINCE["trades" if interval is None else interval if interval in _ASSUMED_SINCE else "candles"]
 
 
 def day_file(market: str, interval: Interval | None, moment: int) -> ArchiveFile:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from upbit_frames.archive_files import PUBLICATION_DELAY, TERMS, ArchiveFile, assumed_since
+from upbit_frames.archive_files import PUBLICATION_DELAY, TERMS, ArchiveFile
 from upbit_frames.intervals import INTERVALS, Span
 from upbit_frames.planner import SEAL_GRACE, Step
 
@@ -78,7 +78,7 @@ class Published:
         due = self.now >= file.period.end + PUBLICATION_DELAY
         listed = self.folders.get(file.folder)
         if listed is None:
-            return due and file.answers.start >= assumed_since(file.interval)
+            return due
         entry = listed.get(file.key)
         return entry is not None and (due if entry.modified is None else entry.modified >= file.period.end)
 

@@ -17,6 +17,7 @@
     │   ├── Timeout
     │   └── ConnectionFailed
     ├── SchemaError                 the answer is not what the API promises
+    │   └── ChecksumMismatch        a published file is not the one its checksum belongs to
     ├── StoreError
     │   ├── CorruptFile
     │   └── LockTimeout
@@ -36,6 +37,7 @@ from typing import Any
 __all__ = [
     "ApiError",
     "Blocked",
+    "ChecksumMismatch",
     "ConfigError",
     "ConnectionFailed",
     "CorruptFile",
@@ -179,6 +181,13 @@ class SchemaError(UpbitFramesError):
     """The answer is not what the API promises.
 
     ``path`` names the field (``$[3].trade_price``), ``sample`` shows the beginning of the body.
+    """
+
+
+class ChecksumMismatch(SchemaError):
+    """A published file is not the one its checksum belongs to, not even at the second try.
+
+    ``expected`` and ``found`` are the two SHA-256 digests.
     """
 
 

@@ -237,10 +237,11 @@ def test_a_file_written_before_its_period_was_over_is_not_final() -> None:
     assert not Published(NOW).listing(running.folder, {running.key: Listed(1000, NOW)}).has(running)
 
 
-def test_second_candles_before_autumn_2023_need_a_listing() -> None:
-    file = month_file(MARKET, INTERVALS["1s"], at("2023-08-01"))
+def test_second_candles_before_their_archive_are_nobodys() -> None:
+    file = month_file(MARKET, INTERVALS["1s"], at("2023-06-01"))
     assert not Published(NOW).has(file)
-    assert Published(NOW).listing(file.folder, {file.key: Listed(10, NOW)}).has(file)
+    assert not Published(NOW).listing(file.folder, {file.key: Listed(10, NOW)}).has(file)
+    assert Published(NOW).has(month_file(MARKET, INTERVALS["1s"], at("2023-07-01")))
 
 
 def test_only_folders_that_save_requests_are_listed() -> None:
