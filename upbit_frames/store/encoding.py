@@ -1,0 +1,344 @@
+"""One file of the store: rows to bytes, and bytes to rows that can be trusted.
+
+Every page carries a checksum. The first time a process reads a part of a file it verifies the
+checksums, the order of the rows and that they lie where the file's name says; after that the
+part is trusted for as long as the file is the same one on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from upbit_frames._version import __version__
+from upbit_frames.intervals import Span, from_micros
+from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.store import rows
+from upbit_frames.store.base import Series
+
+__all__ = ["Damaged", "Facts", "Vanished", "encode", "facts_of", "origins_of", "read_part"]
+
+META = b"upbit_frames"
+GROUP_ROWS = 8_192  # 200 rows out of a month decode in half a millisecond; larger is slower there, smaller for a year
+LARGE_GROUP_ROWS = 65_536  # for files of more than LARGE_ROWS rows, whose footers would grow too long
+LARGE_ROWS = 500_000
+CACHE_BYTES = 32_000_000
+_INTEGERS = ("time", "sequential_id", "seq")
+_WORDS = ("side",)
+
+
+class Damaged(Exception):
+    """A file is not what its name promises; the text says why."""
+
+
+class Vanished(Exception):
+    """A file is no longer there, or was replaced while it was opened: list again."""
+
+
+class Identity(NamedTuple):
+    """Two files with the same identity are the same file with the same contents."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+
+@dataclass(eq=False)
+class Facts:
+    """What a file's footer says, and how much of the file has been found right so far.
+
+    Attributes
+    ----------
+    identity : Identity
+    footer : pyarrow.parquet.FileMetaData
+    meta : dict
+        schema, kind, market, interval, origin, written_at, writer.
+    first, last : list of int
+        Times of the first and last row of each row group.
+    ends : list of int
+        How many rows there are up to the end of each row group.
+    sound : set of int
+        Row groups that were read and found right.
+    """
+
+    identity: Identity
+    footer: Any
+    meta: dict[str, Any]
+    first: list[int]
+    last: list[int]
+    ends: list[int]
+    sound: set[int] = field(default_factory=set)
+
+    @property
+    def rows(self) -> int:
+        """All rows of the file."""
+        return self.ends[-1] if self.ends else 0
+
+    def groups(self, part: Span) -> range:
+        """The row groups that may hold rows of a stretch."""
+        return range(bisect_left(self.last, part.start), bisect_left(self.first, part.end))
+
+
+def encode(series: Series, table: pa.Table, origin: str, written_at: int) -> pa.Buffer:
+    """The rows as a Parquet file.
+
+    Notes
+    -----
+    Measured on a year of minutes of KRW-BTC and KRW-DOGE in monthly files: splitting the bytes of
+    every float and LZ4 reads about a third faster than dictionaries and zstd, for 5 to 7 % more
+    bytes, and needs no dictionary in each row group.
+    """
+    meta = {
+        "schema": SCHEMA_VERSION,
+        "kind": series.kind,
+        "market": series.market,
+        "interval": series.interval,
+        "origin": origin,
+        "written_at": from_micros(written_at).isoformat(),
+        "writer": __version__,
+    }
+    names = table.column_names
+    encodings = {name: "DELTA_BINARY_PACKED" if name in _INTEGERS else "BYTE_STREAM_SPLIT" for name in names}
+    # The description of the columns would make a third of a small file, and is known anyway.
+    schema = pa.schema([one.remove_metadata() for one in table.schema])
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        schema,
+        compression="lz4",
+        use_dictionary=[name for name in names if name in _WORDS],
+        column_encoding={name: how for name, how in encodings.items() if name not in _WORDS},
+        write_statistics=["time"],
+        write_page_checksum=True,
+        store_schema=False,
+    ) as writer:
+        rows_a_group = GROUP_ROWS if len(table) <= LARGE_ROWS else LARGE_GROUP_ROWS
+        writer.write_table(pa.Table.from_arrays(table.columns, schema=schema), row_group_size=rows_a_group)
+        writer.add_key_value_metadata({META: json.dumps(meta)})
+    return sink.getvalue()
+
+
+# --- footers, read once ------------------------------------------------------------------------
+
+_cache: OrderedDict[str, Facts] = OrderedDict()
+_cache_bytes = 0
+_cache_lock = threading.Lock()
+
+
+def _forget_all() -> None:
+    # Another thread may have held the lock at the moment of the fork.
+    global _cache_lock, _cache_bytes
+    _cache_lock = threading.Lock()
+    _cache.clear()
+    _cache_bytes = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _remember(path: str, facts: Facts) -> Facts:
+    global _cache_bytes
+    with _cache_lock:
+        known = _cache.pop(path, None)
+        if known is not None:
+            _cache_bytes -= _weight(known)
+        _cache[path] = facts
+        _cache_bytes += _weight(facts)
+        while _cache_bytes > CACHE_BYTES and len(_cache) > 1:
+            _, dropped = _cache.popitem(last=False)
+            _cache_bytes -= _weight(dropped)
+    return facts
+
+
+def _weight(facts: Facts) -> int:
+    return 2_000 + 6 * int(facts.footer.serialized_size)
+
+
+def identity_of(path: str) -> Identity:
+    """Which file lies there now; Vanished if none does."""
+    try:
+        one = Path(path).stat()
+    except FileNotFoundError:
+        raise Vanished(path) from None
+    return Identity(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns)
+
+
+@contextlib.contextmanager
+def _opened(path: str, footer: Any = None, *, checked: bool = True) -> Iterator[pq.ParquetFile]:
+    try:
+        source = pa.OSFile(path)
+    except FileNotFoundError:
+        raise Vanished(path) from None
+    with source:
+        try:
+            yield pq.ParquetFile(source, metadata=footer, page_checksum_verification=checked)
+        except OSError as failed:
+            if failed.errno is not None:  # the system's trouble, not the file's
+                raise
+            raise Damaged(f"it cannot be decoded: {failed}") from failed
+        except (pa.ArrowException, ValueError, KeyError, TypeError) as failed:
+            raise Damaged(f"it cannot be decoded: {failed}") from failed
+
+
+def facts_of(path: Path, series: Series, span: Span) -> Facts:
+    """What the footer of a file says; checked against the file's name and place.
+
+    Raises
+    ------
+    Vanished
+        If the file is gone.
+    Damaged
+        If it is not a file of that series, or holds rows outside the span.
+    """
+    name = os.fspath(path)
+    identity = identity_of(name)
+    with _cache_lock:
+        known = _cache.get(name)
+        if known is not None and known.identity == identity:
+            _cache.move_to_end(name)
+            return known
+    with _opened(name) as file:
+        facts = _examine(file.metadata, file.schema_arrow, series, span, identity)
+    if identity_of(name) != identity:
+        raise Vanished(name)
+    return _remember(name, facts)
+
+
+def _examine(footer: Any, schema: pa.Schema, series: Series, span: Span, identity: Identity) -> Facts:
+    meta = json.loads((footer.metadata or {}).get(META, b"null"))
+    if not isinstance(meta, dict):
+        raise Damaged("it was not written by this store")
+    told = (meta["kind"], meta["market"], meta["interval"], meta["schema"])
+    if told != (series.kind, series.market, series.interval, SCHEMA_VERSION):
+        raise Damaged(f"it says that it holds {told}")
+    if not schema.equals(arrow_schema(series.kind)):
+        raise Damaged(f"its columns are {', '.join(f'{one.name}: {one.type}' for one in schema)}")
+    first, last, ends = [], [], []
+    total = 0
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        times = group.column(0).statistics
+        if group.num_rows == 0:
+            continue
+        if times is None or not times.has_min_max:
+            raise Damaged("a row group does not say which times it holds")
+        first.append(int(times.min_raw))
+        last.append(int(times.max_raw))
+        total += group.num_rows
+        ends.append(total)
+    edges = [edge for pair in zip(first, last, strict=True) for edge in pair]
+    if total != footer.num_rows or edges != sorted(edges):
+        raise Damaged("its row groups are not in order")
+    if edges and (edges[0] < span.start or edges[-1] >= span.end):
+        raise Damaged(f"it holds rows outside {span}")
+    return Facts(identity, footer, meta, first, last, ends)
+
+
+def origins_of(facts: Facts) -> set[str]:
+    """Where the rows of a file are from."""
+    return set(str(facts.meta.get("origin", "rest")).split("+"))
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+def read_part(path: Path, series: Series, span: Span, part: Span, *, afresh: bool = False) -> pa.Table:
+    """The rows of a file that lie in a part of its span.
+
+    Parameters
+    ----------
+    span : Span
+        What the file's name says.
+    part : Span
+        The stretch wanted.
+    afresh : bool
+        Verify again even what has been found right before.
+
+    Raises
+    ------
+    Vanished, Damaged
+        As :func:`facts_of`; also if a checksum or the order of the rows is wrong.
+    """
+    facts = facts_of(path, series, span)
+    groups = facts.groups(part)
+    if not groups:
+        return rows.empty(series.kind)
+    verify = afresh or not facts.sound.issuperset(groups)
+    table = _decode(path, facts, groups, None, checked=verify)
+    table = pa.Table.from_arrays(table.columns, schema=arrow_schema(series.kind))
+    if verify:
+        _check(table, facts, series, groups, span)
+    return table if part == span else rows.cut(table, part)
+
+
+def _decode(path: Path, facts: Facts, groups: range, columns: list[str] | None, *, checked: bool) -> pa.Table:
+    name = os.fspath(path)
+    with _opened(name, facts.footer, checked=checked) as file:
+        if identity_of(name) != facts.identity:
+            raise Vanished(name)
+        many = facts.ends[groups.stop - 1] - (facts.ends[groups.start - 1] if groups.start else 0) > LARGE_ROWS // 2
+        return file.read_row_groups(list(groups), columns=columns, use_threads=many)
+
+
+def _check(table: pa.Table, facts: Facts, series: Series, groups: range, span: Span) -> None:
+    begin = facts.ends[groups.start - 1] if groups.start else 0
+    if len(table) != facts.ends[groups.stop - 1] - begin:
+        raise Damaged("it holds another number of rows than it says")
+    fault = rows.disorder(series, table, span)
+    if fault:
+        raise Damaged(fault)
+    times = rows.times_of(table)
+    for number in groups:
+        end = facts.ends[number] - begin
+        start = (facts.ends[number - 1] if number else 0) - begin
+        if (times[start], times[end - 1]) != (facts.first[number], facts.last[number]):
+            raise Damaged("its rows are not those that its footer describes")
+    facts.sound.update(groups)
+
+
+def count_part(path: Path, series: Series, span: Span, part: Span) -> int:
+    """How many rows of a file lie in a part of its span; decodes as little as it can."""
+    facts = facts_of(path, series, span)
+    groups = facts.groups(part)
+    total = 0
+    for number in groups:
+        if part.start <= facts.first[number] and facts.last[number] < part.end:
+            total += facts.ends[number] - (facts.ends[number - 1] if number else 0)
+        else:
+            times = _decode(path, facts, range(number, number + 1), ["time"], checked=number not in facts.sound)
+            total += len(rows.cut(times, part))
+    return total
+
+
+def window(facts: Facts, part: Span, count: int, *, last: bool) -> Span:
+    """A part of ``part`` that holds its last (or first) ``count`` rows if there are so many.
+
+    Cut at row groups, so that hardly more is read than needed. The outermost group only counts
+    if it lies inside ``part`` as a whole.
+    """
+    groups = facts.groups(part)
+    if not groups:
+        return part
+    ends = [0, *facts.ends]
+    if last:
+        whole = facts.last[groups.stop - 1] < part.end
+        sure = ends[groups.stop] if whole else ends[groups.stop - 1]
+        begin = max(groups.start, bisect_right(ends, sure - count) - 1)
+        return Span(max(part.start, facts.first[begin]), part.end)
+    whole = facts.first[groups.start] >= part.start
+    sure = ends[groups.start] if whole else ends[groups.start + 1]
+    stop = min(groups.stop, bisect_left(ends, sure + count))
+    return Span(part.start, min(part.end, facts.last[stop - 1] + 1))

@@ -1,0 +1,224 @@
+"""Where everything lies: folders, file names and what a file may span (pure).
+
+``candles/v1/market=KRW-BTC/interval=1m/2024-01-01T000000Z_2024-02-01T000000Z.parquet`` says that
+of the minutes that start in January 2024 everything is known; the rows inside are those in which
+something was traded. A stretch without a single row may be one file however long it is, for
+instance from the epoch up to a market's listing.
+
+Other tools read these folders too, with readers that skip names beginning with a dot or an
+underscore and look for names ending in ``.parquet``. Whatever else has to lie there is named
+accordingly.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from upbit_frames.errors import UpbitFramesError
+from upbit_frames.intervals import INTERVALS, Span, from_micros, to_micros
+from upbit_frames.store.base import STORED_KINDS, Series, sort_key
+from upbit_frames.store.rows import cut, empty, times_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["File", "effective", "file_name", "find_series", "folder_of", "parse_name", "segment_of", "split"]
+
+VERSION = "v1"
+SUFFIX = ".parquet"
+TEMPORARY = ".tmp-"
+NOTES = "_notes.json"
+USED = "_used"
+SET_ASIDE = "_quarantine"
+LOCKS = ".locks"
+TRASH = ".trash"
+
+# On file systems that ignore case, "1m" and "1M" would be one folder.
+_FOLDER_OF_INTERVAL = {name: "1mo" if name == "1M" else name for name in INTERVALS}
+_INTERVAL_OF_FOLDER = {folder: name for name, folder in _FOLDER_OF_INTERVAL.items()}
+_MOMENT = r"(\d{4}-\d\d-\d\dT\d{6}(?:\.\d{6})?Z)"
+_NAME = re.compile(_MOMENT + "_" + _MOMENT + re.escape(SUFFIX), re.ASCII)
+LATEST = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
+
+
+class File(NamedTuple):
+    """A file of a series: its name and what it covers."""
+
+    span: Span
+    name: str
+
+
+def folder_of(root: Path, series: Series) -> Path:
+    """The folder of a series below the store's root."""
+    folder = root / series.kind / VERSION / f"market={series.market}"
+    return folder if series.interval is None else folder / f"interval={_FOLDER_OF_INTERVAL[series.interval]}"
+
+
+def lock_of(root: Path, series: Series) -> Path:
+    """The lock file of a series; outside its folder, so that it outlives a cleared one."""
+    parts = [series.kind, series.market]
+    if series.interval is not None:
+        parts.append(_FOLDER_OF_INTERVAL[series.interval])
+    return root / LOCKS / (".".join(parts) + ".lock")
+
+
+def find_series(root: Path) -> list[Series]:
+    """The series whose folders exist, as far as the folders' names are valid."""
+    found: list[Series] = []
+    for kind in STORED_KINDS:
+        for market in _subfolders(root / kind / VERSION, "market="):
+            if kind == "trades":
+                found += _series(kind, market, None)
+                continue
+            for folder in _subfolders(root / kind / VERSION / f"market={market}", "interval="):
+                if folder in _INTERVAL_OF_FOLDER:
+                    found += _series(kind, market, _INTERVAL_OF_FOLDER[folder])
+    return sorted(found, key=sort_key)
+
+
+def _series(kind: str, market: str, interval: str | None) -> list[Series]:
+    try:
+        return [Series(kind, market, interval)]
+    except UpbitFramesError:
+        return []  # somebody else's folder
+
+
+def _subfolders(folder: Path, prefix: str) -> list[str]:
+    try:
+        return [one.name.removeprefix(prefix) for one in folder.iterdir() if one.name.startswith(prefix)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def file_name(span: Span) -> str:
+    """The name of a file that covers the span.
+
+    Examples
+    --------
+    >>> file_name(Span(0, 1_500_000))
+    '1970-01-01T000000Z_1970-01-01T000001.500000Z.parquet'
+    """
+    return f"{_moment(span.start)}_{_moment(span.end)}{SUFFIX}"
+
+
+def _moment(micros: int) -> str:
+    text = from_micros(micros).strftime("%Y-%m-%dT%H%M%S")
+    return f"{text}.{micros % 1_000_000:06}Z" if micros % 1_000_000 else f"{text}Z"
+
+
+@lru_cache(maxsize=16_384)
+def parse_name(name: str) -> Span | None:
+    """What a file of that name covers; None if it is not one of ours."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        span = Span(*(_micros(text) for text in match.groups()))
+    except ValueError:
+        return None
+    return None if span.empty or file_name(span) != name else span
+
+
+def _micros(text: str) -> int:
+    form = "%Y-%m-%dT%H%M%S.%fZ" if "." in text else "%Y-%m-%dT%H%M%SZ"
+    return to_micros(datetime.strptime(text, form).replace(tzinfo=UTC))
+
+
+def effective(names: list[str]) -> tuple[list[File], list[File]]:
+    """The files that count, sorted, and those that do not because a larger one holds theirs.
+
+    A merge puts the merged file in place before it removes the parts, so a process killed in
+    between leaves both. Whatever is inside the span of another file is such a leftover.
+
+    Returns
+    -------
+    counting, leftover : list of File
+        In ``counting`` spans may still overlap in part (only foreign hands do that). The earlier
+        file then holds for what both cover; see :func:`territories`.
+    """
+    files = [File(span, name) for name in names if (span := parse_name(name)) is not None]
+    files.sort(key=lambda one: (one.span.start, -one.span.end))
+    counting: list[File] = []
+    leftover: list[File] = []
+    reach = -1
+    for one in files:
+        if one.span.end > reach:
+            counting.append(one)
+            reach = one.span.end
+        else:
+            leftover.append(one)
+    return counting, leftover
+
+
+def territories(files: list[File], wanted: Span) -> list[tuple[File, Span]]:
+    """For each counting file the part of ``wanted`` that it answers for; sorted, disjoint."""
+    found = []
+    reach = wanted.start
+    for one in files:
+        part = Span(max(one.span.start, reach), min(one.span.end, wanted.end))
+        if not part.empty:
+            found.append((one, part))
+            reach = part.end
+    return found
+
+
+def segment_of(unit: str, micros: int) -> Span:
+    """The day, month, year or decade that holds a moment."""
+    moment = from_micros(micros)
+    if unit == "day":
+        start = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+        return Span(to_micros(start), to_micros(start + timedelta(days=1)))
+    if unit == "month":
+        after = (moment.year + moment.month // 12, moment.month % 12 + 1)
+        return Span(
+            to_micros(datetime(moment.year, moment.month, 1, tzinfo=UTC)), to_micros(datetime(*after, 1, tzinfo=UTC))
+        )
+    years = 1 if unit == "year" else 10
+    first = moment.year - moment.year % years
+    return Span(to_micros(datetime(first, 1, 1, tzinfo=UTC)), to_micros(datetime(first + years, 1, 1, tzinfo=UTC)))
+
+
+def split(series: Series, span: Span, table: pa.Table) -> list[tuple[Span, pa.Table]]:
+    """Cut what is known of a span into the files it should become.
+
+    One for each segment that has rows; whatever lies between those becomes one file without
+    rows, however many segments it spans.
+    """
+    return [
+        (part, cut(table, part) if filled else empty(series.kind))
+        for part, filled in partition(span, segments_with_rows(series, table))
+    ]
+
+
+def partition(span: Span, segments: list[Span]) -> list[tuple[Span, bool]]:
+    """Cut a span at the segments given, ascending; True for the parts that lie in one."""
+    pieces: list[tuple[Span, bool]] = []
+    at = span.start
+    for segment in segments:
+        part = Span(max(segment.start, span.start), min(segment.end, span.end))
+        if at < part.start:
+            pieces.append((Span(at, part.start), False))
+        pieces.append((part, True))
+        at = part.end
+    if at < span.end:
+        pieces.append((Span(at, span.end), False))
+    return pieces
+
+
+def segments_with_rows(series: Series, table: pa.Table) -> list[Span]:
+    """The segments in which the table, sorted by time, has rows; ascending."""
+    found: list[Span] = []
+    if len(table) == 0:
+        return found
+    times = times_of(table)
+    row = 0
+    while row < len(times):
+        found.append(segment_of(series.segment, int(times[row])))
+        row = int(np.searchsorted(times, found[-1].end, side="left"))
+    return found

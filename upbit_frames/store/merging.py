@@ -1,0 +1,62 @@
+"""When small files become larger ones (pure).
+
+Pages are written as they arrive, and each is a file at first. Files of about the same size that
+touch are merged once there are enough of them, so that every row is rewritten only a few times
+on its way to the resting file of its segment, and never many files lie side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["FAN_IN", "MOST_FILES", "neighbours_to_merge", "tier"]
+
+FAN_IN = 8
+UNIT = 8_192  # bytes; a page of 200 candles is a little smaller
+MOST_FILES = 32
+TIERS = 12
+
+
+def tier(size: int) -> int:
+    """The class of a file's size; each holds files eight times as large as the one below.
+
+    Examples
+    --------
+    >>> [tier(size) for size in (0, 8_192, 8_193, 70_000)]
+    [0, 0, 1, 2]
+    """
+    found = 0
+    while size > UNIT * FAN_IN**found:
+        found += 1
+    return found
+
+
+def neighbours_to_merge(before: Sequence[int], after: Sequence[int], size: int) -> tuple[int, int]:
+    """How many of the files that touch a new one should become one file with it.
+
+    Parameters
+    ----------
+    before, after : sequence of int
+        Sizes of the files that lie before and after it without a gap, in order of time.
+    size : int
+        Size of the new file.
+
+    Returns
+    -------
+    tuple of int
+        How many before it and how many after it, nearest first.
+    """
+    if len(before) + len(after) >= MOST_FILES:
+        return len(before), len(after)
+    left = right = 0
+    for level in range(TIERS):
+        low, high = left, right
+        while low < len(before) and tier(before[-1 - low]) <= level:
+            low += 1
+        while high < len(after) and tier(after[high]) <= level:
+            high += 1
+        joining = [*before[len(before) - low : len(before) - left], *after[right:high]]
+        alike = sum(tier(one) == level for one in joining) + (tier(size) == level)
+        if alike >= FAN_IN:
+            left, right, size = low, high, size + sum(joining)
+    return left, right

@@ -1,0 +1,229 @@
+"""The store on the disk: Parquet files whose names say what is known.
+
+See :mod:`upbit_frames.store.layout` for where things lie, :mod:`~upbit_frames.store.folder` for
+reading, :mod:`~upbit_frames.store.writing` for writing, :mod:`~upbit_frames.store.encoding` for
+what a file is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.clock import Clock, SystemClock
+from upbit_frames.errors import CorruptFile
+from upbit_frames.intervals import Span, merge
+from upbit_frames.store import layout, quarantine, rows, writing
+from upbit_frames.store.base import Finding, Series, SeriesInfo, selects
+from upbit_frames.store.folder import SeriesFolder
+from upbit_frames.store.policy import Piece, select
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ParquetStore"]
+
+LOCK_SECONDS = 60.0
+
+
+class ParquetStore:
+    """A store in a folder, shared safely by threads and processes.
+
+    Parameters
+    ----------
+    root : Path or str
+        The folder; made by the first write. Data of different exchanges need different ones.
+    clock : Clock, optional
+        Tells :meth:`prune` what is old, and stamps the files.
+    lock_timeout : float
+        Seconds to wait for another writer of the same series.
+
+    Notes
+    -----
+    Reading takes no lock, needs no permission to write, and never sees half a change. Writing is
+    durable on return; one lock file a series keeps writers apart, in all processes of the
+    machine. Any tool that knows hive partitions reads the files, for instance
+    ``pyarrow.dataset.dataset(root / "candles/v1", partitioning="hive")``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from upbit_frames.schema import arrow_schema
+    >>> store = ParquetStore(tempfile.mkdtemp())
+    >>> series = Series("candles", "KRW-BTC", "1m")
+    >>> store.write(series, arrow_schema("candles").empty_table(), Span(0, 60_000_000))
+    >>> store.covered(series)
+    [Span(start=0, end=60000000)]
+    """
+
+    def __init__(self, root: Path | str, *, clock: Clock | None = None, lock_timeout: float = LOCK_SECONDS) -> None:
+        self._root = Path(root)
+        self._clock = clock or SystemClock()
+        self._lock_timeout = lock_timeout
+
+    def __repr__(self) -> str:
+        return f"ParquetStore({os.fspath(self._root)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._root
+
+    def _folder(self, series: Series) -> SeriesFolder:
+        return SeriesFolder(self._root, series, self._clock, self._lock_timeout)
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def covered(self, series: Series) -> list[Span]:
+        """The stretches of which everything is known, from the file names alone."""
+        return self._folder(series).covered()
+
+    def read(self, series: Series, span: Span) -> pa.Table:
+        """The rows with ``span.start <= time < span.end``; see :class:`Store`."""
+        return self._folder(series).read(span)
+
+    def count(self, series: Series, span: Span) -> int:
+        """How many rows :meth:`read` would give, mostly from the files' footers."""
+        return self._folder(series).count(span)
+
+    def tail(self, series: Series, end: int, count: int) -> pa.Table:
+        """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
+        return self._folder(series).tail(end, count)
+
+    def head(self, series: Series, start: int, count: int) -> pa.Table:
+        """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+        return self._folder(series).head(start, count)
+
+    def notes(self, series: Series) -> dict[str, Any]:
+        """The small facts kept beside a series."""
+        return writing.read_notes(self._folder(series))
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def write(
+        self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
+    ) -> None:
+        """Make known that inside ``span`` the rows are exactly these; see :class:`Store`."""
+        table = rows.validate(series, table, span, origin)
+        if not span.empty:
+            writing.write(self._folder(series), table, span, origin, replace=replace)
+
+    def note(self, series: Series, key: str, value: Any) -> None:
+        """Keep a small fact that can be said in JSON; None removes it."""
+        writing.note(self._folder(series), key, value)
+
+    def compact(self, series: Series) -> None:
+        """Bring a series to its resting state: one file a segment and covered stretch.
+
+        Writing merges small files along the way, so this only matters for segments that stay
+        covered in part, such as the current month. Cheap where there is nothing to do.
+        """
+        writing.compact(self._folder(series))
+
+    # --- looking after it ------------------------------------------------------------------------
+
+    def series(self) -> list[Series]:
+        """Every series of which something is known."""
+        return [series for series in layout.find_series(self._root) if self._folder(series).files()]
+
+    def info(self, series: Series) -> SeriesInfo:
+        """What is stored of a series; damaged files met on the way are set aside and left out."""
+        folder = self._folder(series)
+        total = size = 0
+        first = last = None
+        present = folder.files()
+        for one in present:
+            try:
+                facts = folder.facts(one)
+            except CorruptFile:
+                return self.info(series)
+            total += facts.rows
+            size += facts.identity.size
+            if facts.rows:
+                first = facts.first[0] if first is None else first
+                last = facts.last[-1]
+        return SeriesInfo(series, total, len(present), size, tuple(merge(one.span for one in present)), first, last)
+
+    def verify(self, series: Series | None = None) -> list[Finding]:
+        """Read every file again and tell what is wrong.
+
+        Checksums, schema, order, grid, what lies outside the span of a file's name, impossible
+        prices, overlaps, leftovers of killed writers (harmless: the next write removes them)
+        and files that do not belong here. Damaged files are set aside; what was set aside
+        before is listed too.
+        """
+        found: list[Finding] = []
+        for one in layout.find_series(self._root) if series is None else [series]:
+            found += self._verify(one)
+            found += self.problems(one)
+        return found
+
+    def _verify(self, series: Series) -> list[Finding]:
+        folder = self._folder(series)
+        names = folder.names()
+        present, leftover = layout.effective(names)
+        found = [
+            Finding(series, "foreign", "the name does not say what it covers", folder.path / name)
+            for name in sorted(names)
+            if not name.startswith((".", "_")) and layout.parse_name(name) is None
+        ]
+        found += [
+            Finding(series, "leftover", "a larger file holds the same stretch", folder.path / one.name, one.span)
+            for one in leftover
+        ]
+        found += [
+            Finding(series, "overlap", f"overlaps {after.name}", folder.path / one.name, one.span)
+            for one, after in itertools.pairwise(present)
+            if after.span.start < one.span.end
+        ]
+        for one in present:
+            try:
+                fault = rows.prices(series, folder.read_file(one))
+            except CorruptFile:
+                continue  # set aside: problems() tells
+            if fault:
+                found.append(Finding(series, "prices", fault, folder.path / one.name, one.span))
+        return found
+
+    def problems(self, series: Series | None = None) -> list[Finding]:
+        """What lies set aside, without reading anything again."""
+        found: list[Finding] = []
+        for one in layout.find_series(self._root) if series is None else [series]:
+            folder = self._folder(one)
+            found += quarantine.findings(folder.path, one, folder.covered())
+        return found
+
+    def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
+        """Forget the series that match everything given, notes and damaged files included; bytes freed."""
+        chosen = [one for one in layout.find_series(self._root) if selects(one, market, interval, kind)]
+        return sum(writing.clear(self._folder(series), self._root) for series in chosen)
+
+    def prune(
+        self,
+        *,
+        max_bytes: int | None = None,
+        before: int | None = None,
+        unused_days: float | None = None,
+        keep: Iterable[Series] = (),
+        force: bool = False,
+    ) -> int:
+        """Give back space, whole files at a time; see :class:`Store` for the policies. Bytes freed."""
+        pieces: list[Piece] = []
+        used: dict[Series, int] = {}
+        for series in self.series():
+            folder = self._folder(series)
+            used[series] = folder.used_at()
+            for one in folder.files():
+                facts = folder.facts(one)
+                pieces.append(Piece(series, one.span, facts.rows, facts.identity.size))
+        chosen = select(
+            pieces, used, self._clock.now(),
+            max_bytes=max_bytes, before=before, unused_days=unused_days, keep=keep, force=force,
+        )  # fmt: skip
+        names: dict[Series, set[str]] = {}
+        for piece in chosen:
+            names.setdefault(piece.series, set()).add(layout.file_name(piece.span))
+        return sum(writing.remove_files(self._folder(series), wanted) for series, wanted in names.items())
