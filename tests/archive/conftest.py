@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from upbit_frames.intervals import from_micros
+from upbit_frames.intervals import Interval, from_micros, to_micros
+from upbit_frames.testing.archive_app import ArchiveApp
 
 CANDLE_HEADER = "date_time_utc,open,high,low,close,acc_trade_price,acc_trade_volume"
 TRADE_HEADER = "seq,timestamp,volume,price,ask_bid"
@@ -47,4 +53,101 @@ def make() -> type[Maker]:
     return Maker
 
 
-Make = Callable[..., bytes]
+class Market:
+    """A small market whose numbers follow from the time alone, so that any row can be checked."""
+
+    def __init__(self, markets: dict[str, int]) -> None:
+        self.markets = markets
+
+    def listed(self) -> dict[str, int]:
+        return self.markets
+
+    def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterator[tuple[float, ...]]:
+        for moment in interval.starts(max(start, self.markets[market]), end):
+            turn = moment // interval.step * 2_654_435_761 % 2**32
+            if turn % 11 == 0:
+                continue  # nobody traded
+            low = 1_000_000 + turn % 1_000
+            volume = (turn % 99_991) / 1e5 + 1e-8
+            yield moment, low + 5, low + 20, low, low + turn % 21, round(volume, 8), round(volume * low, 8)
+
+    def trade_rows(self, market: str, start: int, end: int) -> Iterator[tuple[int, float, float, str]]:
+        for number in range(max(start, self.markets[market]) // 60_000_000, end // 60_000_000):
+            yield (
+                number * 60_000_000 + 7_000,
+                1_000_000.0 + number % 100,
+                0.001 * (1 + number % 7),
+                "BID" if number % 2 else "ASK",
+            )
+
+
+class Server:
+    """The archive on a loopback port, over real sockets."""
+
+    def __init__(self, app: ArchiveApp) -> None:
+        self.app = app
+        self.under_way = self.most_under_way = 0
+        self.pause = 0.0
+        self.stop = threading.Event()
+        lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                with lock:
+                    server.under_way += 1
+                    server.most_under_way = max(server.most_under_way, server.under_way)
+                try:
+                    self.answer()
+                except OSError:
+                    self.close_connection = True  # the client went away
+                finally:
+                    with lock:
+                        server.under_way -= 1
+
+            def answer(self) -> None:
+                url = urlsplit(self.path)
+                query = {name: values[0] for name, values in parse_qs(url.query).items()}
+                reply = server.app.handle(url.path, query or None)
+                if server.stop.wait(reply.delay + server.pause) and reply.delay:
+                    return
+                self.send_response(reply.status)
+                self.send_header("Content-Type", reply.content_type)
+                self.send_header("Content-Length", str(len(reply.body)))
+                self.end_headers()
+                self.wfile.write(reply.body[: reply.drop_after])
+                if reply.drop_after is not None:
+                    self.wfile.flush()
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.http.block_on_close = False
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def count(self, part: str) -> int:
+        return sum(part in path for path, _ in self.app.requests)
+
+    def close(self) -> None:
+        self.stop.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+
+NOW = to_micros(datetime(2026, 3, 3, 9, 30, tzinfo=UTC))
+
+
+@pytest.fixture
+def archive() -> Iterator[Server]:
+    """An archive at 2026-03-03T09:30Z with KRW-BTC of old and KRW-NEW since 2026-02-10T06:00Z."""
+    markets = {"KRW-BTC": 0, "KRW-NEW": to_micros(datetime(2026, 2, 10, 6, tzinfo=UTC))}
+    server = Server(ArchiveApp(Market(markets), lambda: NOW))
+    yield server
+    server.close()
