@@ -14,6 +14,7 @@ from typing import Protocol
 __all__ = ["Clock", "ManualClock", "ServerTime", "SystemClock"]
 
 SECOND = 1_000_000
+STEPPED = 2.0  # seconds by which wall and monotonic time may drift apart between two answers
 
 
 class Clock(Protocol):
@@ -97,24 +98,31 @@ class ServerTime:
     one header only bounds the offset: ``date - received <= offset < date + 1 s - sent``. The
     bounds of several answers are intersected; a contradiction (one of the clocks was stepped)
     starts afresh. :meth:`now` uses the lower bound: it may be late, never early, so nothing is
-    taken for sealed too soon.
+    taken for sealed too soon. Where the machine's wall clock has been stepped, or the machine has
+    slept, since the last answer (wall and monotonic time disagree), what was learnt is forgotten.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._low: int | None = None
         self._high: int | None = None
+        self._difference = 0.0  # wall minus monotonic time at the last answer
         self._lock = threading.Lock()
 
     @property
     def known(self) -> bool:
-        """Whether the server has been heard at all."""
+        """Whether the server has been heard, and our clock not been stepped since."""
+        if self._low is not None and abs(self._wall_minus_monotonic() - self._difference) > STEPPED:
+            self._low = self._high = None
         return self._low is not None
+
+    def _wall_minus_monotonic(self) -> float:
+        return self._clock.now() / SECOND - self._clock.monotonic()
 
     @property
     def offset(self) -> int:
         """Server minus machine, in microseconds, as its lower bound; 0 while unknown."""
-        return self._low or 0
+        return (self._low or 0) if self.known else 0
 
     @property
     def uncertainty(self) -> int | None:
@@ -127,11 +135,12 @@ class ServerTime:
         """Learn from one answer; all three in microseconds, the last two by our clock."""
         low, high = date - received, date + SECOND - sent
         with self._lock:
-            if self._low is not None and self._high is not None:
+            if self.known and self._low is not None and self._high is not None:
                 meet_low, meet_high = max(low, self._low), min(high, self._high)
                 if meet_low <= meet_high:
                     low, high = meet_low, meet_high
             self._low, self._high = low, high
+            self._difference = self._wall_minus_monotonic()
 
     def now(self) -> int:
         """The server's time in microseconds, never later than the truth."""

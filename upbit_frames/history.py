@@ -136,6 +136,7 @@ class History:
                 return table
             need = self._slots_for(count - len(table), len(table), Span(low, end))
             await self.ensure(Span(self._back(low, need), low))
+            end = self._final(end)
 
     async def _first(self, start: int, end: int, count: int) -> pa.Table:
         widen = 1
@@ -151,9 +152,11 @@ class History:
                 if start >= end:
                     return table
                 continue
-            need = self._slots_for(count - len(table), len(table), Span(start, high)) * widen
+            need = self._slots_for(count - len(table), len(table), Span(start, high))
+            need = max(need, CANDLES_MAX_COUNT // 2) * widen  # a fuller page costs no more than a short one
             upper = self.interval.ceil(min(end, high + need * self.interval.step))
             await self.ensure(Span(high, upper))
+            end = self._final(end)
             if self.lost:
                 start = max(start, max(span.end for span in self.lost))
             widen = 1 if len(table) else widen * 2
@@ -172,6 +175,12 @@ class History:
         slots = self.interval.slots(*span)
         return rows if not seen or not slots else -(-rows * slots // seen)
 
+    def _final(self, end: int) -> int:
+        """The end again, now that the exchange may have told that its clock is behind ours."""
+        covered = self.store.covered(self.series)
+        sealed = sealed_until(self.interval, self.ports.server_time.now())
+        return min(end, max(sealed, covered[-1].end if covered else 0))
+
     def _back(self, moment: int, slots: int) -> int:
         return self.interval.floor(max(EPOCH, moment - slots * self.interval.step))
 
@@ -181,16 +190,17 @@ class History:
     async def _listing(self, start: int, end: int) -> int:
         """A moment at or shortly before the first candle from ``start`` on, found cheaply.
 
-        The months since the listing fit on one page; the days of the first month on another.
+        The months since the listing fit on one page; the days of the first month on another, the
+        hours of the first day on a third.
         """
-        for name in ("1M", "1d"):
+        for name, reach in (("1M", None), ("1d", 31 * DAY), ("1h", DAY)):
             coarse = INTERVALS[name]
             if self.interval.step >= coarse.step:
                 continue
             sealed = sealed_until(coarse, self.ports.server_time.now())
             if coarse.floor(start) >= sealed:
                 continue
-            upper = sealed if name == "1M" else min(sealed, coarse.ceil(start + 31 * DAY))
+            upper = sealed if reach is None else min(sealed, coarse.ceil(start + reach))
             finer = History(self.ports, self.market, coarse, self.source, self.meter)
             found = await finer.between(Span(coarse.floor(start), upper))
             begin = found["time"][0].value if len(found) else upper
@@ -276,11 +286,9 @@ class History:
 
     async def _keep(self, span: Span, page: Page) -> None:
         """Store what a page told, as far as it is final by the clock of the server that sent it."""
-        if page.payload is None:
-            if not self._expires(span.end):
-                await in_thread(self.store.write, self.series, arrow_schema("candles").empty_table(), span)
+        table, server_time = page.payload or (arrow_schema("candles").empty_table(), None)
+        if page.payload is None and self._expires(span.end):
             return
-        table, server_time = page.payload
         now = self.ports.server_time.now() if server_time is None else server_time
         final = Span(span.start, min(span.end, sealed_until(self.interval, now)))
         if final.empty:

@@ -115,17 +115,22 @@ class Router:
         if query.source == "rest":
             ports = replace(ports, store=_Fresh(ports.store), flights={})
         history = History(ports, market, query.interval, query.source, meter, walks)
-        stranger = not self.ports.server_time.known
+        for _ in range(3):
+            stranger = not self.ports.server_time.known
+            believed = self._sealed_until(query.interval, history)
+            part = await self._one(query, history)
+            if not stranger or self._sealed_until(query.interval, history) == believed:
+                break
+            # The first answer told the exchange's time, and it is not what was taken for now.
+        return part
+
+    async def _one(self, query: CandleQuery, history: History) -> _Part:
         table, span = await self._sealed(query, history)
-        if stranger and self.ports.server_time.known:
-            # The first answer told the exchange's time; what was thought to be now may be off.
-            table, span = await self._sealed(query, history)
-        route = history.route(span, table)
-        part = _Part(table, route, span)
+        part = _Part(table, history.route(span, table), span)
         if query.gaps != "raw":
             await self._fill(part, query, history)
         if query.forming:
-            await self._append_forming(part, query, market)
+            await self._append_forming(part, query, history.market)
         return part
 
     async def _sealed(self, query: CandleQuery, history: History) -> tuple[pa.Table, Span]:
