@@ -9,6 +9,10 @@ are ignored, because Upbit adds fields without notice.
 
 from __future__ import annotations
 
-from upbit_frames.normalize.candles import candles, candles_pages
+from upbit_frames.normalize.candle_rows import candles, candles_pages
+from upbit_frames.normalize.market_rows import instruments, markets
+from upbit_frames.normalize.quote_rows import orderbook, ticker
+from upbit_frames.normalize.refusals import error_message
+from upbit_frames.normalize.trade_rows import trades
 
-__all__ = ["candles", "candles_pages"]
+__all__ = ["candles", "candles_pages", "error_message", "instruments", "markets", "orderbook", "ticker", "trades"]

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from upbit_frames.errors import SchemaError
+from upbit_frames.schema import arrow_schema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Body", "column", "read"]
+__all__ = ["Body", "Code", "Millis", "codes", "column", "distinct", "integers", "moments", "read", "refusal"]
 
 SAMPLE = 200  # characters of a refused body that the error shows
 _AGAIN = "nothing of it was used; ask again, and if it stays, check what stands between you and the exchange"
 
+# A market code, and milliseconds from 1970 up to the year 9999 (so that microseconds fit into int64).
+Code = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+-[A-Z0-9]+$")]
+Millis = Annotated[int, msgspec.Meta(gt=0, lt=253_402_300_800_000)]
+
 T = TypeVar("T")
+
+
+class _HasMarket(Protocol):
+    @property
+    def market(self) -> str: ...
+
+
+M = TypeVar("M", bound=_HasMarket)
 
 
 def column(values: list[float]) -> NDArray[np.float64]:
@@ -26,9 +41,39 @@ def column(values: list[float]) -> NDArray[np.float64]:
 
     ``struct`` packs a list of floats three times as fast as ``numpy.array`` reads it.
     """
-    import struct
-
     return np.frombuffer(struct.pack(f"{len(values)}d", *values), dtype=np.float64)
+
+
+def integers(values: list[int]) -> NDArray[np.int64]:
+    """A list of integers as an array, exact to the last digit."""
+    return np.array(values, dtype=np.int64)
+
+
+def moments(millis: list[int]) -> NDArray[np.int64]:
+    """Milliseconds as microseconds."""
+    return integers(millis) * 1000
+
+
+def codes(values: list[str]) -> pa.Array:
+    """Market codes in the encoding of the schema."""
+    kind = arrow_schema("ticker").field("market").type
+    return pa.array(values, pa.string()).dictionary_encode().cast(kind)
+
+
+def distinct(rows: list[M], body: bytes) -> tuple[list[M], Body]:
+    """The rows, each market once, and where on the wire they were.
+
+    Raises
+    ------
+    SchemaError
+        If two rows say different things of one market.
+    """
+    seen: dict[str, int] = {}
+    for i, row in enumerate(rows):
+        if rows[seen.setdefault(row.market, i)] != row:
+            raise refusal(body, f"{row.market} occurs twice, with different facts", f"$[{i}].market")
+    kept = list(seen.values())
+    return [rows[i] for i in kept], Body([body], [len(rows)], places=kept)
 
 
 def read(decoder: msgspec.json.Decoder[list[T]], body: bytes, **facts: Any) -> list[T]:
@@ -84,25 +129,31 @@ class Body:
     bodies : sequence of bytes
     sizes : sequence of int
         Rows of each.
+    places : sequence of int, optional
+        Where each row was, counted over all bodies; needed if not every row is looked at.
     **facts
         What every refusal tells: market, interval.
     """
 
-    def __init__(self, bodies: Sequence[bytes], sizes: Sequence[int], **facts: Any) -> None:
+    def __init__(
+        self, bodies: Sequence[bytes], sizes: Sequence[int], *, places: Sequence[int] | None = None, **facts: Any
+    ) -> None:
         self.bodies = bodies
         self.sizes = sizes
+        self.places = places
         self.facts = facts
 
     def refuse(self, row: int, field: str, what: str) -> SchemaError:
-        """The error about one row, counted over all bodies."""
+        """The error about one row."""
+        place = row if self.places is None else self.places[row]
         page = 0
-        while row >= self.sizes[page]:
-            row -= self.sizes[page]
+        while place >= self.sizes[page]:
+            place -= self.sizes[page]
             page += 1
-        return refusal(self.bodies[page], what, f"$[{row}].{field}", **self.facts)
+        return refusal(self.bodies[page], what, f"$[{place}].{field}", **self.facts)
 
     def check(self, fine: NDArray[np.bool_], field: str, what: str, order: NDArray[np.intp] | None = None) -> None:
-        """Refuse the first row that is not fine; ``order`` tells the wire position of each row."""
+        """Refuse the first row that is not fine; ``order`` tells which row each element is about."""
         if fine.all():
             return
         row = int(np.argmin(fine))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["candles", "candles_pages"]
-
-_DAY = 86_400_000_000
 
 
 class _Candle(msgspec.Struct, gc=False):
@@ -36,6 +35,9 @@ class _Candle(msgspec.Struct, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(list[_Candle])
+# The times' pattern: each letter's lowest code, and how far above it may be.
+_LOWEST = np.frombuffer(b"1000-00-00T00:00:00", np.uint8)
+_RANGES = np.frombuffer(b"9999-19-39T29:59:59", np.uint8) - _LOWEST
 # Wire names in the order of the schema.
 _NUMBERS = (
     "opening_price", "high_price", "low_price", "trade_price", "candle_acc_trade_volume", "candle_acc_trade_price",
@@ -116,22 +118,32 @@ def _check_series(rows: list[_Candle], market: str, interval: Interval, source: 
         raise source.refuse(row, "market", f"asked for {market}, answered with {found[row]}")
     if interval.unit is None:
         return
-    for i, one in enumerate(rows):
-        if one.unit != interval.unit and one.unit is not msgspec.UNSET:
-            raise source.refuse(i, "unit", f"asked for the unit {interval.unit}, answered with {one.unit}")
+    units = [row.unit for row in rows]
+    if units.count(interval.unit) + units.count(msgspec.UNSET) != len(rows):
+        row = next(i for i, unit in enumerate(units) if unit not in (interval.unit, msgspec.UNSET))
+        raise source.refuse(row, "unit", f"asked for the unit {interval.unit}, answered with {units[row]}")
 
 
 def _times(texts: list[str], source: Body) -> NDArray[np.int64]:
-    """Microseconds of ``yyyy-MM-ddTHH:mm:ss`` (UTC)."""
+    """Microseconds of ``yyyy-MM-ddTHH:mm:ss`` (UTC).
+
+    numpy reads them twice as fast as Arrow's cast, but takes more spellings; hence the pattern.
+    """
     try:
-        return np.asarray(pa.array(texts, pa.string()).cast(pa.timestamp("us")).view(pa.int64()))
-    except pa.ArrowInvalid:
-        for i, text in enumerate(texts):
-            try:
-                pa.scalar(text).cast(pa.timestamp("us"))
-            except pa.ArrowInvalid as error:
-                raise source.refuse(i, "candle_date_time_utc", f"{text!r} is not a time") from error
-        raise
+        letters = np.frombuffer("".join(texts).encode("ascii"), np.uint8).reshape(len(texts), len(_LOWEST))
+        if (letters - _LOWEST <= _RANGES).all():  # unsigned: what is below the lowest wraps around
+            return np.array(texts, dtype="datetime64[us]").view(np.int64)
+    except ValueError:  # not ASCII, of another length, or not in the calendar
+        pass
+    row = next((i for i, text in enumerate(texts) if not _is_time(text)), 0)
+    raise source.refuse(row, "candle_date_time_utc", f"{texts[row]!r} is not a time as 2026-03-11T14:40:00")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _on_grid(times: NDArray[np.int64], interval: Interval) -> NDArray[np.bool_]:
@@ -146,10 +158,9 @@ def _on_grid(times: NDArray[np.int64], interval: Interval) -> NDArray[np.bool_]:
 def _check_numbers(numbers: NDArray[np.float64], source: Body) -> None:
     columns: list[NDArray[np.float64]] = list(numbers)
     open_, high, low, close, volume, value = columns
-    # Two reductions settle the ordinary case; which row and field it was matters only in the other.
-    lowest, highest = numbers[:4].min(axis=0), numbers[:4].max(axis=0)
-    if (lowest == low).all() and (highest == high).all() and low.min() > 0 and numbers[4:].min() >= 0:
-        return
+    fine = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high) & (low > 0)
+    if (fine & (volume >= 0) & (value >= 0)).all():
+        return  # the ordinary case; which row and field it was matters only in the other
     for name, prices in zip(_NUMBERS[:4], numbers[:4], strict=True):
         source.check(prices > 0, name, "a price must be above zero")
     source.check(high >= low, "high_price", "the highest price is below the lowest")
@@ -164,7 +175,7 @@ def _ascending(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Sorted by time, each time once."""
     if (times[1:] < times[:-1]).all():  # newest first, as on the wire
-        return np.ascontiguousarray(times[::-1]), np.ascontiguousarray(numbers[:, ::-1])
+        return times[::-1], numbers[:, ::-1]
     order = np.argsort(times, kind="stable")
     times, numbers = times[order], numbers[:, order]
     repeated = np.zeros(len(times), dtype=bool)
@@ -179,8 +190,9 @@ def _ascending(
 
 
 def _table(times: NDArray[np.int64], numbers: NDArray[np.float64]) -> pa.Table:
-    """A table over the arrays' own memory."""
+    """A table over the arrays' own memory, a copy where they are not in order there."""
     schema = arrow_schema("candles")
+    times, numbers = np.ascontiguousarray(times), np.ascontiguousarray(numbers)
     count = len(times)
     memory = pa.py_buffer(numbers)
     arrays = [pa.Array.from_buffers(schema.field(0).type, count, [None, pa.py_buffer(times)], 0)]
