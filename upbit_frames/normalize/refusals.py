@@ -11,9 +11,10 @@ import msgspec
 __all__ = ["error_message"]
 
 LENGTH = 200  # characters of text worth showing
-_HIDDEN = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
+_READ = 8192  # bytes of a page looked at; keeps the patterns below cheap on any text
+_HIDDEN = re.compile(r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)")
 _TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
-_TAG = re.compile(r"(?s)<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 
 
 def error_message(body: bytes) -> str:
@@ -41,7 +42,7 @@ def error_message(body: bytes) -> str:
     try:
         text = _spoken(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        text = _readable(body[:65536].decode("utf-8", "replace"))
+        text = _readable(body[:_READ].decode("utf-8", "replace"))
     line = " ".join(text.split())
     return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"
 
