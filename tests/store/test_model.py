@@ -6,6 +6,7 @@ covered and which rows are in it.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 import warnings
@@ -163,7 +164,7 @@ class StoreMachine(RuleBasedStateMachine):
             store.compact(self.series)
         # The resting state: a file for each segment with rows and stretch, at most one between them.
         present = self.disk._folder(self.series).files()
-        for one, after in zip(present, present[1:], strict=False):
+        for one, after in itertools.pairwise(present):
             assert one.span.end <= after.span.start
             if one.span.end == after.span.start:
                 segments = [layout.segment_of(self.series.segment, span.start) for span in (one.span, after.span)]
@@ -260,9 +261,7 @@ class TradeMachine(StoreMachine):
         ]
 
 
-_SETTINGS = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+_SETTINGS = settings(max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
 TestCandles = CandleMachine.TestCase
 TestCandles.settings = _SETTINGS
 TestTrades = TradeMachine.TestCase

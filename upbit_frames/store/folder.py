@@ -60,6 +60,7 @@ class SeriesFolder:
         self._lock_path = layout.lock_of(root, series)
         self._lock_timeout = lock_timeout
         self._held = threading.local()
+        self._used_path = os.fspath(self.path / layout.USED)
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -262,7 +263,7 @@ class SeriesFolder:
 
     def touch(self) -> None:
         """Remember that the series is in use; written down at most once an hour."""
-        path = os.fspath(self.path / layout.USED)
+        path = self._used_path
         now = time.monotonic()
         if now - _used.get(path, -USED_SECONDS) < USED_SECONDS:
             return

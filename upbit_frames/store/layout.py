@@ -44,7 +44,6 @@ _FOLDER_OF_INTERVAL = {name: "1mo" if name == "1M" else name for name in INTERVA
 _INTERVAL_OF_FOLDER = {folder: name for name, folder in _FOLDER_OF_INTERVAL.items()}
 _MOMENT = r"(\d{4}-\d\d-\d\dT\d{6}(?:\.\d{6})?Z)"
 _NAME = re.compile(_MOMENT + "_" + _MOMENT + re.escape(SUFFIX), re.ASCII)
-LATEST = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 
 
 class File(NamedTuple):

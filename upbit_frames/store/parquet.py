@@ -63,6 +63,7 @@ class ParquetStore:
         self._root = Path(root)
         self._clock = clock or SystemClock()
         self._lock_timeout = lock_timeout
+        self._folders: dict[Series, SeriesFolder] = {}
 
     def __repr__(self) -> str:
         return f"ParquetStore({os.fspath(self._root)!r})"
@@ -73,7 +74,11 @@ class ParquetStore:
         return self._root
 
     def _folder(self, series: Series) -> SeriesFolder:
-        return SeriesFolder(self._root, series, self._clock, self._lock_timeout)
+        folder = self._folders.get(series)
+        if folder is None:
+            folder = SeriesFolder(self._root, series, self._clock, self._lock_timeout)
+            self._folders[series] = folder
+        return folder
 
     # --- reading ---------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from upbit_frames.errors import StoreError
-from upbit_frames.intervals import Span
+from upbit_frames.intervals import Span, to_micros
 from upbit_frames.schema import arrow_schema
 from upbit_frames.store.base import Series
 
 __all__ = ["cut", "disorder", "empty", "join", "prices", "times_of", "validate"]
 
+LATEST = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 ORIGINS = ("rest", "archive", "live")
 NULLABLE = frozenset({"sequential_id", "seq"})  # each is null where the other one identifies the trade
 
@@ -56,8 +58,10 @@ def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") 
     """
     if origin not in ORIGINS:
         raise _refused(series, span, f"{origin!r} is not an origin; there are {', '.join(ORIGINS)}")
-    if span.start < 0 or span.end < span.start:
-        raise _refused(series, span, f"[{span.start}, {span.end}) is not a stretch of time from 1970 on")
+    if span.start < 0 or span.end < span.start or span.end > LATEST:
+        raise _refused(
+            series, span, f"[{span.start}, {span.end}) is not a stretch of time between the years 1970 and 9999"
+        )
     schema = arrow_schema(series.kind)
     if not isinstance(table, pa.Table) or not table.schema.equals(schema):
         shown = getattr(table, "schema", type(table).__name__)
