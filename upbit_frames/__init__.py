@@ -17,12 +17,19 @@ from upbit_frames.config import Config, config, configure, using
 
 if TYPE_CHECKING:
     from upbit_frames import aio
-    from upbit_frames._face import candles, plan
+    from upbit_frames._face import candles, instruments, markets, orderbook, plan, ticker, trades
+    from upbit_frames.cache import cache
     from upbit_frames.client import AsyncClient, Client
 
 _LAZY = {
     "candles": "upbit_frames._face",
+    "instruments": "upbit_frames._face",
+    "markets": "upbit_frames._face",
+    "orderbook": "upbit_frames._face",
     "plan": "upbit_frames._face",
+    "ticker": "upbit_frames._face",
+    "trades": "upbit_frames._face",
+    "cache": "upbit_frames.cache",
     "Client": "upbit_frames.client",
     "AsyncClient": "upbit_frames.client",
     "aio": "",
@@ -34,11 +41,17 @@ __all__ = [
     "Config",
     "__version__",
     "aio",
+    "cache",
     "candles",
     "config",
     "configure",
     "errors",
+    "instruments",
+    "markets",
+    "orderbook",
     "plan",
+    "ticker",
+    "trades",
     "using",
 ]
 

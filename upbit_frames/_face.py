@@ -5,7 +5,12 @@ from __future__ import annotations
 from upbit_frames import calls
 from upbit_frames.client import as_function
 
-__all__ = ["candles", "plan"]
+__all__ = ["candles", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
 
 candles = as_function(calls.candles)
+instruments = as_function(calls.instruments)
+markets = as_function(calls.markets)
+orderbook = as_function(calls.orderbook)
 plan = as_function(calls.plan)
+ticker = as_function(calls.ticker)
+trades = as_function(calls.trades)

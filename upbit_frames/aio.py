@@ -11,7 +11,12 @@ from __future__ import annotations
 from upbit_frames import calls
 from upbit_frames.client import as_coroutine
 
-__all__ = ["candles", "plan"]
+__all__ = ["candles", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
 
 candles = as_coroutine(calls.candles)
+instruments = as_coroutine(calls.instruments)
+markets = as_coroutine(calls.markets)
+orderbook = as_coroutine(calls.orderbook)
 plan = as_coroutine(calls.plan)
+ticker = as_coroutine(calls.ticker)
+trades = as_coroutine(calls.trades)

@@ -136,7 +136,12 @@ class Client(_Configured):
     """
 
     candles = as_method(calls.candles)
+    instruments = as_method(calls.instruments)
+    markets = as_method(calls.markets)
+    orderbook = as_method(calls.orderbook)
     plan = as_method(calls.plan)
+    ticker = as_method(calls.ticker)
+    trades = as_method(calls.trades)
 
 
 class AsyncClient(_Configured):
@@ -149,4 +154,9 @@ class AsyncClient(_Configured):
     """
 
     candles = as_async_method(calls.candles)
+    instruments = as_async_method(calls.instruments)
+    markets = as_async_method(calls.markets)
+    orderbook = as_async_method(calls.orderbook)
     plan = as_async_method(calls.plan)
+    ticker = as_async_method(calls.ticker)
+    trades = as_async_method(calls.trades)

@@ -16,6 +16,7 @@ from upbit_frames import _bridge
 from upbit_frames.clock import ServerTime, SystemClock
 from upbit_frames.config import Config
 from upbit_frames.history import Ports
+from upbit_frames.quotes import Quotes
 from upbit_frames.router import Router
 from upbit_frames.store.base import Store
 
@@ -28,6 +29,7 @@ class Engine:
 
     ports: Ports
     router: Router
+    quotes: Quotes
 
 
 _lock = threading.Lock()
@@ -55,8 +57,8 @@ def engine_for(config: Config) -> Engine:
     if _substitute is not None:
         ports = _substitute(config)
         if ports is not None:
-            return Engine(ports, Router(ports, config.rate))
-    key = (config.rest_url, store_root(config), config.timeout, config.rate)
+            return _assemble(ports, config)
+    key = (config.rest_url, store_root(config), config.timeout, config.rate, config.region)
     generation = _bridge.generation()
     with _lock:
         if generation != _generation:
@@ -87,8 +89,11 @@ def live_ports(config: Config, store: Store | None = None) -> Ports:
 
 
 def _make(config: Config) -> Engine:
-    ports = live_ports(config)
-    return Engine(ports, Router(ports, config.rate))
+    return _assemble(live_ports(config), config)
+
+
+def _assemble(ports: Ports, config: Config) -> Engine:
+    return Engine(ports, Router(ports, config.rate), Quotes(ports, config.region))
 
 
 @contextlib.contextmanager

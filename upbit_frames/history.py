@@ -20,6 +20,7 @@ from upbit_frames.intervals import EPOCH, INTERVALS, Interval, Span, intersect, 
 from upbit_frames.paging import Page, backfill
 from upbit_frames.planner import EXPIRED, FORCED, MISSING, SECONDS_KEPT, STORED, Step, iso, sealed_until, split_expired
 from upbit_frames.schema import arrow_schema
+from upbit_frames.shelf import Shelf
 from upbit_frames.store.base import Series, Store
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Ports:
     clock: Clock
     server_time: ServerTime
     flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=Shelf)
 
     def flight(self, series: Series) -> asyncio.Lock:
         """One fetcher a series: whoever comes second finds it stored."""

@@ -6,9 +6,7 @@ kept in memory for a minute and shared by simultaneous callers; an error is neve
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames import normalize
@@ -21,46 +19,11 @@ from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Quotes", "Shelf"]
+__all__ = ["Quotes"]
 
-KEPT = 60.0  # seconds for which lists of markets and instruments are taken as current
 CODES_AT_ONCE = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
 ASKED = "always asked: it is true only now"
 KEPT_REASON = "asked less than a minute ago"
-
-
-@dataclass
-class Shelf:
-    """Answers kept for a minute, each fetched once however many ask for it at the same time."""
-
-    entries: dict[Hashable, tuple[float, Any]] = field(default_factory=dict)
-    flights: dict[Hashable, asyncio.Task[Any]] = field(default_factory=dict)
-
-    async def get(
-        self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]
-    ) -> tuple[Any, bool]:
-        """The answer, and whether it had been kept."""
-        entry = self.entries.get(key)
-        if entry is not None and now() - entry[0] < KEPT:
-            return entry[1], True
-        task = self.flights.get(key)
-        joined = task is not None
-        if task is None:
-            task = asyncio.ensure_future(self._fetch(key, now, fetch))
-            self.flights[key] = task
-            task.add_done_callback(lambda done: self._landed(key, done))
-        # Shielded: one caller giving up must not take the answer away from the others.
-        return await asyncio.shield(task), joined
-
-    async def _fetch(self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]) -> Any:
-        found = await fetch()
-        self.entries[key] = (now(), found)
-        return found
-
-    def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
-        self.flights.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # looked at, so that a failure nobody waits for any more makes no noise
 
 
 class Quotes:
@@ -71,14 +34,12 @@ class Quotes:
     ports : Ports
     region : str
         Decides which quote currencies there are.
-    shelf : Shelf
-        Shared by everyone who asks the same exchange.
     """
 
-    def __init__(self, ports: Ports, region: str, shelf: Shelf) -> None:
+    def __init__(self, ports: Ports, region: str) -> None:
         self.ports = ports
         self.quotes = REGIONS[region].quotes
-        self.shelf = shelf
+        self.shelf = ports.shelf
 
     # --- lists that change rarely ----------------------------------------------------------------
 

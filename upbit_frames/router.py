@@ -15,16 +15,18 @@ from upbit_frames.errors import InvalidRange, NotCached
 from upbit_frames.history import History, Meter, Ports, cut, in_thread
 from upbit_frames.intervals import Interval, Span
 from upbit_frames.planner import FORCED, FORMING, MISSING, OFFLINE, Plan, Step, iso, plan_candles, sealed_until
-from upbit_frames.query import CandleQuery
+from upbit_frames.query import CandleQuery, TradesQuery
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.store.base import Series, Store
 from upbit_frames.store.memory import MemoryStore
+from upbit_frames.trades_history import TradesHistory
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Answer", "Router"]
 
+CLOCK_TRUSTED = 2_000_000  # microseconds by which the first guess at now may be off
 MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
 
 
@@ -223,6 +225,58 @@ class Router:
         if "filled" in part.table.column_names:
             newest = newest.append_column("filled", pa.array([False] * len(newest), pa.bool_()))
         part.table = pa.concat_tables([part.table, newest])
+
+    # --- trades -----------------------------------------------------------------------------------
+
+    async def trades(self, query: TradesQuery, meter: Meter) -> Answer:
+        """Trades of one market."""
+        ports = self.ports
+        if query.source == "rest":
+            ports = replace(ports, store=_Fresh(ports.store), flights={})
+        for _ in range(3):
+            stranger = not self.ports.server_time.known
+            believed = self.ports.server_time.now()
+            history = TradesHistory(ports, query.market, query.source, meter)
+            table, span = await self._trades(query, history)
+            if not stranger or abs(self.ports.server_time.now() - believed) < CLOCK_TRUSTED:
+                break
+        lost = history.lost_text(span)
+        meta = {
+            "kind": "trades",
+            "market": query.market,
+            "start": iso(span.start),
+            "end": iso(span.end),
+            "fetched_at": iso(self.ports.server_time.now()),
+            "schema": SCHEMA_VERSION,
+            "route": [step.to_json() for step in history.route(span, table)],
+        }
+        return Answer(table, meta, [lost] if lost else [])
+
+    async def _trades(self, query: TradesQuery, history: TradesHistory) -> tuple[pa.Table, Span]:
+        covered = history.store.covered(history.series)
+        now = max(self.ports.server_time.now(), covered[-1].end if covered else 0)
+        if query.source == "cache":
+            if not covered:
+                raise NotCached(
+                    f"no trades of {query.market} are in the store",
+                    suggestion="ask without source='cache' to fetch them",
+                    market=query.market,
+                    missing=[],
+                )
+            now = covered[-1].end
+        end = now if query.end is None else query.end
+        if query.source != "cache":
+            end = min(end, now)
+        if query.start is not None and query.start >= end:
+            raise InvalidRange(
+                f"start={iso(query.start)} lies in the future", suggestion="the exchange's clock says " + iso(now)
+            )
+        if query.start is None:
+            return await history.last(end, query.count or 0)
+        if query.count is not None:
+            return await history.first(query.start, end, query.count)
+        span = Span(query.start, end)
+        return await history.between(span), span
 
     # --- plan -------------------------------------------------------------------------------------
 

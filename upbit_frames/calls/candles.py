@@ -1,17 +1,11 @@
-"""Every call of the public surface, described once.
-
-Each function here checks its arguments and returns a :class:`Call`: the work for the background
-loop, and how its answer becomes what the user gets. ``Client``, ``AsyncClient``, the module-level
-functions and ``aio`` are made from these (see ``client``), so a call has one signature and one
-docstring.
-"""
+"""Candles, and the plan for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+from upbit_frames.calls.base import Call, shown
 from upbit_frames.config import Config
 from upbit_frames.engine import engine_for
 from upbit_frames.history import Meter
@@ -21,33 +15,7 @@ if TYPE_CHECKING:
     from upbit_frames.planner import Plan
     from upbit_frames.router import Answer
 
-__all__ = ["Call"]
-
-T = TypeVar("T")
-
-
-@dataclass
-class Call(Generic[T]):
-    """Work for the loop and what to make of its answer.
-
-    Attributes
-    ----------
-    work : coroutine function
-        Runs on the background loop.
-    finish : function
-        Turns the answer into what the caller gets; runs in the caller's thread.
-    meter : Meter
-        How far the work has come.
-    title : str
-        What a progress bar calls it.
-    progress : bool or "auto"
-    """
-
-    work: Callable[[], Coroutine[Any, Any, Any]]
-    finish: Callable[[Any], T]
-    meter: Meter
-    title: str = ""
-    progress: bool | str = False
+__all__ = ["candles", "plan"]
 
 
 def candles(
@@ -185,15 +153,3 @@ def plan(
         return engine.router.plan(query)
 
     return Call(work, lambda found: found, Meter())
-
-
-def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
-    """The answer as the kind of frame the user wants, its warnings told."""
-    import warnings
-
-    from upbit_frames import frames
-    from upbit_frames.errors import UpbitFramesWarning
-
-    for text in answer.warnings:
-        warnings.warn(text, UpbitFramesWarning, stacklevel=4)
-    return frames.to_output(answer.table, kind, view.output, tz=view.tz, index=index, attrs=answer.meta)

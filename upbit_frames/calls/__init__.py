@@ -1,0 +1,15 @@
+"""Every call of the public surface, described once.
+
+Each function here takes the settings first, checks its arguments and returns a ``Call``.
+``Client``, ``AsyncClient``, the module-level functions and ``aio`` are made from these (see
+``upbit_frames.client``), so a call has one signature and one docstring.
+"""
+
+from __future__ import annotations
+
+from upbit_frames.calls.base import Call
+from upbit_frames.calls.candles import candles, plan
+from upbit_frames.calls.quotes import instruments, markets, orderbook, ticker
+from upbit_frames.calls.trades import trades
+
+__all__ = ["Call", "candles", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
