@@ -43,16 +43,14 @@ _MONTH = INTERVALS["1M"]
 
 
 class _Cost(NamedTuple):
-    """Compared in this order: candles nobody answers, pages where a file was wished, seconds."""
+    """Compared in this order: candles nobody answers, candles of pages where files are wished, seconds."""
 
     lost: int
     unwanted: int
     seconds: float
 
-    def plus(self, other: _Cost, times: int = 1) -> _Cost:
-        return _Cost(
-            self.lost + times * other.lost, self.unwanted + times * other.unwanted, self.seconds + times * other.seconds
-        )
+    def plus(self, other: _Cost) -> _Cost:
+        return _Cost(self.lost + other.lost, self.unwanted + other.unwanted, self.seconds + other.seconds)
 
 
 class _Chain(NamedTuple):
@@ -79,14 +77,15 @@ _Day = tuple[int, list[Span]]
 class _Walk:
     """The walk along the missing days.
 
-    ``page`` is what one REST page costs, ``rest_from`` from when on REST may be used.
+    ``page`` is the seconds one REST page costs, ``rest_from`` from when on REST may be used.
     """
 
     market: str
     interval: Interval
     published: Published
-    page: _Cost
+    page: float
     rest_from: int | None
+    prefer_files: bool
 
     def run(self, days: Sequence[_Day]) -> _Chain | None:
         """The best decision for every day."""
@@ -147,7 +146,7 @@ class _Walk:
             end = piece.end
             pages = -(-max(0, slots - room) // CANDLES_MAX_COUNT)
             room += pages * CANDLES_MAX_COUNT - slots
-            cost = cost.plus(self.page, pages)
+            cost = cost.plus(_Cost(0, slots if self.prefer_files else 0, pages * self.page))
         return cost, room
 
     def _pruned(self, states: _States) -> _States:
@@ -156,7 +155,7 @@ class _Walk:
         Room is worth a page at most, so whoever is a page dearer than the cheapest is beaten too.
         """
         kept: _States = {}
-        limit = min(state.cost for state in states.values()).plus(self.page)
+        limit = min(state.cost for state in states.values()).plus(_Cost(0, 0, self.page))
         for room in sorted(states, reverse=True):
             cost = states[room].cost
             if cost < limit:
@@ -207,8 +206,7 @@ def plan_candle_files(
     """
     if rest_from is not None:
         rest_from = interval.ceil(rest_from)
-    seconds = 1 / (LIMITS["candles"] * rate)
-    walk = _Walk(market, interval, published, _Cost(0, int(prefer_files), seconds), rest_from)
+    walk = _Walk(market, interval, published, 1 / (LIMITS["candles"] * rate), rest_from, prefer_files)
     if not has_archive(interval):
         return _answered_by_rest(walk, list(missing), UNUSED)
     days = _by_day(missing, [since(interval.name), rest_from or 0])
@@ -263,7 +261,7 @@ def _answered_by_rest(walk: _Walk, pieces: list[Span], reason: str) -> list[Port
         rows = walk.interval.slots(*span)
         requests = max(1, -(-rows // CANDLES_MAX_COUNT))
         why = reason if reason != CHEAPER or _published_throughout(walk, span) else UNPUBLISHED
-        seconds = requests * walk.page.seconds
+        seconds = requests * walk.page
         portions.append(Portion("rest", (span,), why, None, requests, requests * PAGE_BYTES, rows, seconds))
     return portions
 
@@ -294,7 +292,7 @@ def plan_trade_files(
     Only daily files are used: a month of a busy market would not fit comfortably into memory.
     Rows of both channels never share a day, because only those of REST carry a
     ``sequential_id``: what is missing of a day that is partly stored comes from REST while REST
-    has it, and later the day's file replaces the whole day.
+    has it, and later the day's file, which then replaces what is stored of the day.
 
     Parameters
     ----------
@@ -321,7 +319,7 @@ def plan_trade_files(
         partly = bool(intersect(covered, [file.period]))
         asked = _trade_pages(pieces, rate)
         if published.has(file) and file.answers == file.period:
-            answer = _trade_file(published, file, pieces, replaces=partly)
+            answer = _trade_file(published, file, pieces)
             usable = rest and day >= oldest
             if usable and (partly or (asked.seconds < answer.seconds and not prefer_files)):
                 answer = asked
@@ -333,12 +331,10 @@ def plan_trade_files(
     return portions
 
 
-def _trade_file(published: Published, file: ArchiveFile, pieces: list[Span], *, replaces: bool) -> Portion:
+def _trade_file(published: Published, file: ArchiveFile, pieces: list[Span]) -> Portion:
     size = published.size(file)
     cost = file_cost(published, file)
-    return Portion(
-        "archive", tuple(pieces), DAILY, file, FILE_REQUESTS, size, size // TRADE_BYTES, cost, replaces=replaces
-    )
+    return Portion("archive", tuple(pieces), DAILY, file, FILE_REQUESTS, size, size // TRADE_BYTES, cost)
 
 
 def _trade_pages(pieces: list[Span], rate: float) -> Portion:

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from upbit_frames.archive_files import PUBLICATION_DELAY, TERMS, ArchiveFile
 from upbit_frames.intervals import INTERVALS, Span
 from upbit_frames.planner import SEAL_GRACE, Step
 
-__all__ = ["Listed", "Portion", "Published", "file_cost", "folders_worth_listing", "saving_hint", "to_steps"]
+__all__ = [
+    "Download",
+    "Listed",
+    "NotPublished",
+    "Portion",
+    "Published",
+    "file_cost",
+    "folders_worth_listing",
+    "saving_hint",
+    "to_steps",
+]
 
 FILE_REQUESTS = 2
 """A file and its checksum."""
@@ -46,6 +57,42 @@ class Listed(NamedTuple):
 
     size: int
     modified: int | None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A verified file.
+
+    Attributes
+    ----------
+    key : str
+    path : pathlib.Path
+        Where it lies until it is discarded.
+    sha256 : str
+        Its digest, hexadecimal in small letters, equal to the published one.
+    size : int
+        Bytes.
+    requests : int
+        What it took, the checksum included.
+    kept : bool
+        Whether an earlier run had downloaded it already.
+    """
+
+    key: str
+    path: Path
+    sha256: str
+    size: int
+    requests: int
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class NotPublished:
+    """The archive does not have the file, at least not yet: the answer was 403 or 404."""
+
+    key: str
+    status: int
+    requests: int
 
 
 @dataclass(frozen=True)
@@ -115,9 +162,6 @@ class Portion:
     requests, bytes, rows : int
     seconds : float
         Estimates.
-    replaces : bool
-        Whether what is stored of the file's period gives way to it (trades only: rows with and
-        without ``sequential_id`` never share a day).
     """
 
     channel: str
@@ -128,7 +172,6 @@ class Portion:
     bytes: int = 0
     rows: int = 0
     seconds: float = 0.0
-    replaces: bool = False
 
 
 def file_cost(published: Published, file: ArchiveFile) -> float:

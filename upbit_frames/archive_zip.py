@@ -103,7 +103,8 @@ class Member:
             raise self._refuse(
                 f"the zip of {size:,} bytes would inflate to {info.file_size:,}, and {allowed:,} is the most expected"
             )
-        self._source.seek(min(info.header_offset, size))
+        # A damaged directory can lead anywhere, also to before the beginning.
+        self._source.seek(min(max(info.header_offset, 0), size))
         header = self._source.read(30)
         if len(header) != 30 or header[:4] != b"PK\x03\x04":
             raise self._refuse("the zip's entry does not lead to its data")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from upbit_frames import archive_zip
@@ -290,6 +290,7 @@ def test_every_cut_is_refused(make: Any) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6))
+@example(changes=[(331, 1)])  # leads to before the beginning of the file
 def test_damage_is_refused_or_harmless(make: Any, changes: list[tuple[int, int]]) -> None:
     data = bytearray(make.zip(FILE.member, make.candle_text(good_rows())))
     for position, value in changes:

@@ -275,7 +275,6 @@ def test_trades_never_mix_inside_a_day(data: st.DataObject, rest: bool, prefer: 
         if portion.file is not None:
             assert published.has(portion.file)
             assert portion.file.period == Span(day, day + DAY)
-            assert portion.replaces == stored
             assert not (stored and served and rest)
         elif portion.channel == "rest":
             assert rest

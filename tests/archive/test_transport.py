@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from upbit_frames.archive_files import day_file, month_file
+from upbit_frames.archive_published import Download, NotPublished
 from upbit_frames.clock import ManualClock
 from upbit_frames.errors import (
     ChecksumMismatch,
@@ -29,7 +30,7 @@ from upbit_frames.errors import (
 from upbit_frames.intervals import INTERVALS, to_micros
 from upbit_frames.normalize_archive import candles_zip, trades_zip
 from upbit_frames.testing.archive_app import Reply
-from upbit_frames.transport.archive import ArchiveTransport, Download, NotPublished
+from upbit_frames.transport.archive import ArchiveTransport
 
 HOUR = INTERVALS["1h"]
 FEBRUARY = to_micros(datetime(2026, 2, 1, tzinfo=UTC))

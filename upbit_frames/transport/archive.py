@@ -11,7 +11,6 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ import httpx
 import msgspec
 
 from upbit_frames._version import __version__
-from upbit_frames.archive_published import Listed
+from upbit_frames.archive_published import Download, Listed, NotPublished
 from upbit_frames.clock import Clock
 from upbit_frames.errors import (
     ApiError,
@@ -35,7 +34,7 @@ from upbit_frames.errors import (
 from upbit_frames.intervals import to_micros
 from upbit_frames.transport.workfolder import WorkFolder
 
-__all__ = ["ArchiveTransport", "Download", "NotPublished"]
+__all__ = ["ArchiveTransport"]
 
 T = TypeVar("T")
 
@@ -50,42 +49,6 @@ PIECE = 1 << 20
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
 _DIGEST = re.compile(rb"\s*(?:\xef\xbb\xbf)?([0-9a-fA-F]{64})(?:\s.*)?", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Download:
-    """A verified file.
-
-    Attributes
-    ----------
-    key : str
-    path : pathlib.Path
-        Where it lies until :meth:`ArchiveTransport.discard`.
-    sha256 : str
-        Its digest, hexadecimal in small letters, equal to the published one.
-    size : int
-        Bytes.
-    requests : int
-        What it took, the checksum included.
-    kept : bool
-        Whether an earlier run had downloaded it already.
-    """
-
-    key: str
-    path: Path
-    sha256: str
-    size: int
-    requests: int
-    kept: bool = False
-
-
-@dataclass(frozen=True)
-class NotPublished:
-    """The archive does not have the file, at least not yet: the answer was 403 or 404."""
-
-    key: str
-    status: int
-    requests: int
 
 
 class _Entry(msgspec.Struct):
