@@ -103,8 +103,9 @@ class Member:
             raise self._refuse(
                 f"the zip of {size:,} bytes would inflate to {info.file_size:,}, and {allowed:,} is the most expected"
             )
-        # A damaged directory can lead anywhere, also to before the beginning.
-        self._source.seek(min(max(info.header_offset, 0), size))
+        if not 0 <= info.header_offset <= size:
+            raise self._refuse("the zip's entry leads out of the file")
+        self._source.seek(info.header_offset)
         header = self._source.read(30)
         if len(header) != 30 or header[:4] != b"PK\x03\x04":
             raise self._refuse("the zip's entry does not lead to its data")
