@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["KINDS", "SCHEMA_VERSION", "Column", "arrow_schema", "describe"]
+__all__ = ["FILLED", "KINDS", "SCHEMA_VERSION", "Column", "arrow_schema", "describe"]
 
 SCHEMA_VERSION = 1
 
@@ -32,6 +32,13 @@ class Column:
     unit: str
     meaning: str
     source: str
+
+    def field(self) -> pa.Field:
+        """The Arrow field; unit, meaning and source stand in its metadata."""
+        import pyarrow as pa
+
+        about = {"unit": self.unit, "meaning": self.meaning, "source": self.source}
+        return pa.field(self.name, _arrow_type(self.type), metadata=about)
 
 
 _QUOTE, _BASE = "quote currency (KRW for KRW-*)", "base amount"
@@ -104,6 +111,9 @@ KINDS: dict[str, tuple[Column, ...]] = {
     ),
 }
 
+# The column that gaps="fill" adds to candles.
+FILLED = Column("filled", _BOOL, "", "no trade in the period; a flat candle at the previous close", "")
+
 
 def _arrow_type(name: str) -> Any:
     import pyarrow as pa
@@ -126,14 +136,7 @@ def arrow_schema(kind: str) -> pa.Schema:
     """The Arrow schema of a kind; units and meanings stand in the fields' metadata."""
     import pyarrow as pa
 
-    fields = [
-        pa.field(
-            column.name,
-            _arrow_type(column.type),
-            metadata={"unit": column.unit, "meaning": column.meaning, "source": column.source},
-        )
-        for column in KINDS[kind]
-    ]
+    fields = [column.field() for column in KINDS[kind]]
     return pa.schema(fields, metadata={"upbit_frames.kind": kind, "upbit_frames.schema": str(SCHEMA_VERSION)})
 
 
