@@ -54,7 +54,7 @@ class Cache:
             rows, columns=["kind", "market", "interval", "rows", "files", "bytes", "first", "last", "stretches"]
         )
         for name in ("first", "last"):
-            frame[name] = pd.to_datetime(pd.array(frame[name], dtype="Int64"), unit="us", utc=True)
+            frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="us", utc=True)
         return frame
 
     def coverage(self, market: str, interval: str | None = "1m", kind: str = "candles") -> pd.DataFrame:

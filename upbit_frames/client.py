@@ -52,11 +52,11 @@ async def finish_async(call: Call[T]) -> T:
 def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Concatenate[Client, P], T]:
     """The call as a method of :class:`Client`."""
 
-    @functools.wraps(func)
-    def method(self: Client, *args: P.args, **kwargs: P.kwargs) -> T:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return finish_sync(func(self.config, *args, **kwargs))
 
-    return _resign(method, func, keep_first="self")
+    _describe(method, func, "self")
+    return method
 
 
 def as_async_method(
@@ -64,47 +64,42 @@ def as_async_method(
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     """The call as a method of :class:`AsyncClient`."""
 
-    @functools.wraps(func)
-    async def method(self: AsyncClient, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await finish_async(func(self.config, *args, **kwargs))
 
-    return _resign(method, func, keep_first="self")
+    _describe(method, func, "self")
+    return method
 
 
 def as_function(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, T]:
     """The call as a function with the settings in force."""
 
-    @functools.wraps(func)
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
         return finish_sync(func(current(), *args, **kwargs))
 
-    return _resign(function, func)
+    _describe(function, func)
+    return function
 
 
 def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """The call as a coroutine function with the settings in force."""
 
-    @functools.wraps(func)
     async def function(*args: P.args, **kwargs: P.kwargs) -> T:
         return await finish_async(func(current(), *args, **kwargs))
 
-    return _resign(function, func)
+    _describe(function, func)
+    return function
 
 
-F = TypeVar("F")
-
-
-def _resign(made: F, func: Callable[..., Any], keep_first: str = "") -> F:
-    # Without this, help() would show the settings as an argument.
+def _describe(made: Any, func: Callable[..., Any], *first: str) -> None:
+    """Name, docstring and signature of the call, without the settings that help() must not show."""
+    functools.update_wrapper(made, func)
     signature = inspect.signature(func)
-    parameters = list(signature.parameters.values())[1:]
-    if keep_first:
-        parameters.insert(0, inspect.Parameter(keep_first, inspect.Parameter.POSITIONAL_OR_KEYWORD))
-    made.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=parameters, return_annotation=inspect.Signature.empty
-    )
-    del made.__wrapped__  # type: ignore[attr-defined]
-    return made
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in first]
+    parameters += list(signature.parameters.values())[1:]
+    made.__signature__ = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+    del made.__wrapped__
 
 
 class _Configured:
