@@ -1,0 +1,98 @@
+"""``python -m upbit_frames.testing``: the stand-in exchange as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from upbit_frames.clock import SystemClock
+from upbit_frames.endpoints import REGIONS
+from upbit_frames.testing.exchange import Exchange
+from upbit_frames.testing.faults import KINDS
+from upbit_frames.testing.limits import Limits
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m upbit_frames.testing",
+        description="A stand-in for Upbit on this machine. Prints the settings that lead a client to it; "
+        "ends on Ctrl-C, or when its standard input closes (--until-eof).",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--now", help="where its clock begins, ISO 8601 in UTC; default: this moment")
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds in a real one; 0 stands still")
+    parser.add_argument("--region", choices=sorted(REGIONS), default="kr")
+    parser.add_argument("--extra", type=int, default=0, help="that many further markets")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds added to every round trip")
+    parser.add_argument("--no-limits", action="store_true", help="refuse nobody")
+    parser.add_argument("--window", choices=["fixed", "sliding"], default="fixed")
+    parser.add_argument(
+        "--file", action="append", default=[], metavar="MARKET=PATH", help="serve real candles from a CSV (.gz)"
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[:PROBABILITY]",
+        help=f"let answers go wrong: {', '.join(KINDS)}",
+    )
+    parser.add_argument("--json", action="store_true", help="print the settings as one line of JSON")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input closes")
+    return parser
+
+
+def _exchange(given: argparse.Namespace) -> Exchange:
+    files = dict(one.split("=", 1) for one in given.file)
+    exchange = Exchange(
+        given.seed,
+        given.now or SystemClock().now(),
+        files or None,
+        extra=given.extra,
+        region=given.region,
+        delay=given.delay,
+        limits=Limits(enabled=not given.no_limits, window=given.window),
+        host=given.host,
+        port=given.port,
+    )
+    for one in given.fault:
+        kind, _, chance = one.partition(":")
+        exchange.faults.add(kind, times=None, probability=float(chance or 1), seed=given.seed)
+    if given.speed:
+        exchange.clock.run(given.speed)
+    return exchange
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the exchange until it is told to end; the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        exchange = _exchange(given)
+    except (ValueError, OSError) as wrong:
+        parser.error(str(wrong))
+    ended = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: ended.set())
+    with exchange:
+        if given.json:
+            print(json.dumps(exchange.settings()), flush=True)
+        else:
+            print("\n".join(f"{name}={value}" for name, value in exchange.env().items()), flush=True)
+        if given.until_eof:
+            sys.stdin.read()
+        else:
+            while not ended.wait(3600):
+                pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What goes between the HTTP server of the stand-in exchange and what answers there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+__all__ = ["App", "LoggedRequest", "Reply", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One GET as it arrived.
+
+    Attributes
+    ----------
+    method, path, query : str
+        The query as sent, without the question mark.
+    headers : dict of str to str
+        Names in lower case.
+    caller : str
+        The address it came from.
+    arrival : float
+        ``time.monotonic()`` at which the exchange began to look at it, after half the delay.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    caller: str = "127.0.0.1"
+    arrival: float = 0.0
+
+    def params(self) -> dict[str, str]:
+        """The decoded query; of a repeated name the first value counts."""
+        found: dict[str, str] = {}
+        for name, value in parse_qsl(self.query, keep_blank_values=True):
+            found.setdefault(name, value)
+        return found
+
+
+@dataclass
+class Reply:
+    """What to send back, and what to do wrong while sending it.
+
+    Attributes
+    ----------
+    status : int
+    body : bytes
+        Before compression.
+    headers : list of (str, str)
+        Without Date, framing and encoding, which the server adds.
+    chunked : bool
+        Framing: chunked or with a content length.
+    remaining : int or None
+        Calls left in the caller's window, for the log.
+    fault : str or None
+        Which fault it suffered, for the log.
+    silent : bool
+        Nothing is ever sent.
+    drop_after : int or None
+        The connection breaks after that many bytes of the body; -1: before the status line.
+    drip : tuple of (int, float), optional
+        That many bytes at a time, with that many seconds between.
+    delay : float
+        Seconds to wait before sending.
+    """
+
+    status: int
+    body: bytes
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    chunked: bool = True
+    remaining: int | None = None
+    fault: str | None = None
+    silent: bool = False
+    drop_after: int | None = None
+    drip: tuple[int, float] | None = None
+    delay: float = 0.0
+
+
+class App(Protocol):
+    """One part of the exchange that answers below some paths of the HTTP server."""
+
+    def handle(self, request: Request) -> Reply:
+        """The reply; called in a thread of its own if ``blocking`` is true."""
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """One request as the exchange remembers it.
+
+    Attributes
+    ----------
+    path : str
+    params : dict of str to str
+    status : int
+        Of the answer; 0 where none was sent.
+    arrival : float
+        ``time.monotonic()`` when the exchange counted it.
+    remaining : int or None
+        What ``Remaining-Req`` said; None without one.
+    fault : str or None
+        The fault it suffered.
+    at : int
+        The virtual time, microseconds.
+    headers : dict of str to str
+        As sent by the client, names in lower case.
+    """
+
+    path: str
+    params: dict[str, str]
+    status: int
+    arrival: float
+    remaining: int | None
+    fault: str | None
+    at: int
+    headers: dict[str, str] = field(repr=False)
