@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from upbit_frames.intervals import Interval, from_micros, to_micros
+from upbit_frames.intervals import Interval, Span, from_micros, to_micros
 from upbit_frames.testing.archive_app import ArchiveApp
 
 CANDLE_HEADER = "date_time_utc,open,high,low,close,acc_trade_price,acc_trade_volume"
@@ -53,6 +53,9 @@ def make() -> type[Maker]:
     return Maker
 
 
+UNIT = 100_000_000
+
+
 class Market:
     """A small market whose numbers follow from the time alone, so that any row can be checked."""
 
@@ -62,23 +65,39 @@ class Market:
     def listed(self) -> dict[str, int]:
         return self.markets
 
-    def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterator[tuple[float, ...]]:
+    def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterator[tuple[int, ...]]:
         for moment in interval.starts(max(start, self.markets[market]), end):
             turn = moment // interval.step * 2_654_435_761 % 2**32
             if turn % 11 == 0:
                 continue  # nobody traded
-            low = 1_000_000 + turn % 1_000
-            volume = (turn % 99_991) / 1e5 + 1e-8
-            yield moment, low + 5, low + 20, low, low + turn % 21, round(volume, 8), round(volume * low, 8)
+            low = (1_000_000 + turn % 1_000) * UNIT
+            prices = (low + 5 * UNIT, low + 20 * UNIT, low, low + turn % 21 * UNIT)
+            volume = 1 + turn % 99_999_999_991
+            yield moment, *prices, volume, volume * (low // UNIT)
 
-    def trade_rows(self, market: str, start: int, end: int) -> Iterator[tuple[int, float, float, str]]:
+    def trade_rows(self, market: str, start: int, end: int) -> Iterator[tuple[int, int, int, str]]:
         for number in range(max(start, self.markets[market]) // 60_000_000, end // 60_000_000):
-            yield (
-                number * 60_000_000 + 7_000,
-                1_000_000.0 + number % 100,
-                0.001 * (1 + number % 7),
-                "BID" if number % 2 else "ASK",
-            )
+            price, volume = (1_000_000 + number % 100) * UNIT, 12_345 * (1 + number % 7)
+            yield number * 60_000 + 7, price, volume, "BID" if number % 2 else "ASK"
+
+    def candles(self, market: str, interval: Interval, span: Span) -> list[tuple[float, ...]]:
+        """The truth as rows of the schema."""
+        return [(row[0], *(one / UNIT for one in row[1:])) for row in self.candle_rows(market, interval, *span)]
+
+    def trades(self, market: str, span: Span) -> list[tuple[int, float, float, str]]:
+        """The truth: time in us, price, volume, side."""
+        return [
+            (ms * 1000, price / UNIT, volume / UNIT, side.lower())
+            for ms, price, volume, side in self.trade_rows(market, *span)
+        ]
+
+
+class Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that hang up are what some tests are about."""
 
 
 class Server:
@@ -126,9 +145,7 @@ class Server:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.http.block_on_close = False
+        self.http = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 

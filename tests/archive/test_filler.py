@@ -54,7 +54,7 @@ def candle_rows(table: Any) -> list[tuple[Any, ...]]:
 
 
 def truth(archive: Any, series: Series, span: Span) -> list[tuple[Any, ...]]:
-    return list(archive.app.source.candle_rows(series.market, series.grid, *span))
+    return archive.app.source.candles(series.market, series.grid, span)
 
 
 def test_a_year_is_stored_row_for_row(archive: Any, tmp_path: Path) -> None:
@@ -187,13 +187,13 @@ def test_nothing_is_claimed_for_the_time_before_the_archive(archive: Any, tmp_pa
 def rest_trades(archive: Any, span: Span) -> Any:
     import pyarrow as pa
 
-    rows = list(archive.app.source.trade_rows("KRW-BTC", *span))
+    rows = archive.app.source.trades("KRW-BTC", span)
     columns = {
         "time": [row[0] for row in rows],
         "price": [row[1] for row in rows],
         "volume": [row[2] for row in rows],
         "value": [row[1] * row[2] for row in rows],
-        "side": [row[3].lower() for row in rows],
+        "side": [row[3] for row in rows],
         "sequential_id": [row[0] * 10 for row in rows],
         "seq": [None] * len(rows),
     }
@@ -208,7 +208,7 @@ def test_trades_are_stored_by_the_day(archive: Any, tmp_path: Path) -> None:
     assert (filled.rest, filled.lost, filled.warnings) == ([], [], [])
     assert store.covered(TRADES) == [Span(at("2023-01-30"), at("2023-02-02"))]
     table = store.read(TRADES, span)
-    rows = list(archive.app.source.trade_rows("KRW-BTC", *span))
+    rows = archive.app.source.trades("KRW-BTC", span)
     assert table["time"].cast("int64").to_pylist() == [row[0] for row in rows]
     assert table["sequential_id"].null_count == len(rows)
     assert table["seq"].null_count == 0
@@ -225,11 +225,7 @@ def test_kinds_of_trades_never_share_a_day(archive: Any, tmp_path: Path) -> None
     # REST still has the newer day, so it goes on from there; the older one is replaced as a whole.
     assert filled.rest == subtract([wanted[1]], [new])
     table = store.read(TRADES, wanted[0])
-    assert (
-        table["sequential_id"].null_count
-        == len(table)
-        == len(list(archive.app.source.trade_rows("KRW-BTC", *wanted[0])))
-    )
+    assert table["sequential_id"].null_count == len(table) == len(archive.app.source.trades("KRW-BTC", wanted[0]))
     assert store.read(TRADES, wanted[1])["sequential_id"].null_count == 0
     assert store.verify() == []
 

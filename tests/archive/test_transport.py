@@ -71,19 +71,17 @@ def test_a_file_arrives_verified(archive: Any, tmp_path: Path) -> None:
     assert hashlib.sha256(data).hexdigest() == got.sha256
     assert (got.size, got.requests, got.kept) == (len(data), 2, False)
     table = candles_zip(got.path, "KRW-BTC", HOUR, FILE.period)
-    truth = list(archive.app.source.candle_rows("KRW-BTC", HOUR, *FILE.period))
-    assert table["time"].cast("int64").to_pylist() == [row[0] for row in truth]
-    for at, name in enumerate(("open", "high", "low", "close", "volume", "value"), 1):
-        assert table[name].to_pylist() == [row[at] for row in truth]
+    columns = [table["time"].cast("int64"), *table.columns[1:]]
+    rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
+    assert rows == archive.app.source.candles("KRW-BTC", HOUR, FILE.period)
 
 
 def test_trades_too(archive: Any, tmp_path: Path) -> None:
     file = day_file("KRW-BTC", None, FEBRUARY)
     table = trades_zip(fetch(archive, tmp_path, file.key).path, "KRW-BTC", file.period)
-    truth = list(archive.app.source.trade_rows("KRW-BTC", *file.period))
-    assert table["time"].cast("int64").to_pylist() == [row[0] for row in truth]
-    assert table["price"].to_pylist() == [row[1] for row in truth]
-    assert table["side"].to_pylist() == [row[3].lower() for row in truth]
+    columns = [table["time"].cast("int64"), table["price"], table["volume"], table["side"]]
+    rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
+    assert rows == archive.app.source.trades("KRW-BTC", file.period)
 
 
 def test_what_was_verified_is_not_downloaded_again_until_discarded(archive: Any, tmp_path: Path) -> None:

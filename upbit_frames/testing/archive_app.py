@@ -15,9 +15,12 @@ import re
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
 
 from upbit_frames.archive_files import (
     CANDLE_COLUMNS,
@@ -27,11 +30,14 @@ from upbit_frames.archive_files import (
     month_file,
     since,
 )
-from upbit_frames.intervals import INTERVALS, Interval, from_micros
+from upbit_frames.intervals import INTERVALS, Interval, from_micros, to_micros
+from upbit_frames.testing.ticks import SCALE
 
-__all__ = ["FAULTS", "ArchiveApp", "ArchiveSource", "Fault", "Reply"]
+if TYPE_CHECKING:
+    from upbit_frames.testing.market import MarketModel
 
-DAY = 86_400_000_000
+__all__ = ["FAULTS", "ArchiveApp", "ArchiveSource", "Fault", "ModelSource", "Reply"]
+
 PUBLISHED_AFTER = 3_600_000_000
 """Files appear one hour after their period, as was seen on the real archive."""
 
@@ -55,11 +61,39 @@ class ArchiveSource(Protocol):
     def listed(self) -> Mapping[str, int]:
         """Markets with a file in the archive, and since when they trade (microseconds)."""
 
-    def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterable[Sequence[float]]:
-        """(time in us, open, high, low, close, volume, value) of ``[start, end)``."""
+    def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterable[tuple[int, ...]]:
+        """(time in us, open, high, low, close, volume, value) of ``[start, end)``; numbers in 1e-8."""
 
-    def trade_rows(self, market: str, start: int, end: int) -> Iterable[tuple[int, float, float, str]]:
-        """(time in us, price, volume, ASK or BID) of ``[start, end)``."""
+    def trade_rows(self, market: str, start: int, end: int) -> Iterable[tuple[int, int, int, str]]:
+        """(time in ms, price, volume, ASK or BID) of ``[start, end)``; numbers in 1e-8."""
+
+
+class ModelSource:
+    """The market behind the stand-in exchange, as the app wants it.
+
+    Parameters
+    ----------
+    model : MarketModel
+    """
+
+    def __init__(self, model: MarketModel) -> None:
+        self._model = model
+
+    def listed(self) -> dict[str, int]:
+        """Markets that are listed now: the archive does not have delisted ones."""
+        return {one.market: one.listed for one in self._model.markets()}
+
+    def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterator[tuple[int, ...]]:
+        """The candles of a stretch."""
+        found = self._model.candles(market, interval, start, end)
+        columns = [one.tolist() for one in (found.time, found.open, found.high, found.low, found.close)]
+        return zip(*columns, found.volume, found.value, strict=True)
+
+    def trade_rows(self, market: str, start: int, end: int) -> Iterator[tuple[int, int, int, str]]:
+        """The trades of a stretch."""
+        found = self._model.trades(market, start, end)
+        sides = ["BID" if bid else "ASK" for bid in found.bid.tolist()]
+        return zip(found.ms.tolist(), found.price.tolist(), found.volume.tolist(), sides, strict=True)
 
 
 class Reply(NamedTuple):
@@ -257,13 +291,14 @@ class ArchiveApp:
         if file.interval is None:
             trades = enumerate(self.source.trade_rows(file.market, start, end))
             return [
-                f"{seq},{time // 1000},{volume:.8f},{price:.8f},{side}" for seq, (time, price, volume, side) in trades
+                f"{seq},{ms},{decimal(volume)},{decimal(price)},{side}" for seq, (ms, price, volume, side) in trades
             ]
-        rows = self.source.candle_rows(file.market, INTERVALS[file.interval], start, end)
+        rows = list(self.source.candle_rows(file.market, INTERVALS[file.interval], start, end))
+        times = np.array([row[0] for row in rows], "datetime64[us]")
+        stamps: list[str] = np.datetime_as_string(times, unit="s").tolist()
         return [
-            f"{from_micros(int(time)).strftime('%Y-%m-%dT%H:%M:%S')},{open_:.8f},{high:.8f},{low:.8f},{close:.8f},"
-            f"{value:.8f},{volume:.8f}"
-            for time, open_, high, low, close, volume, value in rows
+            ",".join((stamp, *map(decimal, (open_, high, low, close, value, volume))))
+            for stamp, (_, open_, high, low, close, volume, value) in zip(stamps, rows, strict=True)
         ]
 
     # --- faults ---------------------------------------------------------------------------------
@@ -299,6 +334,18 @@ class ArchiveApp:
         return self._bytes(file)
 
 
+def decimal(number: int) -> str:
+    """A number of 1e-8 as the exchange spells it.
+
+    Examples
+    --------
+    >>> decimal(150_000_000)
+    '1.50000000'
+    """
+    whole, part = divmod(number, SCALE)
+    return f"{whole}.{part:08d}"
+
+
 def zipped(member: str, text: str, comment: bytes = b"") -> bytes:
     """A zip of one member; the same text always gives the same bytes."""
     buffer = io.BytesIO()
@@ -310,9 +357,5 @@ def zipped(member: str, text: str, comment: bytes = b"") -> bytes:
 
 def _moment(stamp: str) -> int:
     """Microseconds of ``YYYYMM``, ``YYYYMMDD`` or what begins a year, ``YYYY01``."""
-    from datetime import UTC, datetime
-
-    from upbit_frames.intervals import to_micros
-
     day = int(stamp[6:8]) if len(stamp) == 8 else 1
     return to_micros(datetime(int(stamp[:4]), int(stamp[4:6]), day, tzinfo=UTC))
