@@ -1,8 +1,9 @@
 """One file of the store: rows to bytes, and bytes to rows that can be trusted.
 
-Every page carries a checksum. The first time a process reads a part of a file it verifies the
-checksums, the order of the rows and that they lie where the file's name says; after that the
-part is trusted for as long as the file is the same one on the disk.
+Every byte is under a checksum (see :mod:`upbit_frames.store.seals`). The first time a process reads
+a part of a file it verifies the checksums, the order of the rows and that they lie where the
+file's name says; after that the part is trusted for as long as the file is the same one on the
+disk.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from upbit_frames.intervals import Span, from_micros
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.store import rows
 from upbit_frames.store.base import Series
+from upbit_frames.store.seals import Damaged, Seal, check_groups, read_seal, seal
 
 __all__ = ["Damaged", "Facts", "Vanished", "encode", "facts_of", "origins_of", "read_part"]
 
@@ -36,10 +38,6 @@ LARGE_ROWS = 500_000
 CACHE_BYTES = 32_000_000
 _INTEGERS = ("time", "sequential_id", "seq")
 _WORDS = ("side",)
-
-
-class Damaged(Exception):
-    """A file is not what its name promises; the text says why."""
 
 
 class Vanished(Exception):
@@ -62,7 +60,8 @@ class Facts:
     Attributes
     ----------
     identity : Identity
-    footer : pyarrow.parquet.FileMetaData
+    seal : Seal
+        The footer and the checksums.
     meta : dict
         schema, kind, market, interval, origin, written_at, writer.
     first, last : list of int
@@ -70,11 +69,11 @@ class Facts:
     ends : list of int
         How many rows there are up to the end of each row group.
     sound : set of int
-        Row groups that were read and found right.
+        Row groups that were read and found right since the process began.
     """
 
     identity: Identity
-    footer: Any
+    seal: Seal
     meta: dict[str, Any]
     first: list[int]
     last: list[int]
@@ -91,7 +90,7 @@ class Facts:
         return range(bisect_left(self.last, part.start), bisect_left(self.first, part.end))
 
 
-def encode(series: Series, table: pa.Table, origin: str, written_at: int) -> pa.Buffer:
+def encode(series: Series, table: pa.Table, origin: str, written_at: int) -> bytes:
     """The rows as a Parquet file.
 
     Notes
@@ -121,13 +120,12 @@ def encode(series: Series, table: pa.Table, origin: str, written_at: int) -> pa.
         use_dictionary=[name for name in names if name in _WORDS],
         column_encoding={name: how for name, how in encodings.items() if name not in _WORDS},
         write_statistics=["time"],
-        write_page_checksum=True,
         store_schema=False,
     ) as writer:
         rows_a_group = GROUP_ROWS if len(table) <= LARGE_ROWS else LARGE_GROUP_ROWS
         writer.write_table(pa.Table.from_arrays(table.columns, schema=schema), row_group_size=rows_a_group)
         writer.add_key_value_metadata({META: json.dumps(meta)})
-    return sink.getvalue()
+    return seal(sink.getvalue())
 
 
 # --- footers, read once ------------------------------------------------------------------------
@@ -164,7 +162,7 @@ def _remember(path: str, facts: Facts) -> Facts:
 
 
 def _weight(facts: Facts) -> int:
-    return 2_000 + 6 * int(facts.footer.serialized_size)
+    return 2_000 + 6 * int(facts.seal.footer.serialized_size)
 
 
 def identity_of(path: str) -> Identity:
@@ -177,20 +175,20 @@ def identity_of(path: str) -> Identity:
 
 
 @contextlib.contextmanager
-def _opened(path: str, footer: Any = None, *, checked: bool = True) -> Iterator[pq.ParquetFile]:
+def _blamed(path: str) -> Iterator[None]:
+    """Tell a file's damage from the system's troubles."""
     try:
-        source = pa.OSFile(path)
+        yield
     except FileNotFoundError:
         raise Vanished(path) from None
-    with source:
-        try:
-            yield pq.ParquetFile(source, metadata=footer, page_checksum_verification=checked)
-        except OSError as failed:
-            if failed.errno is not None:  # the system's trouble, not the file's
-                raise
-            raise Damaged(f"it cannot be decoded: {failed}") from failed
-        except (pa.ArrowException, ValueError, KeyError, TypeError) as failed:
-            raise Damaged(f"it cannot be decoded: {failed}") from failed
+    except IsADirectoryError as failed:
+        raise Damaged("it is a folder") from failed
+    except OSError as failed:
+        if failed.errno is not None:
+            raise
+        raise Damaged(f"it cannot be decoded: {failed}") from failed
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as failed:
+        raise Damaged(f"it cannot be decoded: {failed}") from failed
 
 
 def facts_of(path: Path, series: Series, span: Span) -> Facts:
@@ -210,14 +208,16 @@ def facts_of(path: Path, series: Series, span: Span) -> Facts:
         if known is not None and known.identity == identity:
             _cache.move_to_end(name)
             return known
-    with _opened(name) as file:
-        facts = _examine(file.metadata, file.schema_arrow, series, span, identity)
+    with _blamed(name):
+        facts = _examine(read_seal(name, identity.size), series, span, identity)
     if identity_of(name) != identity:
         raise Vanished(name)
     return _remember(name, facts)
 
 
-def _examine(footer: Any, schema: pa.Schema, series: Series, span: Span, identity: Identity) -> Facts:
+def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Facts:
+    footer = sealed.footer
+    schema = footer.schema.to_arrow_schema()
     meta = json.loads((footer.metadata or {}).get(META, b"null"))
     if not isinstance(meta, dict):
         raise Damaged("it was not written by this store")
@@ -231,8 +231,8 @@ def _examine(footer: Any, schema: pa.Schema, series: Series, span: Span, identit
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         times = group.column(0).statistics
-        if group.num_rows == 0:
-            continue
+        if group.num_rows == 0 and footer.num_row_groups == 1:
+            continue  # how a file without rows looks
         if times is None or not times.has_min_max:
             raise Damaged("a row group does not say which times it holds")
         first.append(int(times.min_raw))
@@ -244,7 +244,7 @@ def _examine(footer: Any, schema: pa.Schema, series: Series, span: Span, identit
         raise Damaged("its row groups are not in order")
     if edges and (edges[0] < span.start or edges[-1] >= span.end):
         raise Damaged(f"it holds rows outside {span}")
-    return Facts(identity, footer, meta, first, last, ends)
+    return Facts(identity, sealed, meta, first, last, ends)
 
 
 def origins_of(facts: Facts) -> set[str]:
@@ -277,19 +277,23 @@ def read_part(path: Path, series: Series, span: Span, part: Span, *, afresh: boo
     if not groups:
         return rows.empty(series.kind)
     verify = afresh or not facts.sound.issuperset(groups)
-    table = _decode(path, facts, groups, None, checked=verify)
+    table = _decode(path, facts, groups, None, verify=verify)
     table = pa.Table.from_arrays(table.columns, schema=arrow_schema(series.kind))
     if verify:
         _check(table, facts, series, groups, span)
     return table if part == span else rows.cut(table, part)
 
 
-def _decode(path: Path, facts: Facts, groups: range, columns: list[str] | None, *, checked: bool) -> pa.Table:
+def _decode(path: Path, facts: Facts, groups: range, columns: list[str] | None, *, verify: bool) -> pa.Table:
     name = os.fspath(path)
-    with _opened(name, facts.footer, checked=checked) as file:
+    begin = facts.ends[groups.start - 1] if groups.start else 0
+    many = facts.ends[groups.stop - 1] - begin > LARGE_ROWS // 2
+    with _blamed(name), pa.OSFile(name) as source:
         if identity_of(name) != facts.identity:
             raise Vanished(name)
-        many = facts.ends[groups.stop - 1] - (facts.ends[groups.start - 1] if groups.start else 0) > LARGE_ROWS // 2
+        if verify:
+            check_groups(name, facts.seal, groups.start, groups.stop)
+        file = pq.ParquetFile(source, metadata=facts.seal.footer)
         return file.read_row_groups(list(groups), columns=columns, use_threads=many)
 
 
@@ -318,7 +322,7 @@ def count_part(path: Path, series: Series, span: Span, part: Span) -> int:
         if part.start <= facts.first[number] and facts.last[number] < part.end:
             total += facts.ends[number] - (facts.ends[number - 1] if number else 0)
         else:
-            times = _decode(path, facts, range(number, number + 1), ["time"], checked=number not in facts.sound)
+            times = _decode(path, facts, range(number, number + 1), ["time"], verify=number not in facts.sound)
             total += len(rows.cut(times, part))
     return total
 
