@@ -212,12 +212,14 @@ def to_steps(portions: Iterable[Portion], market: str) -> list[Step]:
     return steps
 
 
-def saving_hint(without: Iterable[Portion], with_archive: Iterable[Portion], *, least: float = 10.0) -> str:
+def saving_hint(
+    without: Iterable[Portion | Step], with_archive: Iterable[Portion | Step], *, least: float = 10.0
+) -> str:
     """What the archive would save, in one text with its terms; empty where it is not worth saying.
 
     Parameters
     ----------
-    without, with_archive : iterable of Portion
+    without, with_archive : iterable of Portion or Step
         The plans without and with it.
     least : float
         Seconds it must save to be mentioned, unless it has what nobody else has.

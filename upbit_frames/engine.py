@@ -11,10 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from upbit_frames import _bridge
-from upbit_frames.clock import ServerTime, SystemClock
+from upbit_frames.archive_history import Archive
+from upbit_frames.clock import Clock, ServerTime, SystemClock
 from upbit_frames.config import Config
+from upbit_frames.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
 from upbit_frames.history import Ports
 from upbit_frames.quotes import Quotes
 from upbit_frames.router import Router
@@ -58,7 +61,10 @@ def engine_for(config: Config) -> Engine:
         ports = _substitute(config)
         if ports is not None:
             return _assemble(ports, config)
-    key = (config.rest_url, store_root(config), config.timeout, config.rate, config.region)
+    key = (
+        config.rest_url, store_root(config), config.timeout, config.rate, config.region,
+        config.archive, config.archive_url, config.archive_listing_url,
+    )  # fmt: skip
     generation = _bridge.generation()
     with _lock:
         if generation != _generation:
@@ -85,7 +91,43 @@ def live_ports(config: Config, store: Store | None = None) -> Ports:
         timeout=config.timeout,
     )
     _bridge.at_exit(rest.aclose)
-    return Ports(rest, open_store(config) if store is None else store, clock, server_time)
+    return Ports(
+        rest,
+        open_store(config) if store is None else store,
+        clock,
+        server_time,
+        archive=_archive(config, clock),
+        archive_allowed=config.archive,
+        rate=config.rate,
+    )
+
+
+def _archive(config: Config, clock: Clock) -> Archive | None:
+    """The published files of the exchange that answers REST; never those of another one."""
+    official = (config.archive_url, config.archive_listing_url) == (ARCHIVE_URL, ARCHIVE_LISTING_URL)
+    if official != (config.origin == ""):
+        return None
+    return Archive(_LazyArchive(config, clock), clock.monotonic)
+
+
+class _LazyArchive:
+    """Opens the archive's transport when it is first needed, on the loop that needs it."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._transport: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._transport is None:
+            from upbit_frames.transport.archive import ArchiveTransport
+
+            self._transport = ArchiveTransport(
+                self._config.archive_url, self._config.archive_listing_url, clock=self._clock,
+                folder=store_root(self._config) / "_archive", timeout=self._config.timeout,
+            )  # fmt: skip
+            _bridge.at_exit(self._transport.aclose)
+        return getattr(self._transport, name)
 
 
 def _make(config: Config) -> Engine:
@@ -93,7 +135,7 @@ def _make(config: Config) -> Engine:
 
 
 def _assemble(ports: Ports, config: Config) -> Engine:
-    return Engine(ports, Router(ports, config.rate), Quotes(ports, config.region))
+    return Engine(ports, Router(ports), Quotes(ports, config.region))
 
 
 @contextlib.contextmanager

@@ -13,12 +13,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from upbit_frames import normalize
+from upbit_frames.archive_history import Archive, Filled, Filler
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, Endpoint, candles_endpoint
-from upbit_frames.errors import CorruptFile, NotCached, SchemaError
+from upbit_frames.errors import CorruptFile, NotCached, QueryError, SchemaError
 from upbit_frames.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
 from upbit_frames.paging import Page, backfill
-from upbit_frames.planner import EXPIRED, FORCED, MISSING, SECONDS_KEPT, STORED, Step, iso, sealed_until, split_expired
+from upbit_frames.planner import (
+    EXPIRED,
+    FORCED,
+    MISSING,
+    NOWHERE,
+    SECONDS_KEPT,
+    STORED,
+    Step,
+    iso,
+    rest_horizon,
+    sealed_until,
+    split_expired,
+)
 from upbit_frames.schema import arrow_schema
 from upbit_frames.shelf import Shelf
 from upbit_frames.store.base import Series, Store
@@ -44,14 +57,45 @@ class Rest(Protocol):
 
 @dataclass
 class Ports:
-    """Everything the router reaches the world through."""
+    """Everything the router reaches the world through.
+
+    Attributes
+    ----------
+    rest, store, clock, server_time
+    archive : Archive or None
+        The published files; None where the exchange has none.
+    archive_allowed : bool
+        Whether they may be used unasked: the user has agreed to their terms.
+    rate : float
+        Share of the request limit in use, for estimates.
+    flights, shelf
+        What simultaneous callers share.
+    """
 
     rest: Rest
     store: Store
     clock: Clock
     server_time: ServerTime
+    archive: Archive | None = None
+    archive_allowed: bool = False
+    rate: float = 1.0
     flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
     shelf: Shelf = field(default_factory=Shelf)
+
+    def archive_for(self, source: str) -> Archive | None:
+        """The archive, if a call with that source may use it.
+
+        Raises
+        ------
+        QueryError
+            If it was asked for and there is none.
+        """
+        if source == "archive" and self.archive is None:
+            raise QueryError(
+                "there is no published archive of this exchange",
+                suggestion="use source='rest', or set archive_url and archive_listing_url too",
+            )
+        return self.archive if source == "archive" or (source == "auto" and self.archive_allowed) else None
 
     def flight(self, series: Series) -> asyncio.Lock:
         """One fetcher a series: whoever comes second finds it stored."""
@@ -101,6 +145,8 @@ class History:
         self.endpoint = candles_endpoint(interval)
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
+        self.lost_reason = EXPIRED
+        self.warnings: list[str] = []
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -236,10 +282,30 @@ class History:
         )
 
     async def _fetch(self, missing: list[Span]) -> None:
-        lost, missing = split_expired(self.interval, missing, self.ports.server_time.now())
-        self.lost = merge([*self.lost, *lost])
-        if not missing:
-            return
+        archive = self.ports.archive_for(self.source)
+        if archive is not None:
+            missing = await self._fetch_files(missing, archive)
+        else:
+            lost, missing = split_expired(self.interval, missing, self.ports.server_time.now())
+            self.lost = merge([*self.lost, *lost])
+        if missing:
+            await self._fetch_pages(missing)
+
+    async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
+        """Take from the archive what it has; what is left for REST."""
+        now = self.ports.server_time.now()
+        filled = await fill_from_archive(
+            archive, self.ports, self.series, missing, self.meter,
+            rest_from=None if self.source == "archive" else rest_horizon(self.interval, now),
+        )  # fmt: skip
+        self.fetched += filled.steps
+        self.warnings += filled.warnings
+        if filled.lost:
+            self.lost = merge([*self.lost, *filled.lost])
+            self.lost_reason = NOWHERE
+        return filled.rest
+
+    async def _fetch_pages(self, missing: list[Span]) -> None:
         counts = [0] * len(missing)
         starts = [span.start for span in missing]
         self.meter.expected += sum(-(-self.interval.slots(*one) // CANDLES_MAX_COUNT) for one in missing)
@@ -313,9 +379,26 @@ class History:
         lost = intersect(subtract([span], asked), self.lost)
         stored = subtract([span], [*asked, *lost])
         steps = [Step("store", STORED, *part, market=self.market) for part in stored]
-        steps += [Step("none", EXPIRED, *part, market=self.market) for part in lost]
+        steps += [Step("none", self.lost_reason, *part, market=self.market) for part in lost]
         steps += self.fetched
         return sorted((_with_rows(step, table) for step in steps), key=lambda step: step.start)
+
+
+async def fill_from_archive(
+    archive: Archive, ports: Ports, series: Series, missing: list[Span], meter: Meter, *, rest_from: int | None
+) -> Filled:
+    """Store what published files can answer."""
+
+    def told(requests: int, rows: int) -> None:
+        meter.requests += requests
+        meter.expected = max(meter.expected, meter.requests)
+        meter.rows += rows
+
+    filler = Filler(
+        archive, ports.store, series, now=ports.server_time.now(), rate=ports.rate,
+        rest_from=rest_from, prefer_files=rest_from is None, told=told,
+    )  # fmt: skip
+    return await filler.fill(missing)
 
 
 def cut(table: pa.Table, span: Span) -> pa.Table:

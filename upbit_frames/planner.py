@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, LIMITS
-from upbit_frames.intervals import Interval, Span, from_micros, intersect, merge, subtract
+from upbit_frames.intervals import Interval, Span, from_micros, intersect, subtract
 
 __all__ = ["Plan", "Step", "plan_candles", "sealed_until"]
 
@@ -32,6 +32,7 @@ MISSING = "not in the store"
 FORCED = "asked for with source='rest'"
 FORMING = "can still change, never stored"
 OFFLINE = "can still change, and source='cache' may not ask"
+NOWHERE = "neither published in the archive nor served over REST"
 EXPIRED = "older than the three months for which Upbit serves second candles"
 
 
@@ -132,12 +133,14 @@ def plan_candles(
     return sorted(steps, key=lambda step: step.start)
 
 
+def rest_horizon(interval: Interval, now: int) -> int:
+    """Before this moment REST has no candles of the interval, whatever was traded."""
+    return interval.floor(now - SECONDS_KEPT) if interval.name == "1s" else 0
+
+
 def split_expired(interval: Interval, missing: Sequence[Span], now: int) -> tuple[list[Span], list[Span]]:
     """What of the missing stretches REST cannot have any more, and what it can."""
-    if interval.name != "1s":
-        return [], merge(missing)
-    horizon = interval.floor(now - SECONDS_KEPT)
-    old = Span(0, horizon)
+    old = Span(0, rest_horizon(interval, now))
     return intersect(missing, [old]), subtract(missing, [old])
 
 

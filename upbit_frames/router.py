@@ -10,11 +10,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames import gaps, normalize
+from upbit_frames.archive_plan import plan_candle_files
+from upbit_frames.archive_published import Published, saving_hint, to_steps
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.errors import InvalidRange, NotCached
 from upbit_frames.history import History, Meter, Ports, cut, in_thread
-from upbit_frames.intervals import Interval, Span
-from upbit_frames.planner import FORCED, FORMING, MISSING, OFFLINE, Plan, Step, iso, plan_candles, sealed_until
+from upbit_frames.intervals import Interval, Span, subtract
+from upbit_frames.planner import (
+    FORCED,
+    FORMING,
+    MISSING,
+    OFFLINE,
+    Plan,
+    Step,
+    iso,
+    plan_candles,
+    rest_horizon,
+    sealed_until,
+)
 from upbit_frames.query import CandleQuery, TradesQuery
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.store.base import Series, Store
@@ -64,13 +77,10 @@ class Router:
     Parameters
     ----------
     ports : Ports
-    rate : float
-        Share of the request limit in use, for estimates.
     """
 
-    def __init__(self, ports: Ports, rate: float = 1.0) -> None:
+    def __init__(self, ports: Ports) -> None:
         self.ports = ports
-        self.rate = rate
 
     async def candles(self, query: CandleQuery, meter: Meter) -> Answer:
         """Candles of one or several markets, as one table sorted by market and time."""
@@ -128,7 +138,7 @@ class Router:
 
     async def _one(self, query: CandleQuery, history: History) -> _Part:
         table, span = await self._sealed(query, history)
-        part = _Part(table, history.route(span, table), span)
+        part = _Part(table, history.route(span, table), span, list(history.warnings))
         if query.gaps != "raw":
             await self._fill(part, query, history)
         if query.forming:
@@ -250,7 +260,7 @@ class Router:
             "schema": SCHEMA_VERSION,
             "route": [step.to_json() for step in history.route(span, table)],
         }
-        return Answer(table, meta, [lost] if lost else [])
+        return Answer(table, meta, [*history.warnings, *([lost] if lost else [])])
 
     async def _trades(self, query: TradesQuery, history: TradesHistory) -> tuple[pa.Table, Span]:
         covered = history.store.covered(history.series)
@@ -283,17 +293,41 @@ class Router:
     def plan(self, query: CandleQuery) -> Plan:
         """What :meth:`candles` would do, from the store's knowledge alone."""
         steps: list[Step] = []
+        hints: list[str] = []
         now = self.ports.server_time.now()
         for market in query.markets:
             history = History(self.ports, market, query.interval, query.source, Meter())
             sealed = self._sealed_until(query.interval, history)
             forced = query.source == "rest"
             covered = [] if forced else history.store.covered(history.series)
-            steps += plan_candles(
-                market, query.interval, self._wanted(query, history, sealed), covered, now,
-                sealed=sealed, forming=query.forming, reason=FORCED if forced else MISSING, rate=self.rate,
+            wanted = self._wanted(query, history, sealed)
+            pages = plan_candles(
+                market, query.interval, wanted, covered, now,
+                sealed=sealed, forming=query.forming, reason=FORCED if forced else MISSING, rate=self.ports.rate,
             )  # fmt: skip
-        return Plan(tuple(steps))
+            files = self._file_steps(market, query, subtract([Span(wanted.start, min(wanted.end, sealed))], covered))
+            if files is None:
+                steps += pages
+                continue
+            with_files = [*(step for step in pages if step.channel == "store" or step.reason == FORMING), *files]
+            if self.ports.archive_for(query.source) is not None:
+                steps += sorted(with_files, key=lambda step: step.start)
+            else:
+                steps += pages
+                hints += [text for text in [saving_hint(pages, with_files)] if text]
+        return Plan(tuple(steps), hints[0] if hints else "")
+
+    def _file_steps(self, market: str, query: CandleQuery, missing: list[Span]) -> list[Step] | None:
+        """Who would answer what is missing if the archive were used; None where it cannot be."""
+        if self.ports.archive is None or query.source not in ("auto", "archive"):
+            return None
+        now = self.ports.server_time.now()
+        only = query.source == "archive"
+        portions = plan_candle_files(
+            market, query.interval, missing, Published(now), rate=self.ports.rate,
+            rest_from=None if only else rest_horizon(query.interval, now), prefer_files=only,
+        )  # fmt: skip
+        return to_steps(portions, market)
 
     def _wanted(self, query: CandleQuery, history: History, sealed: int) -> Span:
         """The stretch the question is about; a count is taken as if every period had a candle."""

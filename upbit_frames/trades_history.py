@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upbit_frames import normalize
+from upbit_frames.archive_history import Archive
 from upbit_frames.endpoints import ENDPOINTS
 from upbit_frames.errors import CorruptFile, NotCached, SchemaError
-from upbit_frames.history import CORRUPT_TRIES, Meter, Ports, in_thread, position
+from upbit_frames.history import CORRUPT_TRIES, Meter, Ports, fill_from_archive, in_thread, position
 from upbit_frames.intervals import Span, from_micros, intersect, merge, subtract
 from upbit_frames.paging_trades import DAY, SECOND, Ask, backfill_trades
-from upbit_frames.planner import FORCED, MISSING, SEAL_GRACE, STORED, Step, iso
+from upbit_frames.planner import FORCED, MISSING, NOWHERE, SEAL_GRACE, STORED, Step, iso
 from upbit_frames.schema import arrow_schema
 from upbit_frames.store.base import Series
 
@@ -67,6 +68,8 @@ class TradesHistory:
         self.fresh_span = Span(0, 0)
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
+        self.lost_reason = EXPIRED
+        self.warnings: list[str] = []
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -130,10 +133,26 @@ class TradesHistory:
             )
         async with self.ports.flight(self.series):
             missing = await in_thread(self._missing, span)
-            lost, missing = self._split_lost(missing)
-            self.lost = merge([*self.lost, *lost])
+            archive = self.ports.archive_for(self.source)
+            if archive is not None and missing:
+                missing = await self._fetch_files(missing, archive)
+            else:
+                lost, missing = self._split_lost(missing)
+                self.lost = merge([*self.lost, *lost])
             if missing:
                 await self._fetch(missing)
+
+    async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
+        """Take from the archive what it has; what is left for REST."""
+        filled = await fill_from_archive(
+            archive, self.ports, self.series, missing, self.meter, rest_from=None if self.source == "archive" else 0
+        )
+        self.fetched += filled.steps
+        self.warnings += filled.warnings
+        if filled.lost:
+            self.lost = merge([*self.lost, *filled.lost])
+            self.lost_reason = NOWHERE
+        return filled.rest
 
     def _missing(self, span: Span) -> list[Span]:
         known = [*self.store.covered(self.series), *self.lost, self.fresh_span]
@@ -213,7 +232,7 @@ class TradesHistory:
         asked = [Span(step.start, step.end) for step in self.fetched]
         lost = intersect(subtract([span], asked), self.lost)
         steps = [Step("store", STORED, *part, market=self.market) for part in subtract([span], [*asked, *lost])]
-        steps += [Step("none", EXPIRED, *part, market=self.market) for part in lost]
+        steps += [Step("none", self.lost_reason, *part, market=self.market) for part in lost]
         steps += self.fetched
         counted = [
             replace(step, rows=position(table, min(step.end, span.end)) - position(table, max(step.start, span.start)))
@@ -227,7 +246,8 @@ class TradesHistory:
         lost = intersect([span], self.lost)
         if not lost:
             return None
-        return f"{self.market} trades of {', '.join(map(str, lost))} are {EXPIRED}, and the store does not have them"
+        stretches = ", ".join(map(str, lost))
+        return f"{self.market} trades of {stretches} are {self.lost_reason}, and the store does not have them"
 
 
 def _rows(table: pa.Table) -> list[Row]:
