@@ -21,7 +21,9 @@ from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore
 from upbit_frames.testing.archive_app import FAULTS
+from upbit_frames.testing.exchange import Exchange
 from upbit_frames.transport.archive import ArchiveTransport
+from upbit_frames.transport.retry import RetryPolicy
 
 DAY = 86_400_000_000
 CANDLES = Series("candles", "KRW-BTC", "1h")
@@ -37,7 +39,7 @@ def fill(archive: Any, folder: Path, store: Any, series: Series, missing: list[S
     async def inside() -> Filled:
         clock = ManualClock(0)
         transport = ArchiveTransport(
-            archive.url, archive.url + "/listing", clock=clock, folder=folder / "work", timeout=10.0, attempts=2
+            archive.url, archive.url + "/listing", clock=clock, folder=folder / "work", retry=RetryPolicy(attempts=2)
         )
         try:
             port = Archive(transport, clock.monotonic)
@@ -268,3 +270,30 @@ def test_a_day_published_meanwhile_is_taken_next_time(archive: Any, tmp_path: Pa
     second = fill(archive, tmp_path, store, series, [span])
     assert second.rest == []
     assert store.covered(series) == [day_file("KRW-BTC", INTERVALS["1m"], at("2026-03-02")).period]
+
+
+# --- the stand-in exchange ----------------------------------------------------------------------
+
+
+def test_the_exchange_serves_its_archive_at_its_urls(tmp_path: Path) -> None:
+    series = Series("candles", "KRW-BTC", "1h")
+    span = Span(at("2025-12-01"), at("2026-03-01T03:00"))
+
+    async def inside(exchange: Exchange, store: Any) -> Filled:
+        config, clock = exchange.config(), ManualClock(0)
+        transport = ArchiveTransport(
+            config.archive_url, config.archive_listing_url, clock=clock, folder=tmp_path / "work"
+        )
+        filler = Filler(Archive(transport, clock.monotonic), store, series, now=exchange.clock.now())
+        try:
+            return await filler.fill([span])
+        finally:
+            await transport.aclose()
+
+    store = ParquetStore(tmp_path / "store")
+    with Exchange(now="2026-03-01T06:00:00Z", markets=["KRW-BTC"]) as exchange:
+        filled = asyncio.run(inside(exchange, store))
+        assert filled.rest == [Span(at("2026-03-01"), span.end)]
+        for known in store.covered(series):
+            assert store.read(series, known).equals(exchange.market.candles("KRW-BTC", "1h", *known).table())
+        assert store.covered(series) == [Span(span.start, at("2026-03-01"))]

@@ -31,6 +31,7 @@ from upbit_frames.intervals import INTERVALS, to_micros
 from upbit_frames.normalize_archive import candles_zip, trades_zip
 from upbit_frames.testing.archive_app import Reply
 from upbit_frames.transport.archive import ArchiveTransport
+from upbit_frames.transport.retry import RetryPolicy
 
 HOUR = INTERVALS["1h"]
 FEBRUARY = to_micros(datetime(2026, 2, 1, tzinfo=UTC))
@@ -197,7 +198,7 @@ def test_lasting_failures_are_told(archive: Any, tmp_path: Path, kind: str, erro
 def test_silence_is_a_timeout(archive: Any, tmp_path: Path) -> None:
     archive.app.fault("slow")
     with pytest.raises(Timeout):
-        fetch(archive, tmp_path, timeout=0.1, attempts=2)
+        fetch(archive, tmp_path, timeout=0.1, retry=RetryPolicy(attempts=2))
     assert archive.count(".zip") == 3
     assert left(tmp_path) == []
 
@@ -323,6 +324,7 @@ import asyncio, sys
 from pathlib import Path
 from upbit_frames.clock import SystemClock
 from upbit_frames.transport.archive import ArchiveTransport
+from upbit_frames.transport.retry import RetryPolicy
 
 async def main(url, folder, keys):
     transport = ArchiveTransport(url, url, clock=SystemClock(), folder=Path(folder), connections=1)

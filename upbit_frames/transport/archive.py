@@ -8,7 +8,6 @@ downloads nothing again but what was in flight.
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from upbit_frames.errors import (
     UpbitFramesError,
 )
 from upbit_frames.intervals import to_micros
+from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.workfolder import WorkFolder
 
 __all__ = ["ArchiveTransport"]
@@ -39,9 +39,7 @@ __all__ = ["ArchiveTransport"]
 T = TypeVar("T")
 
 CONNECTIONS = 6  # clients of the archive are known to use 5 to 32 without harm
-ATTEMPTS = 4
-BACKOFF = 0.5  # seconds before the second attempt, doubled for each further one
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 30.0  # seconds that a Retry-After is obeyed for
 FILE_MOST = 1 << 30  # the largest files, a month of second candles, have some tens of megabytes
 LISTING_MOST = 16 << 20
 CHECKSUM_MOST = 4096
@@ -81,8 +79,7 @@ class ArchiveTransport:
         Seconds to wait for a connection, and for each piece of an answer.
     connections : int
         Files under way at once.
-    attempts : int
-        Tries of one request before its failure counts.
+    retry : RetryPolicy
     """
 
     def __init__(
@@ -94,23 +91,34 @@ class ArchiveTransport:
         folder: Path,
         timeout: float = 10.0,
         connections: int = CONNECTIONS,
-        attempts: int = ATTEMPTS,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.archive_url = archive_url.rstrip("/")
         self.listing_url = listing_url
         self._work = WorkFolder(folder)
         self._clock = clock
-        self._attempts = attempts
+        self._timeout = timeout
+        self._connections = connections
+        self._retry = retry or RetryPolicy(attempts=4)
         self._room = asyncio.Semaphore(connections)
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, pool=None),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            headers={"User-Agent": f"upbit-frames/{__version__}", "Accept-Encoding": "identity"},
-        )
+        self._http: httpx.AsyncClient | None = None
+
+    def _client(self) -> httpx.AsyncClient:
+        # Made on first use, because it belongs to the loop it is used on.
+        if self._http is None:
+            self._http = httpx.AsyncClient(
+                timeout=httpx.Timeout(self._timeout, pool=None),
+                limits=httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections),
+                headers={"User-Agent": f"upbit-frames/{__version__}", "Accept-Encoding": "identity"},
+                follow_redirects=False,
+            )
+        return self._http
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -249,7 +257,7 @@ class ArchiveTransport:
         attempt = 1
         while True:
             try:
-                async with self._client.stream("GET", url, **options) as response:
+                async with self._client().stream("GET", url, **options) as response:
                     _check_status(response, url)
                     return await read(response), attempt
             except httpx.TimeoutException as error:
@@ -266,10 +274,10 @@ class ArchiveTransport:
                 cause = error
             except (ServerError, RateLimited) as error:
                 failure, cause = error, error
-            if attempt >= self._attempts:
+            if attempt >= self._retry.attempts:
                 raise failure from (None if cause is failure else cause)
-            wait = max(BACKOFF * 2 ** (attempt - 1), failure.context.get("retry_after", 0.0))
-            await self._clock.sleep(min(LONGEST_WAIT, wait) * random.uniform(1.0, 1.25))
+            asked_for = min(LONGEST_WAIT, failure.context.get("retry_after", 0.0))
+            await self._clock.sleep(max(self._retry.pause(attempt), asked_for))
             attempt += 1
 
     def _url(self, key: str) -> str:
