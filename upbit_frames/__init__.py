@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames import errors
 from upbit_frames._version import __version__
 from upbit_frames.config import Config, config, configure, using
+from upbit_frames.schema import schema
 
 if TYPE_CHECKING:
     from upbit_frames import aio
     from upbit_frames._face import candles, instruments, markets, orderbook, plan, ticker, trades
-    from upbit_frames.cache import cache
+    from upbit_frames.cache_view import cache
     from upbit_frames.client import AsyncClient, Client
 
 _LAZY = {
@@ -29,7 +30,7 @@ _LAZY = {
     "plan": "upbit_frames._face",
     "ticker": "upbit_frames._face",
     "trades": "upbit_frames._face",
-    "cache": "upbit_frames.cache",
+    "cache": "upbit_frames.cache_view",
     "Client": "upbit_frames.client",
     "AsyncClient": "upbit_frames.client",
     "aio": "",
@@ -50,6 +51,7 @@ __all__ = [
     "markets",
     "orderbook",
     "plan",
+    "schema",
     "ticker",
     "trades",
     "using",

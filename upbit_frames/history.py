@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from upbit_frames import normalize
@@ -380,7 +380,8 @@ class History:
         stored = subtract([span], [*asked, *lost])
         steps = [Step("store", STORED, *part, market=self.market) for part in stored]
         steps += [Step("none", self.lost_reason, *part, market=self.market) for part in lost]
-        steps += self.fetched
+        # Where the machine's clock was ahead, more was asked for than there could be.
+        steps += [replace(step, end=max(step.start, min(step.end, span.end))) for step in self.fetched]
         return sorted((_with_rows(step, table) for step in steps), key=lambda step: step.start)
 
 
@@ -416,6 +417,4 @@ def position(table: pa.Table, moment: int) -> int:
 
 
 def _with_rows(step: Step, table: pa.Table) -> Step:
-    from dataclasses import replace
-
     return replace(step, rows=position(table, step.end) - position(table, step.start))

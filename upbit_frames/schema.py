@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.errors import QueryError
+
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
-__all__ = ["FILLED", "KINDS", "SCHEMA_VERSION", "Column", "arrow_schema", "describe"]
+__all__ = ["COMPLETE", "FILLED", "KINDS", "SCHEMA_VERSION", "Column", "arrow_schema", "describe", "schema"]
 
 SCHEMA_VERSION = 1
 
@@ -111,8 +114,9 @@ KINDS: dict[str, tuple[Column, ...]] = {
     ),
 }
 
-# The column that gaps="fill" adds to candles.
+# Columns that candles have only on request: with gaps="fill", and resampled with edges="flag".
 FILLED = Column("filled", _BOOL, "", "no trade in the period; a flat candle at the previous close", "")
+COMPLETE = Column("complete", _BOOL, "", "the whole period lies in what was resampled", "")
 
 
 def _arrow_type(name: str) -> Any:
@@ -146,3 +150,33 @@ def describe(kind: str) -> list[dict[str, str]]:
         {"column": c.name, "type": c.type, "unit": c.unit, "meaning": c.meaning, "source": c.source}
         for c in KINDS[kind]
     ]
+
+
+def schema(kind: str) -> pd.DataFrame:
+    """The columns of a kind of table, for people.
+
+    Parameters
+    ----------
+    kind : {"candles", "trades", "ticker", "orderbook", "markets", "instruments"}
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``column``; columns type (Arrow), unit, meaning, source (the field of Upbit's answer).
+
+    Raises
+    ------
+    QueryError
+        If there is no such kind.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.schema("candles").loc["value", "source"]
+    'candle_acc_trade_price'
+    """
+    import pandas as pd
+
+    if kind not in KINDS:
+        raise QueryError(f"there is no kind of table called {kind!r}", suggestion=f"there are {', '.join(KINDS)}")
+    return pd.DataFrame(describe(kind)).set_index("column")
