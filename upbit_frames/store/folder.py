@@ -31,7 +31,7 @@ __all__ = ["SeriesFolder"]
 
 T = TypeVar("T")
 TRIES = 200  # lost races in a row before something else must be wrong
-MANY_FILES = 3  # from here on threads pay
+MANY_FILES, MANY_ROWS = 3, 20_000  # from here on threads pay
 MOST_THREADS = 8
 USED_SECONDS = 3_600
 
@@ -60,6 +60,7 @@ class SeriesFolder:
         self._lock_path = layout.lock_of(root, series)
         self._lock_timeout = lock_timeout
         self._held = threading.local()
+        self._text = os.fspath(self.path)
         self._used_path = os.fspath(self.path / layout.USED)
 
     # --- what is there ---------------------------------------------------------------------------
@@ -71,6 +72,10 @@ class SeriesFolder:
         if _shunned:
             names = [name for name in names if not self._is_shunned(name)]
         return names
+
+    def path_of(self, file: File) -> str:
+        """Where a file lies."""
+        return os.path.join(self._text, file.name)  # noqa: PTH118  called for every file of every read
 
     def files(self) -> list[File]:
         """The files that count, in order of time."""
@@ -127,7 +132,7 @@ class SeriesFolder:
             If it is damaged; it has been set aside.
         """
         try:
-            return encoding.facts_of(self.path / file.name, self.series, file.span)
+            return encoding.facts_of(self.path_of(file), self.series, file.span)
         except Damaged as damage:
             raise self.discard([(file, damage)]) from damage
 
@@ -165,11 +170,11 @@ class SeriesFolder:
         def safely(one: tuple[File, Span]) -> tuple[T | None, Damaged | None]:
             file, part = one
             try:
-                return work(self.path / file.name, self.series, file.span, part), None
+                return work(self.path_of(file), self.series, file.span, part), None
             except Damaged as damage:
                 return None, damage
 
-        if len(parts) < MANY_FILES:
+        if len(parts) < MANY_FILES or self._at_most(parts) < MANY_ROWS:
             results = [safely(one) for one in parts]
         else:
             threads = min(len(parts), os.cpu_count() or 1, MOST_THREADS)
@@ -179,6 +184,11 @@ class SeriesFolder:
         if damaged:
             raise self.discard(damaged)
         return [value for value, _ in results]  # type: ignore[misc]  # None only beside a Damaged
+
+    def _at_most(self, parts: list[tuple[File, Span]]) -> float:
+        """How many rows parts of files may hold; of trades that is not known."""
+        grid = self.series.grid
+        return float("inf") if grid is None else sum(part.end - part.start for _, part in parts) / grid.step
 
     # --- damage ----------------------------------------------------------------------------------
 
@@ -218,7 +228,7 @@ class SeriesFolder:
             reason = self._damage(file)
             if reason is None:
                 return False, None
-            path = os.fspath(self.path / file.name)
+            path = self.path_of(file)
             with contextlib.suppress(Vanished):
                 _shunned[path] = encoding.identity_of(path)
             quarantine.announce(self.series, file, reason, None)
@@ -227,7 +237,7 @@ class SeriesFolder:
     def _damage(self, file: File) -> str | None:
         """What is wrong with a file now; None if nothing is, or it is gone."""
         try:
-            encoding.read_part(self.path / file.name, self.series, file.span, file.span, afresh=True)
+            encoding.read_part(self.path_of(file), self.series, file.span, file.span, afresh=True)
         except Damaged as damage:
             return str(damage)
         except Vanished:
@@ -282,7 +292,7 @@ class SeriesFolder:
         return max(moments, default=0)
 
 
-def _outermost(path: Path, series: Series, span: Span, part: Span, *, count: int, last: bool) -> pa.Table:
+def _outermost(path: str, series: Series, span: Span, part: Span, *, count: int, last: bool) -> pa.Table:
     """Enough of a part of a file to hold its first or last rows."""
     facts = encoding.facts_of(path, series, span)
     return encoding.read_part(path, series, span, encoding.window(facts, part, count, last=last))

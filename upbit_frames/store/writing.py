@@ -156,7 +156,7 @@ def _neighbours(folder: SeriesFolder, present: list[File], parts: list[Span], pa
 
 
 def _sizes(folder: SeriesFolder, some: list[File]) -> list[int]:
-    return [(folder.path / one.name).stat().st_size for one in some]
+    return [encoding.identity_of(folder.path_of(one)).size for one in some]
 
 
 def _absorb(folder: SeriesFolder, one: _New, neighbours: list[File]) -> None:
