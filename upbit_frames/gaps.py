@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.errors import InvalidRange, QueryError
+from upbit_frames.errors import InvalidRange
 from upbit_frames.intervals import Interval, Span, from_micros
+from upbit_frames.query import GAPS, choice
 from upbit_frames.schema import FILLED, arrow_schema
 
 if TYPE_CHECKING:
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["POLICIES", "fill", "grid", "stretches"]
+__all__ = ["fill", "grid", "stretches"]
 
-POLICIES = ("raw", "fill", "nan")
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "value")
 
@@ -110,9 +110,7 @@ def fill(table: pa.Table, interval: Interval, span: Span, policy: str, previous_
     """
     import numpy as np
 
-    if policy not in POLICIES:
-        raise QueryError(f"gaps={policy!r} is not a policy", suggestion=f"use one of {', '.join(POLICIES)}")
-    if policy == "raw":
+    if choice("gaps", policy, GAPS) == "raw":
         return table
     slots = grid(interval, span)
     times = np.asarray(table["time"].cast("int64"))

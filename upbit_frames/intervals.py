@@ -11,9 +11,13 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from upbit_frames.errors import InvalidInterval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["EPOCH", "INTERVALS", "Interval", "Span", "from_micros", "intersect", "merge", "subtract", "to_micros"]
 
@@ -108,6 +112,17 @@ class Interval:
         day = from_micros(micros)
         month = day.month if self.name == "1M" else 1
         return to_micros(datetime(day.year, month, 1, tzinfo=UTC))
+
+    def floors(self, micros: NDArray[np.int64]) -> NDArray[np.int64]:
+        """:meth:`floor` of every moment of an array."""
+        import numpy as np
+
+        if self.seconds is not None:
+            return micros - (micros - self.floor(EPOCH)) % self.step
+        # Months and years differ in length; numpy's calendar knows their starts.
+        unit = "M" if self.name == "1M" else "Y"
+        starts = micros.view("datetime64[us]").astype(f"datetime64[{unit}]").astype("datetime64[us]")
+        return starts.view(np.int64)
 
     def ceil(self, micros: int) -> int:
         """The first period start at or after the moment."""
