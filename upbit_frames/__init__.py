@@ -18,12 +18,13 @@ from upbit_frames.schema import schema
 
 if TYPE_CHECKING:
     from upbit_frames import aio
-    from upbit_frames._face import candles, instruments, markets, orderbook, plan, ticker, trades
+    from upbit_frames._face import candles, download, instruments, markets, orderbook, plan, ticker, trades
     from upbit_frames.cache_view import cache
     from upbit_frames.client import AsyncClient, Client
 
 _LAZY = {
     "candles": "upbit_frames._face",
+    "download": "upbit_frames._face",
     "instruments": "upbit_frames._face",
     "markets": "upbit_frames._face",
     "orderbook": "upbit_frames._face",
@@ -46,6 +47,7 @@ __all__ = [
     "candles",
     "config",
     "configure",
+    "download",
     "errors",
     "instruments",
     "markets",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from upbit_frames import calls
 from upbit_frames.client import as_function
 
-__all__ = ["candles", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
+__all__ = ["candles", "download", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
 
 candles = as_function(calls.candles)
+download = as_function(calls.download)
 instruments = as_function(calls.instruments)
 markets = as_function(calls.markets)
 orderbook = as_function(calls.orderbook)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from upbit_frames import calls
 from upbit_frames.client import as_coroutine
 
-__all__ = ["candles", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
+__all__ = ["candles", "download", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
 
 candles = as_coroutine(calls.candles)
+download = as_coroutine(calls.download)
 instruments = as_coroutine(calls.instruments)
 markets = as_coroutine(calls.markets)
 orderbook = as_coroutine(calls.orderbook)

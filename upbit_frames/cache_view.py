@@ -6,9 +6,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames import calls
+from upbit_frames.client import finish_sync
 from upbit_frames.config import current
 from upbit_frames.engine import open_store, store_root
-from upbit_frames.errors import InvalidMarket
+from upbit_frames.errors import InvalidMarket, QueryError
 from upbit_frames.intervals import Interval, Span
 from upbit_frames.planner import iso
 from upbit_frames.query import parse_market
@@ -78,17 +80,41 @@ class Cache:
             frame[name] = pd.to_datetime(frame[name].astype("int64"), unit="us", utc=True)
         return frame
 
-    def verify(self, market: str | None = None, interval: str | None = None) -> list[Finding]:
-        """Read every file again and report what is wrong with it; damaged ones are set aside."""
-        if market is None:
-            return self._store.verify(None)
+    def verify(
+        self, market: str | None = None, interval: str | None = None, *, sample: int = 0, repair: bool = False
+    ) -> list[Finding]:
+        """Read every file again, and compare with the exchange if asked to.
+
+        Parameters
+        ----------
+        market, interval : str, optional
+            Only these.
+        sample : int
+            With market and interval: ask the exchange again for so many pages at random places,
+            and compare every row; also compare the digests of all files that came from the
+            archive with those published now. 0 needs no network.
+        repair : bool
+            Replace what is different by what the exchange says now.
+
+        Returns
+        -------
+        list of Finding
+            Empty where all is well. Damaged files were set aside and will be fetched again.
+        """
         wanted = [
             series
             for series in self._store.series()
-            if series.market == parse_market(market)
+            if (market is None or series.market == parse_market(market))
             and (interval is None or series.interval == Interval.parse(interval).name)
         ]
-        return [finding for series in wanted for finding in self._store.verify(series)]
+        findings = [finding for series in wanted for finding in self._store.verify(series)]
+        if sample:
+            if market is None or interval is None:
+                raise QueryError("comparing with the exchange needs a market and an interval", suggestion="name both")
+            check = calls.cross_check(current(), market, interval, sample=sample, repair=repair)
+            different: list[Finding] = finish_sync(check)
+            return findings + different
+        return findings
 
     def prune(self, **policy: Any) -> int:
         """Give back disk space; see the store's ``prune`` for the policies. Returns bytes freed."""

@@ -51,6 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"upbit-frames {uf.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_candles(commands)
+    _add_download(commands)
+    _add_quotes(commands)
     _add_cache(commands)
     command = commands.add_parser("config", help="every setting, its value and where it came from")
     command.set_defaults(run=_config)
@@ -83,9 +85,47 @@ def _add_candles(commands: Any) -> None:
         command.set_defaults(run=run)
 
 
+def _add_download(commands: Any) -> None:
+    command = commands.add_parser("download", help="have a range of many markets in the store")
+    command.add_argument("market", nargs="+", help="codes, or a quote currency such as KRW for all of its markets")
+    command.add_argument("interval", help=f"trades, or one of {' '.join(INTERVALS)}")
+    command.add_argument("--start", required=True, help=RANGE_HELP)
+    command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
+    command.add_argument("--tz")
+    command.add_argument("--source", default="auto", help="auto, rest or archive")
+    command.set_defaults(run=_download)
+
+
 def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--out", type=Path, help="write .parquet, .csv, .feather or .json instead of printing")
     command.add_argument("--json", action="store_true", help="print JSON lines")
+
+
+def _add_quotes(commands: Any) -> None:
+    command = commands.add_parser("markets", help="every market listed today")
+    command.add_argument("quote", nargs="?", help="only those of one quote currency")
+    _add_output(command)
+    command.set_defaults(run=lambda options: emit(uf.markets(options.quote, output="pandas"), options))
+    command = commands.add_parser("ticker", help="prices, changes and sums")
+    command.add_argument("market", nargs="*", help="codes; none means all")
+    command.add_argument("--quote")
+    _add_output(command)
+    command.set_defaults(run=_ticker)
+    command = commands.add_parser("orderbook", help="order books")
+    command.add_argument("market", nargs="+")
+    command.add_argument("--depth", type=int, default=15)
+    command.add_argument("--level", help="price grouping")
+    _add_output(command)
+    command.set_defaults(run=_orderbook)
+    command = commands.add_parser("trades", help="single trades")
+    command.add_argument("market")
+    command.add_argument("--start", help=RANGE_HELP)
+    command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
+    command.add_argument("--count", type=int)
+    command.add_argument("--tz")
+    command.add_argument("--source", default="auto", help="auto, cache, rest or archive")
+    _add_output(command)
+    command.set_defaults(run=_trades)
 
 
 def _add_cache(commands: Any) -> None:
@@ -135,6 +175,31 @@ def _candles(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     print(uf.plan(**_question(options)))
     return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    markets: list[str] = []
+    for name in options.market:
+        markets += [name] if "-" in name else list(uf.markets(name, output="pandas").index)
+    summary = uf.download(markets, options.interval, options.start, options.end, tz=options.tz, source=options.source)
+    print(summary.to_string())
+    return 1 if (summary["error"] != "").any() else 0
+
+
+def _ticker(options: argparse.Namespace) -> int:
+    return emit(uf.ticker(options.market or None, quote=options.quote, output="pandas"), options)
+
+
+def _orderbook(options: argparse.Namespace) -> int:
+    return emit(uf.orderbook(options.market, depth=options.depth, level=options.level, output="pandas"), options)
+
+
+def _trades(options: argparse.Namespace) -> int:
+    frame = uf.trades(
+        options.market, start=options.start, end=options.end, count=options.count,
+        tz=options.tz, source=options.source, output="pandas",
+    )  # fmt: skip
+    return emit(frame, options)
 
 
 def emit(frame: Any, options: argparse.Namespace) -> int:

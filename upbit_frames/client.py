@@ -131,6 +131,7 @@ class Client(_Configured):
     """
 
     candles = as_method(calls.candles)
+    download = as_method(calls.download)
     instruments = as_method(calls.instruments)
     markets = as_method(calls.markets)
     orderbook = as_method(calls.orderbook)
@@ -149,6 +150,7 @@ class AsyncClient(_Configured):
     """
 
     candles = as_async_method(calls.candles)
+    download = as_async_method(calls.download)
     instruments = as_async_method(calls.instruments)
     markets = as_async_method(calls.markets)
     orderbook = as_async_method(calls.orderbook)

@@ -283,6 +283,8 @@ class History:
 
     async def _fetch(self, missing: list[Span]) -> None:
         archive = self.ports.archive_for(self.source)
+        if self.source != "archive" and split_expired(self.interval, missing, self.ports.server_time.now())[0]:
+            await meet_exchange(self.ports, self.endpoint, self.market, self.meter)
         if archive is not None:
             missing = await self._fetch_files(missing, archive)
         else:
@@ -317,7 +319,10 @@ class History:
         before = await in_thread(self.store.covered, self.series)
 
         def known_before(moment: int) -> bool:
-            return any(self.store.count(self.series, part) for part in intersect(before, [Span(EPOCH, moment)]))
+            # What Upbit drops after three months may well be known from earlier or from the archive.
+            return not self._expires(moment) and any(
+                self.store.count(self.series, part) for part in intersect(before, [Span(EPOCH, moment)])
+            )
 
         try:
             outcome = await backfill(
@@ -383,6 +388,13 @@ class History:
         # Where the machine's clock was ahead, more was asked for than there could be.
         steps += [replace(step, end=max(step.start, min(step.end, span.end))) for step in self.fetched]
         return sorted((_with_rows(step, table) for step in steps), key=lambda step: step.start)
+
+
+async def meet_exchange(ports: Ports, endpoint: Endpoint, market: str, meter: Meter) -> None:
+    """Learn the exchange's time before anything is taken for expired by the machine's clock alone."""
+    if not ports.server_time.known:
+        await ports.rest.get(endpoint, {"market": market, "count": "1"})
+        meter.requests += 1
 
 
 async def fill_from_archive(

@@ -8,8 +8,20 @@ Each function here takes the settings first, checks its arguments and returns a 
 from __future__ import annotations
 
 from upbit_frames.calls.base import Call
+from upbit_frames.calls.bulk import cross_check, download
 from upbit_frames.calls.candles import candles, plan
 from upbit_frames.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.calls.trades import trades
 
-__all__ = ["Call", "candles", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
+__all__ = [
+    "Call",
+    "candles",
+    "cross_check",
+    "download",
+    "instruments",
+    "markets",
+    "orderbook",
+    "plan",
+    "ticker",
+    "trades",
+]
