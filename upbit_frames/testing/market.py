@@ -236,7 +236,7 @@ class MarketModel:
     def _long_block(self, source: Source, start: int, interval: Interval, until: int) -> Ints:
         """One candle of a week, month or year; empty if nothing was traded."""
         end, key = interval.shift(start, 1), (source.listing.market, interval.name, start)
-        if key in self._folded:
+        if end <= until and key in self._folded:
             return self._folded[key]
         days = source.active_days(start // DAY_US, -(-min(end, until) // DAY_US)).tolist()
         block = _join([self._day_block(source, day, Interval.parse("1d"), until) for day in days])
