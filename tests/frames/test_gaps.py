@@ -129,5 +129,5 @@ def test_disorder_is_refused():
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(QueryError, match="raw, fill, nan"):
+    with pytest.raises(QueryError, match="'raw', 'fill', 'nan'"):
         gaps.fill(candles({}), INTERVALS["1m"], Span(0, 0), "zero")
