@@ -193,7 +193,8 @@ def _replacing(folder: SeriesFolder, present: list[File], table: pa.Table, span:
 
 def compact(folder: SeriesFolder) -> None:
     """One file a segment and covered stretch; one for each stretch between that has no rows."""
-    if len(folder.files()) < 2:
+    present, leftover = layout.effective(folder.names())
+    if len(present) < 2 and not leftover:
         return
     with _changing(folder) as present:
         while True:
