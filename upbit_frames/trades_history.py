@@ -14,7 +14,7 @@ from upbit_frames import normalize
 from upbit_frames.archive_history import Archive
 from upbit_frames.endpoints import ENDPOINTS
 from upbit_frames.errors import CorruptFile, NotCached, SchemaError
-from upbit_frames.history import CORRUPT_TRIES, Meter, Ports, fill_from_archive, in_thread, position
+from upbit_frames.history import CORRUPT_TRIES, Meter, Ports, fill_from_archive, in_thread, meet_exchange, position
 from upbit_frames.intervals import Span, from_micros, intersect, merge, subtract
 from upbit_frames.paging_trades import DAY, SECOND, Ask, backfill_trades
 from upbit_frames.planner import FORCED, MISSING, NOWHERE, SEAL_GRACE, STORED, Step, iso
@@ -134,6 +134,8 @@ class TradesHistory:
         async with self.ports.flight(self.series):
             missing = await in_thread(self._missing, span)
             archive = self.ports.archive_for(self.source)
+            if self.source != "archive" and self._split_lost(missing)[0]:
+                await meet_exchange(self.ports, self.endpoint, self.market, self.meter)
             if archive is not None and missing:
                 missing = await self._fetch_files(missing, archive)
             else:
