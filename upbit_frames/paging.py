@@ -44,6 +44,20 @@ Fetch = Callable[[int, int], Awaitable[Page]]
 Keep = Callable[[Span, Page], Awaitable[None]]
 
 
+async def settled(begun: Sequence[asyncio.Future[None]]) -> None:
+    """Wait until all has ended, even if whoever waits is cancelled meanwhile; raise what failed."""
+    if not begun:
+        return
+    waiting = asyncio.ensure_future(asyncio.wait(begun))
+    try:
+        await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await waiting
+        raise
+    for one in begun:
+        one.result()
+
+
 @dataclass
 class Outcome:
     """What a backfill found out.
@@ -90,8 +104,10 @@ async def backfill(
     interval : Interval
     fetch : coroutine function (to, count) -> Page
         Asks for the newest ``count`` candles before ``to``.
-    keep : coroutine function (span, page)
-        Told of each page: inside the span the candles are exactly the page's.
+    keep : function (span, page) -> awaitable
+        Told of each page: inside the span the candles are exactly the page's. Each walk asks for
+        its next page meanwhile, but never is more than one page ahead. Whatever was begun has
+        ended when this returns or raises.
     page_size : int
         Most rows a page can have.
     walks : int
@@ -175,13 +191,17 @@ class _Backfill:
     # --- walking ------------------------------------------------------------------------------
 
     async def work(self) -> None:
-        while (segment := self.take()) is not None:
-            segment.walked = True
-            while segment.high > segment.low:
-                await self.step(segment)
+        keeping: list[asyncio.Future[None]] = []
+        try:
+            while (segment := self.take()) is not None:
+                segment.walked = True
+                while segment.high > segment.low:
+                    await self.step(segment, keeping)
+        finally:
+            await settled(keeping)
 
-    async def step(self, segment: _Segment) -> None:
-        """One page of a segment."""
+    async def step(self, segment: _Segment, keeping: list[asyncio.Future[None]]) -> None:
+        """One page of a segment; it is kept while the next one is on its way."""
         to = segment.high
         count = min(self.page_size, self.interval.slots(segment.low, to))
         page = await self.ask(to, count)
@@ -190,8 +210,10 @@ class _Backfill:
         start = self.outcome.history_start if page.oldest is None else page.oldest
         assert start is not None  # an empty page that is not the end raises in check_end
         if page.oldest is not None:
-            await self.record(Span(page.oldest, to), page)
+            keeping.append(self.record(Span(page.oldest, to), page))
         self.known(Span(min(start, to), to))
+        await settled(keeping[:-1])
+        del keeping[:-1]
 
     async def ask(self, to: int, count: int) -> Page:
         self.outcome.requests += 1
@@ -203,10 +225,10 @@ class _Backfill:
             self.oldest_seen = page.oldest if self.oldest_seen is None else min(self.oldest_seen, page.oldest)
         return page
 
-    async def record(self, span: Span, page: Page) -> None:
+    def record(self, span: Span, page: Page) -> asyncio.Future[None]:
         self.slots_seen += self.interval.slots(*span)
         self.outcome.covered.append(span)
-        await self.keep(span, page)
+        return asyncio.ensure_future(self.keep(span, page))
 
     def known(self, span: Span) -> None:
         """Take what is known off every segment that it tops."""
