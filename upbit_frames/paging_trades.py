@@ -184,7 +184,8 @@ class _Walker(Generic[R]):
         if parts < 2 or len(self.queue) + self.busy >= self.walks:
             return Span(piece.start, piece.end)
         width = (high - piece.start) // parts
-        cuts = [piece.start, *(_floor_second(piece.start + width * i) for i in range(1, parts)), high]
+        whole = {_floor_second(piece.start + width * i) for i in range(1, parts)}
+        cuts = [piece.start, *sorted(cut for cut in whole if piece.start < cut < high), high]
         lower = [Span(a, b) for a, b in pairwise(cuts) if a < b]
         self.queue.extend(lower[:-1])
         self.changed.set()
