@@ -89,6 +89,9 @@ def work(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Fork a writer for each line, and tell its number and, at its end, its status."""
+    if "share" in sys.argv:  # no fork: this process is the writer
+        work(json.loads(sys.stdin.readline()))
+        return
     with tempfile.TemporaryDirectory() as folder:
         # What is only loaded when first used is loaded now, or killed writers would hardly begin.
         store = ParquetStore(folder)
