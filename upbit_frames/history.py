@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from upbit_frames import normalize
 from upbit_frames.archive_history import Archive, Filled, Filler
+from upbit_frames.archive_plan import plan_candle_files
+from upbit_frames.archive_published import Published
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, Endpoint, candles_endpoint
 from upbit_frames.errors import CorruptFile, NotCached, QueryError, SchemaError
@@ -45,6 +47,7 @@ __all__ = ["History", "Meter", "Ports"]
 
 T = TypeVar("T")
 CORRUPT_TRIES = 100  # files that may be found damaged in one call before we give up
+WORTH_TELLING = 100  # requests the archive must save to be mentioned beside a progress bar
 DAY = 86_400 * 1_000_000
 
 
@@ -290,8 +293,25 @@ class History:
         else:
             lost, missing = split_expired(self.interval, missing, self.ports.server_time.now())
             self.lost = merge([*self.lost, *lost])
+            self.meter.saved_hint = self._archive_hint(missing)
         if missing:
             await self._fetch_pages(missing)
+
+    def _archive_hint(self, missing: list[Span]) -> str:
+        """What a progress bar says where the archive is off and would save much."""
+        archive = self.ports.archive
+        if archive is None or self.source != "auto":
+            return ""
+        now = self.ports.server_time.now()
+        portions = plan_candle_files(
+            self.market, self.interval, missing, Published(now), rate=self.ports.rate,
+            rest_from=rest_horizon(self.interval, now),
+        )  # fmt: skip
+        needed = sum(portion.requests for portion in portions)
+        pages = sum(-(-self.interval.slots(*span) // CANDLES_MAX_COUNT) for span in missing)
+        if pages - needed < WORTH_TELLING:
+            return ""
+        return f"the archive needs {needed:,} requests instead of {pages:,}, uf.plan tells more"
 
     async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
         """Take from the archive what it has; what is left for REST."""
@@ -377,6 +397,14 @@ class History:
         return history_start < self.ports.server_time.now() - SECONDS_KEPT + 5 * DAY
 
     # --- telling --------------------------------------------------------------------------------
+
+    def lost_text(self, span: Span) -> str | None:
+        """What of the span cannot be had, in words; None if nothing."""
+        lost = intersect([span], self.lost)
+        if not lost:
+            return None
+        more = "" if self.ports.archive is None else "; uf.plan tells whether Upbit's published archive has it"
+        return f"{self.market} {self.interval} of {', '.join(map(str, lost))} is {self.lost_reason}{more}"
 
     def route(self, span: Span, table: pa.Table) -> list[Step]:
         """Who answered which part of the span, with the rows each gave."""

@@ -138,7 +138,8 @@ class Router:
 
     async def _one(self, query: CandleQuery, history: History) -> _Part:
         table, span = await self._sealed(query, history)
-        part = _Part(table, history.route(span, table), span, list(history.warnings))
+        lost = history.lost_text(span)
+        part = _Part(table, history.route(span, table), span, [*history.warnings, *([lost] if lost else [])])
         if query.gaps != "raw":
             await self._fill(part, query, history)
         if query.forming:

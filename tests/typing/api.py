@@ -1,0 +1,57 @@
+"""The public surface as a type checker sees it; never run, only checked (see .ci/run).
+
+Every ``type: ignore`` here is an expectation: mypy complains where the error it names is gone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, assert_type
+
+import pandas as pd
+
+import upbit_frames as uf
+from upbit_frames import aio, errors
+from upbit_frames.planner import Plan
+
+
+def calls() -> None:
+    frame: pd.DataFrame = uf.candles("KRW-BTC", "1m", start="2026-01-01", end=datetime.now(UTC), gaps="fill")
+    uf.candles(["KRW-BTC", "KRW-ETH"], count=5, forming=True, tz="Asia/Seoul", output="arrow", source="cache")
+    assert_type(uf.plan("KRW-BTC", "1d", count=5), Plan)
+    assert_type(uf.plan("KRW-BTC").seconds, float)
+    assert_type(uf.schema("candles"), pd.DataFrame)
+    assert_type(uf.download(["KRW-BTC"], "1h", "2026-01-01"), pd.DataFrame)
+    uf.ticker(quote="KRW", errors="skip")
+    uf.orderbook("KRW-BTC", depth=5, level=10_000)
+    uf.trades("KRW-BTC", count=10)
+    uf.markets("KRW")
+    uf.instruments(["KRW-BTC"])
+    uf.configure(tz="Asia/Seoul")
+    with uf.using(output="polars") as settings:
+        assert_type(settings, uf.Config)
+    print(frame, uf.cache.coverage("KRW-BTC", "1m"), uf.config.tz)
+
+    uf.candles(5)  # type: ignore[arg-type]
+    uf.candles("KRW-BTC", "1m", "2026-01-01")  # type: ignore[call-arg]
+    uf.candles("KRW-BTC", begin="2026-01-01")  # type: ignore[call-arg]
+    uf.ticker(quote=5)  # type: ignore[arg-type]
+    uf.trades(["KRW-BTC"])  # type: ignore[arg-type]
+    uf.nothing  # noqa: B018 - lazily resolved, so a checker cannot know
+
+
+async def coroutines() -> None:
+    assert_type(await aio.candles("KRW-BTC"), Any)
+    assert_type(await uf.AsyncClient(region="sg").plan("KRW-BTC"), Plan)
+    aio.candles(5)  # type: ignore[arg-type, unused-coroutine]
+
+
+def clients() -> None:
+    client = uf.Client(timeout=5.0)
+    client.candles("KRW-BTC", "1m")
+    client.candles(5)  # type: ignore[arg-type]
+    assert_type(client.plan("KRW-BTC"), Plan)
+    try:
+        client.markets()
+    except errors.Blocked as blocked:
+        print(blocked.until, blocked.suggestion, blocked.context)
