@@ -17,7 +17,7 @@ from upbit_frames.config import Config, config, configure, using
 from upbit_frames.schema import schema
 
 if TYPE_CHECKING:
-    from upbit_frames import aio
+    from upbit_frames import aio, notebook
     from upbit_frames._face import candles, download, instruments, markets, orderbook, plan, ticker, trades
     from upbit_frames.cache_view import cache
     from upbit_frames.client import AsyncClient, Client
@@ -35,6 +35,7 @@ _LAZY = {
     "Client": "upbit_frames.client",
     "AsyncClient": "upbit_frames.client",
     "aio": "",
+    "notebook": "",
 }
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "errors",
     "instruments",
     "markets",
+    "notebook",
     "orderbook",
     "plan",
     "schema",

@@ -1,0 +1,134 @@
+"""For people in notebooks: where a frame came from, at a glance, and nested event loops on request.
+
+Nothing here is needed for the ordinary calls: they work in a running loop as they are, because
+all network work runs on a loop of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.errors import QueryError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Provenance", "enable_nested", "provenance"]
+
+NESTERS = ("nest_asyncio2", "nest_asyncio")
+"""In order of preference: the first is kept up, the second is archived and breaks
+``asyncio.run(loop_factory=…)``."""
+
+COLOURS = {"store": "#2e7d32", "rest": "#1565c0", "archive": "#6a1b9a", "live": "#ef6c00", "none": "#b71c1c"}
+
+
+def enable_nested() -> str:
+    """Let your own ``asyncio.run(main())`` run inside a notebook cell.
+
+    It patches asyncio for the whole process, so nothing does it unasked; calls of this package do
+    not need it.
+
+    Returns
+    -------
+    str
+        Which package did it: ``nest_asyncio2`` where installed, else ``nest_asyncio``.
+
+    Raises
+    ------
+    UsageError
+        If neither is installed.
+    """
+    for name in NESTERS:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        module.apply()
+        return name
+    raise UsageError(
+        "neither nest_asyncio2 nor nest_asyncio is installed",
+        suggestion="pip install 'upbit-frames[notebook]', or await the coroutine in the cell: await main()",
+    )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a frame came from; shows itself as a table.
+
+    Attributes
+    ----------
+    meta : dict
+        ``attrs["upbit_frames"]`` of the frame.
+    """
+
+    meta: dict[str, Any]
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests the frame took."""
+        return sum(step["requests"] for step in self.meta["route"])
+
+    def _title(self) -> str:
+        market = self.meta.get("market", "")
+        names = market if isinstance(market, str) else ", ".join(market[:4]) + (" …" if len(market) > 4 else "")
+        words = [names, str(self.meta.get("interval", "")), str(self.meta.get("kind", ""))]
+        return " ".join(word for word in words if word)
+
+    def __repr__(self) -> str:
+        lines = [f"{self._title()}: {self.requests} requests, fetched {self.meta['fetched_at']}"]
+        lines += [
+            f"  {step['channel']:<8} {step['start']} → {step['end']}  {step['rows']:>10,} rows  "
+            f"{step['requests']:>5} requests  {step['reason']}"
+            for step in self.meta["route"]
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in ("channel", "start", "end", "rows", "requests", "why"))
+        body = "".join(_row(step) for step in self.meta["route"][:200])
+        told = f"{self.requests:,} requests, fetched {escape(self.meta['fetched_at'])}"
+        return (
+            f"<p><b>{escape(self._title())}</b>: {told}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def _row(step: dict[str, Any]) -> str:
+    colour = COLOURS.get(step["channel"], "#555555")
+    style = f"color:#ffffff;background:{colour};padding:1px 6px;border-radius:3px"
+    badge = f"<span style='{style}'>{escape(step['channel'])}</span>"
+    return (
+        f"<tr><td>{badge}</td><td>{escape(step['start'])}</td><td>{escape(step['end'])}</td>"
+        f"<td style='text-align:right'>{step['rows']:,}</td><td style='text-align:right'>{step['requests']:,}</td>"
+        f"<td style='text-align:left'>{escape(step['reason'])}</td></tr>"
+    )
+
+
+def provenance(frame: pd.DataFrame) -> Provenance:
+    """Where a frame came from: who answered which stretch, and why.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As this package returned it.
+
+    Raises
+    ------
+    QueryError
+        If the frame does not know, because it was not made here or pandas dropped its ``attrs``.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.notebook.provenance(uf.candles("KRW-BTC"))  # doctest: +SKIP
+    """
+    meta = frame.attrs.get("upbit_frames")
+    if not isinstance(meta, dict) or "route" not in meta:
+        raise QueryError(
+            "this frame does not say where it came from",
+            suggestion="only frames returned by upbit_frames do, and pandas.concat of different ones forgets",
+        )
+    return Provenance(meta)
