@@ -117,7 +117,9 @@ class Finding:
     ----------
     series : Series
     problem : str
-        A short stable name: ``corrupt``, ``foreign``, ``overlap``, ``prices``, ``leftover``.
+        A short stable name: ``corrupt`` (set aside, and what it covered is unknown now),
+        ``repaired`` (set aside, and all of it is known again), ``foreign``, ``overlap``,
+        ``prices``, ``leftover`` (harmless; the next write removes it).
     detail : str
         What exactly, in a sentence.
     path : Path or None
@@ -161,8 +163,8 @@ class Store(Protocol):
         Raises
         ------
         CorruptFile
-            A file of the span was damaged. It has been set aside and no longer counts as
-            covered, so what is missing can be computed anew and fetched again.
+            A file of the span was damaged. It has been set aside (``moved_to``) and no longer
+            counts as covered, so what is missing can be computed anew and fetched again.
         """
 
     def count(self, series: Series, span: Span) -> int:
@@ -200,7 +202,8 @@ class Store(Protocol):
         Raises
         ------
         StoreError
-            If the rows are not as described, or cannot be written; the store is as before.
+            If the rows are not as described: then nothing was written. If they cannot be
+            written, for instance because the disk is full: what was known stays known.
         LockTimeout
             If another writer holds the series for too long.
         """

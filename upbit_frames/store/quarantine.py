@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 import warnings
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def set_aside(folder: Path, series: Series, file: File, reason: str, now: int) -
     """Move a damaged file out of the way, with a note that says why. Needs the series' lock."""
     aside = folder / SET_ASIDE
     files.make_folder(aside)
-    target = aside / f"{file.name}.{now}{DAMAGED}"
+    target = aside / f"{file.name}.{now}-{uuid.uuid4().hex[:6]}{DAMAGED}"
     (folder / file.name).replace(target)
     told = {"reason": reason, "found_at": from_micros(now).isoformat()}
     files.commit(aside, [(target.name + ".json", json.dumps(told).encode())])

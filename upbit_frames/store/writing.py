@@ -258,14 +258,15 @@ def clear(folder: SeriesFolder, root: Path) -> int:
         if not folder.path.exists():
             return 0
         freed = sum(one.stat().st_size for one in folder.path.rglob("*") if one.is_file())
-        trash.mkdir(parents=True, exist_ok=True)
+        trash.mkdir(exist_ok=True)
         # Moved away in one step, so that nobody meets a series half gone.
         files.settle(folder.path)
         folder.path.replace(trash / uuid.uuid4().hex)
         files.sync_folder(folder.path.parent)
         with contextlib.suppress(OSError):  # the market may have other series
             folder.path.parent.rmdir()
-    shutil.rmtree(trash, ignore_errors=True)  # the next clear() takes what could not go
+    for one in trash.iterdir():
+        shutil.rmtree(one, ignore_errors=True)  # what cannot go now is taken by the next clear()
     return freed
 
 
