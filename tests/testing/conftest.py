@@ -27,7 +27,8 @@ def ask(unlimited: Exchange) -> Iterator[Callable[..., httpx.Response]]:
     with httpx.Client(base_url=f"{unlimited.rest_url}/v1/") as client:
 
         def get(path: str, **params: Any) -> httpx.Response:
-            return client.get(path, params=params)
+            # An empty dict would take a query off the path.
+            return client.get(path, params=params or None)
 
         yield get
 

@@ -82,10 +82,9 @@ def test_trades_are_spelt_as_upbit_spells_them(real_data):
 
 
 def ticker_of(row: dict[str, Any]) -> Ticker:
-    day = {
-        f"{kind}_52w_day": date.fromisoformat(row[f"{kind}est_52_week_date"]).toordinal() - EPOCH
-        for kind in ("high", "low")
-    }
+    high_day, low_day = (
+        date.fromisoformat(row[f"{kind}est_52_week_date"]).toordinal() - EPOCH for kind in ("high", "low")
+    )
     return Ticker(
         market=row["market"],
         trade_ms=row["trade_timestamp"],
@@ -104,7 +103,8 @@ def ticker_of(row: dict[str, Any]) -> Ticker:
         high_52w=units(row["highest_52_week_price"]),
         low_52w=units(row["lowest_52_week_price"]),
         ms=row["timestamp"],
-        **day,
+        high_52w_day=high_day,
+        low_52w_day=low_day,
     )
 
 
@@ -173,8 +173,8 @@ def test_a_decimal_reads_back_as_itself(number, scale):
 @pytest.mark.parametrize(
     ("number", "scale", "text"),
     [
-        (0, 8, "0E-8"), (0, 10, "0E-10"), (99, 8, "9.9E-7"), (6, 8, "6E-8"), (100, 8, "0.00000100"), (-99, 8, "-9.9E-7"),
-        (-200_000_000, 8, "-2.00000000"), (1, 1, "0.1"),
+        (0, 8, "0E-8"), (0, 10, "0E-10"), (99, 8, "9.9E-7"), (6, 8, "6E-8"), (100, 8, "0.00000100"),
+        (-99, 8, "-9.9E-7"), (-200_000_000, 8, "-2.00000000"), (1, 1, "0.1"),
     ],
 )  # fmt: skip
 def test_small_numbers_have_an_exponent(number, scale, text):
