@@ -82,11 +82,13 @@ def moments(micros: list[int], zone: Any) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(np.array(micros, dtype=np.int64).view("datetime64[us]")).tz_localize("UTC").tz_convert(zone)
 
 
-def tables(frame: pd.DataFrame, kind: str, *, ordered: bool = True) -> list[tuple[str | None, pa.Table]]:
+def tables(
+    frame: pd.DataFrame, kind: str, *, ordered: bool = True, filled: bool = False
+) -> list[tuple[str | None, pa.Table]]:
     """The rows market by market, with the columns of the kind that ``df.uf`` needs.
 
-    Candles that :mod:`upbit_frames.gaps` put in (``filled``, or NaN) are left out: no trade made
-    them.
+    Candles that :mod:`upbit_frames.gaps` put in (``filled``, or NaN) are left out, because no
+    trade made them; flat ones are kept if ``filled`` asks for them.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def tables(frame: pd.DataFrame, kind: str, *, ordered: bool = True) -> list[tupl
     real = np.ones(len(table), dtype=bool)
     if kind == "candles":
         real &= ~np.isnan(np.asarray(table["close"]))
-        if "filled" in frame.columns:
+        if "filled" in frame.columns and not filled:
             real &= ~frame["filled"].to_numpy(dtype=bool, na_value=False)
     parts: list[tuple[str | None, pa.Table]] = []
     for market, rows in _by_market(frame, real):

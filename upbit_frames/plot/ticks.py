@@ -1,0 +1,95 @@
+"""Numbers and times on the axes; loads matplotlib."""
+
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
+from matplotlib.ticker import Formatter, MaxNLocator
+
+__all__ = ["Amounts", "Prices", "price_text", "time_axis"]
+
+_TOO_CLOSE = 0.035  # share of the axis that a label is high
+
+
+def price_text(price: float, decimals: int) -> str:
+    """With thousands separators: ``103,460,000``."""
+    return f"{price:,.{decimals}f}"
+
+
+class Prices(Formatter):
+    """Thousands separators, and as many decimals as the distance of the ticks needs.
+
+    Parameters
+    ----------
+    marked : float, optional
+        A price that has a label of its own; ticks too close to it stay without.
+    """
+
+    def __init__(self, marked: float | None = None) -> None:
+        self.marked = marked
+        self.decimals = 0
+
+    def set_locs(self, locs: Any) -> None:
+        """Learn the distance of the ticks."""
+        super().set_locs(locs)
+        steps = [abs(b - a) for a, b in pairwise(locs) if b != a]
+        self.decimals = decimals_of(min(steps)) if steps else 0
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of one tick."""
+        if self.marked is not None and self.axis is not None:
+            low, high = self.axis.get_view_interval()
+            if abs(x - self.marked) < _TOO_CLOSE * abs(high - low):
+                return ""
+        return price_text(x, self.decimals)
+
+
+def decimals_of(step: float) -> int:
+    """Decimals that tell apart values so far from each other; at most Upbit's eight, and one for a half step."""
+    for decimals in range(9):
+        scaled = step * 10**decimals
+        if scaled >= 1 and math.isclose(scaled, round(scaled), rel_tol=1e-6):
+            return decimals
+    return 8
+
+
+class Amounts(Formatter):
+    """Thousands separators up to a million, then ``1.2M``, ``3B``, ``4T``."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of one tick."""
+        for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+            if abs(x) >= unit:
+                return f"{x / unit:,.6g}{letter}"
+        return f"{x:,.8g}" if abs(x) < 1 else f"{x:,.10g}"
+
+
+class Times(ConciseDateFormatter):
+    """Concise dates; what they leave out stands at the end of the axis, and the zone with it."""
+
+    def format_ticks(self, values: Any) -> list[str]:
+        """The labels; none for no ticks, on which the original stumbles."""
+        return super().format_ticks(values) if len(values) else []
+
+    def get_offset(self) -> str:
+        """Day, month or year that all ticks share, and the zone."""
+        axis: Any = self.axis
+        moment = num2date(axis.get_view_interval()[1], self._tz)
+        return f"{super().get_offset()}  {moment.strftime('%Z')}".strip()
+
+
+def time_axis(axis: Any, zone: Any) -> None:
+    """Ticks at round times of the zone."""
+    locator = AutoDateLocator(tz=zone, minticks=4, maxticks=9)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(Times(locator, tz=zone))
+
+
+def few(count: int) -> MaxNLocator:
+    """At most so many ticks, at round numbers."""
+    return MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10])
