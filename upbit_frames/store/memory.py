@@ -28,14 +28,14 @@ class _Shelf:
     spans: list[Span] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
-    covered: list[Span] | None = None
+    covered: list[Span] = field(default_factory=list)
     used: int = 0
 
     def put(self, span: Span, table: pa.Table) -> None:
         at = bisect_left(self.spans, span)
         self.spans.insert(at, span)
         self.tables.insert(at, table)
-        self.covered = None
+        self.covered = merge([*self.covered, span])
 
     def take_out(self, span: Span) -> None:
         """Forget a stretch, keeping what reaches beyond it."""
@@ -43,10 +43,10 @@ class _Shelf:
         parts = [(self.spans[at], self.tables[at]) for at in touched]
         for at in reversed(touched):
             del self.spans[at], self.tables[at]
+        self.covered = subtract(self.covered, [span])
         for one, table in parts:
             for rest in subtract([one], [span]):
                 self.put(rest, rows.cut(table, rest))
-        self.covered = None
 
 
 class MemoryStore:
@@ -78,11 +78,7 @@ class MemoryStore:
         """The stretches of which everything is known: merged, sorted, disjoint."""
         with self._lock:
             shelf = self._shelves.get(series)
-            if shelf is None:
-                return []
-            if shelf.covered is None:
-                shelf.covered = merge(shelf.spans)
-            return list(shelf.covered)
+            return [] if shelf is None else list(shelf.covered)
 
     def read(self, series: Series, span: Span) -> pa.Table:
         """The rows with ``span.start <= time < span.end``, ascending."""
@@ -100,11 +96,13 @@ class MemoryStore:
             return
         shelf.used = self._clock.now()
         first = max(0, bisect_left(shelf.spans, (span.start,)) - 1)
-        for one, table in zip(shelf.spans[first:], shelf.tables[first:], strict=True):
+        for at in range(first, len(shelf.spans)):
+            one, table = shelf.spans[at], shelf.tables[at]
             if one.start >= span.end:
                 return
             if one.end > span.start and len(table):
-                yield rows.cut(table, span)
+                inside = span.start <= one.start and one.end <= span.end
+                yield table if inside else rows.cut(table, span)
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
         """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
