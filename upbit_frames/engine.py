@@ -7,6 +7,7 @@ same exchange and store shares its connections.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,18 @@ _engines: dict[tuple[object, ...], Engine] = {}
 _clocks: dict[str, ServerTime] = {}
 _generation: int | None = None
 _substitute: Callable[[Config], Ports | None] | None = None
+
+
+def _after_fork() -> None:
+    # Another thread may have held the lock; what the engines stand on is the parent's.
+    global _lock
+    _lock = threading.Lock()
+    _engines.clear()
+    _clocks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def store_root(config: Config) -> Path:

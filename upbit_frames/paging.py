@@ -147,6 +147,7 @@ class _Backfill:
         self.oldest_seen: int | None = None
         self.slots_seen = 0
         self.empty_claims: list[int] = []
+        self.doubtful = EPOCH  # a page before this moment was empty: perhaps nothing is older
         self.ending = asyncio.Lock()
 
     # --- which stretch next -------------------------------------------------------------------
@@ -173,9 +174,10 @@ class _Backfill:
             return None
         # Cut a whole number of (full) pages below the walker, so that in a dense market neither
         # half ends with part of a page.
-        ahead = max(1, self.interval.slots(victim.low, victim.high) // (2 * self.page_size))
+        low = self.worth_cutting(victim)
+        ahead = max(1, self.interval.slots(low, victim.high) // (2 * self.page_size))
         middle = self.interval.shift(victim.high, -ahead * self.page_size)
-        if not victim.low < middle < victim.high:
+        if not low < middle < victim.high:
             return None
         lower = _Segment(victim.low, middle)
         victim.low = middle
@@ -184,9 +186,26 @@ class _Backfill:
 
     def pages_left(self, segment: _Segment) -> float:
         """About how many pages a segment still needs, from the density seen so far."""
-        slots = self.interval.slots(segment.low, segment.high)
+        slots = self.interval.slots(self.worth_cutting(segment), segment.high)
         density = self.outcome.rows / self.slots_seen if self.slots_seen else 1.0
         return slots * min(1.0, density) / self.page_size
+
+    def worth_cutting(self, segment: _Segment) -> int:
+        """From where on a segment may hold candles."""
+        return max(segment.low, min(self.doubtful, segment.high))
+
+    def leave_to_upper(self, segment: _Segment) -> bool:
+        """Let the walk that comes down from above find out whether a segment is empty, if there is one.
+
+        It will meet the oldest candle on its way and test that once, instead of every walk
+        testing for itself that it began before the listing.
+        """
+        for upper in self.segments:
+            if upper.walked and upper.low == segment.high < upper.high:
+                self.doubtful = max(self.doubtful, segment.high)
+                upper.low, segment.low = segment.low, segment.high
+                return True
+        return False
 
     # --- walking ------------------------------------------------------------------------------
 
@@ -205,6 +224,8 @@ class _Backfill:
         to = segment.high
         count = min(self.page_size, self.interval.slots(segment.low, to))
         page = await self.ask(to, count)
+        if page.rows == 0 and self.leave_to_upper(segment):
+            return
         if page.rows < count:
             page = await self.check_end(to, count, page)
         start = self.outcome.history_start if page.oldest is None else page.oldest

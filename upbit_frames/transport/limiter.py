@@ -11,6 +11,7 @@ than ten; and with a steady round trip a slot goes round once a second, which is
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -182,6 +183,17 @@ class NullLimiter:
 
 _limiters: dict[tuple[str, float], Limiter] = {}
 _limiters_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    # Locks may have been held by other threads, and a file lock does not survive a fork.
+    global _limiters_lock
+    _limiters_lock = threading.Lock()
+    _limiters.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def limiter_for(url: str, *, rate: float = 1.0) -> Limiter:
