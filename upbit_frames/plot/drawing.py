@@ -365,14 +365,14 @@ def _draw_lines(ax: Axes, chart: _Chart, look: Style, low: Any, high: Any) -> No
     """Where several candles share a pixel: crisp lines in the order of time, not a blur."""
     import numpy as np
     from matplotlib.collections import LineCollection
+    from matplotlib.colors import to_rgba
 
     lines = _lines(chart.left + chart.width / 2, low, high)
-    colours = np.empty(len(chart), dtype=object)
+    colours = np.empty((len(chart), 4))
     for chosen, edge, _ in _directions(chart, look):
-        colours[chosen] = edge
-    ax.add_collection(
-        LineCollection(lines, colors=colours.tolist(), linewidths=_DENSE, capstyle="butt", zorder=2), autolim=False
-    )
+        colours[chosen] = to_rgba(edge)
+    shapes = LineCollection(lines, colors=colours, linewidths=_DENSE, capstyle="butt", zorder=2)
+    ax.add_collection(shapes, autolim=False)
 
 
 def _mark_last(ax: Axes, chart: _Chart, look: Style) -> None:

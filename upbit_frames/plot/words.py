@@ -59,7 +59,10 @@ def fonts(text: str, font: str | None) -> dict[str, Any]:
     """Text options that show Hangul with that font; text without Hangul stays as the user has it."""
     import matplotlib as mpl
 
-    return {"fontfamily": [font, *mpl.rcParams["font.family"]]} if font and _HANGUL.search(text) else {}
+    if font is None or not _HANGUL.search(text):
+        return {}
+    # Bold would make matplotlib look for a bold file of the font, which is often not there.
+    return {"fontfamily": [font, *mpl.rcParams["font.family"]], "fontweight": "normal"}
 
 
 def readable(text: str, font: str | None) -> str:
