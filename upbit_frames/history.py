@@ -47,6 +47,7 @@ __all__ = ["History", "Meter", "Ports"]
 
 T = TypeVar("T")
 CORRUPT_TRIES = 100  # files that may be found damaged in one call before we give up
+WORTH_COMPACTING = 8  # pages of one call after which the small files they left are merged
 WORTH_TELLING = 100  # requests the archive must save to be mentioned beside a progress bar
 DAY = 86_400 * 1_000_000
 
@@ -355,6 +356,8 @@ class History:
                 Step("rest", reason, *one, requests=asked, market=self.market)
                 for one, asked in zip(missing, counts, strict=True)
             ]
+        if outcome.requests >= WORTH_COMPACTING:
+            await in_thread(self.store.compact, self.series)
         if self._expires(outcome.history_start):
             self.lost = merge([*self.lost, Span(EPOCH, outcome.history_start or EPOCH)])
 
