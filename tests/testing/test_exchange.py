@@ -151,6 +151,22 @@ def run_process(*arguments, **options):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
 
 
+def test_another_process_tells_the_same_story():
+    with run_process("--json", "--until-eof", "--now", "2026-03-01T03:30:00Z", "--speed", "0") as process:
+        url = json.loads(process.stdout.readline())["rest_url"]
+        with Exchange(now="2026-03-01T03:30:00Z") as exchange:
+            for path in (
+                "/v1/candles/minutes/5?market=KRW-XRP&count=200",
+                "/v1/ticker?markets=KRW-BTC,USDT-DOGE",
+                "/v1/orderbook?markets=KRW-ELF",
+                "/v1/trades/ticks?market=BTC-ETH&count=50&days_ago=3",
+            ):
+                theirs, mine = httpx.get(url + path), httpx.get(exchange.rest_url + path)
+                assert theirs.status_code == 200
+                assert theirs.content == mine.content
+        process.stdin.close()
+
+
 def test_a_process_of_its_own(tmp_path):
     path = tmp_path / "one.csv"
     path.write_text("timestamp,open,high,low,close,volume\n2026-02-28 23:59:00,3,4,1,2,0.5\n")

@@ -115,3 +115,12 @@ def test_real_time_is_the_default(window):
         arrivals = [one.arrival for one in exchange.requests]
         assert codes[:10] == [200] * 10 or arrivals[9] - arrivals[0] > 1
         assert 429 in codes or arrivals[-1] - arrivals[0] > 4
+
+
+def test_a_fault_can_block_for_real():
+    with Exchange(limits=Limits(clock="virtual")) as exchange, httpx.Client(base_url=exchange.rest_url) as client:
+        exchange.faults.add("418", seconds=30, block=True)
+        assert [client.get("/v1/market/all").status_code for _ in range(3)] == [418] * 3
+        assert exchange.admit("websocket").status == 418
+        exchange.clock.advance(30)
+        assert client.get("/v1/market/all").status_code == 200

@@ -432,3 +432,16 @@ def test_the_other_regions_differ(region):
             r"\d{4}-.*", client.get(f"/v1/candles/days?market={quote}-BTC").json()[0]["candle_date_time_utc"]
         )
         assert exchange.config().region == region
+
+
+@pytest.mark.parametrize("market", ["KRW-BTC", "KRW-SHIB", "BTC-XRP", "USDT-DOGE", "KRW-EMPTY"])
+def test_the_normaliser_reads_what_the_model_says(unlimited, ask, market):
+    from upbit_frames import normalize
+
+    for name in ("1s", "1m", "4h", "1d"):
+        body = ask(path_of(INTERVALS[name]), market=market, count=200).content
+        truth = unlimited.market.last_candles(market, name, NOW, 200)
+        assert normalize.candles(body, market, INTERVALS[name]).equals(truth.table())
+    body = ask("trades/ticks", market=market, count=500, days_ago=1).content
+    day = unlimited.market.trades(market, NOW // DAY * DAY - DAY, NOW // DAY * DAY)
+    assert normalize.trades(body, market).equals(day[max(0, len(day) - 500) :].table())

@@ -247,6 +247,10 @@ class Exchange:
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
 
+    def admit(self, group: str, caller: str = "127.0.0.1") -> Verdict:
+        """Count a call of a limit group, as services other than REST have to."""
+        return self.limits.admit(group, caller, self._rest.seconds())
+
     # --- answering ----------------------------------------------------------------------------
 
     async def _respond(self, request: Request) -> Reply:
@@ -288,6 +292,8 @@ class Exchange:
     def _faulty(self, fault: Fault, request: Request) -> Reply:
         if fault.kind in ("429", "418"):
             seconds = fault.number("seconds", 60.0) if fault.kind == "418" else 0.0
+            if fault.options.get("block"):
+                self.limits.block(request.caller, self._rest.seconds() + seconds)
             reply = self._rest.refused(Verdict(int(fault.kind), self._rest.header(request.path), 0, seconds))
             return replace(reply, fault=fault.kind)
         instead = wrong.refusal(fault)

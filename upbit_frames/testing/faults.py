@@ -16,7 +16,7 @@ __all__ = ["KINDS", "Fault", "Faults"]
 
 KINDS: dict[str, str] = {
     "429": "refused as over the limit",
-    "418": "refused and blocked; option seconds (60)",
+    "418": "refused as blocked; options seconds (60), block (real for as long if true)",
     "500": "internal error",
     "502": "bad gateway, with a page of HTML",
     "503": "unavailable, with plain text",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -19,7 +20,7 @@ from upbit_frames.testing.columns import Ints, Trades, no_trades
 from upbit_frames.testing.listings import Listing
 from upbit_frames.testing.ticks import SCALE, ceil_to_tick, floor_to_tick, quote_of, snap
 
-__all__ = ["DAY_MS", "DAY_US", "GeneratedTrades", "Maintenance", "seeded"]
+__all__ = ["DAY_MS", "DAY_US", "GeneratedTrades", "Maintenance", "generated_trades", "seeded", "seeded_maintenance"]
 
 DAY_MS = 86_400_000
 DAY_US = DAY_MS * 1000
@@ -264,6 +265,18 @@ class GeneratedTrades:
                 top, floor = 1, 2
             price[top], price[floor] = high, low
         return price
+
+
+@lru_cache(maxsize=1024)
+def generated_trades(listing: Listing, seed: int, maintenance: Maintenance | tuple[Span, ...]) -> GeneratedTrades:
+    """The trades of a listing; the same object for the same arguments, so that work is shared."""
+    return GeneratedTrades(listing, seed, maintenance)
+
+
+@lru_cache(maxsize=64)
+def seeded_maintenance(seed: int) -> Maintenance:
+    """The default stretches of a seed; the same object every time."""
+    return Maintenance(seed)
 
 
 def _year_of(day: int) -> int:

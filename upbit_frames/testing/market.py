@@ -8,8 +8,6 @@ the one forming.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -17,7 +15,8 @@ import numpy as np
 from upbit_frames.intervals import Interval, Span
 from upbit_frames.testing.book import Book, make_book
 from upbit_frames.testing.columns import Candles, Ints, Trades, fold, join_trades, no_candles, no_trades
-from upbit_frames.testing.generated import DAY_MS, DAY_US, GeneratedTrades, Maintenance
+from upbit_frames.testing.days import Day, days_of
+from upbit_frames.testing.generated import DAY_MS, DAY_US, Maintenance, generated_trades, seeded_maintenance
 from upbit_frames.testing.listings import Listing, default_listings
 from upbit_frames.testing.quotes import Ticker, make_ticker
 from upbit_frames.testing.sources import Source
@@ -25,27 +24,6 @@ from upbit_frames.testing.sources import Source
 __all__ = ["END_OF_TIME", "MarketModel"]
 
 END_OF_TIME = 4_102_444_800_000_000  # 2100-01-01
-_KEPT_TRADES = 600_000  # trades of recent days held ready, over all markets
-
-
-class _Day:
-    """The trades of one market and day with the candle blocks made of them so far."""
-
-    def __init__(self, trades: Trades) -> None:
-        self.trades = trades
-        self._blocks: dict[int, Ints] = {}
-
-    def block(self, unit_ms: int) -> Ints:
-        if unit_ms not in self._blocks:
-            self._blocks[unit_ms] = self._make(unit_ms)
-        return self._blocks[unit_ms]
-
-    def _make(self, unit_ms: int) -> Ints:
-        if unit_ms <= 60_000:
-            return self.trades.candles(unit_ms)
-        minutes = self.block(60_000)
-        time = minutes[0]
-        return fold(minutes, time - time % (unit_ms * 1000))
 
 
 class MarketModel:
@@ -83,17 +61,13 @@ class MarketModel:
         self.seed = seed
         self._now = now or (lambda: END_OF_TIME)
         self._maintenance: Maintenance | tuple[Span, ...] = (
-            Maintenance(seed) if maintenance is None else tuple(maintenance)
+            seeded_maintenance(seed) if maintenance is None else tuple(maintenance)
         )
         self._sources: dict[str, Source] = {}
         for one in default_listings() if listings is None else listings:
-            source = GeneratedTrades(one, seed, self._maintenance) if isinstance(one, Listing) else one
+            source = generated_trades(one, seed, self._maintenance) if isinstance(one, Listing) else one
             self._sources[source.listing.market] = source
-        self._lock = threading.Lock()
-        self._days: OrderedDict[tuple[str, int], _Day] = OrderedDict()
-        self._kept = 0
-        self._current: dict[tuple[str, int], tuple[int, _Day]] = {}
-        self._daily: dict[tuple[str, int], Ints] = {}
+        self._current: dict[tuple[str, int], tuple[int, Day]] = {}
         self._folded: dict[tuple[str, str, int], Ints] = {}
 
     # --- what is listed -----------------------------------------------------------------------
@@ -129,7 +103,7 @@ class MarketModel:
             return no_trades()
         parts = []
         for day in source.active_days(start // DAY_US, -(-end // DAY_US)).tolist():
-            trades = self._day(source, day).trades
+            trades = days_of(source).day(source, day).trades
             if day * DAY_US < start or (day + 1) * DAY_US > end:
                 trades = trades.between(-(-start // 1000), -(-end // 1000))
             if len(trades):
@@ -146,32 +120,16 @@ class MarketModel:
             day = found
         return no_trades()
 
-    def _day(self, source: Source, day: int) -> _Day:
-        key = (source.listing.market, day)
-        with self._lock:
-            if key in self._days:
-                self._days.move_to_end(key)
-                return self._days[key]
-        made = _Day(source.day(day))
-        with self._lock:
-            if key not in self._days:
-                self._days[key] = made
-                self._kept += len(made.trades)
-                while self._kept > _KEPT_TRADES and len(self._days) > 1:
-                    _, dropped = self._days.popitem(last=False)
-                    self._kept -= len(dropped.trades)
-        return made
-
-    def _day_until(self, source: Source, day: int, until: int) -> _Day:
+    def _day_until(self, source: Source, day: int, until: int) -> Day:
         """A day as it was known at a moment; the last such view of each day is kept."""
-        whole = self._day(source, day)
+        whole = days_of(source).day(source, day)
         if (day + 1) * DAY_US <= until:
             return whole
         rows = int(np.searchsorted(whole.trades.ms, -(-until // 1000)))
         key = (source.listing.market, day)
         kept = self._current.get(key)
         if kept is None or kept[0] != rows:
-            kept = (rows, _Day(whole.trades[:rows]))
+            kept = (rows, Day(whole.trades[:rows]))
             if len(self._current) > 4 * len(self._sources):
                 self._current.clear()
             self._current[key] = kept
@@ -228,10 +186,7 @@ class MarketModel:
         unit_ms = interval.step // 1000
         if unit_ms < DAY_MS or (day + 1) * DAY_US > until:
             return self._day_until(source, day, until).block(unit_ms)
-        key = (source.listing.market, day)
-        if key not in self._daily:  # a row a day: small enough to keep for good
-            self._daily[key] = self._day(source, day).block(DAY_MS)
-        return self._daily[key]
+        return days_of(source).candle(source, day)
 
     def _long_block(self, source: Source, start: int, interval: Interval, until: int) -> Ints:
         """One candle of a week, month or year; empty if nothing was traded."""

@@ -87,12 +87,12 @@ class RestApp:
         if route is None:
             return Reply(404, NO_ROUTE.encode(), [("Content-Type", "application/json; charset=utf-8")], chunked=False)
         group = ORIGIN if "origin" in request.headers else route.group
-        verdict = self.limits.admit(group, request.caller, self._seconds())
+        verdict = self.limits.admit(group, request.caller, self.seconds())
         if verdict.status != 200:
             return self.refused(verdict)
         return self._answer(route.answer, request, verdict, chunked=route.chunked)
 
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
         """Now, on the clock that the limits go by."""
         return time.monotonic() if self.limits.clock == "real" else self.clock.now() / 1e6
 
