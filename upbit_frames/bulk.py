@@ -12,9 +12,10 @@ from upbit_frames import normalize
 from upbit_frames.archive_history import Filler
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesError
-from upbit_frames.history import History, Meter, Ports, cut, in_thread
+from upbit_frames.history import History
 from upbit_frames.intervals import Interval, Span, intersect
 from upbit_frames.planner import iso, rest_horizon, sealed_until
+from upbit_frames.ports import Meter, Ports, cut, in_thread
 from upbit_frames.store.base import Finding, Series
 from upbit_frames.trades_history import TradesHistory
 

@@ -19,7 +19,7 @@ from upbit_frames.archive_history import Archive
 from upbit_frames.clock import Clock, ServerTime, SystemClock
 from upbit_frames.config import Config
 from upbit_frames.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
-from upbit_frames.history import Ports
+from upbit_frames.ports import Ports
 from upbit_frames.quotes import Quotes
 from upbit_frames.router import Router
 from upbit_frames.store.base import Store

@@ -6,19 +6,17 @@ candle that can still change is the router's business.
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from upbit_frames import normalize
-from upbit_frames.archive_history import Archive, Filled, Filler
+from upbit_frames.archive_history import Archive
 from upbit_frames.archive_plan import plan_candle_files
 from upbit_frames.archive_published import Published
-from upbit_frames.clock import Clock, ServerTime
-from upbit_frames.endpoints import CANDLES_MAX_COUNT, Endpoint, candles_endpoint
-from upbit_frames.errors import CorruptFile, NotCached, QueryError, SchemaError
+from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.errors import CorruptFile, NotCached, SchemaError
 from upbit_frames.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
 from upbit_frames.paging import Page, backfill
 from upbit_frames.planner import (
@@ -34,91 +32,19 @@ from upbit_frames.planner import (
     sealed_until,
     split_expired,
 )
+from upbit_frames.ports import Meter, Ports, cut, fill_from_archive, in_thread, meet_exchange, position
 from upbit_frames.schema import arrow_schema
-from upbit_frames.shelf import Shelf
-from upbit_frames.store.base import Series, Store
+from upbit_frames.store.base import Series
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from upbit_frames.transport.rest import Reply
+__all__ = ["History"]
 
-__all__ = ["History", "Meter", "Ports"]
-
-T = TypeVar("T")
 CORRUPT_TRIES = 100  # files that may be found damaged in one call before we give up
 WORTH_COMPACTING = 8  # pages of one call after which the small files they left are merged
 WORTH_TELLING = 100  # requests the archive must save to be mentioned beside a progress bar
 DAY = 86_400 * 1_000_000
-
-
-class Rest(Protocol):
-    """What is needed of the REST transport."""
-
-    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Reply:
-        """Ask once."""
-
-
-@dataclass
-class Ports:
-    """Everything the router reaches the world through.
-
-    Attributes
-    ----------
-    rest, store, clock, server_time
-    archive : Archive or None
-        The published files; None where the exchange has none.
-    archive_allowed : bool
-        Whether they may be used unasked: the user has agreed to their terms.
-    rate : float
-        Share of the request limit in use, for estimates.
-    flights, shelf
-        What simultaneous callers share.
-    """
-
-    rest: Rest
-    store: Store
-    clock: Clock
-    server_time: ServerTime
-    archive: Archive | None = None
-    archive_allowed: bool = False
-    rate: float = 1.0
-    flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
-    shelf: Shelf = field(default_factory=Shelf)
-
-    def archive_for(self, source: str) -> Archive | None:
-        """The archive, if a call with that source may use it.
-
-        Raises
-        ------
-        QueryError
-            If it was asked for and there is none.
-        """
-        if source == "archive" and self.archive is None:
-            raise QueryError(
-                "there is no published archive of this exchange",
-                suggestion="use source='rest', or set archive_url and archive_listing_url too",
-            )
-        return self.archive if source == "archive" or (source == "auto" and self.archive_allowed) else None
-
-    def flight(self, series: Series) -> asyncio.Lock:
-        """One fetcher a series: whoever comes second finds it stored."""
-        return self.flights.setdefault(series, asyncio.Lock())
-
-
-@dataclass
-class Meter:
-    """How far a long call has come; written on the loop, read by the caller's thread."""
-
-    requests: int = 0
-    expected: int = 0
-    rows: int = 0
-    saved_hint: str = ""
-
-
-async def in_thread(func: Callable[..., T], *args: Any) -> T:
-    """File work must not hold up the loop, which also feeds the streams."""
-    return await asyncio.to_thread(func, *args)
 
 
 class History:
@@ -419,44 +345,6 @@ class History:
         # Where the machine's clock was ahead, more was asked for than there could be.
         steps += [replace(step, end=max(step.start, min(step.end, span.end))) for step in self.fetched]
         return sorted((_with_rows(step, table) for step in steps), key=lambda step: step.start)
-
-
-async def meet_exchange(ports: Ports, endpoint: Endpoint, market: str, meter: Meter) -> None:
-    """Learn the exchange's time before anything is taken for expired by the machine's clock alone."""
-    if not ports.server_time.known:
-        await ports.rest.get(endpoint, {"market": market, "count": "1"})
-        meter.requests += 1
-
-
-async def fill_from_archive(
-    archive: Archive, ports: Ports, series: Series, missing: list[Span], meter: Meter, *, rest_from: int | None
-) -> Filled:
-    """Store what published files can answer."""
-
-    def told(requests: int, rows: int) -> None:
-        meter.requests += requests
-        meter.expected = max(meter.expected, meter.requests)
-        meter.rows += rows
-
-    filler = Filler(
-        archive, ports.store, series, now=ports.server_time.now(), rate=ports.rate,
-        rest_from=rest_from, prefer_files=rest_from is None, told=told,
-    )  # fmt: skip
-    return await filler.fill(missing)
-
-
-def cut(table: pa.Table, span: Span) -> pa.Table:
-    """The rows of a table sorted by time that lie in the span."""
-    low, high = position(table, span.start), position(table, span.end)
-    return table.slice(low, high - low)
-
-
-def position(table: pa.Table, moment: int) -> int:
-    """How many rows of a table sorted by time are older than the moment."""
-    import numpy as np
-
-    times = table["time"].cast("int64").to_numpy()
-    return int(np.searchsorted(times, moment, side="left"))
 
 
 def _with_rows(step: Step, table: pa.Table) -> Step:

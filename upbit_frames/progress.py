@@ -8,7 +8,7 @@ import time
 import warnings
 from typing import Any
 
-from upbit_frames.history import Meter
+from upbit_frames.ports import Meter
 
 __all__ = ["Bar"]
 

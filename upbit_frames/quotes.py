@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames import normalize
 from upbit_frames.endpoints import ENDPOINTS, REGIONS
 from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
-from upbit_frames.history import Ports
 from upbit_frames.planner import Step, iso
+from upbit_frames.ports import Ports
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from upbit_frames.archive_plan import plan_candle_files
 from upbit_frames.archive_published import Published, saving_hint, to_steps
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.history import History, Meter, Ports, cut, in_thread
+from upbit_frames.history import History
 from upbit_frames.intervals import Interval, Span, subtract
 from upbit_frames.planner import (
     FORCED,
@@ -28,6 +28,7 @@ from upbit_frames.planner import (
     rest_horizon,
     sealed_until,
 )
+from upbit_frames.ports import Meter, Ports, cut, in_thread
 from upbit_frames.query import CandleQuery, TradesQuery
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.store.base import Series, Store

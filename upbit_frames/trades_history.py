@@ -14,10 +14,11 @@ from upbit_frames import normalize
 from upbit_frames.archive_history import Archive
 from upbit_frames.endpoints import ENDPOINTS
 from upbit_frames.errors import CorruptFile, NotCached, SchemaError
-from upbit_frames.history import CORRUPT_TRIES, Meter, Ports, fill_from_archive, in_thread, meet_exchange, position
+from upbit_frames.history import CORRUPT_TRIES
 from upbit_frames.intervals import Span, from_micros, intersect, merge, subtract
 from upbit_frames.paging_trades import DAY, SECOND, Ask, backfill_trades
 from upbit_frames.planner import FORCED, MISSING, NOWHERE, SEAL_GRACE, STORED, Step, iso
+from upbit_frames.ports import Meter, Ports, fill_from_archive, in_thread, meet_exchange, position
 from upbit_frames.schema import arrow_schema
 from upbit_frames.store.base import Series
 

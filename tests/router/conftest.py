@@ -10,8 +10,8 @@ import pytest
 from model_exchange import HeardRest, ModelExchange
 
 from upbit_frames.clock import ManualClock, ServerTime
-from upbit_frames.history import Ports
 from upbit_frames.intervals import to_micros
+from upbit_frames.ports import Ports
 from upbit_frames.store.memory import MemoryStore
 
 

@@ -20,9 +20,9 @@ from model_exchange import HeardRest, ModelExchange
 
 from upbit_frames.clock import ManualClock, ServerTime
 from upbit_frames.errors import InvalidRange, SchemaError
-from upbit_frames.history import Meter, Ports
 from upbit_frames.intervals import EPOCH, INTERVALS, from_micros, to_micros
 from upbit_frames.planner import sealed_until
+from upbit_frames.ports import Meter, Ports
 from upbit_frames.query import CandleQuery
 from upbit_frames.router import Router
 from upbit_frames.store.base import Series

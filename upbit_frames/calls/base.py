@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from upbit_frames.errors import UpbitFramesWarning
-from upbit_frames.history import Meter
+from upbit_frames.ports import Meter
 
 if TYPE_CHECKING:
     from upbit_frames.query import View

@@ -10,8 +10,8 @@ from upbit_frames.calls.base import Call
 from upbit_frames.config import Config
 from upbit_frames.engine import engine_for
 from upbit_frames.errors import InvalidRange
-from upbit_frames.history import Meter
 from upbit_frames.intervals import Interval
+from upbit_frames.ports import Meter
 from upbit_frames.query import choice, parse_markets, parse_range, parse_zone
 from upbit_frames.store.base import Finding
 

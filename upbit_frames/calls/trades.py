@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.calls.base import Call, shown
 from upbit_frames.config import Config
 from upbit_frames.engine import engine_for
-from upbit_frames.history import Meter
+from upbit_frames.ports import Meter
 from upbit_frames.query import TradesQuery, View
 
 if TYPE_CHECKING:
