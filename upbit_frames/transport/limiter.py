@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ __all__ = ["Limiter", "NullLimiter", "Pacer", "Slot", "limiter_for"]
 
 MARGIN = 0.004  # of a second: the server's clock and ours do not run at exactly the same speed
 RECENT = 200  # round trips of which the fastest counts
+REST = (10.0, 20.0)  # seconds for which a refusal costs a slot; random, so that not all come back at once
 FIRST_BLOCK = 60.0  # seconds to keep away when the server does not say how long
 LONGEST_BLOCK = 3600.0
 
@@ -129,8 +131,13 @@ class Limiter:
             self._slots.leave_room(taken, now, self._window, remaining, LIMITS[taken.group])
 
     def refused(self, group: str, times: int) -> None:
-        """Keep the whole group quiet until the next second, longer when it happens again."""
-        self._slots.pause(group, self._clock.monotonic() + min(60.0, self._window * 2 ** (times - 1)))
+        """Keep the whole group quiet until the next second, longer when it happens again.
+
+        Somebody else on this address uses the limit too, so a slot is left to them for a while.
+        """
+        now = self._clock.monotonic()
+        self._slots.rest(group, now, random.uniform(*REST) * self._window, LIMITS[group])
+        self._slots.pause(group, now + min(60.0, self._window * 2 ** (times - 1)))
 
     def blocked(self, url: str, seconds: float | None) -> Blocked:
         """Open the circuit: nobody on this machine asks again until the block is over."""

@@ -30,6 +30,7 @@ GROUPS = tuple(LIMITS)
 SLOTS = 10  # the most a group has
 IN_FLIGHT = 60.0  # seconds after which a slot that was never given back is free anyway
 DEAD = 2.0  # seconds after its request at which the slot of a process that died is free
+RESTING = 2.5  # a slot that is free only later than this was not used a second ago, but rests
 TOO_FAR = 3600.0  # a time further ahead than this is from before a reboot
 MAGIC = b"UFS1"
 
@@ -106,8 +107,9 @@ class SharedSlots:
             best = min(range(allowed), key=lambda i: _free_at(state, group, i, now))
             free = _free_at(state, group, best, now)
             if free > now:
-                _, taken, _ = _SLOT.unpack_from(state, _slot_offset(group, best))
-                return min(free - now, 0.01) if taken else free - now
+                # When a request under way will give its slot back, nobody knows.
+                under_way = any(_SLOT.unpack_from(state, _slot_offset(group, i))[1] for i in range(allowed))
+                return min(free - now, 0.01) if under_way else free - now
             _SLOT.pack_into(state, _slot_offset(group, best), now + IN_FLIGHT, now, os.getpid())
             return Taken(group, best, now)
 
@@ -132,6 +134,22 @@ class SharedSlots:
             for index in free[:foreign]:
                 _SLOT.pack_into(state, _slot_offset(taken.group, index), now + seconds, 0.0, 0)
             return foreign
+
+    def rest(self, group: str, now: float, seconds: float, allowed: int) -> None:
+        """A request was refused: leave one slot to whoever else asks from this address, for a while.
+
+        Without that every second would begin with as many refusals as strangers use of it. One
+        slot always stays in use.
+        """
+        with self._state() as state:
+            used: list[tuple[float, int]] = []
+            for index in range(allowed):
+                free, taken, _ = _SLOT.unpack_from(state, _slot_offset(group, index))
+                if taken or not now + RESTING <= free < now + TOO_FAR:
+                    used.append((-1.0 if taken else free, index))
+            free, index = max(used)
+            if len(used) > 1 and free >= 0:
+                _SLOT.pack_into(state, _slot_offset(group, index), now + seconds, 0.0, 0)
 
     def pause(self, group: str, until: float) -> None:
         """Nobody may take a slot of the group until then."""
