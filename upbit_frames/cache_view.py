@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames import calls
 from upbit_frames.client import finish_sync
 from upbit_frames.config import current
-from upbit_frames.engine import open_store, store_root
+from upbit_frames.engine import engine_for, store_root
 from upbit_frames.errors import InvalidMarket, QueryError
 from upbit_frames.intervals import Interval, Span
 from upbit_frames.planner import iso
@@ -38,7 +38,7 @@ class Cache:
 
     @property
     def _store(self) -> Store:
-        return open_store(current())
+        return engine_for(current()).ports.store
 
     def ls(self) -> pd.DataFrame:
         """What is stored, one row a series.
@@ -144,10 +144,14 @@ class Cache:
             interval=None if interval is None else Interval.parse(interval).name,
         )
 
+    def _where(self) -> str:
+        """The folder, or that there is none: inside a cassette the store is in memory."""
+        return "memory" if self._store.path is None else str(self.path)
+
     def __repr__(self) -> str:
         infos = [self._store.info(series) for series in self._store.series()]
         total = sum(info.bytes for info in infos)
-        lines = [f"upbit_frames cache: {len(infos)} series, {total / 1e6:,.1f} MB in {self.path}"]
+        lines = [f"upbit_frames cache: {len(infos)} series, {total / 1e6:,.1f} MB in {self._where()}"]
         for info in infos[:40]:
             name = info.series.interval or info.series.kind
             lines.append(f"  {info.series.market:<12} {name:<7} {info.rows:>11,} rows  {_range(info)}")
@@ -167,7 +171,7 @@ class Cache:
         head = "".join(f"<th>{name}</th>" for name in ("market", "interval", "rows", "size", "covered"))
         more = f"<p>… and {len(infos) - 100} more</p>" if len(infos) > 100 else ""
         return (
-            f"<p>upbit_frames cache in <code>{escape(str(self.path))}</code></p>"
+            f"<p>upbit_frames cache in <code>{escape(self._where())}</code></p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
         )
 

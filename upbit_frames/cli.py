@@ -7,7 +7,6 @@ wrong, 3 something is missing offline, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_download(commands)
     _add_quotes(commands)
     _add_cache(commands)
+    _add_cassette(commands)
     command = commands.add_parser("config", help="every setting, its value and where it came from")
     command.set_defaults(run=_config)
     command = commands.add_parser("doctor", help="versions, store, clock and reachability")
@@ -147,6 +147,23 @@ def _add_cache(commands: Any) -> None:
     command.add_argument("market")
     command.add_argument("interval", nargs="?")
     command.set_defaults(run=_cache_clear)
+
+
+def _add_cassette(commands: Any) -> None:
+    group = commands.add_parser("cassette", help="look at, check and record cassettes")
+    group.add_argument("--dir", type=Path, help="folder; default the setting cassette_dir")
+    actions = group.add_subparsers(required=True, metavar="action")
+    actions.add_parser("ls", help="what there is").set_defaults(run=_cassette_ls)
+    command = actions.add_parser("check", help="look for damage, bodies that are not JSON, and secrets")
+    command.add_argument("name", nargs="*")
+    command.set_defaults(run=_cassette_check)
+    command = actions.add_parser("record", help="ask again everything a cassette holds")
+    command.add_argument("name", nargs="*", help="default: all of the folder")
+    command.add_argument("--live", action="store_true", help="really ask the exchange of the settings")
+    command.set_defaults(run=_cassette_record)
+    command = actions.add_parser("rm", help="delete cassettes")
+    command.add_argument("name", nargs="+")
+    command.set_defaults(run=_cassette_rm)
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -260,6 +277,52 @@ def _cache_clear(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tapes(options: argparse.Namespace) -> list[Path]:
+    from upbit_frames import recording
+
+    folder: Path = options.dir or uf.config.cassette_dir
+    names = getattr(options, "name", []) or list(recording.cassettes(folder).index)
+    paths = [recording.path_of(folder, name) for name in names]
+    for path in paths:
+        if not path.exists():
+            raise errors.QueryError(f"there is no cassette {path}", suggestion="upbit-frames cassette ls lists them")
+    return paths
+
+
+def _cassette_ls(options: argparse.Namespace) -> int:
+    from upbit_frames import recording
+
+    print(recording.cassettes(options.dir).to_string())
+    return 0
+
+
+def _cassette_check(options: argparse.Namespace) -> int:
+    from upbit_frames import recording
+
+    found = [(path, problem) for path in _tapes(options) for problem in recording.problems(path)]
+    for path, problem in found:
+        print(f"{path}: {problem}")
+    print(f"{len(found)} problem(s) found" if found else "every cassette is sound")
+    return 1 if found else 0
+
+
+def _cassette_record(options: argparse.Namespace) -> int:
+    from upbit_frames import recording
+
+    if not options.live:
+        raise errors.QueryError(f"recording asks {uf.config.rest_url} again", suggestion="add --live if that is meant")
+    for path in _tapes(options):
+        print(f"{path}: {recording.record_again(path)} requests recorded")
+    return 0
+
+
+def _cassette_rm(options: argparse.Namespace) -> int:
+    for path in _tapes(options):
+        path.unlink()
+        print(f"{path} deleted")
+    return 0
+
+
 def _config(options: argparse.Namespace) -> int:
     print(uf.config)
     return 0
@@ -277,7 +340,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from upbit_frames import demo
 
-    print(json.dumps({}) if options is None else demo.run(options.out))
+    print(demo.run(options.out))
     return 0
 
 

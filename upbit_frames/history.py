@@ -70,7 +70,7 @@ class History:
         self.interval = interval
         self.source = source
         self.meter = meter
-        self.walks = walks
+        self.walks = min(walks, ports.walks)
         self.series = Series("candles", market, interval.name)
         self.endpoint = candles_endpoint(interval)
         self.fetched: list[Step] = []

@@ -12,6 +12,7 @@ from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.endpoints import Endpoint
 from upbit_frames.errors import QueryError
 from upbit_frames.intervals import Span
+from upbit_frames.paging import WALKS
 from upbit_frames.shelf import Shelf
 from upbit_frames.store.base import Series, Store
 
@@ -45,6 +46,9 @@ class Ports:
         Whether they may be used unasked: the user has agreed to their terms.
     rate : float
         Share of the request limit in use, for estimates.
+    walks : int
+        Most requests one series may have under way at once. With one, what is asked does not
+        depend on the order in which answers come, as a recording needs it.
     flights, shelf
         What simultaneous callers share.
     """
@@ -56,6 +60,7 @@ class Ports:
     archive: Archive | None = None
     archive_allowed: bool = False
     rate: float = 1.0
+    walks: int = WALKS
     flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
     shelf: Shelf = field(default_factory=Shelf)
 

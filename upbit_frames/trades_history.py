@@ -179,7 +179,9 @@ class TradesHistory:
             return await self._page(ask)
 
         try:
-            await backfill_trades(missing, fetch, self._keep, page_size=self.endpoint.max_count or 500)
+            await backfill_trades(
+                missing, fetch, self._keep, page_size=self.endpoint.max_count or 500, walks=self.ports.walks
+            )
         finally:
             reason = FORCED if self.source == "rest" else MISSING
             self.fetched += [
