@@ -176,6 +176,22 @@ def test_what_is_no_finite_number_is_refused(wire: Any, good: list[dict[str, Any
         normalize.candles(body, MARKET, MINUTE)
 
 
+@pytest.mark.parametrize("close", ["105118000.00000000", "105118000.000000001", "105118000", "105118000.00000001"])
+@pytest.mark.parametrize("blank", [b"", b" "])
+def test_long_padded_numbers_are_read_exactly(wire: Any, good: list[dict[str, Any]], close: str, blank: bytes):
+    """What is left out to read them faster is padding and nothing else."""
+    good[0] |= dict.fromkeys(("opening_price", "low_price"), Decimal("90071992.54740993"))
+    good[0] |= dict.fromkeys(("high_price", "trade_price"), Decimal(105118000))
+    body = wire(good).replace(b"105118000.00000000,", close.encode() + blank + b",")
+    table = normalize.candles(body, MARKET, MINUTE)
+    assert table["close"].to_pylist()[-1] == float(close)
+    assert table["open"].to_pylist()[-1] == 90071992.54740993
+    for broken in (body[:-3], body.replace(b"1.5", b"1.5.", 1)):
+        with pytest.raises(SchemaError, match="not valid JSON") as caught:
+            normalize.candles(broken, MARKET, MINUTE)
+        assert caught.value.sample == broken.decode()[:200]
+
+
 def test_the_same_candle_told_differently_is_refused(wire: Any, good: list[dict[str, Any]]):
     twice = [*good, good[1] | {"trade_price": Decimal(111)}]
     with pytest.raises(SchemaError, match="twice") as caught:

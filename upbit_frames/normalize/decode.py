@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -16,7 +17,18 @@ from upbit_frames.schema import arrow_schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Body", "Code", "Millis", "codes", "column", "distinct", "integers", "moments", "read", "refusal"]
+__all__ = [
+    "Body",
+    "Code",
+    "Millis",
+    "codes",
+    "column",
+    "distinct",
+    "integers",
+    "moments",
+    "read",
+    "refusal",
+]
 
 SAMPLE = 200  # characters of a refused body that the error shows
 _AGAIN = "nothing of it was used; ask again, and if it stays, check what stands between you and the exchange"
@@ -24,6 +36,8 @@ _AGAIN = "nothing of it was used; ask again, and if it stays, check what stands 
 # A market code, and milliseconds from 1970 up to the year 9999 (so that microseconds fit into int64).
 Code = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+-[A-Z0-9]+$")]
 Millis = Annotated[int, msgspec.Meta(gt=0, lt=253_402_300_800_000)]
+
+_LONG = re.compile(rb"[0-9]{9}\.00000000,")
 
 T = TypeVar("T")
 
@@ -76,8 +90,17 @@ def distinct(rows: list[M], body: bytes) -> tuple[list[M], Body]:
     return [rows[i] for i in kept], Body([body], [len(rows)], places=kept)
 
 
-def read(decoder: msgspec.json.Decoder[list[T]], body: bytes, **facts: Any) -> list[T]:
+def read(decoder: msgspec.json.Decoder[list[T]], body: bytes, *, padded: bool = False, **facts: Any) -> list[T]:
     """The rows of a JSON array.
+
+    Parameters
+    ----------
+    decoder : msgspec.json.Decoder
+    body : bytes
+    padded : bool
+        Whether numbers come padded to eight decimals, and no string holds such text.
+    **facts
+        What a refusal tells: market, interval.
 
     Raises
     ------
@@ -85,12 +108,22 @@ def read(decoder: msgspec.json.Decoder[list[T]], body: bytes, **facts: Any) -> l
         If the body is not JSON, not an array, or a row lacks a field or has one of another type.
     """
     try:
-        return decoder.decode(body)
+        return decoder.decode(_unpadded(body) if padded else body)
     except msgspec.ValidationError as error:
         what, path = _located(str(error))
         raise refusal(body, what, path, **facts) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(body, _no_json(body, error), "$", **facts) from error
+
+
+def _unpadded(body: bytes) -> bytes:
+    """The same numbers without decimals that are nothing but padding.
+
+    Where the digits exceed 2^53, msgspec takes three times as long for ``105118000.00000000`` as
+    for ``105118000``, and a page of KRW-BTC is full of them. Spaces take the place of the padding,
+    so that nothing has to move.
+    """
+    return body.replace(b".00000000,", b"         ,") if _LONG.search(body, 0, 600) else body
 
 
 def _located(text: str) -> tuple[str, str]:

@@ -66,7 +66,7 @@ def trades(body: bytes, market: str) -> pa.Table:
     >>> trades(body, "KRW-BTC")["sequential_id"].to_pylist()
     [17732400590950000]
     """
-    rows = read(_DECODER, body, market=market)
+    rows = read(_DECODER, body, padded=True, market=market)
     if not rows:
         return arrow_schema("trades").empty_table()
     source = Body([body], [len(rows)], market=market)
