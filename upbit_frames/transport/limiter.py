@@ -29,6 +29,7 @@ __all__ = ["Limiter", "NullLimiter", "Pacer", "Slot", "limiter_for"]
 
 MARGIN = 0.004  # of a second: the server's clock and ours do not run at exactly the same speed
 RECENT = 200  # round trips of which the fastest counts
+FEW, DOUBT = 20, 0.03  # with fewer round trips than that, a later one may well be faster by so many seconds
 REST = (10.0, 20.0)  # seconds for which a refusal costs a slot; random, so that not all come back at once
 FIRST_BLOCK = 60.0  # seconds to keep away when the server does not say how long
 LONGEST_BLOCK = 3600.0
@@ -36,6 +37,9 @@ LONGEST_BLOCK = 3600.0
 
 class Slot(Protocol):
     """The permission for one request."""
+
+    def sent(self) -> None:
+        """The request begins to leave now: waiting for a slot and connecting are over."""
 
     def done(self, remaining: int | None = None) -> None:
         """The answer is here; ``remaining`` is what it said is left of this second."""
@@ -62,18 +66,23 @@ class _Slot:
     limiter: Limiter
     taken: Taken
     open: bool = True
+    left: float | None = None
+
+    def sent(self) -> None:
+        """From here the round trip counts."""
+        self.left = self.limiter._clock.monotonic()
 
     def done(self, remaining: int | None = None) -> None:
         """Give the slot back, judging by the round trip when its request arrived."""
         if self.open:
             self.open = False
-            self.limiter._over(self.taken, answered=True, remaining=remaining)
+            self.limiter._over(self.taken, self.left, remaining)
 
     def lost(self) -> None:
         """Give the slot back as if its request had arrived just now."""
         if self.open:
             self.open = False
-            self.limiter._over(self.taken, answered=False, remaining=None)
+            self.limiter._over(self.taken, None, None)
 
 
 class Limiter:
@@ -119,16 +128,19 @@ class Limiter:
         with self._lock:
             return self._queues.setdefault(key, asyncio.Lock())
 
-    def _over(self, taken: Taken, *, answered: bool, remaining: int | None) -> None:
+    def _over(self, taken: Taken, sent: float | None, remaining: int | None) -> None:
         now = self._clock.monotonic()
-        if answered:
-            self._round_trips.append(now - taken.since)
-            fastest = min(self._round_trips)
-        else:
-            fastest = 0.0  # nothing is known about when it arrived, if at all
-        self._slots.give_back(taken, now + self._window - fastest)
+        if sent is not None:
+            self._round_trips.append(now - sent)
+        # Where nothing was answered, nothing is known about when the request arrived, if at all.
+        self._slots.give_back(taken, now + self._window - (0.0 if sent is None else self._fastest()))
         if remaining is not None:
             self._slots.leave_room(taken, now, self._window, remaining, LIMITS[taken.group])
+
+    def _fastest(self) -> float:
+        """How long a round trip takes at least; too little does no harm, too much would."""
+        doubt = 0.0 if len(self._round_trips) >= FEW else DOUBT
+        return max(0.0, min(self._round_trips) - doubt)
 
     def refused(self, group: str, times: int) -> None:
         """Keep the whole group quiet until the next second, longer when it happens again.
@@ -166,6 +178,9 @@ def _blocked(until: float, url: str | None, group: str | None = None) -> Blocked
 
 
 class _FreeSlot:
+    def sent(self) -> None:
+        """Nothing to measure."""
+
     def done(self, remaining: int | None = None) -> None:
         """Nothing to give back."""
 
