@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from upbit_frames import aio, notebook
     from upbit_frames._face import candles, download, instruments, markets, orderbook, plan, ticker, trades
     from upbit_frames.cache_view import cache
-    from upbit_frames.cassette import cassette, cassettes
     from upbit_frames.client import AsyncClient, Client
     from upbit_frames.recording import cassette, cassettes
 
@@ -34,8 +33,6 @@ _LAZY = {
     "ticker": "upbit_frames._face",
     "trades": "upbit_frames._face",
     "cache": "upbit_frames.cache_view",
-    "cassette": "upbit_frames.cassette",
-    "cassettes": "upbit_frames.cassette",
     "cassette": "upbit_frames.recording",
     "cassettes": "upbit_frames.recording",
     "Client": "upbit_frames.client",

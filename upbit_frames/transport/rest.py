@@ -6,6 +6,7 @@ JSON of two kinds, plain text, HTML of something in between, or nothing (upbit-a
 
 from __future__ import annotations
 
+import functools
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ from upbit_frames.intervals import to_micros
 from upbit_frames.normalize.refusals import error_message
 from upbit_frames.transport.limiter import Pacer, Slot
 from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.transport.tap import Taken, Tap
 
 __all__ = ["Reply", "RequestRecord", "RestTransport"]
 
@@ -39,6 +41,12 @@ CONNECTIONS = 32
 _REMAINING = re.compile(r"group=([^;\s]+).*?sec=(\d+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|s|sec|m|min|h|hour|초|분|시간)", re.IGNORECASE)
 _UNIT = {"ms": 0.001, "mi": 0.001, "s": 1, "m": 60, "h": 3600, "초": 1, "분": 60, "시": 3600}
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Reading them takes longer than a request, so all clients of a process share them."""
+    return httpx.create_ssl_context()
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,8 @@ class RestTransport:
     retry : RetryPolicy
     observer : function (RequestRecord), optional
         Told of every attempt.
+    tap : Tap, optional
+        Answers instead of the wire, or listens to it.
     """
 
     def __init__(
@@ -121,6 +131,7 @@ class RestTransport:
         timeout: float,
         retry: RetryPolicy | None = None,
         observer: Callable[[RequestRecord], None] | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.observer = observer
@@ -129,6 +140,7 @@ class RestTransport:
         self._limiter = limiter
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
+        self._tap = tap
         self._http: httpx.AsyncClient | None = None
 
     def _client(self) -> httpx.AsyncClient:
@@ -136,6 +148,7 @@ class RestTransport:
         # with one Upbit allows a single request in ten seconds.
         if self._http is None:
             self._http = httpx.AsyncClient(
+                verify=_certificates(),
                 timeout=httpx.Timeout(self._timeout),
                 limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
                 headers={
@@ -221,7 +234,7 @@ class _Attempt:
         status: int | None = None
         size, error, remaining = 0, None, None
         try:
-            response, body = await self._exchange()
+            response, body = await self._exchange(slot)
             status, size = response.status_code, len(body)
             remaining = _remaining(response.headers.get("Remaining-Req"))
             slot.done(remaining)
@@ -245,10 +258,15 @@ class _Attempt:
                 )  # fmt: skip
                 self.transport.observer(record)
 
-    async def _exchange(self) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, slot: Slot) -> tuple[httpx.Response, bytes]:
         """Send, and read the body whole; every failure of the wire becomes one of ours."""
+
+        async def trace(event: str, info: object) -> None:
+            if event.endswith("send_request_headers.started"):
+                slot.sent()
+
         try:
-            async with self.transport._client().stream("GET", self.url) as response:
+            async with self.transport._client().stream("GET", self.url, extensions={"trace": trace}) as response:
                 body = bytearray()
                 async for piece in response.aiter_bytes():
                     body += piece
@@ -258,6 +276,9 @@ class _Attempt:
                             suggestion="check what stands between you and the exchange",
                             **self.context,
                         )
+                if tap is not None:
+                    headers = tuple(response.headers.multi_items())
+                    tap.keep(str(self.url), Taken(response.status_code, headers, bytes(body)))
                 return response, bytes(body)
         except httpx.TimeoutException as cause:
             raise self._again(
