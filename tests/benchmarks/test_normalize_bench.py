@@ -17,6 +17,7 @@ import pytest
 
 from upbit_frames import frames, normalize
 from upbit_frames.intervals import INTERVALS
+from upbit_frames.normalize import candle_rows
 
 PAGES, ROWS = 20, 200
 MINUTE = INTERVALS["1m"]
@@ -109,7 +110,7 @@ def test_a_cached_answer_of_200_rows_to_pandas(benchmark: Any, pages: list[bytes
 def test_as_a_ratio(pages: list[bytes], by_pyupbit: Callable[[list[bytes]], Any]) -> None:
     """All ways take turns on the same bytes; the best CPU time of each counts."""
     ways: dict[str, Callable[[list[bytes]], Any]] = {
-        "decode only": lambda bodies: [normalize.candle_rows._DECODER.decode(body) for body in bodies],
+        "decode only": lambda bodies: [candle_rows._decoder("KRW-BTC", 1).decode(body) for body in bodies],
         "to Arrow, page by page": one_by_one,
         "to Arrow, pages together": together,
         "to pandas, pages together": to_frame,

@@ -112,9 +112,9 @@ def good() -> list[dict[str, Any]]:
 
 
 FAULTS = {
-    "another market": ("market", "KRW-ETH", "KRW-ETH"),
+    "another market": ("market", "KRW-ETH", "'KRW-ETH' is none of the values it can have here"),
     "market is a number": ("market", 5, "expected `str`"),
-    "another unit": ("unit", 3, "unit 1, answered with 3"),
+    "another unit": ("unit", 3, "3 is none of the values it can have here"),
     "unit is text": ("unit", "1", "expected `int`"),
     "unit is null": ("unit", None, "expected `int`"),
     "off the grid": ("candle_date_time_utc", "2026-03-11T14:37:30", "starts no 1m candle"),

@@ -88,7 +88,7 @@ TICKER_FAULTS = {
     "price below zero": ("opening_price", -1, "> 0"),
     "price null": ("prev_closing_price", None, "expected `float`"),
     "value below zero": ("acc_trade_price_24h", -1, ">= 0"),
-    "unknown change": ("change", "UP", "invalid enum value"),
+    "unknown change": ("change", "UP", "is none of the values it can have here"),
     "no date": ("highest_52_week_date", "yesterday", "not a date"),
     "high below low": ("high_price", 5, "below the lowest"),
     "time as text": ("timestamp", "1773240058973", "expected `int`"),

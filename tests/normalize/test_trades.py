@@ -85,7 +85,7 @@ FAULTS = {
     "price zero": ("trade_price", 0, "above zero"),
     "price below zero": ("trade_price", -5, "above zero"),
     "volume below zero": ("trade_volume", -5, "negative"),
-    "a third side": ("ask_bid", "BOTH", "invalid enum value"),
+    "a third side": ("ask_bid", "BOTH", "is none of the values it can have here"),
 }
 
 

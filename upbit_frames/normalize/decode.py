@@ -134,6 +134,9 @@ def _located(text: str) -> tuple[str, str]:
     if missing != what:
         name = missing.rstrip("`")
         return f"the field {name!r} is missing", f"{path}.{name}"
+    strange = what.removeprefix("Invalid enum value ")
+    if strange != what:
+        return f"{strange} is none of the values it can have here", path
     return what[:1].lower() + what[1:], path
 
 
