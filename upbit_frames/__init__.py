@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from upbit_frames import aio, notebook
     from upbit_frames._face import candles, download, instruments, markets, orderbook, plan, ticker, trades
     from upbit_frames.cache_view import cache
+    from upbit_frames.cassette_folder import cassettes
     from upbit_frames.client import AsyncClient, Client
-    from upbit_frames.recording import cassette, cassettes
+    from upbit_frames.recording import cassette
 
 _LAZY = {
     "candles": "upbit_frames._face",
@@ -34,7 +35,7 @@ _LAZY = {
     "trades": "upbit_frames._face",
     "cache": "upbit_frames.cache_view",
     "cassette": "upbit_frames.recording",
-    "cassettes": "upbit_frames.recording",
+    "cassettes": "upbit_frames.cassette_folder",
     "Client": "upbit_frames.client",
     "AsyncClient": "upbit_frames.client",
     "aio": "",

@@ -278,11 +278,12 @@ def _cache_clear(options: argparse.Namespace) -> int:
 
 
 def _tapes(options: argparse.Namespace) -> list[Path]:
-    from upbit_frames import recording
+    from upbit_frames import cassette_folder
+    from upbit_frames.cassette_file import path_of
 
     folder: Path = options.dir or uf.config.cassette_dir
-    names = getattr(options, "name", []) or list(recording.cassettes(folder).index)
-    paths = [recording.path_of(folder, name) for name in names]
+    names = getattr(options, "name", []) or list(cassette_folder.cassettes(folder).index)
+    paths = [path_of(folder, name) for name in names]
     for path in paths:
         if not path.exists():
             raise errors.QueryError(f"there is no cassette {path}", suggestion="upbit-frames cassette ls lists them")
@@ -290,16 +291,16 @@ def _tapes(options: argparse.Namespace) -> list[Path]:
 
 
 def _cassette_ls(options: argparse.Namespace) -> int:
-    from upbit_frames import recording
+    from upbit_frames import cassette_folder
 
-    print(recording.cassettes(options.dir).to_string())
+    print(cassette_folder.cassettes(options.dir).to_string())
     return 0
 
 
 def _cassette_check(options: argparse.Namespace) -> int:
-    from upbit_frames import recording
+    from upbit_frames import cassette_folder
 
-    found = [(path, problem) for path in _tapes(options) for problem in recording.problems(path)]
+    found = [(path, problem) for path in _tapes(options) for problem in cassette_folder.problems(path)]
     for path, problem in found:
         print(f"{path}: {problem}")
     print(f"{len(found)} problem(s) found" if found else "every cassette is sound")
@@ -307,12 +308,12 @@ def _cassette_check(options: argparse.Namespace) -> int:
 
 
 def _cassette_record(options: argparse.Namespace) -> int:
-    from upbit_frames import recording
+    from upbit_frames import cassette_folder
 
     if not options.live:
         raise errors.QueryError(f"recording asks {uf.config.rest_url} again", suggestion="add --live if that is meant")
     for path in _tapes(options):
-        print(f"{path}: {recording.record_again(path)} requests recorded")
+        print(f"{path}: {cassette_folder.record_again(path)} requests recorded")
     return 0
 
 
