@@ -21,7 +21,7 @@ from upbit_frames.testing.exchange import Exchange
 
 __all__ = ["main", "record"]
 
-SEED, NOW = 7, "2026-03-01T00:00:30Z"
+SEED, NOW = 7, "2026-03-01T03:30:30Z"
 
 
 def record(folder: Path, notebooks: Path) -> list[Path]:
