@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 
 def finish_sync(call: Call[T]) -> T:
-    """Run a call on the background loop and wait for it here."""
+    """Run a call on the background loop and wait for it here; what is stored needs no loop."""
+    stored = call.stored()
+    if stored is not None:
+        return call.finish(stored)
     bar = Bar(call.meter, call.progress, call.title)
     finished = False
     try:

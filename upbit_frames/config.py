@@ -221,13 +221,22 @@ def _check_number(value: Any, refuse: Any, *, most: float) -> float:
 
 _configured: dict[str, Any] = {}
 _configured_lock = threading.Lock()
+_HOMES = ("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA")  # where the default cache depends on
+_latest: tuple[object, Config | None] = (None, None)
 _using: ContextVar[Mapping[str, Any] | None] = ContextVar("upbit_frames_using", default=None)
 
 
 def current() -> Config:
     """The settings in force here: ``using`` over ``configure`` over environment over default."""
+    global _latest
     values = {**_env_values(os.environ), **_configured, **(_using.get() or {})}
-    return Config(**values)
+    # Checking every setting takes longer than the rest of a small call, so it is done when one changes.
+    proof = (values, [os.environ.get(name) for name in _HOMES])
+    known_proof, found = _latest
+    if found is None or known_proof != proof:
+        found = Config(**values)
+        _latest = (proof, found)
+    return found
 
 
 def configure(**settings: Any) -> None:

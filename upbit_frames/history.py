@@ -92,6 +92,15 @@ class History:
         """The first ``count`` candles of ``[start, end)``."""
         return await self._undamaged(lambda: self._first(start, end, count))
 
+    def stored_last(self, end: int, count: int) -> pa.Table | None:
+        """What :meth:`last` would give, if all of it is stored; works in this thread."""
+        table, _ = self._tail(end, count)
+        return table if len(table) >= count else None
+
+    def stored_between(self, span: Span) -> pa.Table | None:
+        """What :meth:`between` would give, if all of it is stored; works in this thread."""
+        return None if self._missing(span) else self.store.read(self.series, span)
+
     async def _undamaged(self, read: Callable[[], Any]) -> pa.Table:
         # A damaged file was set aside by the store when it was met, so its stretch is missing
         # now and is fetched again by the next try.

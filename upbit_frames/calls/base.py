@@ -34,6 +34,8 @@ class Call(Generic[T]):
     title : str
         What a progress bar calls it.
     progress : bool or "auto"
+    stored : function, optional
+        The answer where it needs no network, else None; runs in the caller's thread.
     """
 
     work: Callable[[], Coroutine[Any, Any, Any]]
@@ -41,6 +43,7 @@ class Call(Generic[T]):
     meter: Meter = field(default_factory=Meter)
     title: str = ""
     progress: bool | str = False
+    stored: Callable[[], Any] = lambda: None
 
 
 def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:

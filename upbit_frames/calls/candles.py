@@ -112,7 +112,7 @@ def candles(
     return Call(
         lambda: engine.router.candles(query, meter), finish, meter,
         f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.interval}",
-        config.progress if progress is None else progress,
+        config.progress if progress is None else progress, lambda: engine.router.stored(query),
     )  # fmt: skip
 
 
