@@ -65,7 +65,9 @@ def candles(
     output : {"pandas", "arrow", "polars"}, optional
         Default: the setting, pandas.
     source : {"auto", "cache", "rest", "archive"}
-        ``"cache"`` never touches the network; ``"rest"`` asks the exchange even for what is stored.
+        ``"cache"`` never touches the network; ``"rest"`` asks the exchange even for what is stored;
+        ``"archive"`` takes Upbit's published files. Those are for personal, non-commercial use only
+        and may not be passed on; ``"auto"`` leaves them alone unless the setting ``archive`` is on.
     progress : bool or "auto", optional
         A progress bar; by default where it will take more than a second or two.
 

@@ -1,0 +1,139 @@
+"""The command line against the stand-in exchange: what it prints, writes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from upbit_frames.cli import main
+from upbit_frames.testing import Exchange
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    with Exchange(seed=7, now="2026-03-01T00:00:30Z") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _settings(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPBIT_FRAMES_REST_URL", exchange.rest_url)
+    monkeypatch.setenv("UPBIT_FRAMES_ARCHIVE_URL", exchange.archive_url)
+    monkeypatch.setenv("UPBIT_FRAMES_ARCHIVE_LISTING_URL", exchange.archive_listing_url)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(list(words))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_candles_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "candles", "KRW-BTC", "1h", "--start", "2026-02-28", "--end", "2026-02-28 05:00")
+    assert code == 0
+    assert "2026-02-28 04:00:00+00:00" in out
+    assert "5 rows" in out
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "feather", "json"])
+def test_candles_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"x.{ending}"
+    code, _, _ = run(capsys, "candles", "KRW-BTC", "1h", "--count", "7", "-o", str(out))
+    assert code == 0
+    readers = {
+        "parquet": pd.read_parquet, "csv": pd.read_csv, "feather": pd.read_feather,
+        "json": lambda path: pd.read_json(path, lines=True),
+    }  # fmt: skip
+    assert len(readers[ending](out)) == 7
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_an_unknown_ending_is_refused_and_nothing_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, "candles", "KRW-BTC", "1h", "--count", "7", "-o", str(tmp_path / "x.xls"))
+    assert code == 2
+    assert ".parquet" in err
+    assert list(tmp_path.glob("x*")) == []
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "trades", "KRW-BTC", "--count", "3", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert len(rows) == 3
+    assert all(isinstance(row["sequential_id"], int) and row["sequential_id"] > 2**53 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("candles", "KRW_BTC", "1m"), 2, "InvalidMarket"),
+        (("candles", "KRW-BTC", "2m"), 2, "InvalidInterval"),
+        (("candles", "KRW-BTC", "1m", "--start", "soon"), 2, "InvalidRange"),
+        (("candles", "KRW-BTC", "1m", "--tz", "Seoul"), 2, "ConfigError"),
+        (("candles", "KRW-NOPE", "1m"), 1, "MarketNotFound"),
+        (("candles", "KRW-BTC", "1m", "--source", "cache"), 3, "NotCached"),
+        (("ticker", "KRW-BTC", "KRW-NOPE"), 1, "KRW-NOPE"),
+        (("cassette", "check", "none-such"), 2, "QueryError"),
+    ],
+)
+def test_errors_are_one_line_with_a_code(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, text: str
+) -> None:
+    got, out, err = run(capsys, *words)
+    assert (got, out) == (code, "")
+    assert text in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+
+
+def test_plan_asks_nothing(capsys: pytest.CaptureFixture[str], exchange: Exchange) -> None:
+    before = len(exchange.requests)
+    code, out, _ = run(capsys, "plan", "KRW-BTC", "1m", "--start", "2026-01-01", "--end", "2026-02-01")
+    assert code == 0
+    assert "requests" in out
+    assert "configure(archive=True)" in out
+    assert len(exchange.requests) == before
+
+
+def test_the_store_is_shown_checked_and_tidied(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "candles", "KRW-BTC", "1h", "--count", "30")
+    assert "30 rows" in run(capsys, "cache", "ls")[1]
+    assert "2026-03-01 00:00:00+00:00" in run(capsys, "cache", "coverage", "KRW-BTC", "1h")[1]
+    assert run(capsys, "cache", "verify")[:2] == (0, "every file is sound\n")
+    assert run(capsys, "cache", "prune", "--max-mb", "100")[0] == 0
+    assert run(capsys, "cache", "clear", "KRW-BTC")[0] == 0
+    assert "0 series" in run(capsys, "cache", "ls")[1]
+
+
+def test_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "KRW-BTC" in run(capsys, "markets", "KRW")[1]
+    assert "BTC-ETH" not in run(capsys, "ticker", "--quote", "KRW")[1]
+    assert "2 rows" in run(capsys, "orderbook", "KRW-BTC", "--depth", "2")[1]
+
+
+def test_download_goes_on_past_a_failing_market(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "download", "KRW-BTC", "KRW-NOPE", "1d", "--start", "2026-02-01")
+    assert code == 1
+    assert "MarketNotFound" in out
+    assert "28" in out
+
+
+def test_config_and_doctor(capsys: pytest.CaptureFixture[str], exchange: Exchange) -> None:
+    assert exchange.rest_url in run(capsys, "config")[1]
+    code, out, _ = run(capsys, "doctor")
+    assert code == 1  # the stand-in's clock is months behind the machine's, and that is worth saying
+    assert "this machine is" in out
+    assert run(capsys, "doctor", "--offline")[0] == 0
+
+
+def test_demo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    chart = tmp_path / "chart.png"
+    code, out, _ = run(capsys, "demo", "-o", str(chart))
+    assert code == 0
+    assert "672 rows" in out
+    assert "0 requests" in out
+    assert chart.read_bytes().startswith(b"\x89PNG")
