@@ -1,0 +1,463 @@
+"""Frames of the WebSocket → rows → Arrow (upbit-api 6.6 to 6.9; pure).
+
+Decoding and making tables are two steps: rows are decoded as they come in, many frames at once
+where many have come, and become a table when somebody wants one. Both formats lead to the same
+rows, because the short keys of ``SIMPLE`` are only another spelling of the long ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from upbit_frames.errors import SchemaError
+from upbit_frames.normalize.decode import Millis, codes, column, integers, moments, refusal
+from upbit_frames.schema import KINDS, arrow_schema
+from upbit_frames.subscriptions import CANDLES, TYPES, interval_of, table_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["REST", "SIMPLE_KEYS", "Control", "Row", "control", "decode", "rows_of_rest", "stream_schema", "to_table"]
+
+REST = "REST"  # stream_type of a row that was fetched over REST to mend a gap
+TYPE = "type"
+
+# Every key that SIMPLE shortens, with its short form; the same key may be shortened in two ways.
+_COMMON = {"type": "ty", "code": "cd", "timestamp": "tms", "stream_type": "st"}
+_PRICES = {"opening_price": "op", "high_price": "hp", "low_price": "lp", "trade_price": "tp"}
+_CHANGES = {"prev_closing_price": "pcp", "change": "c", "change_price": "cp"}
+SIMPLE_KEYS: dict[str, dict[str, str]] = {
+    "ticker": _COMMON | _PRICES | _CHANGES | {
+        "acc_trade_price": "atp", "signed_change_price": "scp", "change_rate": "cr", "signed_change_rate": "scr",
+        "ask_bid": "ab", "trade_volume": "tv", "acc_trade_volume": "atv", "trade_date": "tdt", "trade_time": "ttm",
+        "trade_timestamp": "ttms", "acc_ask_volume": "aav", "acc_bid_volume": "abv",
+        "highest_52_week_price": "h52wp", "highest_52_week_date": "h52wdt",
+        "lowest_52_week_price": "l52wp", "lowest_52_week_date": "l52wdt", "market_state": "ms",
+        "is_trading_suspended": "its", "delisting_date": "dd", "market_warning": "mw",
+        "acc_trade_price_24h": "atp24h", "acc_trade_volume_24h": "atv24h",
+    },
+    "trade": _COMMON | _CHANGES | {
+        "trade_date": "td", "trade_time": "ttm", "trade_timestamp": "ttms", "trade_price": "tp", "trade_volume": "tv",
+        "ask_bid": "ab", "sequential_id": "sid", "best_ask_price": "bap", "best_ask_size": "bas",
+        "best_bid_price": "bbp", "best_bid_size": "bbs",
+    },
+    "orderbook": _COMMON | {
+        "total_ask_size": "tas", "total_bid_size": "tbs", "orderbook_units": "obu", "level": "lv",
+        "ask_price": "ap", "bid_price": "bp", "ask_size": "as", "bid_size": "bs",
+    },
+    "candle": _COMMON | _PRICES | {
+        "candle_date_time_utc": "cdttmu", "candle_date_time_kst": "cdttmk",
+        "candle_acc_trade_volume": "catv", "candle_acc_trade_price": "catp",
+    },
+    "LIST_SUBSCRIPTIONS": {
+        "method": "mthd", "result": "rslt", "type": "ty", "codes": "cds", "level": "lv", "ticket": "tckt",
+    },
+}  # fmt: skip
+
+Price = Annotated[float, msgspec.Meta(gt=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+_Code = Annotated[str, msgspec.Meta(min_length=3)]
+_Moment = Annotated[datetime, msgspec.Meta(tz=False)]
+_Sent = Literal["SNAPSHOT", "REALTIME"]
+_Side = Literal["ASK", "BID"]
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_UNITS = {"ask_price": Amount, "bid_price": Amount, "ask_size": Amount, "bid_size": Amount}
+
+# The fields used, in the order of the wire. A market that has never traded has a ticker without
+# prices, so there they may be zero or missing.
+_FIELDS: dict[str, dict[str, Any]] = {
+    "ticker": {
+        "code": _Code, "opening_price": Amount, "high_price": Amount, "low_price": Amount, "trade_price": Amount,
+        "prev_closing_price": Amount, "acc_trade_price": Amount, "change": Literal["RISE", "EVEN", "FALL"],
+        "signed_change_price": float, "signed_change_rate": float, "trade_volume": Amount, "acc_trade_volume": Amount,
+        "trade_timestamp": Annotated[int, msgspec.Meta(ge=0)], "highest_52_week_price": float | None,
+        "highest_52_week_date": str | None, "lowest_52_week_price": float | None, "lowest_52_week_date": str | None,
+        "timestamp": Millis, "acc_trade_price_24h": Amount, "acc_trade_volume_24h": Amount, "stream_type": _Sent,
+    },
+    "trade": {
+        "code": _Code, "timestamp": Millis, "trade_timestamp": Millis, "trade_price": Price, "trade_volume": Amount,
+        "ask_bid": _Side, "sequential_id": _Id, "stream_type": _Sent,
+    },
+    "orderbook": {
+        "code": _Code, "timestamp": Millis, "total_ask_size": Amount, "total_bid_size": Amount,
+        "orderbook_units": None, "stream_type": _Sent, "level": Amount | msgspec.UnsetType,
+    },
+    "candle": {
+        "code": _Code, "candle_date_time_utc": _Moment, "opening_price": Price, "high_price": Price,
+        "low_price": Price, "trade_price": Price, "candle_acc_trade_volume": Amount, "candle_acc_trade_price": Amount,
+        "timestamp": Millis, "stream_type": _Sent,
+    },
+}  # fmt: skip
+
+Row: TypeAlias = Any
+"""One decoded frame: a struct with the fields above, ``type`` (class attribute by :func:`type_of`) and ``received_at``."""
+
+_TYPE_OF: dict[type, str] = {}
+
+
+def type_of(row: Row) -> str:
+    """The wire name of what the row is, such as ``candle.1m``."""
+    return _TYPE_OF[type(row)]
+
+
+def _struct(type_: str, *, simple: bool) -> type:
+    """The class for frames of a type in one of the two spellings."""
+    short = SIMPLE_KEYS[type_.partition(".")[0]]
+    rename = short if simple else {}
+    fields: list[Any] = []
+    for name, kind in _FIELDS[type_.partition(".")[0]].items():
+        if name == "orderbook_units":
+            units = msgspec.defstruct(
+                "Unit", list(_UNITS.items()), rename={k: rename.get(k, k) for k in _UNITS}, gc=False
+            )
+            kind = list[units]  # type: ignore[valid-type]
+        fields.append((name, kind, msgspec.UNSET) if name == "level" else (name, kind))
+    fields.append(("received_at", int, 0))
+    made: type = msgspec.defstruct(
+        "Frame", fields, rename={one[0]: rename.get(one[0], one[0]) for one in fields}, gc=False,
+        tag_field=short[TYPE] if simple else TYPE, tag=type_,
+    )  # fmt: skip
+    _TYPE_OF[made] = type_
+    return made
+
+
+_CLASSES = {simple: {type_: _struct(type_, simple=simple) for type_ in TYPES} for simple in (False, True)}
+
+
+@cache
+def _decoder(simple: bool, listed: bool) -> msgspec.json.Decoder[Any]:
+    """For an array of frames; in a list format each of them is an array itself."""
+    union: Any = None
+    for made in _CLASSES[simple].values():
+        union = made if union is None else union | made
+    return msgspec.json.Decoder(list[list[union]] if listed else list[union])
+
+
+# --- frames → rows ------------------------------------------------------------------------------
+
+
+def _spelling(frame: bytes) -> tuple[bool, bool]:
+    """Whether a frame is spelt short, and whether it is a list."""
+    listed = frame[:1] == b"["
+    head = frame[1:7] if listed else frame[:6]
+    if head[:5] == b'{"ty"':
+        return True, listed
+    if head == b'{"type':
+        return False, listed
+    return b'"ty"' in frame and b'"type"' not in frame, frame.lstrip()[:1] == b"["
+
+
+def decode(
+    frames: Sequence[bytes], received: Sequence[int], *, assume: str | None = None
+) -> tuple[list[Row], list[SchemaError]]:
+    """Data frames as rows, in order.
+
+    Parameters
+    ----------
+    frames : sequence of bytes
+        In any format, also mixed.
+    received : sequence of int
+        When each arrived, microseconds UTC.
+    assume : str, optional
+        The type of frames that do not say theirs, as some recordings have them.
+
+    Returns
+    -------
+    rows : list
+    refused : list of SchemaError
+        For each frame that is not what the API promises, why not; ``path`` and ``sample`` tell.
+    """
+    rows: list[Row] = []
+    refused: list[SchemaError] = []
+    at, total = 0, len(frames)
+    while at < total:
+        spelling, end = _spelling(frames[at]), at + 1
+        while end < total and _spelling(frames[end]) == spelling:
+            end += 1
+        _decode_alike(frames[at:end], received[at:end], spelling, assume, rows, refused)
+        at = end
+    return rows, refused
+
+
+def _decode_alike(
+    frames: Sequence[bytes], received: Sequence[int], spelling: tuple[bool, bool], assume: str | None,
+    rows: list[Row], refused: list[SchemaError],
+) -> None:  # fmt: skip
+    """Frames of one spelling; one call decodes all of them, unless one is bad."""
+    decoder, listed = _decoder(*spelling), spelling[1]
+    try:
+        found = decoder.decode(b"[%b]" % b",".join(frames))
+        if len(found) != len(frames):
+            raise msgspec.ValidationError("a frame holds more than one value")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if len(frames) > 1:
+            for frame, moment in zip(frames, received, strict=True):
+                _decode_alike([frame], [moment], spelling, assume, rows, refused)
+        elif assume is not None and b'"ty' not in frames[0]:
+            named = frames[0].replace(b"{", b'{"type":"%b",' % assume.encode())
+            _decode_alike([named], received, (False, listed), None, rows, refused)
+        else:
+            refused.append(_refused(frames[0], error))
+        return
+    if listed:
+        for part, moment in zip(found, received, strict=True):
+            for row in part:
+                row.received_at = moment
+            rows += part
+        return
+    for row, moment in zip(found, received, strict=True):
+        row.received_at = moment
+    rows += found
+
+
+def _refused(frame: bytes, error: Exception) -> SchemaError:
+    text = str(error)
+    what, _, place = text.partition(" - at `")
+    path = place.rstrip("`") or "$"
+    return refusal(frame, what[:1].lower() + what[1:], path.replace("$[0]", "$", 1))
+
+
+class Control(NamedTuple):
+    """A frame that is no data.
+
+    Attributes
+    ----------
+    kind : {"status", "error", "subscriptions", "unknown"}
+    name, text : str
+        Of an error: its name and message. Of anything else: what it says.
+    """
+
+    kind: str
+    name: str
+    text: str
+
+
+def control(frame: bytes) -> Control | None:
+    """What a frame says that is no data; None where it is data, or should be.
+
+    Examples
+    --------
+    >>> control(b'{"error":{"name":"NO_TICKET","message":"..."}}').name
+    'NO_TICKET'
+    >>> control(b'{"type":"trade"}') is None
+    True
+    """
+    # Data begins with its type in every format; only what does not is looked at closely.
+    if frame.startswith((b'{"ty', b'[{"ty')):
+        return None
+    try:
+        said = msgspec.json.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Control("unknown", "", frame[:200].decode("utf-8", "replace"))
+    if isinstance(said, list) and len(said) == 1:
+        said = said[0]
+    if not isinstance(said, dict):
+        return None if isinstance(said, list) else Control("unknown", "", str(said)[:200])
+    if isinstance(said.get("error"), dict):
+        error = said["error"]
+        return Control("error", str(error.get("name", "")), str(error.get("message", "")))
+    if "status" in said:
+        return Control("status", "", str(said["status"]))
+    if said.get("method", said.get("mthd")) is not None:
+        return Control("subscriptions", str(said.get("method", said.get("mthd"))), frame.decode("utf-8", "replace"))
+    return None if "code" in said or "cd" in said else Control("unknown", "", frame[:200].decode("utf-8", "replace"))
+
+
+# --- rows → Arrow --------------------------------------------------------------------------------
+
+
+@cache
+def stream_schema(type_: str) -> pa.Schema:
+    """The Arrow schema of a stream: ``market``, the columns of its kind of table, and two more.
+
+    ``stream_type`` is SNAPSHOT, REALTIME, or REST for a row that mended a gap; ``received_at`` is
+    when it arrived here, by this machine's clock, ``timestamp[us, UTC]``.
+    """
+    base = arrow_schema(table_of(type_))
+    about = {
+        "unit": "",
+        "meaning": "how the row came: SNAPSHOT, REALTIME, or REST to mend a gap",
+        "source": "stream_type",
+    }
+    when = {"unit": "UTC", "meaning": "when the row arrived here, by this machine's clock", "source": ""}
+    fields = [one for one in base if one.name != "market"]
+    fields = [arrow_schema("ticker").field("market"), *fields]
+    fields.append(pa.field("stream_type", pa.string(), metadata=about))
+    fields.append(pa.field("received_at", pa.timestamp("us", tz="UTC"), metadata=when))
+    return pa.schema(fields, metadata={**(base.metadata or {}), "upbit_frames.stream": type_})
+
+
+def to_table(type_: str, rows: Sequence[Row], *, depth: int | None = None) -> pa.Table:
+    """Rows of one type as a table, in their order.
+
+    Parameters
+    ----------
+    type_ : str
+        Wire name, such as ``trade`` or ``candle.1m``.
+    rows : sequence
+        As :func:`decode` gives them.
+    depth : int, optional
+        Only so many price levels of each order book.
+
+    Returns
+    -------
+    pyarrow.Table
+        Of :func:`stream_schema`. A book has one row a price level.
+
+    Raises
+    ------
+    SchemaError
+        If rows contradict themselves, such as a low above a high.
+    """
+    schema = stream_schema(type_)
+    if not rows:
+        return schema.empty_table()
+    if type_ == "orderbook":
+        return _books(rows, schema, depth)
+    arrays = {"ticker": _tickers, "trade": _trades}.get(type_, _candles)(rows, schema)
+    arrays["market"] = codes([row.code for row in rows])
+    arrays["stream_type"] = pa.array([row.stream_type for row in rows])
+    arrays["received_at"] = _times(integers([row.received_at for row in rows]))
+    return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
+
+
+def _times(micros: NDArray[np.int64]) -> pa.Array:
+    return pa.array(micros).view(pa.timestamp("us", tz="UTC"))
+
+
+def _trades(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
+    price, volume = column([row.trade_price for row in rows]), column([row.trade_volume for row in rows])
+    bids = np.array([row.ask_bid == "BID" for row in rows])
+    return {
+        "time": _times(moments([row.trade_timestamp for row in rows])),
+        "price": pa.array(price),
+        "volume": pa.array(volume),
+        "value": pa.array(price * volume),
+        "side": pa.array(["ask", "bid"]).take(pa.array(bids.astype(np.int8))),
+        "sequential_id": pa.array(integers([row.sequential_id for row in rows])),
+        "seq": pa.nulls(len(rows), pa.int64()),
+    }
+
+
+def _candles(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
+    starts = np.array([row.candle_date_time_utc for row in rows], dtype="datetime64[us]").view(np.int64)
+    interval = interval_of(type_of(rows[0]))
+    assert interval is not None
+    _check(interval.floors(starts) == starts, rows, "candle_date_time_utc", f"the time starts no {interval} candle")
+    open_, high, low, close = (
+        column([getattr(row, name) for row in rows])
+        for name in ("opening_price", "high_price", "low_price", "trade_price")
+    )
+    fine = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high)
+    _check(fine, rows, "high_price", "open or close lies outside of low and high")
+    return {
+        "time": _times(starts),
+        "open": pa.array(open_), "high": pa.array(high), "low": pa.array(low), "close": pa.array(close),
+        "volume": pa.array(column([row.candle_acc_trade_volume for row in rows])),
+        "value": pa.array(column([row.candle_acc_trade_price for row in rows])),
+    }  # fmt: skip
+
+
+def _check(fine: Any, rows: Sequence[Row], field: str, what: str) -> None:
+    if not fine.all():
+        row = rows[int(np.argmin(fine))]
+        raise refusal(msgspec.json.encode(row), what, f"$.{field}", market=row.code)
+
+
+def _tickers(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
+    for one in KINDS["ticker"]:
+        if one.name == "market":
+            continue
+        values = [getattr(row, one.source) for row in rows]
+        kind = schema.field(one.name).type
+        if pa.types.is_timestamp(kind):
+            arrays[one.name] = _times(moments(values))
+        elif pa.types.is_date(kind):
+            arrays[one.name] = _dates(values, one.source, rows)
+        elif pa.types.is_floating(kind) and None not in values:
+            arrays[one.name] = pa.array(column(values))
+        else:
+            arrays[one.name] = pa.array(values, kind)
+    return arrays
+
+
+def _dates(texts: list[str | None], field: str, rows: Sequence[Row]) -> pa.Array:
+    known: dict[str | None, Any] = {None: None}
+    for text in texts:
+        if text not in known:
+            try:
+                known[text] = np.datetime64(text, "D").astype(np.int32)
+            except ValueError as error:
+                row = rows[texts.index(text)]
+                raise refusal(
+                    msgspec.json.encode(row), f"{text!r} is no date", f"$.{field}", market=row.code
+                ) from error
+    return pa.array([known[text] for text in texts], pa.int32()).view(pa.date32())
+
+
+def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Table:
+    """One row a level; what is padding on both sides is left out, on one side it is null."""
+    shown = [row.orderbook_units if depth is None else row.orderbook_units[:depth] for row in rows]
+    sizes = np.array([len(units) for units in shown])
+    owner = np.repeat(np.arange(len(rows)), sizes)
+    level = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    units = [unit for part in shown for unit in part]
+    ask, bid = column([unit.ask_price for unit in units]), column([unit.bid_price for unit in units])
+    ask_size, bid_size = column([unit.ask_size for unit in units]), column([unit.bid_size for unit in units])
+    some = (ask > 0) | (bid > 0)
+    if not some.all():
+        owner, level, ask, bid, ask_size, bid_size = (one[some] for one in (owner, level, ask, bid, ask_size, bid_size))
+    at = pa.array(owner)
+
+    def spread(values: pa.Array) -> pa.Array:
+        return values.take(at)
+
+    arrays: dict[str, Any] = {
+        "market": spread(codes([row.code for row in rows])),
+        "level": pa.array(level),
+        "ask_price": pa.array(ask, mask=ask == 0), "ask_size": pa.array(ask_size, mask=ask == 0),
+        "bid_price": pa.array(bid, mask=bid == 0), "bid_size": pa.array(bid_size, mask=bid == 0),
+        "total_ask_size": spread(pa.array(column([row.total_ask_size for row in rows]))),
+        "total_bid_size": spread(pa.array(column([row.total_bid_size for row in rows]))),
+        "grouping": spread(
+            pa.array([None if row.level is msgspec.UNSET else row.level for row in rows], pa.float64())
+        ),
+        "time": _times(moments([row.timestamp for row in rows])[owner]),
+        "stream_type": spread(pa.array([row.stream_type for row in rows])),
+        "received_at": _times(integers([row.received_at for row in rows])[owner]),
+    }  # fmt: skip
+    return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
+
+
+# --- REST → rows -----------------------------------------------------------------------------------
+
+
+def rows_of_rest(type_: str, market: str, table: pa.Table, received: int) -> list[Row]:
+    """Trades or candles that REST told, as rows of a stream; ``stream_type`` is ``REST``."""
+    made = _CLASSES[False][type_]
+    times = table["time"].cast("int64").to_pylist()
+    if type_ == "trade":
+        facts: Iterable[tuple[Any, ...]] = zip(
+            times, *(table[name].to_pylist() for name in ("price", "volume", "side", "sequential_id")), strict=True
+        )
+        return [
+            made(market, time // 1000, time // 1000, price, volume, side.upper(), one, REST, received)
+            for time, price, volume, side, one in facts
+        ]
+    assert type_ in CANDLES
+    starts = np.array(times, dtype="datetime64[us]").tolist()
+    names = ("open", "high", "low", "close", "volume", "value")
+    facts = zip(starts, *(table[name].to_pylist() for name in names), strict=True)
+    # REST's own timestamp is not kept in a table. Whatever it told is final, so it counts as newest.
+    return [made(market, start, *numbers, _FINAL, REST, received) for start, *numbers in facts]
+
+
+_FINAL = 253_402_300_799_999
