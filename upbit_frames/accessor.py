@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from upbit_frames import frames, gaps, resample, verdicts
 from upbit_frames.errors import InvalidRange, QueryError
-from upbit_frames.framed import infer, joined, kind_of, micros_of, moments, several, tables, zone_of
+from upbit_frames.framed import infer, joined, kind_of, micros_of, moments, plain_zone, several, tables, zone_of
 from upbit_frames.intervals import EPOCH, Interval, Span
 from upbit_frames.query import GAPS, choice, parse_moment
 from upbit_frames.schema import arrow_schema
@@ -227,7 +227,7 @@ class UpbitFrames:
         times = micros_of(table)
         if not len(times) and (start is None or end is None):
             return None
-        zone = zone_of(self._frame)
+        zone = plain_zone(zone_of(self._frame))
         low = int(times[0]) if start is None else parse_moment(start, zone, "start")
         if end is not None:
             high = parse_moment(end, zone, "end")

@@ -7,6 +7,7 @@ another zone or unit, columns may have come from a CSV file.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,19 @@ from upbit_frames.schema import KINDS, arrow_schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CANDLES", "TRADES", "infer", "joined", "kind_of", "micros_of", "moments", "several", "tables", "zone_of"]
+__all__ = [
+    "CANDLES",
+    "TRADES",
+    "infer",
+    "joined",
+    "kind_of",
+    "micros_of",
+    "moments",
+    "plain_zone",
+    "several",
+    "tables",
+    "zone_of",
+]
 
 CANDLES = tuple(column.name for column in KINDS["candles"] if column.name != "time")
 TRADES = ("price", "volume", "value")
@@ -70,6 +83,17 @@ def _times(frame: pd.DataFrame) -> pd.DatetimeIndex:
 def zone_of(frame: pd.DataFrame) -> Any:
     """The zone in which the frame shows its times."""
     return _times(frame).tz
+
+
+def plain_zone(zone: Any) -> Any:
+    """The same zone as one that a naive datetime can simply be given.
+
+    Those of pytz, which pandas before 3 makes, mean a zone's oldest local time when used so.
+    """
+    try:
+        return ZoneInfo(str(zone))
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return zone  # a fixed offset, or a zone by file
 
 
 def micros_of(table: pa.Table) -> NDArray[np.int64]:

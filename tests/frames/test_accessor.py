@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_gaps(df: pd.DataFrame):
     assert found.dtypes.astype(str).tolist() == ["datetime64[us, Asia/Seoul]"] * 2 + ["int64"]
     wider = df.uf.gaps(start="2026-01-01 08:59", end=stamp("2026-01-01 10:00"))
     assert wider["periods"].tolist() == [1, 1, 3, 1]
+
+
+@pytest.mark.parametrize("kind", ["fixed", "pytz"])
+def test_a_naive_start_is_read_in_the_frames_zone_of_any_make(df: pd.DataFrame, kind: str):
+    zone: Any = timezone(timedelta(hours=9))
+    if kind != "fixed":
+        zone = pytest.importorskip("pytz").timezone("Asia/Seoul")
+    found = df.tz_convert(zone).uf.gaps(start="2026-01-01 08:59", end="2026-01-01 10:00")
+    assert found["periods"].tolist() == [1, 1, 3, 1]
+    assert found["start"].tolist() == df.uf.gaps(start="2026-01-01 08:59", end="2026-01-01 10:00")["start"].tolist()
 
 
 def test_gaps_of_nothing(df: pd.DataFrame):
@@ -160,7 +171,7 @@ def test_validate_finds_each_fault(df: pd.DataFrame):
     bad.iloc[2, bad.columns.get_loc("high")] = 1.0
     bad.iloc[4, bad.columns.get_loc("volume")] = -1.0
     bad.iloc[5, bad.columns.get_loc("value")] = np.inf
-    bad.index = [*bad.index[:7], bad.index[6], bad.index[8] + pd.Timedelta("1s"), *bad.index[9:]]
+    bad.index = [*bad.index[:7], bad.index[6], bad.index[8] + timedelta(seconds=1), *bad.index[9:]]
     found = bad.uf.validate().set_index("check")
     assert found["rows"].to_dict() == {
         "time occurs again": 1,
