@@ -13,7 +13,7 @@ from upbit_frames import gaps, normalize
 from upbit_frames.archive_plan import plan_candle_files
 from upbit_frames.archive_published import Published, saving_hint, to_steps
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
-from upbit_frames.errors import CorruptFile, InvalidRange, NotCached
+from upbit_frames.errors import CorruptFile, InvalidRange, NotCached, SchemaError
 from upbit_frames.history import History
 from upbit_frames.intervals import Interval, Span, subtract
 from upbit_frames.planner import (
@@ -282,7 +282,13 @@ class Router:
             stranger = not self.ports.server_time.known
             believed = self.ports.server_time.now()
             history = TradesHistory(ports, query.market, query.source, meter)
-            table, span = await self._trades(query, history)
+            try:
+                table, span = await self._trades(query, history)
+            except SchemaError:
+                # Asked for the day that the machine's clock says, the exchange answered for its own.
+                if stranger and self.ports.server_time.known:
+                    continue
+                raise
             if not stranger or abs(self.ports.server_time.now() - believed) < CLOCK_TRUSTED:
                 break
         lost = history.lost_text(span)

@@ -36,7 +36,7 @@ def by_pyupbit(settings: dict[str, str], rows: int) -> int:
     import pyupbit.quotation_api as pyupbit
 
     pyupbit.get_url_ohlcv = lambda interval: f"{settings['rest_url']}/v1/candles/minutes/1"
-    frame = pyupbit.get_ohlcv(MARKET, "minute1", count=rows, to=iso(END)[:19].replace("T", " "), period=0.0)
+    frame = pyupbit.get_ohlcv(MARKET, "minute1", count=rows, to=iso(END)[:19].replace("T", " "))
     return 0 if frame is None else len(frame)
 
 
@@ -45,7 +45,7 @@ def by_upbit_sdk(settings: dict[str, str], rows: int) -> int:
 
     got: dict[str, object] = {}
     to = iso(END)
-    with Upbit(base_url=f"{settings['rest_url']}/v1") as client:
+    with Upbit(base_url=settings["rest_url"]) as client:
         while len(got) < rows:
             page = client.candles.list_minutes(1, market=MARKET, to=to, count=200)
             if not page:
