@@ -47,7 +47,7 @@ from upbit_frames.transport.retry import RetryPolicy
 if TYPE_CHECKING:
     from upbit_frames.transport.rest import RestTransport
 
-__all__ = ["Cassette", "cassette"]
+__all__ = ["Cassette", "cassette", "open_in"]
 
 ORIGINS = {"stand-in": "stand-in exchange (invented data)"}
 
@@ -138,6 +138,11 @@ class Cassette:
             self._ports = {}
             transports, self._transports = self._transports, []
         return transports
+
+    def discard(self) -> None:
+        """Keep nothing of what was recorded since it was opened, for instance because a test failed."""
+        with self._tape.lock:
+            self._tape.recorded.clear()
 
     def _save(self) -> None:
         tape = self._tape
@@ -311,8 +316,12 @@ def cassette(name: str, mode: str | None = None) -> Cassette:
     >>> with uf.cassette("quickstart"):  # doctest: +SKIP
     ...     df = uf.candles("KRW-BTC", "1d", count=30)
     """
-    config = current()
-    return Cassette(path_of(config.cassette_dir, name), _mode(mode, config), name.removesuffix(".yaml"))
+    return open_in(current().cassette_dir, name, mode)
+
+
+def open_in(folder: Path, name: str, mode: str | None = None) -> Cassette:
+    """:func:`cassette` with a folder of its own."""
+    return Cassette(path_of(folder, name), _mode(mode, current()), name.removesuffix(".yaml"))
 
 
 def _mode(mode: str | None, config: Config) -> str:

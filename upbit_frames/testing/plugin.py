@@ -1,1 +1,205 @@
-"""pytest plugin for users of the package: the loopback exchange, cassettes and clock as fixtures."""
+"""pytest plugin for users of the package: cassettes, the stand-in exchange and its clock.
+
+::
+
+    @pytest.mark.upbit_cassette                  # tests/cassettes/test_mine/test_mean.yaml
+    def test_mean():
+        assert uf.candles("KRW-BTC", "1d", count=30)["close"].mean() > 0
+
+    @pytest.mark.upbit_cassette("shared/january", mode="none")
+    def test_january(upbit_cassette): ...
+
+    @pytest.mark.upbit_exchange(seed=3, now="2026-03-01T00:00:00Z")
+    def test_live(upbit_exchange, upbit_clock): ...
+
+``--upbit-record=once|new_episodes|all`` records, ``--upbit-record=none`` keeps every call of this
+package that is neither on a cassette nor to this machine from the network. pytest loads this file
+for every run, so nothing heavy is imported before a fixture needs it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from upbit_frames.config import Config
+    from upbit_frames.endpoints import Endpoint
+    from upbit_frames.ports import Ports
+    from upbit_frames.recording import Cassette
+    from upbit_frames.testing.exchange import Exchange
+    from upbit_frames.testing.virtual_clock import VirtualClock
+
+MODES = ("none", "once", "new_episodes", "all")  # written out, because config.py is only loaded when needed
+FOLDER = "cassettes"
+_failed = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option and the setting."""
+    group = parser.getgroup("upbit_frames")
+    group.addoption(
+        "--upbit-record",
+        choices=MODES,
+        default=None,
+        help="record mode of Upbit cassettes; none also refuses the network to calls without one",
+    )
+    parser.addini("upbit_cassette_dir", "folder of Upbit cassettes; default: 'cassettes' beside each test file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest the markers."""
+    config.addinivalue_line(
+        "markers",
+        "upbit_cassette(name=None, mode=None): record this test's Upbit calls once and replay them; "
+        "one cassette for each test where no name is given",
+    )
+    config.addinivalue_line(
+        "markers", "upbit_exchange(**options): options of the stand-in exchange of the fixture upbit_exchange"
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stop before the first test if cassettes are asked for that nothing could play."""
+    if importlib.util.find_spec("vcr") is not None:
+        return
+    using = [item.nodeid for item in session.items if _uses_cassette(item)]
+    if using:
+        raise pytest.UsageError(
+            f"{len(using)} tests use Upbit cassettes (first: {using[0]}), but vcrpy is not installed: "
+            "pip install 'upbit-frames[record]'"
+        )
+
+
+def _uses_cassette(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("upbit_cassette") is not None
+    return marked or "upbit_cassette" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Remember whether the test failed: what a broken test asked is not worth keeping."""
+    report = yield
+    if report.when == "call":
+        item.stash[_failed] = report.failed
+    return report
+
+
+# --- fixtures -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def upbit_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
+    """The open cassette of this test; nothing is recorded if the test fails."""
+    from upbit_frames.recording import open_in
+
+    marker = request.node.get_closest_marker("upbit_cassette")
+    name, mode = _marked(marker)
+    folder = _folder(request)
+    chosen = request.config.getoption("--upbit-record") or mode
+    tape = open_in(folder, name or _name_of(request.node), chosen)
+    with tape:
+        yield tape
+        if request.node.stash.get(_failed, True):
+            tape.discard()
+
+
+def _marked(marker: pytest.Mark | None) -> tuple[str | None, str | None]:
+    def read(name: str | None = None, mode: str | None = None) -> tuple[str | None, str | None]:
+        return name, mode
+
+    if marker is None:
+        return None, None
+    try:
+        return read(*marker.args, **marker.kwargs)
+    except TypeError as wrong:
+        raise pytest.UsageError(f"upbit_cassette takes name and mode: {wrong}") from None
+
+
+def _folder(request: pytest.FixtureRequest) -> Path:
+    """Where the setting, the ini file or the place of the test file says."""
+    from upbit_frames.config import Config, current
+
+    given = request.config.getini("upbit_cassette_dir")
+    if given:
+        return request.config.rootpath / str(given)
+    setting = current().cassette_dir
+    return request.path.parent / FOLDER if setting == Config().cassette_dir else setting
+
+
+def _name_of(item: pytest.Item) -> str:
+    """File and test, as a name every file system can hold."""
+    inside = item.nodeid.partition("::")[2] or item.name
+    parts = [item.path.stem, *inside.split("::")]
+    return "/".join(re.sub(r"[^\w.\-]+", "-", part).strip("-._") or "test" for part in parts)
+
+
+@pytest.fixture
+def upbit_exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Exchange]:
+    """A stand-in exchange on this machine, to which every call of the test goes.
+
+    Its clock stands still until it is moved. The store is an empty one in the test's own folder.
+    """
+    from upbit_frames.config import config, configure
+    from upbit_frames.testing.exchange import Exchange
+
+    marker = request.node.get_closest_marker("upbit_exchange")
+    with Exchange(**(marker.kwargs if marker else {})) as exchange:
+        wanted = {**exchange.settings(), "cache_dir": tmp_path / "upbit_store"}
+        before = {name: value if origin == "configure" else None for name, value, origin in config.rows()}
+        configure(**wanted)
+        try:
+            yield exchange
+        finally:
+            configure(**{name: before[name] for name in wanted})
+
+
+@pytest.fixture
+def upbit_clock(upbit_exchange: Exchange) -> VirtualClock:
+    """The clock of the stand-in exchange: ``advance(seconds)``, ``set(when)``, ``run(speed)``."""
+    return upbit_exchange.clock
+
+
+@pytest.fixture(autouse=True)
+def _upbit_frames(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Open the cassette of a marked test, and keep the others from the network if asked to."""
+    if request.config.getoption("--upbit-record") != "none":
+        if request.node.get_closest_marker("upbit_cassette") is not None:
+            request.getfixturevalue("upbit_cassette")
+        yield
+        return
+    from upbit_frames.engine import substitute_ports
+
+    with substitute_ports(_refusing):
+        if request.node.get_closest_marker("upbit_cassette") is not None:
+            request.getfixturevalue("upbit_cassette")
+        yield
+
+
+def _refusing(config: Config) -> Ports | None:
+    """Ports with the usual store, but without a way to the network; None for this machine."""
+    from upbit_frames.engine import live_ports
+    from upbit_frames.recorded import origin_of
+
+    if origin_of(config.rest_url) == "stand-in":
+        return None
+    return replace(live_ports(config), rest=_Refusal(), archive=None)
+
+
+class _Refusal:
+    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
+        from urllib.parse import urlencode
+
+        from upbit_frames.errors import NotRecorded
+
+        raise NotRecorded(
+            "this test asks the network without a cassette, and --upbit-record=none refuses that",
+            suggestion="mark it with @pytest.mark.upbit_cassette and record it with --upbit-record=once",
+            request=f"GET /{endpoint.path}?{urlencode(params, safe=',:')}",
+        )
