@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow  # most run pytest itself, in a process of its own
 
 TEST = """
 import pytest
