@@ -141,7 +141,7 @@ def _aggregate(
         _reduced(np.minimum, low, first),
         close[last],
         _decimals(_summed(volume, first)),
-        _summed(value, first),
+        _decimals(_summed(value, first)),
     ]
     if edges == "drop":
         starts, made = starts[complete], [one[complete] for one in made]
@@ -175,11 +175,11 @@ def _summed(values: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np
     return added + np.add.reduceat(fractions, first)  # type: ignore[no-any-return]
 
 
-def _decimals(volumes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Volumes have eight decimals (upbit-api 2.5), so their sums have, too."""
+def _decimals(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Amounts of candles have eight decimals (upbit-api 2.5), so their sums have, too."""
     import numpy as np
 
-    return np.where(np.abs(volumes) < _EXACT, np.round(volumes, 8), volumes)
+    return np.where(np.abs(amounts) < _EXACT, np.round(amounts, 8), amounts)
 
 
 def _table(starts: NDArray[np.int64], columns: list[NDArray[np.float64]], complete: Any) -> pa.Table:
