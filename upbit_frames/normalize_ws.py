@@ -97,7 +97,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 Row: TypeAlias = Any
-"""One decoded frame: a struct with the fields above, ``type`` (class attribute by :func:`type_of`) and ``received_at``."""
+"""One decoded frame: a struct with the fields above and ``received_at``; :func:`type_of` tells what it is."""
 
 _TYPE_OF: dict[type, str] = {}
 

@@ -1,0 +1,65 @@
+"""What can go wrong on the stand-in's WebSocket, besides what is done to it by hand."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["StreamFaults"]
+
+
+@dataclass
+class StreamFaults:
+    """Faults of the streams; attributes may be changed at any time.
+
+    Attributes
+    ----------
+    lifetime : tuple of (float, float), optional
+        Every connection breaks after so many virtual seconds, random between the two, without a
+        close frame. One that was opened before this was set breaks counted from when it was opened.
+    refuse : list of int
+        HTTP statuses with which the next upgrades are refused, first one first.
+    errors : list of str
+        Names of errors with which the next requests are answered, then the socket is closed.
+    late, repeat : float
+        The chance of a frame to come after up to five later ones, or to come twice.
+    replace : list of bytes
+        What is sent in the place of the next frames of data.
+    silent : bool
+        Nothing is sent any more, but pings are answered.
+    seed : int
+        Of the chances.
+    """
+
+    lifetime: tuple[float, float] | None = None
+    refuse: list[int] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    late: float = 0.0
+    repeat: float = 0.0
+    replace: list[bytes] = field(default_factory=list)
+    silent: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def life(self) -> float:
+        """How many seconds a connection lives, where :attr:`lifetime` is set; between 0 and 1 of its span."""
+        return self._random.random()
+
+    def disturbed(self, frames: Iterator[bytes], held: deque[tuple[int, bytes]]) -> Iterator[bytes]:
+        """The frames as they are sent; ``held`` keeps those of a connection that are late."""
+        for frame in frames:
+            if self.replace:
+                frame = self.replace.pop(0)
+            if self.late and self._random.random() < self.late:
+                held.append((self._random.randint(1, 5), frame))
+            else:
+                yield frame
+                if self.repeat and self._random.random() < self.repeat:
+                    yield frame
+            due = [one for left, one in held if left <= 1]
+            held.extend([(left - 1, one) for left, one in (held.popleft() for _ in range(len(held))) if left > 1])
+            yield from due
