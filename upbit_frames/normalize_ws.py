@@ -413,8 +413,8 @@ def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Tabl
     ask, bid = column([unit.ask_price for unit in units]), column([unit.bid_price for unit in units])
     ask_size, bid_size = column([unit.ask_size for unit in units]), column([unit.bid_size for unit in units])
     some = (ask > 0) | (bid > 0)
-    if not some.all():
-        owner, level, ask, bid, ask_size, bid_size = (one[some] for one in (owner, level, ask, bid, ask_size, bid_size))
+    owner, level = owner[some], level[some]
+    ask, bid, ask_size, bid_size = ask[some], bid[some], ask_size[some], bid_size[some]
     at = pa.array(owner)
 
     def spread(values: pa.Array) -> pa.Array:

@@ -126,7 +126,7 @@ class WsServer:
             self._serve, self.exchange.host, 0, process_request=self._admit, process_response=self._stamp,
             create_connection=_Connection, server_header=None, ping_interval=None, close_timeout=1.0,
         )  # fmt: skip
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
 
         def tell() -> None:
             with contextlib.suppress(RuntimeError):  # the clock may be moved after the exchange has stopped
