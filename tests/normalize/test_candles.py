@@ -124,6 +124,8 @@ FAULTS = {
     "date only": ("candle_date_time_utc", "2026-03-11", "not a time"),
     "time with a zone": ("candle_date_time_utc", "2026-03-11T14:37:00Z", "not a time"),
     "offset of nineteen letters": ("candle_date_time_utc", "2026-03-11T14:37+09", "not a time"),
+    "year before 1000": ("candle_date_time_utc", "0026-03-11T14:37:00", "not a time"),
+    "nineteen bytes, fewer letters": ("candle_date_time_utc", "2026-03-11T14:37:\uff10", "not a time"),
     "today": ("candle_date_time_utc", "today", "not a time"),
     "time not in ASCII": ("candle_date_time_utc", "2026-03-11T14:37:０0", "not a time"),
     "time is a number": ("candle_date_time_utc", 1773240059132, "expected `str`"),
