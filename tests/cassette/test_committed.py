@@ -1,0 +1,48 @@
+"""The cassettes of the repository: what the command makes, small, honest and clean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from upbit_frames.cassette_file import load
+from upbit_frames.cassette_folder import cassettes, problems
+from upbit_frames.testing.record import record
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "cassettes"
+NAMES = sorted(path.name for path in FOLDER.glob("*.yaml"))
+
+
+def without_version(path: Path) -> str:
+    return re.sub(r"(?m)^    version: .*$", "", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what the notebooks' own libraries warn of is not looked at here
+def test_the_command_makes_them_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    made = record(tmp_path, ROOT / "notebooks")
+    assert sorted(path.name for path in made) == NAMES
+    for path in made:
+        # Byte for byte, but for the version of the package that wrote it.
+        assert without_version(path) == without_version(FOLDER / path.name), path.name
+
+
+def test_they_say_that_they_are_invented() -> None:
+    listed = cassettes(FOLDER)
+    assert len(listed) == len(NAMES) >= 6
+    assert (listed["origin"] == "stand-in exchange (invented data)").all()
+    assert (listed["error"] == "").all()
+    assert listed["bytes"].max() < 1_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_are_clean(name: str) -> None:
+    assert problems(FOLDER / name) == []
+    interactions, facts = load(FOLDER / name)
+    assert all("//stand-in.invalid/" in one.uri for one in interactions)
+    assert facts["recorded_at"] == facts["now"]
+    assert "127.0.0.1" not in (FOLDER / name).read_text(encoding="utf-8")
