@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from upbit_frames.errors import CorruptFile, QueryError, UsageError
+from upbit_frames.errors import CorruptFile, QueryError, StoreError, UsageError
 from upbit_frames.intervals import to_micros
 from upbit_frames.recorded import Asked, region_of
 
@@ -167,16 +167,23 @@ def save(path: Path, interactions: list[Interaction], facts: dict[str, Any]) -> 
         "metadata": {META: facts},
     }
     text = vcr.serialize.serialize(document, Serializer)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as failed:
+        raise StoreError(
+            f"the cassette {path.name} cannot be written: {failed.strerror or failed}",
+            suggestion="check the setting 'cassette_dir' and the room on that disk",
+            path=str(path),
+        ) from failed
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def recorded_at(interactions: list[Interaction], facts: dict[str, Any]) -> int | None:

@@ -86,9 +86,12 @@ class Cassette:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        transports = self._close(keep=kind is None)
-        if transports:
-            _bridge.run(_close_all, transports)
+        transports = self._transports
+        try:
+            self._close(keep=kind is None)
+        finally:
+            if transports:
+                _bridge.run(_close_all, transports)
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -97,9 +100,12 @@ class Cassette:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        transports = self._close(keep=kind is None)
-        if transports:
-            await _bridge.run_async(_close_all, transports)
+        transports = self._transports
+        try:
+            self._close(keep=kind is None)
+        finally:
+            if transports:
+                await _bridge.run_async(_close_all, transports)
 
     def _open(self) -> None:
         global _active
@@ -125,7 +131,7 @@ class Cassette:
             _active = None
             raise
 
-    def _close(self, *, keep: bool) -> list[RestTransport]:
+    def _close(self, *, keep: bool) -> None:
         """Put everything back; a recording is kept only if the block ended well."""
         global _active
         try:
@@ -136,8 +142,6 @@ class Cassette:
             with _active_lock:
                 _active = None
             self._ports = {}
-            transports, self._transports = self._transports, []
-        return transports
 
     def discard(self) -> None:
         """Keep nothing of what was recorded since it was opened, for instance because a test failed."""

@@ -197,6 +197,14 @@ def test_a_damaged_cassette_is_refused_and_kept(recording: Exchange, folder: Pat
     assert listed["error"].map(bool).to_dict() == {"cut": True, "fine": False}
 
 
+def test_a_folder_that_cannot_be_written(recording: Exchange, folder: Path) -> None:
+    folder.write_text("a file stands where the folder should be")
+    with pytest.raises(errors.StoreError, match="cassette_dir"), uf.cassette("lost"):
+        days()
+    assert engine._substitute is None
+    assert len(days()) == 3
+
+
 # --- names and strangers ------------------------------------------------------------------------------
 
 
