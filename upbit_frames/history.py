@@ -18,7 +18,7 @@ from upbit_frames.archive_published import Published
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.errors import CorruptFile, NotCached, SchemaError
 from upbit_frames.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
-from upbit_frames.paging import Page, backfill
+from upbit_frames.paging import WALKS, Page, backfill
 from upbit_frames.planner import (
     EXPIRED,
     FORCED,
@@ -62,7 +62,7 @@ class History:
     """
 
     def __init__(
-        self, ports: Ports, market: str, interval: Interval, source: str, meter: Meter, walks: int = 6
+        self, ports: Ports, market: str, interval: Interval, source: str, meter: Meter, walks: int = WALKS
     ) -> None:
         self.ports = ports
         self.store = ports.store

@@ -22,9 +22,9 @@ from upbit_frames.intervals import EPOCH, Interval, Span, from_micros, merge
 
 __all__ = ["Outcome", "Page", "backfill"]
 
-WALKS = 6  # enough for 10 requests a second at a round trip of half a second
+WALKS = 10  # so that the very first requests use a whole second's limit at once
 LEAST_PAGES = 2  # a segment of fewer pages is not worth a walk of its own
-MAX_SEGMENTS = 10  # each may cost one request too many
+MAX_SEGMENTS = 11  # each may cost one request too many
 WORTH_SPLITTING = 4  # pages that must be left in a segment before half of it is given away
 
 

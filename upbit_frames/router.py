@@ -16,6 +16,7 @@ from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.errors import CorruptFile, InvalidRange, NotCached, SchemaError
 from upbit_frames.history import History
 from upbit_frames.intervals import Interval, Span, subtract
+from upbit_frames.paging import WALKS
 from upbit_frames.planner import (
     FORCED,
     FORMING,
@@ -85,7 +86,7 @@ class Router:
 
     async def candles(self, query: CandleQuery, meter: Meter) -> Answer:
         """Candles of one or several markets, as one table sorted by market and time."""
-        walks = max(1, 6 // len(query.markets))
+        walks = max(1, WALKS // len(query.markets))
         room = asyncio.Semaphore(MARKETS_AT_ONCE)
 
         async def one(market: str) -> _Part:

@@ -58,17 +58,16 @@ def by_upbit_sdk(settings: dict[str, str], rows: int) -> int:
 def by_ccxt(settings: dict[str, str], rows: int) -> int:
     import ccxt
 
-    exchange = ccxt.upbit({"hostname": "api.upbit.com", "enableRateLimit": True})
+    exchange = ccxt.upbit({"enableRateLimit": True})
     exchange.urls["api"] = dict.fromkeys(exchange.urls["api"], settings["rest_url"])
     got: dict[int, object] = {}
-    since, end = (END - rows * MINUTE) // 1000, END // 1000
-    while since < end:
-        page = exchange.fetch_ohlcv("BTC/KRW", "1m", since=since, limit=200)
-        fresh = [row for row in page if since <= row[0] < end]
-        if not fresh:
+    to = iso(END)
+    while len(got) < rows:
+        page = exchange.fetch_ohlcv("BTC/KRW", "1m", limit=200, params={"to": to})
+        if not page:
             break
-        got.update((row[0], row) for row in fresh)
-        since = fresh[-1][0] + 60_000
+        got.update((row[0], row) for row in page)
+        to = iso(page[0][0] * 1000)
     return len(got)
 
 

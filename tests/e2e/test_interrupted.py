@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("backfilling.py")
 SERIES = Series("candles", "KRW-BTC", "1m")
 START, END = "2026-02-10T00:00:00+00:00", "2026-02-27T00:00:00+00:00"
 PAGES = 17 * 1440 // 200 + 1
-WALKS = 6  # pages under way at once, each of which may be lost
+WALKS = 10  # pages under way at once, each of which may be lost
 KILLS = int(os.environ.get("UPBIT_FRAMES_TEST_KILLS", "12"))
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

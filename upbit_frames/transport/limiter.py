@@ -29,7 +29,7 @@ __all__ = ["Limiter", "NullLimiter", "Pacer", "Slot", "limiter_for"]
 
 MARGIN = 0.004  # of a second: the server's clock and ours do not run at exactly the same speed
 RECENT = 200  # round trips of which the fastest counts
-FEW, DOUBT = 20, 0.03  # with fewer round trips than that, a later one may well be faster by so many seconds
+FEW, MANY, DOUBT = 10, 40, 0.03  # how many round trips are trusted how far, and seconds of doubt
 REST = (10.0, 20.0)  # seconds for which a refusal costs a slot; random, so that not all come back at once
 FIRST_BLOCK = 60.0  # seconds to keep away when the server does not say how long
 LONGEST_BLOCK = 3600.0
@@ -53,6 +53,97 @@ class Pacer(Protocol):
 
     async def acquire(self, group: str) -> Slot:
         """Wait for the permission to send one request."""
+
+    def refused(self, group: str, times: int) -> None:
+        """The server said 429, for the so-many-th time in a row."""
+
+    def blocked(self, url: str, seconds: float | None) -> Blocked:
+        """The server said 418; gives the error to raise."""
+
+
+@dataclass
+class _Slot:
+    limiter: Limiter
+    taken: Taken
+    open: bool = True
+    left: float | None = None
+
+    def sent(self) -> None:
+        """From here the round trip counts."""
+        self.left = self.limiter._clock.monotonic()
+
+    def done(self, remaining: int | None = None) -> None:
+        """Give the slot back, judging by the round trip when its request arrived."""
+        if self.open:
+            self.open = False
+            self.limiter._over(self.taken, self.left, remaining)
+
+    def lost(self) -> None:
+        """Give the slot back as if its request had arrived just now."""
+        if self.open:
+            self.open = False
+            self.limiter._over(self.taken, None, None)
+
+
+class Limiter:
+    """The limits of one exchange, shared by everything on this machine.
+
+    Parameters
+    ----------
+    slots : SharedSlots
+    clock : Clock
+    rate : float
+        Share of the limit to use, above 0 and up to 1.
+    """
+
+    def __init__(self, slots: SharedSlots, *, clock: Clock | None = None, rate: float = 1.0) -> None:
+        self._slots = slots
+        self._clock = clock or SystemClock()
+        self._window = 1.0 / rate + MARGIN
+        self._round_trips: deque[float] = deque(maxlen=RECENT)
+        self._blocks = 0
+        self._queues: dict[tuple[int, str], asyncio.Lock] = {}
+        self._lock = threading.Lock()
+
+    async def acquire(self, group: str) -> Slot:
+        """Wait for a slot of the group; first come, first served on each event loop.
+
+        Raises
+        ------
+        Blocked
+            At once, while the address is blocked.
+        """
+        self._check_block(group)
+        async with self._queue(group):
+            while True:
+                self._check_block(group)
+                got = self._slots.take(group, self._clock.monotonic(), LIMITS[group])
+                if isinstance(got, Taken):
+                    return _Slot(self, got)
+                await self._clock.sleep(got)
+
+    def _queue(self, group: str) -> asyncio.Lock:
+        # An asyncio lock belongs to one loop; among loops and processes the slots themselves decide.
+        key = (id(asyncio.get_running_loop()), group)
+        with self._lock:
+            return self._queues.setdefault(key, asyncio.Lock())
+
+    def _over(self, taken: Taken, sent: float | None, remaining: int | None) -> None:
+        now = self._clock.monotonic()
+        if sent is not None:
+            self._round_trips.append(now - sent)
+        # Where nothing was answered, nothing is known about when the request arrived, if at all.
+        self._slots.give_back(taken, now + self._window - (0.0 if sent is None else self._fastest()))
+        if remaining is not None:
+            self._slots.leave_room(taken, now, self._window, remaining, LIMITS[taken.group])
+
+    def _fastest(self) -> float:
+        """How long a round trip takes at least; too little does no harm, too much would."""
+        fastest, seen = min(self._round_trips), len(self._round_trips)
+        if seen < MANY:
+            # On a busy machine the first ones may all be slow, and a later one not.
+            fastest = (fastest / 2 if seen < FEW else fastest) - DOUBT
+        return max(0.0, fastest)
 
     def refused(self, group: str, times: int) -> None:
         """The server said 429, for the so-many-th time in a row."""

@@ -107,9 +107,10 @@ class SharedSlots:
             best = min(range(allowed), key=lambda i: _free_at(state, group, i, now))
             free = _free_at(state, group, best, now)
             if free > now:
-                # When a request under way will give its slot back, nobody knows.
-                under_way = any(_SLOT.unpack_from(state, _slot_offset(group, i))[1] for i in range(allowed))
-                return min(free - now, 0.01) if under_way else free - now
+                # When a request under way will give its slot back, nobody knows; usually not to be
+                # used at once, unless all are under way.
+                under_way = [bool(_SLOT.unpack_from(state, _slot_offset(group, i))[1]) for i in range(allowed)]
+                return min(free - now, 0.01 if all(under_way) else 0.05) if any(under_way) else free - now
             _SLOT.pack_into(state, _slot_offset(group, best), now + IN_FLIGHT, now, os.getpid())
             return Taken(group, best, now)
 
