@@ -313,15 +313,20 @@ class WsConnection:
         self._retry = retry or RetryPolicy()
         self._format = format
         self._wanted: frozenset[Topic] = frozenset()
+        self._asked = 0  # how often that changed
         self._changed = asyncio.Event()
         self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def want(self, topics: Iterable[Topic]) -> None:
-        """Subscribe to these topics and no others; opens the connection if need be."""
+    def want(self, topics: Iterable[Topic], *, anew: bool = False) -> None:
+        """Subscribe to these topics and no others; opens the connection if need be.
+
+        ``anew`` asks again also if nothing changes, for the snapshots that this brings.
+        """
         wanted = merged(topics)
-        if wanted != self._wanted:
+        if wanted != self._wanted or anew:
             self._wanted = wanted
+            self._asked += 1
             self._changed.set()
         if self._task is None and wanted:
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -417,16 +422,15 @@ class WsConnection:
     async def _talk(self, wire: Wire) -> None:
         """Send the full subscription, again on every change; what came while waiting goes along."""
         budget = _Budget(self._clock)
-        subscribed: frozenset[Topic] = frozenset()
+        told = -1
         while True:
             self._changed.clear()
-            if self._wanted and self._wanted != subscribed:
+            if self._wanted and self._asked != told:
                 await budget.wait()
-                wanted = self._wanted  # the latest, also if it changed during the wait
-                if wanted and wanted != subscribed:
+                if self._wanted:  # the latest, also if it changed during the wait
+                    told = self._asked
                     budget.spend()
-                    await wire.send(request(wanted, uuid.uuid4().hex, self._format))
-                    subscribed = wanted
+                    await wire.send(request(self._wanted, uuid.uuid4().hex, self._format))
                 continue
             await self._changed.wait()
 

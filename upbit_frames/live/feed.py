@@ -1,0 +1,378 @@
+"""One connection for everything that listens: subscriptions merged, rows handed out, gaps mended.
+
+A :class:`Hub` lives on the background loop. It never waits for a listener: each has a bounded
+queue of its own, and what does not fit any more is dropped there, oldest first, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from upbit_frames.clock import Clock, ServerTime
+from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
+from upbit_frames.live.over_rest import Mender
+from upbit_frames.live.repair import Gap, Line
+from upbit_frames.normalize_ws import Row, decode, type_of
+from upbit_frames.subscriptions import TYPES, Topic
+from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.transport.ws import Dialer, WsConnection
+
+__all__ = ["BUFFER", "Hub", "Listener"]
+
+log = logging.getLogger("upbit_frames.live")
+
+BUFFER = 100_000  # rows
+SETTLE = 5.0  # seconds after which a snapshot that has not come will not come
+LINGER = 2.0  # seconds for which a connection stays open that nobody listens to any more
+PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is down
+TRIES = 4  # to fetch what a gap lacks
+LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+_TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
+Key = tuple[str, str, float]
+
+
+@dataclass(eq=False)
+class Listener:
+    """Whoever listens: what it wants, and the rows that wait for it.
+
+    Attributes
+    ----------
+    topics : frozenset of Topic
+    limit : int
+        Most rows that may wait.
+    rows : deque
+    received, dropped : int
+        Rows handed to it, and how many of them were dropped because too many waited.
+    gaps : list of Gap
+    error : UpbitFramesError or None
+        Why it is over.
+    over : bool
+    """
+
+    topics: frozenset[Topic]
+    limit: int = BUFFER
+    rows: deque[Row] = field(default_factory=deque)
+    received: int = 0
+    dropped: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    error: UpbitFramesError | None = None
+    over: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def push(self, rows: Iterable[Row]) -> None:
+        """More rows."""
+        before = len(self.rows)
+        self.rows.extend(rows)
+        self.received += len(self.rows) - before
+        while len(self.rows) > self.limit:
+            self.rows.popleft()
+            self.dropped += 1
+        self.news.set()
+
+    def end(self, error: UpbitFramesError | None) -> None:
+        """Nothing will come any more."""
+        if not self.over:
+            self.over, self.error = True, error
+            self.news.set()
+            self.begun.set()
+
+    async def take(self, most: int | None = None) -> list[Row]:
+        """Everything that waits, or so much of it; waits until there is something. Empty: it is over."""
+        while not self.rows and not self.over:
+            self.news.clear()
+            await self.news.wait()
+        if most is None or most >= len(self.rows):
+            taken = list(self.rows)
+            self.rows.clear()
+            return taken
+        return [self.rows.popleft() for _ in range(most)]
+
+
+class Hub:
+    """Shares one connection among listeners.
+
+    Parameters
+    ----------
+    dialer : Dialer
+    mender : Mender
+    clock, server_time
+    retry : RetryPolicy, optional
+    format : str
+        In which format frames are asked for; makes no difference to the rows.
+    settle, linger, patience : float
+        Seconds; see the constants of this module.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        mender: Mender,
+        *,
+        clock: Clock,
+        server_time: ServerTime,
+        retry: RetryPolicy | None = None,
+        format: str = "DEFAULT",  # noqa: A002 - the exchange's own name for it
+        settle: float = SETTLE,
+        linger: float = LINGER,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.breaks = 0
+        self.refused_frames = 0
+        self.frames = 0
+        self._dialer = dialer
+        self._mender = mender
+        self._clock = clock
+        self._server_time = server_time
+        self._retry = retry or RetryPolicy()
+        self._format = format
+        self._settle = settle
+        self._linger = linger
+        self._patience = patience
+        self._connection: WsConnection | None = None
+        self._listeners: list[Listener] = []
+        self._lines: dict[Key, Line] = {}
+        self._by_key: dict[Key, list[Listener]] = {}
+        self._trusted: set[Key] = set()
+        self._pending: list[tuple[bytes, int]] = []
+        self._drains = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- listeners ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """Of the connection: idle, connecting, open, waiting (to try again) or ended."""
+        return self._connection.state if self._connection is not None else "idle"
+
+    @property
+    def epoch(self) -> int:
+        """How many times the connection was open."""
+        return self._connection.epoch if self._connection is not None else 0
+
+    async def join(self, listener: Listener) -> None:
+        """Begin to listen; returns when the connection is open.
+
+        Raises
+        ------
+        UpbitFramesError
+            If it cannot be opened.
+        """
+        self._listeners.append(listener)
+        fresh = False
+        started = self._server_time.now() if self._server_time.known else 0
+        for topic in listener.topics:
+            line = self._lines.get(topic.key)
+            if line is None:
+                self._lines[topic.key] = Line(topic.type, topic.market, started)
+                fresh = True
+            elif line.last is not None:
+                # The exchange sends the state only to whoever asks first; here it is known already.
+                listener.push([_as_snapshot(line.last)])
+            self._by_key.setdefault(topic.key, []).append(listener)
+        self._ask(anew=fresh)
+        if self.state == "open":
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await listener.begun.wait()
+        except TimeoutError:
+            listener.error = ConnectionFailed(
+                f"the stream could not be opened within {self._patience:g} s", suggestion="check the network; try again"
+            )
+        except asyncio.CancelledError:
+            self.leave(listener)
+            raise
+        if listener.error is not None:
+            self.leave(listener)
+            raise listener.error
+
+    def leave(self, listener: Listener) -> None:
+        """Listen no more."""
+        if listener not in self._listeners:
+            return
+        self._listeners.remove(listener)
+        for topic in listener.topics:
+            audience = self._by_key[topic.key]
+            audience.remove(listener)
+            if not audience:
+                del self._by_key[topic.key], self._lines[topic.key]
+                self._trusted.discard(topic.key)
+        listener.end(None)
+        if self._connection is not None:
+            self._ask()
+        if not self._listeners:
+            self._later(self._linger, self._close_if_idle)
+
+    def _ask(self, *, anew: bool = False) -> None:
+        """Tell the connection what is wanted; ``anew`` also where it is subscribed to the same already."""
+        if self._connection is None or self._connection.state == "ended":
+            self._connection = WsConnection(
+                self._dialer, self, clock=self._clock, retry=self._retry, format=self._format
+            )
+        self._connection.want({topic for one in self._listeners for topic in one.topics}, anew=anew)
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers = [one for one in self._timers if not one.cancelled() and one.when() > loop.time()]
+        self._timers.append(loop.call_later(seconds, do))
+
+    def _close_if_idle(self) -> None:
+        if not self._listeners and self._connection is not None:
+            connection, self._connection = self._connection, None
+            self._spawn(connection.aclose())
+
+    async def aclose(self) -> None:
+        """End everything."""
+        for listener in list(self._listeners):
+            self.leave(listener)
+        for timer in self._timers:
+            timer.cancel()
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.aclose()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- what the connection tells ----------------------------------------------------------------
+
+    def opened(self, epoch: int) -> None:
+        """It is open; what was missed is noticed with the first frame of each market."""
+        for listener in self._listeners:
+            listener.begun.set()
+        if epoch > 1:
+            self._later(self._settle, lambda: self._settled(epoch))
+
+    def frame(self, frame: bytes, received: int) -> None:
+        """Keep it until the loop is idle: where many come at once, they are decoded at once."""
+        self._pending.append((frame, received))
+        if not self._drains:
+            self._drains = True
+            asyncio.get_running_loop().call_soon(self._drain)
+
+    def broken(self, error: UpbitFramesError) -> None:
+        """Everything that came before the break is handed out first."""
+        self._drain()
+        self.breaks += 1
+        now = self._clock.now()
+        for key, line in self._lines.items():
+            gap = line.broke(now, error.message)
+            if gap is not None:
+                for listener in self._by_key[key]:
+                    listener.gaps.append(gap)
+
+    def refused(self, error: ApiError) -> None:
+        """The newcomers are to blame: whatever has brought a frame before was fine."""
+        self.broken(error)
+        suspects = [one for one in self._listeners if any(topic.key not in self._trusted for topic in one.topics)]
+        for listener in suspects or list(self._listeners):
+            listener.end(error)
+            self.leave(listener)
+
+    def ended(self, error: UpbitFramesError | None) -> None:
+        """It will not come back."""
+        self._drain()
+        for listener in list(self._listeners):
+            listener.end(error)
+
+    # --- rows -----------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        self._drains = False
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        self.frames += len(pending)
+        rows, refused = decode([frame for frame, _ in pending], [received for _, received in pending])
+        ready: dict[Key, list[Row]] = {}
+        for row in rows:
+            level = getattr(row, "level", 0.0)
+            key = (type_of(row), row.code, 0.0 if level is msgspec.UNSET else level)
+            line = self._lines.get(key)
+            if line is None:
+                continue  # of a subscription that is over
+            self._trusted.add(key)
+            fresh, gap = line.row(row, row.received_at)
+            if fresh:
+                ready.setdefault(key, []).extend(fresh)
+            if gap is not None:
+                self._spawn(self._mend(key, line, gap, row.sequential_id if key[0] == "trade" else None))
+        for key, fresh in ready.items():
+            self._hand_out(key, fresh)
+        for error, (frame, _) in ((one, _frame_of(one, pending)) for one in refused):
+            self._refuse_frame(error, frame)
+
+    def _hand_out(self, key: Key, rows: list[Row]) -> None:
+        if rows:
+            for listener in self._by_key.get(key, ()):
+                listener.push(rows)
+
+    def _refuse_frame(self, error: SchemaError, frame: bytes) -> None:
+        """A frame that is not what the API promises ends whoever relies on its type."""
+        self.refused_frames += 1
+        found = _TYPE.search(frame)
+        name = found[1].decode("utf-8", "replace") if found else None
+        if name is not None and name not in TYPES:
+            log.warning("frames of the type %r are not known and left out", name)
+            return
+        for listener in list(self._listeners):
+            if name is None or any(topic.type == name for topic in listener.topics):
+                listener.end(error)
+
+    # --- gaps -----------------------------------------------------------------------------------------
+
+    def _settled(self, epoch: int) -> None:
+        """Whatever has sent nothing by now had nothing to send."""
+        if self._connection is None or self._connection.epoch != epoch or self._connection.state != "open":
+            return
+        self._drain()
+        for key, line in list(self._lines.items()):
+            gap = line.silent(self._clock.now(), self._server_time.now())
+            if gap is not None:
+                self._spawn(self._mend(key, line, gap, None))
+
+    async def _mend(self, key: Key, line: Line, gap: Gap, anchor: int | None) -> None:
+        """Fetch what a gap lacks. ``anchor`` is a trade that the answer must reach to be complete."""
+        assert gap.span is not None
+        why = ""
+        for attempt in range(1, TRIES + 1):
+            try:
+                rows = await self._mender.fetch(line.type, line.market, gap.span)
+            except UpbitFramesError as error:
+                why = error.message
+                await self._clock.sleep(self._retry.pause(attempt))
+                continue
+            if anchor is None or any(row.sequential_id == anchor for row in rows):
+                self._hand_out(key, line.mended(gap, rows))
+                return
+            why = "REST does not tell the trade that came after the break"
+            await self._clock.sleep(LAG * attempt)
+        log.warning("a gap of %s %s could not be repaired: %s", line.market, line.type, why)
+        self._hand_out(key, line.failed(gap, why))
+
+
+def _as_snapshot(row: Row) -> Row:
+    copy = msgspec.structs.replace(row)
+    copy.stream_type = "SNAPSHOT"
+    return copy
+
+
+def _frame_of(error: SchemaError, pending: list[tuple[bytes, int]]) -> tuple[bytes, int]:
+    """The frame an error is about, by the sample it shows."""
+    sample = str(error.context.get("sample", ""))
+    return next((one for one in pending if one[0].decode("utf-8", "replace").startswith(sample)), (b"", 0))

@@ -1,0 +1,139 @@
+"""What a break has cost, fetched over REST."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from upbit_frames import normalize
+from upbit_frames.clock import Clock, ServerTime
+from upbit_frames.endpoints import ENDPOINTS, Endpoint, candles_endpoint
+from upbit_frames.errors import ApiError
+from upbit_frames.intervals import Interval, Span, from_micros
+from upbit_frames.normalize_ws import Row, rows_of_rest
+from upbit_frames.paging_trades import DAY, Ask, backfill_trades
+from upbit_frames.planner import iso
+from upbit_frames.subscriptions import interval_of
+
+if TYPE_CHECKING:
+    from upbit_frames.transport.rest import Reply
+
+__all__ = ["Mender", "RestMender"]
+
+DAYS_SERVED = 7
+
+
+class Mender(Protocol):
+    """Fetches what a stream has missed."""
+
+    async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
+        """The rows of the span, ascending."""
+
+
+class _Rest(Protocol):
+    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Reply:
+        """Ask once."""
+
+
+class _Trade:
+    """A row with the names that the walk through pages expects."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.time = int(row.trade_timestamp) * 1000
+        self.sequential_id = int(row.sequential_id)
+
+
+class RestMender:
+    """Asks the REST API.
+
+    Parameters
+    ----------
+    rest : object with ``get``
+        The REST transport.
+    clock, server_time
+        The exchange's date decides which day of trades is asked for.
+    """
+
+    def __init__(self, rest: _Rest, clock: Clock, server_time: ServerTime) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._server_time = server_time
+
+    async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
+        """The trades or candles of the span.
+
+        Raises
+        ------
+        UpbitFramesError
+            If they cannot be had.
+        """
+        interval = interval_of(type_)
+        if interval is not None:
+            return await self._candles(type_, interval, market, span)
+        return await self._trades(market, span)
+
+    async def _trades(self, market: str, span: Span) -> list[Row]:
+        found: dict[int, _Trade] = {}
+
+        async def fetch(ask: Ask) -> list[_Trade]:
+            return [_Trade(row) for row in await self._page(market, ask)]
+
+        async def keep(_: Span, trades: list[_Trade]) -> None:
+            found.update({one.sequential_id: one for one in trades})
+
+        if not self._server_time.known:
+            await self._page(market, Ask(0, None, None))  # any answer tells the exchange's date
+        await backfill_trades([span], fetch, keep, page_size=ENDPOINTS["trades"].max_count or 500, walks=1)
+        return [one.row for one in sorted(found.values(), key=lambda one: (one.time, one.sequential_id))]
+
+    async def _page(self, market: str, ask: Ask) -> Sequence[Row]:
+        """One request; again where the exchange's date turned out to be another one."""
+        today = self._day(self._server_time.now())
+        while True:
+            params = {"market": market, "count": str(ENDPOINTS["trades"].max_count)}
+            ago = (today - ask.day) // DAY if ask.day else 0
+            if ago > DAYS_SERVED:
+                raise ApiError("the trades of that day are not served any more", market=market)
+            if ago > 0:
+                params["days_ago"] = str(ago)
+            if ask.cursor is not None:
+                params["cursor"] = str(ask.cursor)
+            elif ask.before is not None:
+                params["to"] = f"{from_micros(ask.before):%H:%M:%S}"
+            reply = await self._rest.get(ENDPOINTS["trades"], params)
+            told = self._day(reply.server_time or self._server_time.now())
+            rows = rows_of_rest("trade", market, normalize.trades(reply.body, market), reply.received)
+            if not ask.day:
+                return rows
+            strangers = any(not ask.day <= row.trade_timestamp * 1000 < ask.day + DAY for row in rows)
+            if told == today and not strangers:
+                return rows
+            if told == today:  # its date changed while it answered
+                await self._clock.sleep(1.0)
+            today = told
+
+    @staticmethod
+    def _day(moment: int) -> int:
+        return moment - moment % DAY
+
+    async def _candles(self, type_: str, interval: Interval, market: str, span: Span) -> list[Row]:
+        endpoint = candles_endpoint(interval)
+        to, found = span.end, list[Row]()
+        while to > span.start:
+            count = min(endpoint.max_count or 200, interval.slots(span.start, to))
+            params: dict[str, Any] = {
+                "market": market,
+                "to": iso(to),
+                "count": str(count),
+            }
+            reply = await self._rest.get(endpoint, params)
+            table = normalize.candles(reply.body, market, interval)
+            times = table["time"].cast("int64").to_pylist()
+            inside = sum(1 for time in times if time >= span.start)
+            page = table.slice(len(table) - inside)
+            found = rows_of_rest(type_, market, page, reply.received) + found
+            if inside < len(table) or len(table) < count:
+                break
+            to = times[0]
+        return found
