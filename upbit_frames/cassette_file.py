@@ -142,7 +142,7 @@ def save(path: Path, interactions: list[Interaction], facts: dict[str, Any]) -> 
     vcr = need_vcr()
     import yaml
 
-    class Readable(vcr.serializers.yamlserializer._CassetteDumper):  # type: ignore[misc, name-defined]
+    class Readable(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
         """Bodies as blocks of lines."""
 
     def block(dumper: Any, text: str) -> Any:

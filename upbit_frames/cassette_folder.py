@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from upbit_frames import _bridge, recorded
 from upbit_frames.cassette_file import load, recorded_at
@@ -92,13 +93,14 @@ def record_again(path: Path) -> int:
     The old file is replaced only when every request was answered. Returns how many there are.
     """
     interactions, facts = load(path)
-    asked = [one.asked for one in interactions if one.asked.known]
+    asked = [one for one in interactions if one.asked.known]
     tape = Cassette(path, "all")
     with tape:
         tape._now = recorded_at(interactions, facts)
         ports = engine_for(current()).ports
         for one in asked:
-            endpoint = Endpoint("recorded", one.path, recorded.group_of(one.path), "")
-            _bridge.run(ports.rest.get, endpoint, dict(one.params))
+            path = one.asked.path
+            endpoint = Endpoint("recorded", path, recorded.group_of(path), "")
+            _bridge.run(ports.rest.get, endpoint, dict(parse_qsl(urlsplit(one.uri).query, keep_blank_values=True)))
         tape._tape.loaded = []
     return len(asked)

@@ -47,7 +47,7 @@ from upbit_frames.transport.retry import RetryPolicy
 if TYPE_CHECKING:
     from upbit_frames.transport.rest import RestTransport
 
-__all__ = ["Cassette", "cassette", "open_in"]
+__all__ = ["Cassette", "cassette", "eject", "open_in"]
 
 ORIGINS = {"stand-in": "stand-in exchange (invented data)"}
 
@@ -114,7 +114,7 @@ class Cassette:
             if _active is not None:
                 raise UsageError(
                     f"the cassette {_active.name!r} is still open",
-                    suggestion="close it first: calls could not tell which of the two they belong to",
+                    suggestion="close it first; where a notebook's cell ran twice, upbit_frames.recording.eject() does",
                 )
             _active = self
         try:
@@ -134,6 +134,8 @@ class Cassette:
     def _close(self, *, keep: bool) -> None:
         """Put everything back; a recording is kept only if the block ended well."""
         global _active
+        if _active is not self:  # ejected before
+            return
         try:
             self._exit.close()
             if keep and self._tape.recorded:
@@ -251,6 +253,23 @@ class Cassette:
     def _repr_html_(self) -> str:
         rest = "".join(f"<li><code>{escape(text)}</code></li>" for text in self.unplayed[:20])
         return f"<p><code>{escape(repr(self))}</code></p>" + (f"<p>Not played:</p><ul>{rest}</ul>" if rest else "")
+
+
+def eject() -> str | None:
+    """Close the open cassette from outside its block, keeping nothing of what it recorded.
+
+    For notebooks in which the cell that opens one ran twice, so that nobody holds it any more.
+
+    Returns
+    -------
+    str or None
+        The name of the cassette; None if there was none.
+    """
+    tape = _active
+    if tape is None:
+        return None
+    tape.__exit__(UsageError, None, None)
+    return tape.name
 
 
 def _in_ci() -> bool:

@@ -18,6 +18,7 @@ import upbit_frames as uf
 from upbit_frames import engine, errors
 from upbit_frames.cassette_file import load, path_of
 from upbit_frames.cassette_folder import problems, record_again
+from upbit_frames.recording import eject
 from upbit_frames.testing import Exchange
 from upbit_frames.transport.retry import instant_retries
 
@@ -138,6 +139,19 @@ def test_nested_is_refused_and_the_outer_one_lives_on(recording: Exchange) -> No
             raise AssertionError("entered")
         days()
     assert tape.recorded == 1
+
+
+def test_a_cell_that_ran_twice(recording: Exchange, folder: Path) -> None:
+    lost = uf.cassette("lost").__enter__()
+    days()
+    with pytest.raises(errors.UsageError, match=r"eject\(\)"):
+        uf.cassette("lost").__enter__()
+    assert eject() == "lost"
+    assert eject() is None
+    with uf.cassette("found"):
+        lost.__exit__(None, None, None)  # too late to do anything
+        days()
+    assert [path.name for path in folder.iterdir()] == ["found.yaml"]
 
 
 def test_one_object_can_be_used_again(recording: Exchange) -> None:
