@@ -99,8 +99,8 @@ def record_again(path: Path) -> int:
         tape._now = recorded_at(interactions, facts)
         ports = engine_for(current()).ports
         for one in asked:
-            path = one.asked.path
-            endpoint = Endpoint("recorded", path, recorded.group_of(path), "")
+            place = one.asked.path
+            endpoint = Endpoint("recorded", place, recorded.group_of(place), "")
             _bridge.run(ports.rest.get, endpoint, dict(parse_qsl(urlsplit(one.uri).query, keep_blank_values=True)))
         tape._tape.loaded = []
     return len(asked)

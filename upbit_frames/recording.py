@@ -322,6 +322,8 @@ def cassette(name: str, mode: str | None = None) -> Cassette:
         If the name is none.
     NotRecorded
         Inside: if something is asked that is not on the cassette and may not be recorded.
+    CorruptFile, StoreError
+        If the file cannot be read or written; it is left as it is.
     UsageError
         If another cassette is open, or vcrpy is not installed.
 
