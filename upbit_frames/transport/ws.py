@@ -172,7 +172,7 @@ class SocketDialer:
             said = socket.response.headers.get("remaining-req", "") if socket.response else ""
             found = _REMAINING.search(said)
             slot.done(int(found[1]) if found else None)
-                return _Socket(socket, self._clock, self.url)
+            return _Socket(socket, self._clock, self.url)
         except InvalidStatus as error:
             if error.response.status_code == 429:
                 slot.refused()
