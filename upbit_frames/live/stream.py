@@ -199,8 +199,8 @@ class Stream:
         QueryError
             If neither is given.
         """
-        seconds, count = checked(seconds, count)
-        rows = await _bridge.run_async(collect, self._listener, self.query.type, seconds, count)
+        most_seconds, most_count = checked(seconds, count)
+        rows = await _bridge.run_async(collect, self._listener, self.query.type, most_seconds, most_count)
         return self._frame(rows)
 
     def _frame(self, rows: Sequence[Row]) -> Any:
@@ -413,7 +413,7 @@ def gaps_frame(gaps: Sequence[Gap], tz: str) -> pd.DataFrame:
     import pandas as pd
 
     def moments(values: list[int | None]) -> pd.DatetimeIndex:
-        found = [None if not one else from_micros(one) for one in values]
+        found: list[Any] = [None if not one else from_micros(one) for one in values]
         return pd.DatetimeIndex(pd.to_datetime(found, utc=True)).as_unit("us").tz_convert(tz)
 
     return pd.DataFrame(

@@ -142,6 +142,7 @@ class SocketDialer:
         self._limiter = limiter
         self._timeout = timeout
         self._pings = (ping_interval, ping_timeout)
+        self._refused = 0
 
     async def dial(self) -> Wire:
         """Connect, or say why not.
@@ -172,10 +173,9 @@ class SocketDialer:
             said = socket.response.headers.get("remaining-req", "") if socket.response else ""
             found = _REMAINING.search(said)
             slot.done(int(found[1]) if found else None)
+            self._refused = 0
             return _Socket(socket, self._clock, self.url)
         except InvalidStatus as error:
-            if error.response.status_code == 429:
-                slot.refused()
             slot.done()
             raise self._refusal(error) from error
         except InvalidHandshake as error:
@@ -199,9 +199,11 @@ class SocketDialer:
         text = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
         if status == 418:
             found = _DURATION.search(text)
-            return self._limiter.blocked(self.url, float(found[1]) if found else None, self._clock.now())
+            return self._limiter.blocked(self.url, float(found[1]) if found else None)
         context: dict[str, Any] = {"status": status, "url": self.url}
         if status == 429:
+            self._refused += 1
+            self._limiter.refused(GROUP, self._refused)
             return RateLimited("too many connections were opened", suggestion="open fewer of them", **context)
         if status >= 500:
             return ServerError(f"the exchange failed to open a WebSocket: {text}", **context)
