@@ -10,7 +10,10 @@ import argparse
 import contextlib
 import io
 import json
+import os
+import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,16 +46,18 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
     jobs["demo"] = _demo
     for path in sorted(notebooks.glob("*.ipynb")):
         jobs[path.stem] = lambda path=path: run_cells(path)  # type: ignore[misc]
-    with Exchange(seed=SEED, now=NOW, limits=False) as exchange, tempfile.TemporaryDirectory() as store:
+    with Exchange(seed=SEED, now=NOW, limits=False) as exchange, tempfile.TemporaryDirectory() as room:
+        fresh = Path(room) / "cassettes"
         settings: dict[str, Any] = {
-            "rest_url": exchange.rest_url, "cassette_dir": folder, "cache_dir": store,
+            "rest_url": exchange.rest_url, "cassette_dir": fresh, "cache_dir": Path(room) / "store",
             "record": "once", "progress": False,
         }  # fmt: skip
-        for name, job in jobs.items():
-            (folder / f"{name}.yaml").unlink(missing_ok=True)
+        for job in jobs.values():
             with uf.using(**settings):
                 job()
-    return sorted(folder.glob("*.yaml"))
+        # Only now: a run that fails half-way leaves the old ones alone.
+        folder.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copy(path, folder)) for path in sorted(fresh.glob("*.yaml"))]
 
 
 def _demo() -> None:
@@ -67,11 +72,18 @@ def run_cells(path: Path) -> None:
     mpl.use("Agg")
     book = json.loads(path.read_text(encoding="utf-8"))
     space: dict[str, Any] = {"__name__": "__main__"}
-    with _quiet():
-        for cell in book["cells"]:
-            if cell["cell_type"] == "code":
-                exec(compile("".join(cell["source"]), f"<{path.name}>", "exec"), space)  # noqa: S102 - our own notebooks
-    mpl.pyplot.close("all")
+    environment = dict(os.environ)
+    try:
+        with _quiet(), warnings.catch_warnings():
+            for cell in book["cells"]:
+                if cell["cell_type"] == "code":
+                    exec(compile("".join(cell["source"]), f"<{path.name}>", "exec"), space)  # noqa: S102 - our own
+    finally:
+        # A kernel would end here and take its settings along.
+        uf.configure(cassette_dir=None)
+        os.environ.clear()
+        os.environ.update(environment)
+        mpl.pyplot.close("all")
 
 
 @contextlib.contextmanager
