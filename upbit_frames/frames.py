@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ATTRS", "text_type", "to_arrow", "to_output", "to_pandas", "to_polars"]
 
+LARGE = 100_000  # rows from which memory is given back to the system column by column
 ATTRS = "upbit_frames"  # the one key of ``df.attrs`` and of the Arrow schema's metadata
 _NULLABLE = {"seq"}  # Int64 in pandas even where no row lacks it, so that the type depends on no data
 _INDEX = {
@@ -76,8 +77,26 @@ def to_output(
     >>> df.index.dtype
     datetime64[us, Asia/Seoul]
     """
+    return take_output([table], kind, output, tz=tz, index=index, attrs=attrs)
+
+
+def take_output(
+    held: list[pa.Table],
+    kind: str,
+    output: str,
+    *,
+    tz: str = "UTC",
+    index: Sequence[str] | None = None,
+    attrs: dict[str, Any] | None = None,
+) -> Any:
+    """As :func:`to_output`, of a table that is given away.
+
+    ``held`` holds the one table and is empty afterwards. Where nobody else refers to it, its
+    columns are let go of one by one, so that a long frame and its table never lie side by side.
+    """
     if output == "pandas":
-        return to_pandas(table, index=_INDEX[kind] if index is None else index, tz=tz, attrs=attrs)
+        return _take_pandas(held, _INDEX[kind] if index is None else index, tz, attrs)
+    table = held.pop()
     if output == "arrow":
         return to_arrow(table, tz=tz, attrs=attrs)
     if output == "polars":
@@ -128,21 +147,30 @@ def to_pandas(
     Columns are built from numpy arrays: that is five times as fast as ``Table.to_pandas`` for a
     few hundred rows, and no column is ever read-only.
     """
+    return _take_pandas([table], index, tz, attrs)
+
+
+def _take_pandas(held: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None) -> pd.DataFrame:
     import pandas as pd
 
     import upbit_frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
 
+    table = held.pop()
     rows = _index(table, index, tz)
     rest = [name for name in table.column_names if name not in index]
     floats = [name for name in rest if _is_float(table, name)]
+    columns = {name: table.column(name) for name in rest}
+    del table
     if floats == rest[: len(floats)]:
         # Numbers in one block, as pandas would arrange them itself later; the rest follows.
-        frame = pd.DataFrame(_block(table, floats).T, index=rows, columns=_names(tuple(floats)), copy=False)
-        for name in rest[len(floats) :]:
-            frame[name] = _column(table.column(name), tz, nullable=name in _NULLABLE)
+        frame = pd.DataFrame(
+            _block(columns, floats, len(rows)).T, index=rows, columns=_names(tuple(floats)), copy=False
+        )
+        for name, column in columns.items():
+            frame[name] = _column(column, tz, nullable=name in _NULLABLE)
     else:
-        columns = {name: _column(table.column(name), tz, nullable=name in _NULLABLE) for name in rest}
-        frame = pd.DataFrame(columns, index=rows, copy=False)
+        made = {name: _column(column, tz, nullable=name in _NULLABLE) for name, column in columns.items()}
+        frame = pd.DataFrame(made, index=rows, copy=False)
     if attrs is not None:
         frame.attrs[ATTRS] = attrs
     return frame
@@ -169,13 +197,16 @@ def _is_float(table: pa.Table, name: str) -> bool:
     return bool(table.schema.field(name).type == pa.float64())
 
 
-def _block(table: pa.Table, names: list[str]) -> np.ndarray[Any, Any]:
-    """Float columns as the rows of one array."""
+def _block(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -> np.ndarray[Any, Any]:
+    """Float columns as the rows of one array; each is taken out of ``columns`` once copied."""
     import numpy as np
+    import pyarrow as pa
 
-    block = np.empty((len(names), len(table)))
+    block = np.empty((len(names), length))
     for row, name in zip(block, names, strict=True):
-        _copy_into(row, table.column(name))
+        _copy_into(row, columns.pop(name))
+        if length >= LARGE:
+            pa.default_memory_pool().release_unused()
     return block
 
 

@@ -172,7 +172,7 @@ def _summed(values: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np
     if len(first) == 0 or np.abs(wholes).sum() >= 2.0**62:
         return _reduced(np.add, values, first)
     added = np.add.reduceat(wholes.astype(np.int64), first)
-    return added + np.add.reduceat(fractions, first)  # type: ignore[no-any-return]
+    return np.asarray(added + np.add.reduceat(fractions, first), dtype=np.float64)
 
 
 def _decimals(amounts: NDArray[np.float64]) -> NDArray[np.float64]:

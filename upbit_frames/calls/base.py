@@ -52,4 +52,6 @@ def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
 
     for text in answer.warnings:
         warnings.warn(text, UpbitFramesWarning, stacklevel=4)
-    return frames.to_output(answer.table, kind, view.output, tz=view.tz, index=index, attrs=answer.meta)
+    held = [answer.table]
+    answer.table = None  # given away, see take_output
+    return frames.take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta)

@@ -174,12 +174,19 @@ class SeriesFolder:
             except Damaged as damage:
                 return None, damage
 
+        def thriftily(one: tuple[File, Span]) -> tuple[T | None, Damaged | None]:
+            # What decoding needed on the way would stay with this thread and weigh as much as the rows.
+            try:
+                return safely(one)
+            finally:
+                pa.default_memory_pool().release_unused()
+
         if len(parts) < MANY_FILES or self._at_most(parts) < MANY_ROWS:
             results = [safely(one) for one in parts]
         else:
             threads = min(len(parts), os.cpu_count() or 1, MOST_THREADS)
             with ThreadPoolExecutor(threads, thread_name_prefix="upbit-frames-read") as pool:
-                results = list(pool.map(safely, parts))
+                results = list(pool.map(thriftily, parts))
         damaged = [(file, damage) for (file, _), (_, damage) in zip(parts, results, strict=True) if damage is not None]
         if damaged:
             raise self.discard(damaged)

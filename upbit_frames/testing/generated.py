@@ -226,7 +226,7 @@ class GeneratedTrades:
             busy = np.cumsum(rng.standard_exponential(len(minutes)) ** 2)
             more = np.searchsorted(busy, np.sort(rng.random(count - len(minutes))) * busy[-1])
             minute = np.concatenate((minutes, minutes[more]))
-            open_ms = minute * _MINUTE_MS + rng.integers(0, _MINUTE_MS, count)
+            open_ms: np.ndarray[Any, Any] = minute * _MINUTE_MS + rng.integers(0, _MINUTE_MS, count)
         else:
             bursts = rng.random(max(1, count // 3)) * total
             open_ms = bursts[rng.integers(0, len(bursts), count)] + rng.standard_exponential(count) * 20_000
