@@ -18,7 +18,6 @@ from upbit_frames.intervals import INTERVALS
 
 __all__ = ["main"]
 
-Command = Callable[[argparse.Namespace], int]
 RANGE_HELP = "ISO time, e.g. 2026-01-31 or '2026-01-31 09:00'; read in --tz"
 
 
