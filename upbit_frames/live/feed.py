@@ -23,7 +23,7 @@ from upbit_frames.live.repair import Gap, Line
 from upbit_frames.normalize_ws import Row, decode, type_of
 from upbit_frames.subscriptions import TYPES, Topic
 from upbit_frames.transport.retry import RetryPolicy
-from upbit_frames.transport.ws import Dialer, WsConnection
+from upbit_frames.transport.ws_connection import Dialer, WsConnection
 
 __all__ = ["BUFFER", "Hub", "Listener"]
 
@@ -55,6 +55,8 @@ class Listener:
     error : UpbitFramesError or None
         Why it is over.
     over : bool
+    ring : bool
+        Whether the newest rows are all that is wanted.
     """
 
     topics: frozenset[Topic]
@@ -65,6 +67,7 @@ class Listener:
     gaps: list[Gap] = field(default_factory=list)
     error: UpbitFramesError | None = None
     over: bool = False
+    ring: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -264,6 +267,10 @@ class Hub:
         if not self._drains:
             self._drains = True
             asyncio.get_running_loop().call_soon(self._drain)
+
+    def crowded(self) -> bool:
+        """Whether a listener that wants every row has little room left."""
+        return any(not one.ring and 2 * len(one.rows) > one.limit for one in self._listeners)
 
     def broken(self, error: UpbitFramesError) -> None:
         """Everything that came before the break is handed out first."""

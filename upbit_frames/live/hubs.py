@@ -11,7 +11,7 @@ from upbit_frames.config import Config
 from upbit_frames.live.feed import Hub
 from upbit_frames.live.over_rest import RestMender
 from upbit_frames.ports import Ports
-from upbit_frames.transport.ws import Dialer
+from upbit_frames.transport.ws_connection import Dialer
 
 __all__ = ["hub_for", "substitute_dialer"]
 

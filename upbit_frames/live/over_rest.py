@@ -10,9 +10,10 @@ from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.endpoints import ENDPOINTS, Endpoint, candles_endpoint
 from upbit_frames.errors import ApiError
 from upbit_frames.intervals import Interval, Span, from_micros
-from upbit_frames.normalize_ws import Row, rows_of_rest
+from upbit_frames.normalize_ws import Row
 from upbit_frames.paging_trades import DAY, Ask, backfill_trades
 from upbit_frames.planner import iso
+from upbit_frames.stream_tables import rows_of_rest
 from upbit_frames.subscriptions import interval_of
 
 if TYPE_CHECKING:

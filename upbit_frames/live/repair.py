@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from datetime import UTC
 
 from upbit_frames.intervals import Interval, Span, to_micros
-from upbit_frames.normalize_ws import REST, Row
+from upbit_frames.normalize_ws import Row
+from upbit_frames.stream_tables import REST
 from upbit_frames.subscriptions import interval_of
 
 __all__ = ["Gap", "Line"]

@@ -19,8 +19,9 @@ from upbit_frames.errors import QueryError, UpbitFramesError, UsageError
 from upbit_frames.intervals import from_micros
 from upbit_frames.live.feed import BUFFER, Hub, Listener
 from upbit_frames.live.repair import Gap
-from upbit_frames.normalize_ws import Row, to_table
+from upbit_frames.normalize_ws import Row
 from upbit_frames.query import View, parse_markets
+from upbit_frames.stream_tables import to_table
 from upbit_frames.subscriptions import Topic, interval_of, parse_kind, table_of
 
 if TYPE_CHECKING:
@@ -199,8 +200,8 @@ class Stream:
         QueryError
             If neither is given.
         """
-        most_seconds, most_count = checked(seconds, count)
-        rows = await _bridge.run_async(collect, self._listener, self.query.type, most_seconds, most_count)
+        length, number = checked(seconds, count)
+        rows = await _bridge.run_async(collect, self._listener, self.query.type, length, number)
         return self._frame(rows)
 
     def _frame(self, rows: Sequence[Row]) -> Any:
@@ -242,6 +243,7 @@ class Feed:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._listener = stream._listener
+        self._listener.ring = True
         _bridge.run(stream._open)
         self._end = weakref.finalize(self, _end, stream._hub, stream._listener)
 
@@ -413,7 +415,7 @@ def gaps_frame(gaps: Sequence[Gap], tz: str) -> pd.DataFrame:
     import pandas as pd
 
     def moments(values: list[int | None]) -> pd.DatetimeIndex:
-        found: list[Any] = [None if not one else from_micros(one) for one in values]
+        found: Any = [None if not one else from_micros(one) for one in values]
         return pd.DatetimeIndex(pd.to_datetime(found, utc=True)).as_unit("us").tz_convert(tz)
 
     return pd.DataFrame(
