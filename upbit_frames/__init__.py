@@ -18,7 +18,7 @@ from upbit_frames.schema import schema
 
 if TYPE_CHECKING:
     from upbit_frames import aio, notebook
-    from upbit_frames._face import candles, download, instruments, markets, orderbook, plan, ticker, trades
+    from upbit_frames._face import candles, download, instruments, markets, orderbook, plan, stream, ticker, trades
     from upbit_frames.cache_view import cache
     from upbit_frames.cassette_folder import cassettes
     from upbit_frames.client import AsyncClient, Client
@@ -31,6 +31,7 @@ _LAZY = {
     "markets": "upbit_frames._face",
     "orderbook": "upbit_frames._face",
     "plan": "upbit_frames._face",
+    "stream": "upbit_frames._face",
     "ticker": "upbit_frames._face",
     "trades": "upbit_frames._face",
     "cache": "upbit_frames.cache_view",
@@ -62,6 +63,7 @@ __all__ = [
     "orderbook",
     "plan",
     "schema",
+    "stream",
     "ticker",
     "trades",
     "using",

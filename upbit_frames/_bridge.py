@@ -64,7 +64,7 @@ class _Loop:
             self.asyncio.close()
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # what is collected while it is held may want the loop too
 _loop: _Loop | None = None
 _abandoned: list[_Loop] = []
 _closers: list[Work[None]] = []
@@ -87,7 +87,7 @@ def _after_fork() -> None:
     # The lock may have been held by another thread at the moment of the fork. The old loop must
     # stay referenced: its sockets and its wake-up pipe are still the parent's.
     global _lock, _loop
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     if _loop is not None:
         _abandoned.append(_loop)
     _loop = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from upbit_frames import calls
-from upbit_frames.client import as_function
+from upbit_frames.client import as_function, as_open_function
 
-__all__ = ["candles", "download", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
+__all__ = ["candles", "download", "instruments", "markets", "orderbook", "plan", "stream", "ticker", "trades"]
 
 candles = as_function(calls.candles)
 download = as_function(calls.download)
@@ -13,5 +13,6 @@ instruments = as_function(calls.instruments)
 markets = as_function(calls.markets)
 orderbook = as_function(calls.orderbook)
 plan = as_function(calls.plan)
+stream = as_open_function(calls.stream)
 ticker = as_function(calls.ticker)
 trades = as_function(calls.trades)

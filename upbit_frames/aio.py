@@ -9,9 +9,9 @@ Examples
 from __future__ import annotations
 
 from upbit_frames import calls
-from upbit_frames.client import as_coroutine
+from upbit_frames.client import as_coroutine, as_open_function
 
-__all__ = ["candles", "download", "instruments", "markets", "orderbook", "plan", "ticker", "trades"]
+__all__ = ["candles", "download", "instruments", "markets", "orderbook", "plan", "stream", "ticker", "trades"]
 
 candles = as_coroutine(calls.candles)
 download = as_coroutine(calls.download)
@@ -19,5 +19,6 @@ instruments = as_coroutine(calls.instruments)
 markets = as_coroutine(calls.markets)
 orderbook = as_coroutine(calls.orderbook)
 plan = as_coroutine(calls.plan)
+stream = as_open_function(calls.open_stream)
 ticker = as_coroutine(calls.ticker)
 trades = as_coroutine(calls.trades)

@@ -94,6 +94,26 @@ def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P,
     return function
 
 
+def as_opener(func: Callable[Concatenate[Config, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """What returns something that lives on, such as a stream, as a method of either client."""
+
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return func(self.config, *args, **kwargs)
+
+    _describe(method, func, "self")
+    return method
+
+
+def as_open_function(func: Callable[Concatenate[Config, P], T]) -> Callable[P, T]:
+    """The same as a function with the settings in force."""
+
+    def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return func(current(), *args, **kwargs)
+
+    _describe(function, func)
+    return function
+
+
 def _describe(made: Any, func: Callable[..., Any], *first: str) -> None:
     """Name, docstring and signature of the call, without the settings that help() must not show."""
     functools.update_wrapper(made, func)
@@ -139,6 +159,7 @@ class Client(_Configured):
     markets = as_method(calls.markets)
     orderbook = as_method(calls.orderbook)
     plan = as_method(calls.plan)
+    stream = as_opener(calls.stream)
     ticker = as_method(calls.ticker)
     trades = as_method(calls.trades)
 
@@ -158,5 +179,6 @@ class AsyncClient(_Configured):
     markets = as_async_method(calls.markets)
     orderbook = as_async_method(calls.orderbook)
     plan = as_async_method(calls.plan)
+    stream = as_opener(calls.open_stream)
     ticker = as_async_method(calls.ticker)
     trades = as_async_method(calls.trades)

@@ -68,6 +68,27 @@ class Quotes:
         found, kept = await self.shelf.get("markets", self.ports.clock.monotonic, fetch)
         return found, kept
 
+    async def require(self, markets: Sequence[str], level: float = 0.0) -> None:
+        """Make sure that the exchange knows these markets, and can group their books by ``level``.
+
+        A stream needs it: what it does not know it ignores without a word.
+
+        Raises
+        ------
+        MarketNotFound, QueryError
+        """
+        listed = set((await self._markets())[0]["market"].cast("string").to_pylist())
+        unknown = [code for code in markets if code not in listed]
+        if unknown:
+            raise _unknown_markets(unknown)
+        if not level:
+            return
+        table, _ = await self.instruments(markets)
+        rows = zip(table["market"].to_pylist(), table["supported_levels"].to_pylist(), strict=True)
+        plain = [code for code, levels in rows if level not in (levels or ())]
+        if plain:
+            raise _ungrouped(plain, f"{level:g}")
+
     async def instruments(self, markets: Sequence[str]) -> tuple[pa.Table, dict[str, Any]]:
         """Tick size and price groupings of the markets."""
         key = ("instruments", tuple(sorted(markets)))
@@ -110,11 +131,7 @@ class Quotes:
         silent = [code for code in markets if code not in answered and code not in skipped]
         if silent and level not in (None, "0"):
             if not skip:
-                raise QueryError(
-                    f"{', '.join(silent)} cannot be grouped by {level}",
-                    suggestion="uf.instruments(markets) lists the levels each market has",
-                    markets=silent,
-                )
+                raise _ungrouped(silent, level)
             skipped = [*skipped, *silent]
         table = in_order(table, markets)
         return table, self._meta("orderbook", [self._step(False, len(table), requests)], markets, skipped)
@@ -198,12 +215,25 @@ class Quotes:
 
 
 def _named(unknown: list[str], error: MarketNotFound) -> MarketNotFound:
+    return _unknown_markets(
+        unknown, "; errors='skip' leaves them out", status=error.context.get("status"), url=error.context.get("url")
+    )
+
+
+def _unknown_markets(unknown: list[str], way_out: str = "", **context: Any) -> MarketNotFound:
     return MarketNotFound(
         f"the exchange does not know {', '.join(unknown)}",
-        suggestion="misspelt, delisted, or of another region? uf.markets() lists all; errors='skip' leaves them out",
+        suggestion=f"misspelt, delisted, or of another region? uf.markets() lists all{way_out}",
         markets=unknown,
-        status=error.context.get("status"),
-        url=error.context.get("url"),
+        **context,
+    )
+
+
+def _ungrouped(markets: list[str], level: str) -> QueryError:
+    return QueryError(
+        f"{', '.join(markets)} cannot be grouped by {level}",
+        suggestion="uf.instruments(markets) lists the levels each market has",
+        markets=markets,
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
+from upbit_frames.live.stream import Stream
 from upbit_frames.planner import Plan
 
 
@@ -27,6 +28,7 @@ def calls() -> None:
     uf.trades("KRW-BTC", count=10)
     uf.markets("KRW")
     uf.instruments(["KRW-BTC"])
+    uf.stream(["KRW-BTC"], "orderbook", depth=5, seconds=1.0, output="arrow")
     uf.configure(tz="Asia/Seoul")
     with uf.using(output="polars") as settings:
         assert_type(settings, uf.Config)
@@ -44,6 +46,10 @@ async def coroutines() -> None:
     assert_type(await aio.candles("KRW-BTC"), Any)
     assert_type(await uf.AsyncClient(region="sg").plan("KRW-BTC"), Plan)
     aio.candles(5)  # type: ignore[arg-type, unused-coroutine]
+    async with aio.stream("KRW-BTC") as stream:
+        assert_type(stream, Stream)
+        assert_type(stream.gaps, pd.DataFrame)
+    aio.stream("KRW-BTC", seconds=1)  # type: ignore[call-arg]
 
 
 def clients() -> None:

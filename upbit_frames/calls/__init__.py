@@ -10,6 +10,7 @@ from __future__ import annotations
 from upbit_frames.calls.base import Call
 from upbit_frames.calls.bulk import cross_check, download
 from upbit_frames.calls.candles import candles, plan
+from upbit_frames.calls.live import open_stream, stream
 from upbit_frames.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.calls.trades import trades
 
@@ -20,8 +21,10 @@ __all__ = [
     "download",
     "instruments",
     "markets",
+    "open_stream",
     "orderbook",
     "plan",
+    "stream",
     "ticker",
     "trades",
 ]

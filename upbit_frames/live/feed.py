@@ -158,6 +158,11 @@ class Hub:
         return self._connection.state if self._connection is not None else "idle"
 
     @property
+    def live(self) -> bool:
+        """Whether an exchange is at the other end, not a tape."""
+        return self._dialer.live
+
+    @property
     def epoch(self) -> int:
         """How many times the connection was open."""
         return self._connection.epoch if self._connection is not None else 0

@@ -191,6 +191,8 @@ class Line:
         if one in self._ids:
             self.repeated += 1
             return False
+        if not self._ids and not self._forgotten and not fetched:
+            self._forgotten = time - 1  # what is older was traded before anybody listened
         if time <= self._forgotten and not fetched:
             self.stale += 1
             return False

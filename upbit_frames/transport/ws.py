@@ -66,6 +66,8 @@ class SocketDialer:
         Seconds between pings, and after which one that is not answered ends the connection.
     """
 
+    live = True
+
     def __init__(
         self,
         url: str,

@@ -68,7 +68,15 @@ class Wire(Protocol):
 
 
 class Dialer(Protocol):
-    """Opens wires."""
+    """Opens wires.
+
+    Attributes
+    ----------
+    live : bool
+        Whether an exchange is at the other end, which ignores a market it does not know.
+    """
+
+    live: bool
 
     async def dial(self) -> Wire:
         """A new one, or an error that says why not."""

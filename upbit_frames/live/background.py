@@ -1,0 +1,104 @@
+"""A stream that fills a buffer in the background."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from upbit_frames import _bridge
+from upbit_frames.errors import UpbitFramesError
+from upbit_frames.live.shown import collected, framed, told
+from upbit_frames.live.stream import Stream
+from upbit_frames.normalize_ws import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """Live rows in the background, in a buffer that keeps the newest so many.
+
+    Made by ``uf.stream(..., background=True)``. Ends on :meth:`close`, at the end of a ``with``
+    block, when nobody holds it any more, or with the interpreter.
+
+    Parameters
+    ----------
+    stream : Stream
+        Not opened yet.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._listener = stream._listener
+        self._listener.ring = True
+        _bridge.run(stream._open)
+
+    def to_frame(self, last: int | None = None) -> Any:
+        """What is in the buffer now.
+
+        Parameters
+        ----------
+        last : int, optional
+            Only the newest so many rows (order books are counted whole).
+
+        Returns
+        -------
+        pandas.DataFrame, pyarrow.Table or polars.DataFrame
+            Columns and order as of :meth:`Stream.collect`.
+        """
+        rows = self._rows()
+        query = self._stream.query
+        table = collected(query.type, rows, ordered=True)
+        return framed(query, self._stream._view, table[-last:] if last else table, self._stream._attrs())
+
+    def _rows(self) -> list[Row]:
+        async def copy() -> list[Row]:
+            return list(self._listener.rows)
+
+        return list(self._listener.rows) if self._listener.over else _bridge.run(copy)
+
+    def latest(self) -> Any:
+        """The newest row of each market."""
+        newest = {row.code: row for row in self._rows()}
+        query = self._stream.query
+        return framed(query, self._stream._view, list(newest.values()), self._stream._attrs())
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Every break of the connection; see :attr:`Stream.gaps`."""
+        return self._stream.gaps
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Counts so far; see :attr:`Stream.stats`."""
+        return self._stream.stats
+
+    @property
+    def error(self) -> UpbitFramesError | None:
+        """Why it ended by itself; None while it goes on."""
+        return self._listener.error
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._listener.over
+
+    def close(self) -> None:
+        """Listen no more; what is in the buffer stays. May be called twice."""
+        self._stream.close()
+
+    def __len__(self) -> int:
+        return len(self._listener.rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Feed {told(self._stream.query, self._listener, self._stream._hub)}>"

@@ -1,0 +1,148 @@
+"""Rows of a stream as the frames that users hold."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.errors import QueryError
+from upbit_frames.intervals import from_micros
+from upbit_frames.live.asked import StreamQuery
+from upbit_frames.live.feed import Hub, Listener
+from upbit_frames.live.repair import Gap
+from upbit_frames.normalize_ws import Row
+from upbit_frames.planner import iso
+from upbit_frames.query import View
+from upbit_frames.schema import SCHEMA_VERSION
+from upbit_frames.stream_tables import to_table
+from upbit_frames.subscriptions import interval_of, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["attrs", "checked", "collect", "collected", "framed", "gaps_frame", "stats", "told"]
+
+INDEX = ["time"]
+MOST_GAPS = 100  # told in attrs; all of them stand in ``gaps``
+
+
+def checked(seconds: float | None, count: int | None) -> tuple[float, float]:
+    """How long and how many, infinity where it was not said."""
+    if seconds is None and count is None:
+        raise QueryError(
+            "neither seconds nor count was given",
+            suggestion="say how long to listen (seconds=10), or for how many rows (count=100)",
+        )
+    try:
+        length = math.inf if seconds is None else float(seconds)
+        number = math.inf if count is None else count.__index__()
+    except (AttributeError, TypeError, ValueError):
+        length = number = 0
+    if not length > 0 or not number > 0:
+        raise QueryError(f"seconds={seconds!r}, count={count!r} is not possible", suggestion="give numbers above 0")
+    return length, number
+
+
+async def collect(listener: Listener, type_: str, seconds: float, count: float) -> list[Row]:
+    """Take rows until it is enough; each candle is counted once."""
+    rows: list[Row] = []
+    distinct: set[Any] = set()
+    try:
+        async with asyncio.timeout(None if math.isinf(seconds) else seconds):
+            while (len(distinct) if interval_of(type_) else len(rows)) < count:
+                most = None if math.isinf(count) or interval_of(type_) else int(count) - len(rows)
+                taken = await listener.take(most)
+                if not taken:
+                    break
+                rows += taken
+                if interval_of(type_):
+                    distinct.update((row.code, row.candle_date_time_utc) for row in taken)
+    except TimeoutError:
+        pass
+    if listener.error is not None:
+        raise listener.error
+    return collected(type_, rows, ordered=True)
+
+
+def collected(type_: str, rows: Sequence[Row], *, ordered: bool) -> list[Row]:
+    """Of a candle the last state only; trades and candles in order of time, if ``ordered``."""
+    kept = list(rows)
+    if interval_of(type_):
+        kept = list({(row.code, row.candle_date_time_utc): row for row in kept}.values())
+        if ordered:
+            kept.sort(key=lambda row: row.candle_date_time_utc)
+    elif type_ == "trade" and ordered:
+        kept.sort(key=lambda row: (row.trade_timestamp, row.sequential_id))
+    return kept
+
+
+def framed(query: StreamQuery, view: View, rows: Sequence[Row], attrs: dict[str, Any]) -> Any:
+    """Rows as the kind of frame the user wants; ``time`` is the index in pandas."""
+    from upbit_frames import frames
+
+    table = to_table(query.type, rows, depth=query.depth)
+    attrs["rows"] = len(table)
+    return frames.to_output(table, table_of(query.type), view.output, tz=view.tz, index=INDEX, attrs=attrs)
+
+
+def stats(listener: Listener, hub: Hub | None) -> dict[str, Any]:
+    """What a stream can tell about itself, as JSON scalars."""
+    return {
+        "received": listener.received,
+        "dropped": listener.dropped,
+        "waiting": len(listener.rows),
+        "breaks": len({gap.broken_at for gap in listener.gaps}),
+        "state": "closed" if listener.over else "new" if hub is None else hub.state,
+    }
+
+
+def attrs(query: StreamQuery, listener: Listener, hub: Hub | None) -> dict[str, Any]:
+    """What goes with every frame of a stream: JSON scalars, lists and dicts only."""
+    return {
+        "kind": query.type,
+        "market": list(query.markets),
+        "channel": "live",
+        "schema": SCHEMA_VERSION,
+        **stats(listener, hub),
+        "gaps": [
+            {"market": gap.market, "since": gap.since and iso(gap.since), "until": gap.until and iso(gap.until),
+             "reason": gap.reason, "rows": gap.rows, "outcome": gap.outcome}
+            for gap in listener.gaps[-MOST_GAPS:]
+        ],
+    }  # fmt: skip
+
+
+def told(query: StreamQuery, listener: Listener, hub: Hub | None) -> str:
+    """A stream in a line."""
+    facts = stats(listener, hub)
+    shown = ", ".join(query.markets[:3])
+    if len(query.markets) > 3:
+        shown += f" and {len(query.markets) - 3} more"
+    state = f"ended: {listener.error.message}" if listener.error else facts["state"]
+    rows = f"{facts['received']} rows received, {facts['waiting']} waiting, {facts['dropped']} dropped"
+    return f"{query.type} of {shown}: {state}, {rows}, {facts['breaks']} breaks"
+
+
+def gaps_frame(gaps: Sequence[Gap], tz: str) -> pd.DataFrame:
+    """Breaks as a frame."""
+    import pandas as pd
+
+    def moments(values: list[int | None]) -> pd.DatetimeIndex:
+        found: Any = [None if not one else from_micros(one) for one in values]
+        return pd.DatetimeIndex(pd.to_datetime(found, utc=True)).as_unit("us").tz_convert(tz)
+
+    return pd.DataFrame(
+        {
+            "market": pd.Series([one.market for one in gaps], dtype=object).astype(str),
+            "kind": pd.Series([one.type for one in gaps], dtype=object).astype(str),
+            "since": moments([one.since for one in gaps]),
+            "until": moments([one.until for one in gaps]),
+            "broken_at": moments([one.broken_at for one in gaps]),
+            "restored_at": moments([one.restored_at for one in gaps]),
+            "reason": pd.Series([one.reason for one in gaps], dtype=object).astype(str),
+            "rows": pd.Series([one.rows for one in gaps], dtype="int64"),
+            "outcome": pd.Series([one.outcome for one in gaps], dtype=object).astype(str),
+        }
+    )
