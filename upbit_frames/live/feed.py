@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -131,6 +132,7 @@ class Hub:
         self.breaks = 0
         self.refused_frames = 0
         self.frames = 0
+        self.heard = 0.0
         self._dialer = dialer
         self._mender = mender
         self._clock = clock
@@ -145,6 +147,7 @@ class Hub:
         self._lines: dict[Key, Line] = {}
         self._by_key: dict[Key, list[Listener]] = {}
         self._trusted: set[Key] = set()
+        self._told: dict[Key, int] = {}  # the last epoch in which anything came
         self._pending: list[tuple[bytes, int]] = []
         self._drains = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -166,6 +169,28 @@ class Hub:
     def epoch(self) -> int:
         """How many times the connection was open."""
         return self._connection.epoch if self._connection is not None else 0
+
+    def current(self, key: Key) -> bool:
+        """Whether the connection as it is now has told the state of this, and nothing is being mended."""
+        line = self._lines.get(key)
+        return line is not None and self._told.get(key) == self.epoch and self.state == "open" and not line.broken
+
+    def mending(self, key: Key) -> bool:
+        """Whether what a break has cost is still being fetched."""
+        line = self._lines.get(key)
+        return line is not None and line.held > 0
+
+    async def alive(self, timeout: float) -> bool:
+        """Whether the other side answers a ping within so many seconds; counts as having heard it."""
+        if self._connection is None or not await self._connection.alive(timeout):
+            return False
+        self.heard = time.monotonic()
+        return True
+
+    async def abandon(self) -> None:
+        """Give the connection up, so that it is opened anew."""
+        if self._connection is not None:
+            await self._connection.abandon()
 
     async def join(self, listener: Listener) -> None:
         """Begin to listen; returns when the connection is open.
@@ -215,6 +240,7 @@ class Hub:
             if not audience:
                 del self._by_key[topic.key], self._lines[topic.key]
                 self._trusted.discard(topic.key)
+                self._told.pop(topic.key, None)
         listener.end(None)
         if self._connection is not None:
             self._ask()
@@ -261,6 +287,7 @@ class Hub:
 
     def opened(self, epoch: int) -> None:
         """It is open; what was missed is noticed with the first frame of each market."""
+        self.heard = time.monotonic()
         for listener in self._listeners:
             listener.begun.set()
         if epoch > 1:
@@ -269,6 +296,7 @@ class Hub:
     def frame(self, frame: bytes, received: int) -> None:
         """Keep it until the loop is idle: where many come at once, they are decoded at once."""
         self._pending.append((frame, received))
+        self.heard = time.monotonic()
         if not self._drains:
             self._drains = True
             asyncio.get_running_loop().call_soon(self._drain)
@@ -312,6 +340,7 @@ class Hub:
         self.frames += len(pending)
         rows, refused = decode([frame for frame, _ in pending], [received for _, received in pending])
         ready: dict[Key, list[Row]] = {}
+        epoch = self.epoch
         for row in rows:
             level = getattr(row, "level", 0.0)
             key = (type_of(row), row.code, 0.0 if level is msgspec.UNSET else level)
@@ -319,6 +348,7 @@ class Hub:
             if line is None:
                 continue  # of a subscription that is over
             self._trusted.add(key)
+            self._told[key] = epoch
             fresh, gap = line.row(row, row.received_at)
             if fresh:
                 ready.setdefault(key, []).extend(fresh)

@@ -110,6 +110,11 @@ class Line:
         """How many rows and gaps wait for a repair."""
         return len(self._waiting)
 
+    @property
+    def broken(self) -> bool:
+        """Whether the connection broke and nothing has come since."""
+        return self._gap is not None
+
     # --- what happens -------------------------------------------------------------------------
 
     def broke(self, at: int, reason: str) -> Gap | None:

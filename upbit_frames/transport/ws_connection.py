@@ -186,6 +186,11 @@ class WsConnection:
         """Whether it is open and the other side answers a ping within so many seconds."""
         return self._wire is not None and self.state == "open" and await self._wire.alive(timeout)
 
+    async def abandon(self) -> None:
+        """Give the wire up, so that another one is opened."""
+        if self._wire is not None:
+            await self._wire.close()
+
     async def aclose(self) -> None:
         """End it; the sink is not told."""
         task, self._task = self._task, None
