@@ -18,7 +18,18 @@ from upbit_frames.schema import schema
 
 if TYPE_CHECKING:
     from upbit_frames import aio, notebook
-    from upbit_frames._face import candles, download, instruments, markets, orderbook, plan, stream, ticker, trades
+    from upbit_frames._face import (
+        candles,
+        download,
+        follow,
+        instruments,
+        markets,
+        orderbook,
+        plan,
+        stream,
+        ticker,
+        trades,
+    )
     from upbit_frames.cache_view import cache
     from upbit_frames.cassette_folder import cassettes
     from upbit_frames.client import AsyncClient, Client
@@ -27,6 +38,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "candles": "upbit_frames._face",
     "download": "upbit_frames._face",
+    "follow": "upbit_frames._face",
     "instruments": "upbit_frames._face",
     "markets": "upbit_frames._face",
     "orderbook": "upbit_frames._face",
@@ -57,6 +69,7 @@ __all__ = [
     "configure",
     "download",
     "errors",
+    "follow",
     "instruments",
     "markets",
     "notebook",

@@ -155,6 +155,7 @@ class Client(_Configured):
 
     candles = as_method(calls.candles)
     download = as_method(calls.download)
+    follow = as_method(calls.follow)
     instruments = as_method(calls.instruments)
     markets = as_method(calls.markets)
     orderbook = as_method(calls.orderbook)
@@ -175,6 +176,7 @@ class AsyncClient(_Configured):
 
     candles = as_async_method(calls.candles)
     download = as_async_method(calls.download)
+    follow = as_opener(calls.open_follow)
     instruments = as_async_method(calls.instruments)
     markets = as_async_method(calls.markets)
     orderbook = as_async_method(calls.orderbook)

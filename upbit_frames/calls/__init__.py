@@ -10,6 +10,7 @@ from __future__ import annotations
 from upbit_frames.calls.base import Call
 from upbit_frames.calls.bulk import cross_check, download
 from upbit_frames.calls.candles import candles, plan
+from upbit_frames.calls.follow import follow, open_follow
 from upbit_frames.calls.live import open_stream, stream
 from upbit_frames.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.calls.trades import trades
@@ -19,8 +20,10 @@ __all__ = [
     "candles",
     "cross_check",
     "download",
+    "follow",
     "instruments",
     "markets",
+    "open_follow",
     "open_stream",
     "orderbook",
     "plan",
