@@ -21,9 +21,10 @@ T = TypeVar("T")
 
 def finish_sync(call: Call[T]) -> T:
     """Run a call on the background loop and wait for it here; what is stored needs no loop."""
-    stored = call.stored()
-    if stored is not None:
-        return call.finish(stored)
+    for at_hand in (call.quick, call.stored):
+        found = at_hand()
+        if found is not None:
+            return call.finish(found)
     bar = Bar(call.meter, call.progress, call.title)
     finished = False
     try:
@@ -36,6 +37,9 @@ def finish_sync(call: Call[T]) -> T:
 
 async def finish_async(call: Call[T]) -> T:
     """Run a call on the background loop and await it here, on whatever loop this is."""
+    found = call.quick()
+    if found is not None:
+        return call.finish(found)
     bar = Bar(call.meter, call.progress, call.title)
     if not bar.wanted:
         return call.finish(await _bridge.run_async(call.work))

@@ -19,10 +19,13 @@ from upbit_frames.archive_history import Archive
 from upbit_frames.clock import Clock, ServerTime, SystemClock
 from upbit_frames.config import Config
 from upbit_frames.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
+from upbit_frames.live.channel import LiveChannel
+from upbit_frames.live.feed import Hub
 from upbit_frames.ports import Ports
 from upbit_frames.quotes import Quotes
 from upbit_frames.router import Router
 from upbit_frames.store.base import Store
+from upbit_frames.trades_router import TradesRouter
 
 __all__ = ["Engine", "engine_for", "open_store", "substitute_ports"]
 
@@ -32,7 +35,9 @@ class Engine:
     """Ports and router of one exchange and store."""
 
     ports: Ports
+    live: LiveChannel
     router: Router
+    trades: TradesRouter
     quotes: Quotes
 
 
@@ -76,7 +81,7 @@ def engine_for(config: Config) -> Engine:
             return _assemble(ports, config)
     key = (
         config.rest_url, store_root(config), config.timeout, config.rate, config.region,
-        config.archive, config.archive_url, config.archive_listing_url,
+        config.archive, config.archive_url, config.archive_listing_url, config.ws_url,
     )  # fmt: skip
     generation = _bridge.generation()
     with _lock:
@@ -148,7 +153,13 @@ def _make(config: Config) -> Engine:
 
 
 def _assemble(ports: Ports, config: Config) -> Engine:
-    return Engine(ports, Router(ports), Quotes(ports, config.region))
+    def hub() -> Hub:
+        from upbit_frames.live.hubs import hub_for
+
+        return hub_for(config, ports)
+
+    live = LiveChannel(hub, allowed=ports.streams)
+    return Engine(ports, live, Router(ports, live), TradesRouter(ports, live), Quotes(ports, config.region, live))
 
 
 @contextlib.contextmanager

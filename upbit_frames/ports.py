@@ -15,13 +15,14 @@ from upbit_frames.intervals import Span
 from upbit_frames.paging import WALKS
 from upbit_frames.shelf import Shelf
 from upbit_frames.store.base import Series, Store
+from upbit_frames.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from upbit_frames.transport.rest import Reply
 
-__all__ = ["Meter", "Ports", "cut", "fill_from_archive", "in_thread", "meet_exchange", "position"]
+__all__ = ["Answer", "Fresh", "Meter", "Ports", "cut", "fill_from_archive", "in_thread", "meet_exchange", "position"]
 
 T = TypeVar("T")
 
@@ -49,6 +50,9 @@ class Ports:
     walks : int
         Most requests one series may have under way at once. With one, what is asked does not
         depend on the order in which answers come, as a recording needs it.
+    streams : bool
+        Whether a stream may be opened unasked. Inside a cassette it may not: when one is worth
+        opening depends on the moment, and a recording must be asked the same every time.
     flights, shelf
         What simultaneous callers share.
     """
@@ -61,6 +65,7 @@ class Ports:
     archive_allowed: bool = False
     rate: float = 1.0
     walks: int = WALKS
+    streams: bool = True
     flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
     shelf: Shelf = field(default_factory=Shelf)
 
@@ -82,6 +87,37 @@ class Ports:
     def flight(self, series: Series) -> asyncio.Lock:
         """One fetcher a series: whoever comes second finds it stored."""
         return self.flights.setdefault(series, asyncio.Lock())
+
+
+@dataclass
+class Answer:
+    """A table and what there is to say about it.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+    meta : dict
+        JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
+    warnings : list of str
+        What the caller should be told.
+    """
+
+    table: pa.Table
+    meta: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+class Fresh(MemoryStore):
+    """What ``source="rest"`` works on: empty for reading, and the real store gets a copy."""
+
+    def __init__(self, behind: Store) -> None:
+        super().__init__()
+        self._behind = behind
+
+    def write(self, series: Series, table: pa.Table, span: Span, **options: Any) -> None:
+        """Keep the rows here and hand them on."""
+        super().write(series, table, span, **options)
+        self._behind.write(series, table, span, **options)
 
 
 @dataclass

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames import normalize
 from upbit_frames.endpoints import ENDPOINTS, REGIONS
 from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
+from upbit_frames.live.channel import Found, LiveChannel
+from upbit_frames.live.rules import Wish
 from upbit_frames.planner import Step, iso
 from upbit_frames.ports import Ports
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.subscriptions import DEPTHS, Topic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,10 +37,13 @@ class Quotes:
     ports : Ports
     region : str
         Decides which quote currencies there are.
+    live : LiveChannel, optional
+        Answers what is asked again and again; without one REST does.
     """
 
-    def __init__(self, ports: Ports, region: str) -> None:
+    def __init__(self, ports: Ports, region: str, live: LiveChannel | None = None) -> None:
         self.ports = ports
+        self.live = live
         self.quotes = REGIONS[region].quotes
         self.shelf = ports.shelf
 
@@ -103,10 +109,14 @@ class Quotes:
     # --- prices ------------------------------------------------------------------------------------
 
     async def ticker(
-        self, markets: Sequence[str] | None, quote: str | None, skip: bool
+        self, markets: Sequence[str] | None, quote: str | None, skip: bool, source: str = "auto"
     ) -> tuple[pa.Table, dict[str, Any]]:
         """The latest of the markets, of a quote currency, or of everything, each in one request."""
         if markets is None:
+            if source == "live":
+                raise QueryError(
+                    "a stream needs to be told the markets", suggestion="give them, or leave out source='live'"
+                )
             quotes = self.quotes if quote is None else (quote.upper(),)
             if quote is not None and quote.upper() not in self.quotes:
                 raise QueryError(
@@ -115,14 +125,61 @@ class Quotes:
             reply = await self.ports.rest.get(ENDPOINTS["ticker_all"], {"quote_currencies": ",".join(quotes)})
             table = normalize.ticker(reply.body)
             return table, self._meta("ticker", [self._step(False, len(table))])
+        found, why = await self._present("ticker", _topics("ticker", markets, None, None), source, None)
+        if found is not None:
+            return found
         table, skipped, requests = await self._listed("ticker", markets, {}, normalize.ticker, skip=skip)
         table = in_order(table, markets)
-        return table, self._meta("ticker", [self._step(False, len(table), requests)], markets, skipped)
+        return table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped)
+
+    # --- the stream -------------------------------------------------------------------------------
+
+    def glance(
+        self,
+        kind: str,
+        markets: Sequence[str] | None,
+        source: str,
+        *,
+        depth: int | None = None,
+        level: str | None = None,
+    ) -> tuple[pa.Table, dict[str, Any]] | None:
+        """The answer, if the stream has it at hand; from any thread, in microseconds."""
+        if self.live is None or markets is None or source != "auto":
+            return None
+        topics = _topics(kind, markets, depth, level)
+        found = self.live.glance(self._wish(kind, topics, source), topics, depth)
+        return None if found is None else self._live_answer(kind, topics, found)
+
+    async def _present(
+        self, kind: str, topics: list[Topic], source: str, depth: int | None
+    ) -> tuple[tuple[pa.Table, dict[str, Any]] | None, str]:
+        """The stream's answer; where REST has to give it, why."""
+        if self.live is None:
+            return None, ASKED
+        if source == "live":
+            await self.require([topic.market for topic in topics], topics[0].level)
+        found = await self.live.present(self._wish(kind, topics, source), topics, depth)
+        if found.table is None:
+            return None, found.choice.told
+        return self._live_answer(kind, topics, found), ""
+
+    def _wish(self, kind: str, topics: Sequence[Topic], source: str) -> Wish:
+        return Wish(kind, markets=len(topics), source=source, allowed=self.ports.streams)
+
+    def _live_answer(self, kind: str, topics: Sequence[Topic], found: Found) -> tuple[pa.Table, dict[str, Any]]:
+        assert found.table is not None
+        now = self.ports.server_time.now()
+        step = Step("live", found.choice.told, now, now, len(found.table))
+        meta = self._meta(kind, [step], [topic.market for topic in topics])
+        return found.table, meta | {"age_ms": round(found.age, 3)}
 
     async def orderbook(
-        self, markets: Sequence[str], depth: int, level: str | None, skip: bool
+        self, markets: Sequence[str], depth: int, level: str | None, skip: bool, source: str = "auto"
     ) -> tuple[pa.Table, dict[str, Any]]:
         """The books of the markets to the given depth, in one request."""
+        found, why = await self._present("orderbook", _topics("orderbook", markets, depth, level), source, depth)
+        if found is not None:
+            return found
         params = {"count": str(depth)}
         if level is not None:
             params["level"] = level
@@ -134,7 +191,7 @@ class Quotes:
                 raise _ungrouped(silent, level)
             skipped = [*skipped, *silent]
         table = in_order(table, markets)
-        return table, self._meta("orderbook", [self._step(False, len(table), requests)], markets, skipped)
+        return table, self._meta("orderbook", [self._step(False, len(table), requests, why)], markets, skipped)
 
     # --- lists with unknown codes --------------------------------------------------------------------
 
@@ -192,11 +249,11 @@ class Quotes:
 
     # --- telling ------------------------------------------------------------------------------------------
 
-    def _step(self, kept: bool, rows: int, requests: int = 1) -> Step:
+    def _step(self, kept: bool, rows: int, requests: int = 1, why: str = ASKED) -> Step:
         now = self.ports.server_time.now()
         if kept:
             return Step("memory", KEPT_REASON, now, now, rows)
-        return Step("rest", ASKED, now, now, rows, requests)
+        return Step("rest", why, now, now, rows, requests)
 
     def _meta(
         self, kind: str, steps: list[Step], markets: Sequence[str] | None = None, skipped: Sequence[str] = ()
@@ -212,6 +269,10 @@ class Quotes:
         if skipped:
             meta["skipped"] = list(skipped)
         return meta
+
+
+def _topics(kind: str, markets: Sequence[str], depth: int | None, level: str | None) -> list[Topic]:
+    return [Topic(kind, market, float(level or 0), depth or DEPTHS[-1]) for market in markets]
 
 
 def _named(unknown: list[str], error: MarketNotFound) -> MarketNotFound:

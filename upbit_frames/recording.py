@@ -201,7 +201,7 @@ class Cassette:
             self._transports.append(recorder)
         rest = CassetteRest(config, tape, player, recorder)
         # With one walk what is asked does not depend on the order in which answers come.
-        return CassettePorts(rest, MemoryStore(), still, server_time, rate=config.rate, walks=1)
+        return CassettePorts(rest, MemoryStore(), still, server_time, rate=config.rate, walks=1, streams=False)
 
     def _not_recorded(self, asked: Asked) -> NotRecorded:
         near = recorded.nearest(asked, self._tape.index)

@@ -13,9 +13,10 @@ from upbit_frames import gaps, normalize
 from upbit_frames.archive_plan import plan_candle_files
 from upbit_frames.archive_published import Published, saving_hint, to_steps
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
-from upbit_frames.errors import CorruptFile, InvalidRange, NotCached, SchemaError
+from upbit_frames.errors import CorruptFile, InvalidRange, NotCached
 from upbit_frames.history import History
 from upbit_frames.intervals import Interval, Span, subtract
+from upbit_frames.live.channel import LiveChannel
 from upbit_frames.paging import WALKS
 from upbit_frames.planner import (
     FORCED,
@@ -29,12 +30,9 @@ from upbit_frames.planner import (
     rest_horizon,
     sealed_until,
 )
-from upbit_frames.ports import Meter, Ports, cut, in_thread
-from upbit_frames.query import CandleQuery, TradesQuery
+from upbit_frames.ports import Answer, Fresh, Meter, Ports, cut, in_thread
+from upbit_frames.query import CandleQuery
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
-from upbit_frames.store.base import Series, Store
-from upbit_frames.store.memory import MemoryStore
-from upbit_frames.trades_history import TradesHistory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,24 +41,6 @@ __all__ = ["Answer", "Router"]
 
 CLOCK_TRUSTED = 2_000_000  # microseconds by which the first guess at now may be off
 MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
-
-
-@dataclass
-class Answer:
-    """A table and what there is to say about it.
-
-    Attributes
-    ----------
-    table : pyarrow.Table
-    meta : dict
-        JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
-    warnings : list of str
-        What the caller should be told.
-    """
-
-    table: pa.Table
-    meta: dict[str, Any]
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -79,10 +59,13 @@ class Router:
     Parameters
     ----------
     ports : Ports
+    live : LiveChannel, optional
+        Answers the candle that can still change where it has it; without one REST does.
     """
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, live: LiveChannel | None = None) -> None:
         self.ports = ports
+        self.live = live
 
     async def candles(self, query: CandleQuery, meter: Meter) -> Answer:
         """Candles of one or several markets, as one table sorted by market and time."""
@@ -121,15 +104,16 @@ class Router:
     # --- one market -----------------------------------------------------------------------------
 
     async def _market(self, market: str, query: CandleQuery, meter: Meter, walks: int) -> _Part:
-        if query.source == "live":
+        if query.source == "live" and not (query.forming and query.interval.stream is not None):
             raise InvalidRange(
                 "a live stream has no history of candles",
-                suggestion="use source='auto' with forming=True, or uf.stream(market, 'candle.1m')",
+                suggestion="with forming=True the stream answers the candle that can still change, from 1s to 4h; "
+                "or use uf.stream(market, 'candle.1m'), or uf.follow",
                 market=market,
             )
         ports = self.ports
         if query.source == "rest":
-            ports = replace(ports, store=_Fresh(ports.store), flights={})
+            ports = replace(ports, store=Fresh(ports.store), flights={})
         history = History(ports, market, query.interval, query.source, meter, walks)
         for _ in range(3):
             stranger = not self.ports.server_time.known
@@ -264,71 +248,25 @@ class Router:
         if query.source == "cache":
             part.route.append(Step("none", OFFLINE, *span, market=market))
             return
-        count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
-        reply = await self.ports.rest.get(candles_endpoint(query.interval), {"market": market, "count": str(count)})
-        newest = cut(normalize.candles(reply.body, market, query.interval), span)
-        part.route.append(Step("rest", FORMING, *span, rows=len(newest), requests=1, market=market))
+        newest, step = await self._newest(query, market, span)
+        part.route.append(step)
         if "filled" in part.table.column_names:
             newest = newest.append_column("filled", pa.array([False] * len(newest), pa.bool_()))
         part.table = pa.concat_tables([part.table, newest])
 
-    # --- trades -----------------------------------------------------------------------------------
-
-    async def trades(self, query: TradesQuery, meter: Meter) -> Answer:
-        """Trades of one market."""
-        ports = self.ports
-        if query.source == "rest":
-            ports = replace(ports, store=_Fresh(ports.store), flights={})
-        for _ in range(3):
-            stranger = not self.ports.server_time.known
-            believed = self.ports.server_time.now()
-            history = TradesHistory(ports, query.market, query.source, meter)
-            try:
-                table, span = await self._trades(query, history)
-            except SchemaError:
-                # Asked for the day that the machine's clock says, the exchange answered for its own.
-                if stranger and self.ports.server_time.known:
-                    continue
-                raise
-            if not stranger or abs(self.ports.server_time.now() - believed) < CLOCK_TRUSTED:
-                break
-        lost = history.lost_text(span)
-        meta = {
-            "kind": "trades",
-            "market": query.market,
-            "start": iso(span.start),
-            "end": iso(span.end),
-            "fetched_at": iso(self.ports.server_time.now()),
-            "schema": SCHEMA_VERSION,
-            "route": [step.to_json() for step in history.route(span, table)],
-        }
-        return Answer(table, meta, [*history.warnings, *([lost] if lost else [])])
-
-    async def _trades(self, query: TradesQuery, history: TradesHistory) -> tuple[pa.Table, Span]:
-        covered = history.store.covered(history.series)
-        now = max(self.ports.server_time.now(), covered[-1].end if covered else 0)
-        if query.source == "cache":
-            if not covered:
-                raise NotCached(
-                    f"no trades of {query.market} are in the store",
-                    suggestion="ask without source='cache' to fetch them",
-                    market=query.market,
-                    missing=[],
-                )
-            now = covered[-1].end
-        end = now if query.end is None else query.end
-        if query.source != "cache":
-            end = min(end, now)
-        if query.start is not None and query.start >= end:
-            raise InvalidRange(
-                f"start={iso(query.start)} lies in the future", suggestion="the exchange's clock says " + iso(now)
-            )
-        if query.start is None:
-            return await history.last(end, query.count or 0)
-        if query.count is not None:
-            return await history.first(query.start, end, query.count)
-        span = Span(query.start, end)
-        return await history.between(span), span
+    async def _newest(self, query: CandleQuery, market: str, span: Span) -> tuple[pa.Table, Step]:
+        """Candles that can still change, from the stream if it has them."""
+        reason = FORMING
+        if self.live is not None and query.interval.stream is not None:
+            found = await self.live.candles(query.interval, market, span, query.source)
+            if found.table is not None:
+                newest = cut(found.table, span)
+                return newest, Step("live", found.choice.told, *span, rows=len(newest), market=market)
+            reason = f"{FORMING}; {found.choice.told}"
+        count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
+        reply = await self.ports.rest.get(candles_endpoint(query.interval), {"market": market, "count": str(count)})
+        newest = cut(normalize.candles(reply.body, market, query.interval), span)
+        return newest, Step("rest", reason, *span, rows=len(newest), requests=1, market=market)
 
     # --- plan -------------------------------------------------------------------------------------
 
@@ -389,19 +327,6 @@ class Router:
         if len(stored) >= count:
             return Span(stored["time"][0].value, end)
         return Span(interval.floor(max(0, high - count * interval.step)), end)
-
-
-class _Fresh(MemoryStore):
-    """What ``source="rest"`` works on: empty for reading, and the real store gets a copy."""
-
-    def __init__(self, behind: Store) -> None:
-        super().__init__()
-        self._behind = behind
-
-    def write(self, series: Series, table: pa.Table, span: Span, **options: Any) -> None:
-        """Keep the rows here and hand them on."""
-        super().write(series, table, span, **options)
-        self._behind.write(series, table, span, **options)
 
 
 def _joined(markets: tuple[str, ...], parts: list[_Part]) -> pa.Table:

@@ -10,9 +10,9 @@ import pytest
 
 from upbit_frames.errors import InvalidRange, MarketNotFound, NotCached, SchemaError
 from upbit_frames.intervals import INTERVALS, from_micros, to_micros
-from upbit_frames.ports import Meter, Ports
+from upbit_frames.ports import Answer, Meter, Ports
 from upbit_frames.query import CandleQuery
-from upbit_frames.router import Answer, Router
+from upbit_frames.router import Router
 from upbit_frames.store.base import Series
 
 MINUTE = INTERVALS["1m"]

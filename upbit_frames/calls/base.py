@@ -11,8 +11,8 @@ from upbit_frames.errors import UpbitFramesWarning
 from upbit_frames.ports import Meter
 
 if TYPE_CHECKING:
+    from upbit_frames.ports import Answer
     from upbit_frames.query import View
-    from upbit_frames.router import Answer
 
 __all__ = ["Call", "shown"]
 
@@ -34,6 +34,8 @@ class Call(Generic[T]):
     title : str
         What a progress bar calls it.
     progress : bool or "auto"
+    quick : function, optional
+        The answer where it is at hand in memory, else None; runs in whatever thread or loop asks.
     stored : function, optional
         The answer where it needs no network, else None; runs in the caller's thread.
     """
@@ -44,6 +46,7 @@ class Call(Generic[T]):
     title: str = ""
     progress: bool | str = False
     stored: Callable[[], Any] = lambda: None
+    quick: Callable[[], Any] = lambda: None
 
 
 def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:

@@ -13,7 +13,7 @@ from upbit_frames.query import CandleQuery, View, parse_zone
 
 if TYPE_CHECKING:
     from upbit_frames.planner import Plan
-    from upbit_frames.router import Answer
+    from upbit_frames.ports import Answer
 
 __all__ = ["candles", "plan"]
 

@@ -9,8 +9,8 @@ from upbit_frames.calls.base import Call, shown
 from upbit_frames.config import Config
 from upbit_frames.engine import engine_for
 from upbit_frames.errors import QueryError
+from upbit_frames.ports import Answer
 from upbit_frames.query import View, choice, parse_markets
-from upbit_frames.router import Answer
 
 __all__ = ["instruments", "markets", "orderbook", "ticker"]
 
@@ -128,7 +128,10 @@ def ticker(
         raise QueryError("markets and quote were both given", suggestion="give one of them")
     codes = None if markets is None else parse_markets(markets)[0]
     engine = engine_for(config)
-    return Call(lambda: engine.quotes.ticker(codes, quote, skip), _finish("ticker", view, ["market"]))
+    return Call(
+        lambda: engine.quotes.ticker(codes, quote, skip, source), _finish("ticker", view, ["market"]),
+        quick=lambda: engine.quotes.glance("ticker", codes, source),
+    )  # fmt: skip
 
 
 def orderbook(
@@ -180,8 +183,9 @@ def orderbook(
     grouping = None if level is None else _grouping(level)
     engine = engine_for(config)
     return Call(
-        lambda: engine.quotes.orderbook(codes, depth, grouping, skip),
+        lambda: engine.quotes.orderbook(codes, depth, grouping, skip, source),
         _finish("orderbook", view, ["market", "level"]),
+        quick=lambda: engine.quotes.glance("orderbook", codes, source, depth, grouping),
     )
 
 

@@ -11,7 +11,7 @@ from upbit_frames.ports import Meter
 from upbit_frames.query import TradesQuery, View
 
 if TYPE_CHECKING:
-    from upbit_frames.router import Answer
+    from upbit_frames.ports import Answer
 
 __all__ = ["trades"]
 
@@ -76,6 +76,6 @@ def trades(
         return shown(answer, "trades", view, ["time"])
 
     return Call(
-        lambda: engine.router.trades(query, meter), finish, meter, f"{query.market} trades",
+        lambda: engine.trades.trades(query, meter), finish, meter, f"{query.market} trades",
         config.progress if progress is None else progress,
     )  # fmt: skip

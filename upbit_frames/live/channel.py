@@ -1,0 +1,373 @@
+"""The stream as one of the router's channels: what is asked for again and again is kept at hand.
+
+Rules decide (:mod:`upbit_frames.live.rules`); what is here counts who asks for what, opens and ends
+the subscriptions, and gives the newest rows. Whatever is asked only now and then never opens
+anything, and a subscription that nobody asks for any more ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from math import inf
+from typing import TYPE_CHECKING
+
+from upbit_frames.endpoints import LIMITS
+from upbit_frames.errors import ConnectionFailed, UpbitFramesError
+from upbit_frames.intervals import Interval, Span, from_micros
+from upbit_frames.live.feed import Hub, Listener
+from upbit_frames.live.rules import MOST, Choice, Sight, Wish, choose, patience
+from upbit_frames.normalize_ws import Row
+from upbit_frames.schema import arrow_schema
+from upbit_frames.stream_tables import rows_of_rest, to_table
+from upbit_frames.subscriptions import Topic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Found", "LiveChannel"]
+
+REMEMBERED = 8  # asks of one thing
+FORGOTTEN = 60.0  # seconds after which an ask counts no more
+MOST_KNOWN = 5000  # things whose asks are remembered
+BEAT = 0.25  # seconds between two looks at the connection and at what is idle
+QUIET = 0.5  # seconds of silence after which a pong is asked for
+PONG = 1.0  # seconds for it
+FIRST = 5.0  # seconds for the first frame where the stream was asked for by name
+AGAIN = 5.0  # seconds after a failure before a stream is opened unasked again
+GROUPS = {"ticker": "ticker", "orderbook": "orderbook", "trade": "crix-trades", "candle": "candles"}
+Key = tuple[str, str, float]
+
+
+@dataclass(eq=False)
+class Watch(Listener):
+    """One topic that is kept at hand.
+
+    Attributes
+    ----------
+    row : Row
+        The newest.
+    asked : float
+        When it was asked for last, monotonic seconds.
+    idle : float
+        Seconds after that at which it ends.
+    complete : bool
+        Of trades: whether the ones before the stream's first are here too.
+    whole : bool
+        Whether there are no older ones than those that are here.
+    """
+
+    row: Row = None
+    asked: float = 0.0
+    idle: float = inf
+    complete: bool = False
+    whole: bool = False
+    _ids: list[tuple[int, int]] = field(default_factory=list)
+    _trades: dict[tuple[int, int], Row] = field(default_factory=dict)
+    _candles: dict[datetime, Row] = field(default_factory=dict)
+
+    def push(self, rows: Iterable[Row]) -> None:
+        """More rows; only what an answer may need is kept."""
+        for row in rows:
+            self.received += 1
+            if hasattr(row, "sequential_id"):
+                self._keep_trade(row)
+            elif hasattr(row, "candle_date_time_utc"):
+                self._candles[row.candle_date_time_utc] = row
+                if len(self._candles) > MOST["candle"]:
+                    del self._candles[min(self._candles)]
+            self.row = row
+        self.news.set()
+
+    def _keep_trade(self, row: Row) -> None:
+        place = (row.trade_timestamp, row.sequential_id)
+        if place not in self._trades:
+            self._trades[place] = row
+            insort(self._ids, place)
+        if len(self._ids) > 2 * MOST["trade"]:
+            for old in self._ids[: MOST["trade"]]:
+                del self._trades[old]
+            del self._ids[: MOST["trade"]]
+
+    def seed(self, rows: Sequence[Row], *, whole: bool) -> None:
+        """Trades that REST told; they count where they reach what is here.
+
+        ``whole`` says that there are no older ones.
+        """
+        if self._ids and any((row.trade_timestamp, row.sequential_id) == self._ids[0] for row in rows):
+            self.complete = True
+            self.whole = self.whole or whole
+            for row in rows:
+                self._keep_trade(row)
+
+    def trades(self, count: int) -> list[Row]:
+        """The newest so many, ascending."""
+        return [self._trades[place] for place in self._ids[-count:]]
+
+    def candles(self, start: datetime) -> list[Row]:
+        """Those that begin at ``start`` or later, ascending."""
+        times = sorted(self._candles)
+        return [self._candles[one] for one in times[bisect_left(times, start) :]]
+
+    def holds(self, wish: Wish, since: datetime | None) -> bool:
+        """Whether everything that is asked for is here."""
+        if self.row is None:
+            return False
+        if wish.kind == "trade":
+            return wish.count == 1 or (self.complete and (self.whole or len(self._ids) >= wish.count))
+        # The snapshot is the newest candle, so there is none between it and now but what came since.
+        return since is None or bool(self._candles and min(self._candles) <= since)
+
+
+@dataclass
+class Found:
+    """What the stream has, if anything.
+
+    Attributes
+    ----------
+    choice : Choice
+    table : pyarrow.Table or None
+        None where REST has to answer.
+    age : float
+        Milliseconds since the connection that told it was heard last.
+    requests : int
+        Over REST, which it took nevertheless.
+    """
+
+    choice: Choice
+    table: pa.Table | None = None
+    age: float = 0.0
+    requests: int = 0
+
+
+class LiveChannel:
+    """Keeps at hand what is asked for again and again.
+
+    Parameters
+    ----------
+    hub : function () -> Hub
+        Called on the background loop when a stream is needed.
+    allowed : bool
+        Whether a stream may be opened unasked.
+    """
+
+    def __init__(self, hub: Callable[[], Hub], *, allowed: bool = True) -> None:
+        self.allowed = allowed
+        self._open_hub = hub
+        self._hub: Hub | None = None
+        self._watches: dict[Key, Watch] = {}
+        self._asks: dict[Key, deque[float]] = {}
+        self._requests: dict[str, deque[float]] = {}
+        self._opening: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._failed = ""
+        self._failed_until = -inf
+
+    # --- deciding; from any thread ------------------------------------------------------------------
+
+    def decide(
+        self, wish: Wish, topics: Sequence[Topic], *, since: datetime | None = None, note: bool = True
+    ) -> Choice:
+        """Who answers.
+
+        Parameters
+        ----------
+        wish : Wish
+        topics : sequence of Topic
+            What would answer it.
+        since : datetime, optional
+            Of candles: the first that is needed.
+        note : bool
+            Whether this counts as having been asked; False for looking only.
+        """
+        now = time.monotonic()
+        if note:
+            self._note(topics, now)
+        choice = choose(wish, self._sight(wish, topics, since, now))
+        if note and choice.channel == "rest":
+            self._requests.setdefault(GROUPS[wish.kind.partition(".")[0]], deque(maxlen=50)).append(now)
+        return choice
+
+    def _note(self, topics: Sequence[Topic], now: float) -> None:
+        if len(self._asks) > MOST_KNOWN:
+            self._asks = {key: asks for key, asks in list(self._asks.items()) if now - asks[-1] < FORGOTTEN}
+        for topic in topics:
+            asks = self._asks.get(topic.key)
+            if asks is None:
+                asks = self._asks.setdefault(topic.key, deque(maxlen=REMEMBERED))
+            asks.append(now)
+            watch = self._watches.get(topic.key)
+            if watch is not None:
+                watch.asked = now
+                watch.idle = patience(_pace(asks, now)[1])
+
+    def _sight(self, wish: Wish, topics: Sequence[Topic], since: datetime | None, now: float) -> Sight:
+        seldom = [_pace(self._asks.get(topic.key, ()), now) for topic in topics]
+        asks, pace = min((one for one, _ in seldom), default=0), max((one for _, one in seldom), default=inf)
+        group = GROUPS[wish.kind.partition(".")[0]]
+        quota = sum(1 for one in list(self._requests.get(group, ())) if now - one < 1.0) / LIMITS[group]
+        watches = [self._watches.get(topic.key) for topic in topics]
+        hub = self._hub
+        if hub is None or not watches or None in watches:
+            if now < self._failed_until:
+                return Sight(asks, pace, quota, True, f"not to be had: {self._failed}")
+            return Sight(asks, pace, quota)
+        return Sight(
+            asks, pace, quota, True, hub.state, now - hub.heard,
+            primed=all(
+                hub.current(topic.key) and watch is not None and watch.holds(wish, since)
+                for topic, watch in zip(topics, watches, strict=True)
+            ),
+            mending=any(hub.mending(topic.key) for topic in topics),
+        )  # fmt: skip
+
+    # --- answering ------------------------------------------------------------------------------------
+
+    def glance(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> Found | None:
+        """Tickers or books, if they are at hand; from any thread, without waiting for anything."""
+        if any(topic.key not in self._watches for topic in topics):
+            return None
+        if self.decide(wish, topics, note=False).rule != "warm":
+            return None
+        choice = self.decide(wish, topics)
+        return self._found(choice, topics, depth) if choice.channel == "live" else None
+
+    async def present(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> Found:
+        """Tickers or books."""
+        choice = await self._chosen(wish, topics)
+        return self._found(choice, topics, depth) if choice.channel == "live" else Found(choice)
+
+    async def candles(self, interval: Interval, market: str, span: Span, source: str) -> Found:
+        """The candles of a span that can still change."""
+        assert interval.stream is not None
+        topic = Topic(interval.stream, market)
+        since = from_micros(interval.floor(span.start)).replace(tzinfo=None)
+        choice = await self._chosen(Wish(interval.stream, source=source, allowed=self.allowed), [topic], since)
+        if choice.channel != "live":
+            return Found(choice)
+        table = to_table(interval.stream, self._watches[topic.key].candles(since))
+        return Found(choice, table.select(arrow_schema("candles").names), self.silent * 1000)
+
+    async def trades(self, market: str, count: int, source: str) -> Found:
+        """The newest trades; what was traded before the stream began has to be told by :meth:`seed`."""
+        topic = Topic("trade", market)
+        wish = Wish("trade", count=count, source=source, allowed=self.allowed)
+        choice = self.decide(wish, [topic])
+        if choice.subscribe:
+            self.subscribe([topic])
+        if choice.rule == "forced" and choice.channel == "live":
+            await self.ready(replace(wish, count=1), [topic])
+            if not self._watches[topic.key].holds(wish, None):
+                return Found(choice)
+        if choice.channel != "live":
+            return Found(choice)
+        table = to_table("trade", self._watches[topic.key].trades(count))
+        return Found(choice, table.select(arrow_schema("trades").names), self.silent * 1000)
+
+    def seed(self, market: str, table: pa.Table, count: int) -> None:
+        """The newest trades as REST told them, for the stream's to follow on; so many were asked for."""
+        watch = self._watches.get(Topic("trade", market).key)
+        if watch is not None:
+            watch.seed(rows_of_rest("trade", market, table, 0), whole=len(table) < count)
+
+    async def _chosen(self, wish: Wish, topics: Sequence[Topic], since: datetime | None = None) -> Choice:
+        choice = self.decide(wish, topics, since=since)
+        if choice.subscribe:
+            self.subscribe(topics)
+        if choice.channel == "live" and choice.rule == "forced":
+            await self.ready(wish, topics, since)
+        return choice
+
+    def _found(self, choice: Choice, topics: Sequence[Topic], depth: int | None) -> Found:
+        type_ = topics[0].type
+        table = to_table(type_, [self._watches[topic.key].row for topic in topics], depth=depth)
+        return Found(choice, table.select(arrow_schema(type_).names), self.silent * 1000)
+
+    @property
+    def silent(self) -> float:
+        """Seconds since anything was heard from the exchange."""
+        return time.monotonic() - self._hub.heard if self._hub is not None else inf
+
+    # --- subscriptions; on the background loop ----------------------------------------------------------
+
+    def subscribe(self, topics: Sequence[Topic]) -> None:
+        """Keep these at hand from now on; returns at once."""
+        now = time.monotonic()
+        fresh = []
+        for topic in topics:
+            if topic.key not in self._watches:
+                pace = _pace(self._asks.get(topic.key, ()), now)[1]
+                self._watches[topic.key] = Watch(frozenset([topic]), ring=True, asked=now, idle=patience(pace))
+                fresh.append(self._watches[topic.key])
+        if self._hub is None:
+            self._hub = self._open_hub()
+        if fresh:
+            loop = asyncio.get_running_loop()
+            self._opening = loop.create_task(self._join(self._hub, fresh))
+            if self._keeper is None or self._keeper.done():
+                self._keeper = loop.create_task(self._keep())
+
+    async def _join(self, hub: Hub, watches: list[Watch]) -> None:
+        """A failure is told by what is asked next; REST answers meanwhile."""
+        ended = await asyncio.gather(*(hub.join(watch) for watch in watches), return_exceptions=True)
+        for watch, error in zip(watches, ended, strict=True):
+            if isinstance(error, UpbitFramesError):
+                self._failed, self._failed_until = error.message, time.monotonic() + AGAIN
+                self._drop(watch)
+
+    async def ready(self, wish: Wish, topics: Sequence[Topic], since: datetime | None = None) -> None:
+        """Wait until the stream can answer; for those who asked for it by name.
+
+        Raises
+        ------
+        ConnectionFailed
+            If it cannot within a few seconds.
+        """
+        self.subscribe(topics)
+        ends = time.monotonic() + FIRST
+        while time.monotonic() < ends:
+            sight = self._sight(wish, topics, since, time.monotonic())
+            if not sight.subscribed:
+                break  # the connection could not be opened
+            if sight.state == "open" and sight.primed and not sight.mending:
+                return
+            await asyncio.sleep(0.005)
+        why = self._failed or f"nothing came within {FIRST:g} s"
+        raise ConnectionFailed(
+            f"the stream does not answer: {why}", suggestion="leave out source='live', then REST answers"
+        )
+
+    def _drop(self, watch: Watch) -> None:
+        for topic in watch.topics:
+            if self._watches.get(topic.key) is watch:
+                del self._watches[topic.key]
+        if self._hub is not None:
+            self._hub.leave(watch)
+
+    async def _keep(self) -> None:
+        """Ask a quiet connection for a pong, give a dead one up, and end what is idle."""
+        while self._watches:
+            await asyncio.sleep(BEAT)
+            now = time.monotonic()
+            for watch in list(self._watches.values()):
+                if watch.over or now - watch.asked > watch.idle:
+                    self._drop(watch)
+            hub = self._hub
+            if hub is not None and self._watches and hub.state == "open" and now - hub.heard > QUIET:
+                with contextlib.suppress(UpbitFramesError):
+                    if not await hub.alive(PONG):
+                        await hub.abandon()
+
+
+def _pace(asks: Iterable[float], now: float) -> tuple[int, float]:
+    """How often something was asked lately, and the seconds between two times."""
+    recent = [one for one in list(asks) if now - one <= FORGOTTEN]
+    if len(recent) < 2:
+        return len(recent), inf
+    return len(recent), (recent[-1] - recent[0]) / (len(recent) - 1)
