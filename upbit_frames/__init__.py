@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from upbit_frames.cassette_folder import cassettes
     from upbit_frames.client import AsyncClient, Client
     from upbit_frames.recording import cassette
+    from upbit_frames.taping import tape
 
 _LAZY = {
     "candles": "upbit_frames._face",
@@ -49,6 +50,7 @@ _LAZY = {
     "cache": "upbit_frames.cache_view",
     "cassette": "upbit_frames.recording",
     "cassettes": "upbit_frames.cassette_folder",
+    "tape": "upbit_frames.taping",
     "Client": "upbit_frames.client",
     "AsyncClient": "upbit_frames.client",
     "aio": "",
@@ -77,6 +79,7 @@ __all__ = [
     "plan",
     "schema",
     "stream",
+    "tape",
     "ticker",
     "trades",
     "using",

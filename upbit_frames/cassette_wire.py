@@ -13,17 +13,27 @@ from upbit_frames import recorded
 from upbit_frames.cassette_file import Interaction
 from upbit_frames.clock import ServerTime, SystemClock
 from upbit_frames.config import Config
-from upbit_frames.endpoints import Endpoint
+from upbit_frames.endpoints import ENDPOINTS, Endpoint
 from upbit_frames.errors import NotRecorded, UsageError
 from upbit_frames.ports import Ports
 from upbit_frames.recorded import Asked
+from upbit_frames.transport.limiter import limiter_for
 from upbit_frames.transport.tap import Taken
 
 if TYPE_CHECKING:
     from upbit_frames.archive_history import Archive
     from upbit_frames.transport.rest import Reply, RestTransport
 
-__all__ = ["CassettePorts", "CassetteRest", "PinnedClock", "PinnedServerTime", "Player", "Recorder", "Tape"]
+__all__ = [
+    "CassettePorts",
+    "CassetteRest",
+    "PinnedClock",
+    "PinnedServerTime",
+    "Player",
+    "Recorder",
+    "Tape",
+    "exchange_time",
+]
 
 
 class PinnedClock(SystemClock):
@@ -116,6 +126,10 @@ class Tape:
             places = self.index.get(asked, [])
             return any(not self.played[one] for one in places) or bool(places and self.protected)
 
+    def holds_any(self, path: str) -> bool:
+        """Whether anything of that path was recorded."""
+        return any(asked.path == path for asked in self.index)
+
     def add(self, one: Interaction) -> None:
         """Keep an answer that came over the wire."""
         with self.lock:
@@ -191,3 +205,19 @@ class CassetteRest:
         if self.recorder is None or self.tape.holds(Asked.parse(url, self.config.region)):
             return await self.player.get(endpoint, params)
         return await self.recorder.get(endpoint, params)
+
+
+async def exchange_time(config: Config) -> int:
+    """The exchange's own time, asked once before a recording begins; not part of the cassette."""
+    from upbit_frames.transport.rest import RestTransport
+
+    clock = SystemClock()
+    transport = RestTransport(
+        config.rest_url, clock=clock, server_time=ServerTime(clock),
+        limiter=limiter_for(config.rest_url, rate=config.rate), timeout=config.timeout,
+    )  # fmt: skip
+    try:
+        reply = await transport.get(ENDPOINTS["markets"], {})
+    finally:
+        await transport.aclose()
+    return reply.received if reply.server_time is None else reply.server_time

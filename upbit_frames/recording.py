@@ -15,6 +15,7 @@ import os
 import threading
 from datetime import UTC, datetime
 from html import escape
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -30,17 +31,21 @@ from upbit_frames.cassette_wire import (
     Player,
     Recorder,
     Tape,
+    exchange_time,
 )
-from upbit_frames.clock import ServerTime, SystemClock
+from upbit_frames.clock import SystemClock
 from upbit_frames.config import RECORD_MODES, Config, current
 from upbit_frames.endpoints import ENDPOINTS
 from upbit_frames.engine import substitute_ports
 from upbit_frames.errors import ConfigError, NotRecorded, UsageError
 from upbit_frames.intervals import from_micros
+from upbit_frames.live.hubs import insert, remove
 from upbit_frames.planner import iso
 from upbit_frames.ports import Ports
 from upbit_frames.recorded import Asked
 from upbit_frames.store.memory import MemoryStore
+from upbit_frames.tape_deck import Deck, speed_of
+from upbit_frames.tape_file import tape_beside
 from upbit_frames.transport.limiter import NullLimiter, limiter_for
 from upbit_frames.transport.retry import RetryPolicy
 
@@ -65,7 +70,7 @@ class Cassette:
     mode : {"none", "once", "new_episodes", "all"}
     """
 
-    def __init__(self, path: Path, mode: str, name: str | None = None) -> None:
+    def __init__(self, path: Path, mode: str, name: str | None = None, *, speed: float = inf) -> None:
         self.path = path
         self.mode = mode
         self.name = name or path.stem
@@ -74,6 +79,8 @@ class Cassette:
         self._tape = Tape([], replays=True, protected=True)
         self._ports: dict[tuple[object, ...], Ports] = {}
         self._transports: list[RestTransport] = []
+        self._speed = speed
+        self._deck = self._new_deck(protected=True)
         self._exit = contextlib.ExitStack()
         self._making = threading.RLock()
 
@@ -86,12 +93,10 @@ class Cassette:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        transports = self._transports
-        try:
-            self._close(keep=kind is None)
-        finally:
-            if transports:
-                _bridge.run(_close_all, transports)
+        with contextlib.ExitStack() as then:
+            then.callback(_bridge.run, _close_all, self._transports)
+            then.callback(self._close, keep=kind is None)
+            _bridge.run(remove, self._deck)
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -100,12 +105,10 @@ class Cassette:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        transports = self._transports
-        try:
-            self._close(keep=kind is None)
-        finally:
-            if transports:
-                await _bridge.run_async(_close_all, transports)
+        async with contextlib.AsyncExitStack() as then:
+            then.push_async_callback(_bridge.run_async, _close_all, self._transports)
+            then.callback(self._close, keep=kind is None)
+            await _bridge.run_async(remove, self._deck)
 
     def _open(self) -> None:
         global _active
@@ -120,12 +123,18 @@ class Cassette:
         try:
             interactions, self._facts = load(self.path) if self.path.exists() else ([], {})
             replays = self.mode != "all"
-            protected = self.mode == "none" or (self.mode == "once" and self.path.exists())
+            there = self.path.exists() or tape_beside(self.path).exists()
+            protected = self.mode == "none" or (self.mode == "once" and there)
             self._tape = Tape(interactions, replays=replays, protected=protected)
+            self._deck = self._new_deck(protected=protected)
+            self._deck.load()
             self._now = recorded_at(interactions, self._facts) if replays else None
+            if self._now is None and self._deck.loaded is not None:
+                self._now = self._deck.loaded.started()
             if self._now is None and protected:
                 self._now = SystemClock().now()
             self._ports, self._transports = {}, []
+            insert(self._deck)
             self._exit.enter_context(substitute_ports(self._ports_for))
         except BaseException:
             _active = None
@@ -138,17 +147,33 @@ class Cassette:
             return
         try:
             self._exit.close()
-            if keep and self._tape.recorded:
-                self._save()
+            self._put_away(keep)
         finally:
+            self._deck.drop()
             with _active_lock:
                 _active = None
             self._ports = {}
+
+    def _put_away(self, keep: bool) -> None:
+        frames = self._deck.finish(keep=keep)
+        if keep and self._tape.recorded:
+            self._save()
+        if frames:
+            self._deck.settle()
+
+    def _new_deck(self, *, protected: bool) -> Deck:
+        # What is asked of REST before a stream begins is asked in replay too, if it is there.
+        return Deck(
+            tape_beside(self.path), self.name, mode=self.mode, protected=protected, speed=self._speed,
+            exchange_time=exchange_time, mends=True,
+            checks=lambda: not protected or self._tape.holds_any(ENDPOINTS["markets"].path),
+        )  # fmt: skip
 
     def discard(self) -> None:
         """Keep nothing of what was recorded since it was opened, for instance because a test failed."""
         with self._tape.lock:
             self._tape.recorded.clear()
+        self._deck.discard()
 
     def _save(self) -> None:
         tape = self._tape
@@ -183,7 +208,7 @@ class Cassette:
         from upbit_frames.transport.rest import RestTransport
 
         if self._now is None:
-            self._now = _bridge.run(_exchange_time, config)
+            self._now = _bridge.run(exchange_time, config)
         now, tape = self._now, self._tape
         still, waiting = PinnedClock(now, waits=False), PinnedClock(now, waits=True)
         server_time = PinnedServerTime(still)
@@ -231,18 +256,18 @@ class Cassette:
 
     @property
     def played(self) -> int:
-        """Answers given from the cassette since it was opened."""
-        return sum(self._tape.played.values())
+        """Answers and streams given from the cassette since it was opened."""
+        return sum(self._tape.played.values()) + sum(self._deck.played.values())
 
     @property
     def recorded(self) -> int:
-        """Answers recorded since it was opened."""
-        return len(self._tape.recorded)
+        """Answers and streams recorded since it was opened."""
+        return len(self._tape.recorded) + self._deck.recorded
 
     @property
     def unplayed(self) -> list[str]:
-        """Requests on the cassette that nobody has asked since it was opened."""
-        return [one.asked.text for one in self._tape.unplayed()]
+        """Requests and streams on the cassette that nobody has asked for since it was opened."""
+        return [one.asked.text for one in self._tape.unplayed()] + self._deck.unplayed()
 
     def __repr__(self) -> str:
         when = f", recorded {self.now:%Y-%m-%d %H:%M} UTC" if self.now else ""
@@ -281,23 +306,7 @@ async def _close_all(transports: list[RestTransport]) -> None:
         await transport.aclose()
 
 
-async def _exchange_time(config: Config) -> int:
-    """The exchange's own time, asked once before a recording begins; not part of the cassette."""
-    from upbit_frames.transport.rest import RestTransport
-
-    clock = SystemClock()
-    transport = RestTransport(
-        config.rest_url, clock=clock, server_time=ServerTime(clock),
-        limiter=limiter_for(config.rest_url, rate=config.rate), timeout=config.timeout,
-    )  # fmt: skip
-    try:
-        reply = await transport.get(ENDPOINTS["markets"], {})
-    finally:
-        await transport.aclose()
-    return reply.received if reply.server_time is None else reply.server_time
-
-
-def cassette(name: str, mode: str | None = None) -> Cassette:
+def cassette(name: str, mode: str | None = None, *, speed: float = inf) -> Cassette:
     """Record what the calls inside ask and get, once, and replay it for ever.
 
     Parameters
@@ -309,6 +318,9 @@ def cassette(name: str, mode: str | None = None) -> Cassette:
         replays; ``new_episodes`` replays and records what is missing; ``all`` records everything
         anew. Default: the setting ``record``, else ``none`` where the environment has CI set, else
         ``once``.
+    speed : float
+        At which recorded streams are played: 1 in real time, 10 ten times as fast; by default as
+        fast as their rows are taken.
 
     Returns
     -------
@@ -332,6 +344,7 @@ def cassette(name: str, mode: str | None = None) -> Cassette:
     While it is open, every call of this package in the process goes through it, from any thread
     and any loop: the store is an empty one in memory (yours is neither read nor changed), time
     stands still at the recorded moment, and in replay nothing waits and nothing is connected to.
+    Streams are recorded beside it, in a tape of the same name (see :func:`upbit_frames.tape`).
     Other libraries' traffic is left alone, and the archive is not used. If an exception passes
     through, nothing is written.
 
@@ -341,15 +354,16 @@ def cassette(name: str, mode: str | None = None) -> Cassette:
     >>> with uf.cassette("quickstart"):  # doctest: +SKIP
     ...     df = uf.candles("KRW-BTC", "1d", count=30)
     """
-    return open_in(current().cassette_dir, name, mode)
+    return open_in(current().cassette_dir, name, mode, speed=speed)
 
 
-def open_in(folder: Path, name: str, mode: str | None = None) -> Cassette:
+def open_in(folder: Path, name: str, mode: str | None = None, *, speed: float = inf) -> Cassette:
     """:func:`cassette` with a folder of its own."""
-    return Cassette(path_of(folder, name), _mode(mode, current()), name.removesuffix(".yaml"))
+    path = path_of(folder, name)
+    return Cassette(path, mode_of(mode, current()), name.removesuffix(".yaml"), speed=speed_of(speed))
 
 
-def _mode(mode: str | None, config: Config) -> str:
+def mode_of(mode: str | None, config: Config) -> str:
     chosen = mode or config.record or ("none" if _in_ci() else "once")
     if chosen not in RECORD_MODES:
         raise ConfigError(f"there is no record mode {mode!r}", suggestion=f"use one of {', '.join(RECORD_MODES)}")

@@ -22,6 +22,7 @@ from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFr
 from upbit_frames.live.over_rest import Mender
 from upbit_frames.live.repair import Gap, Line
 from upbit_frames.normalize_ws import Row, decode, type_of
+from upbit_frames.stream_tables import REST
 from upbit_frames.subscriptions import TYPES, Topic
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.ws_connection import Dialer, WsConnection
@@ -36,6 +37,8 @@ LINGER = 2.0  # seconds for which a connection stays open that nobody listens to
 PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is down
 TRIES = 4  # to fetch what a gap lacks
 LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+NEVER = 2**63
+LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
 _TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
 Key = tuple[str, str, float]
 
@@ -58,6 +61,11 @@ class Listener:
     over : bool
     ring : bool
         Whether the newest rows are all that is wanted.
+    speed : float
+        How fast the time of the rows goes; not 1 only where a tape is played.
+    since : int or None
+        On a tape, the moment up to which its rows were taken: seconds are counted from there, so
+        that a recording and its replay end with the same row. None: by the reader's own clock.
     """
 
     topics: frozenset[Topic]
@@ -69,6 +77,8 @@ class Listener:
     error: UpbitFramesError | None = None
     over: bool = False
     ring: bool = False
+    speed: float = 1.0
+    since: int | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -94,11 +104,24 @@ class Listener:
         while not self.rows and not self.over:
             self.news.clear()
             await self.news.wait()
+        return self.waiting(most)
+
+    def waiting(self, most: int | None = None) -> list[Row]:
+        """As :meth:`take`, without waiting."""
         if most is None or most >= len(self.rows):
             taken = list(self.rows)
             self.rows.clear()
-            return taken
-        return [self.rows.popleft() for _ in range(most)]
+        else:
+            taken = [self.rows.popleft() for _ in range(most)]
+        if self.since is not None:
+            self.since = next((row.received_at for row in reversed(taken) if row.stream_type != REST), self.since)
+        return taken
+
+    def put_back(self, rows: list[Row]) -> None:
+        """Rows that were taken and not wanted yet."""
+        self.rows.extendleft(reversed(rows))
+        if self.since is not None:
+            self.since = next((row.received_at for row in rows if row.stream_type != REST), self.since)
 
 
 class Hub:
@@ -114,6 +137,10 @@ class Hub:
         In which format frames are asked for; makes no difference to the rows.
     settle, linger, patience : float
         Seconds; see the constants of this module.
+    speed : float, optional
+        Of a tape that is recorded or played: how fast its time goes.
+    joined : callable, optional
+        Told the topics of every stream that begins, before anything else; may refuse it.
     """
 
     def __init__(
@@ -128,6 +155,8 @@ class Hub:
         settle: float = SETTLE,
         linger: float = LINGER,
         patience: float = PATIENCE,
+        speed: float | None = None,
+        joined: Callable[[frozenset[Topic]], None] | None = None,
     ) -> None:
         self.breaks = 0
         self.refused_frames = 0
@@ -142,6 +171,10 @@ class Hub:
         self._settle = settle
         self._linger = linger
         self._patience = patience
+        self._speed = speed
+        self._joined = joined
+        self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
+        self._mends: set[asyncio.Task[None]] = set()
         self._connection: WsConnection | None = None
         self._listeners: list[Listener] = []
         self._lines: dict[Key, Line] = {}
@@ -169,6 +202,11 @@ class Hub:
     def epoch(self) -> int:
         """How many times the connection was open."""
         return self._connection.epoch if self._connection is not None else 0
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
 
     def current(self, key: Key) -> bool:
         """Whether the connection as it is now has told the state of this, and nothing is being mended."""
@@ -200,7 +238,12 @@ class Hub:
         UpbitFramesError
             If it cannot be opened.
         """
+        if self._joined is not None:
+            self._joined(listener.topics)
         self._listeners.append(listener)
+        if self._speed is not None:
+            listener.speed = self._speed
+            listener.since = self._clock.now() if self.state == "open" else None
         fresh = False
         started = self._server_time.now() if self._server_time.known else 0
         for topic in listener.topics:
@@ -242,7 +285,7 @@ class Hub:
                 self._trusted.discard(topic.key)
                 self._told.pop(topic.key, None)
         listener.end(None)
-        if self._connection is not None:
+        if self.state not in ("idle", "ended"):
             self._ask()
         if not self._listeners:
             self._later(self._linger, self._close_if_idle)
@@ -278,23 +321,33 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # --- what the connection tells ----------------------------------------------------------------
 
     def opened(self, epoch: int) -> None:
         """It is open; what was missed is noticed with the first frame of each market."""
         self.heard = time.monotonic()
+        now, told = self._clock.now(), self._server_time.now()
         for listener in self._listeners:
             listener.begun.set()
+            if self._speed is not None and listener.since is None:
+                listener.since = now
         if epoch > 1:
-            self._later(self._settle, lambda: self._settled(epoch))
+            self._due = (now + int(self._settle * 1e6), told + int(self._settle * 1e6))
+            self._later(self._settle + LATE, lambda: self._settled(epoch))
+        elif self._speed is not None and self._server_time.known:
+            for line in self._lines.values():
+                line.started = told
 
     def frame(self, frame: bytes, received: int) -> None:
         """Keep it until the loop is idle: where many come at once, they are decoded at once."""
+        if received >= self._due[0]:
+            self._settle_down()
         self._pending.append((frame, received))
         self.heard = time.monotonic()
         if not self._drains:
@@ -302,14 +355,20 @@ class Hub:
             asyncio.get_running_loop().call_soon(self._drain)
 
     def crowded(self) -> bool:
-        """Whether a listener that wants every row has little room left."""
-        return any(not one.ring and 2 * len(one.rows) > one.limit for one in self._listeners)
+        """Whether a listener that wants every row has little room left, or a gap is being mended first."""
+        if self._mends or not self._listeners:
+            return True
+        more = len(self._pending)
+        return any(not one.ring and 2 * (len(one.rows) + more) > one.limit for one in self._listeners)
 
     def broken(self, error: UpbitFramesError) -> None:
         """Everything that came before the break is handed out first."""
         self._drain()
         self.breaks += 1
         now = self._clock.now()
+        if now >= self._due[0]:
+            self._settle_down()
+        self._due = (NEVER, 0)
         for key, line in self._lines.items():
             gap = line.broke(now, error.message)
             if gap is not None:
@@ -325,10 +384,24 @@ class Hub:
             self.leave(listener)
 
     def ended(self, error: UpbitFramesError | None) -> None:
-        """It will not come back."""
+        """It will not come back; what is being mended is handed out before."""
         self._drain()
+        if self._clock.now() >= self._due[0]:
+            self._settle_down()
+        self._due = (NEVER, 0)
+        if self._mends:
+            self._spawn(self._end_mended(error))
+        else:
+            self._end(error)
+
+    async def _end_mended(self, error: UpbitFramesError | None) -> None:
+        await asyncio.gather(*self._mends, return_exceptions=True)
+        self._end(error)
+
+    def _end(self, error: UpbitFramesError | None) -> None:
         for listener in list(self._listeners):
             listener.end(error)
+            self.leave(listener)
 
     # --- rows -----------------------------------------------------------------------------------------
 
@@ -339,7 +412,7 @@ class Hub:
             return
         self.frames += len(pending)
         rows, refused = decode([frame for frame, _ in pending], [received for _, received in pending])
-        ready: dict[Key, list[Row]] = {}
+        ready: dict[Listener, list[Row]] = {}  # in the order of arrival, whatever the market
         epoch = self.epoch
         for row in rows:
             level = getattr(row, "level", 0.0)
@@ -351,11 +424,12 @@ class Hub:
             self._told[key] = epoch
             fresh, gap = line.row(row, row.received_at)
             if fresh:
-                ready.setdefault(key, []).extend(fresh)
+                for listener in self._by_key[key]:
+                    ready.setdefault(listener, []).extend(fresh)
             if gap is not None:
-                self._spawn(self._mend(key, line, gap, row.sequential_id if key[0] == "trade" else None))
-        for key, fresh in ready.items():
-            self._hand_out(key, fresh)
+                self._begin_mending(key, line, gap, row.sequential_id if key[0] == "trade" else None)
+        for listener, fresh in ready.items():
+            listener.push(fresh)
         for error, (frame, _) in ((one, _frame_of(one, pending)) for one in refused):
             self._refuse_frame(error, frame)
 
@@ -382,11 +456,22 @@ class Hub:
         """Whatever has sent nothing by now had nothing to send."""
         if self._connection is None or self._connection.epoch != epoch or self._connection.state != "open":
             return
+        self._settle_down()
+
+    def _settle_down(self) -> None:
+        (at, now), self._due = self._due, (NEVER, 0)
+        if at == NEVER:
+            return
         self._drain()
         for key, line in list(self._lines.items()):
-            gap = line.silent(self._clock.now(), self._server_time.now())
+            gap = line.silent(at, now)
             if gap is not None:
-                self._spawn(self._mend(key, line, gap, None))
+                self._begin_mending(key, line, gap, None)
+
+    def _begin_mending(self, key: Key, line: Line, gap: Gap, anchor: int | None) -> None:
+        task = self._spawn(self._mend(key, line, gap, anchor))
+        self._mends.add(task)
+        task.add_done_callback(self._mends.discard)
 
     async def _mend(self, key: Key, line: Line, gap: Gap, anchor: int | None) -> None:
         """Fetch what a gap lacks. ``anchor`` is a trade that the answer must reach to be complete."""

@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from upbit_frames import _bridge
+from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.config import Config
-from upbit_frames.live.feed import Hub
-from upbit_frames.live.over_rest import RestMender
+from upbit_frames.errors import UsageError
+from upbit_frames.live.feed import LINGER, Hub
+from upbit_frames.live.over_rest import Mender, RestMender
 from upbit_frames.ports import Ports
+from upbit_frames.subscriptions import Topic
 from upbit_frames.transport.ws_connection import Dialer
 
-__all__ = ["hub_for", "substitute_dialer"]
+__all__ = ["Source", "Substitute", "hub_for", "insert", "remove"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the frames of a hub come from, and what time it is there.
+
+    Attributes
+    ----------
+    dialer, mender, clock, server_time
+    speed : float or None
+        How fast the time of the frames goes; None where it is everybody's time.
+    joined : callable, optional
+        Told the topics of every stream that begins, before anything else.
+    linger : float
+        Seconds for which a connection stays open that nobody listens to any more.
+    """
+
+    dialer: Dialer
+    mender: Mender
+    clock: Clock
+    server_time: ServerTime
+    speed: float | None = None
+    joined: Callable[[frozenset[Topic]], None] | None = None
+    linger: float = LINGER
+
+
+class Substitute(Protocol):
+    """What stands in for the exchange's streams, as a tape does.
+
+    Attributes
+    ----------
+    clock : Clock
+        For what really comes over the wire.
+    shared : bool
+        Whether streams share a hub; else each gets its own.
+    """
+
+    clock: Clock
+
+    @property
+    def shared(self) -> bool:
+        """See above."""
+
+    def source(self, config: Config, live: Source) -> Source:
+        """Where one more hub shall have its frames from, given where it would have them from."""
+
 
 _hubs: dict[tuple[object, ...], Hub] = {}
-_substitute: Callable[[Config, Dialer], Dialer] | None = None
+_substitute: Substitute | None = None
+_count = itertools.count(1)
 
 
 def _after_fork() -> None:
@@ -29,8 +81,11 @@ if hasattr(os, "register_at_fork"):
 
 def hub_for(config: Config, ports: Ports) -> Hub:
     """The hub of these settings; must be called on the background loop, where it lives."""
-    key = (config.ws_url, config.rest_url, config.timeout, config.rate, id(_substitute), id(ports.rest))
+    own = 0 if _substitute is None or _substitute.shared else next(_count)
+    key = (config.ws_url, config.rest_url, config.timeout, config.rate, id(_substitute), id(ports.rest), own)
     if key not in _hubs:
+        for idle in [one for one in _hubs if one[-1] and not _hubs[one].listeners]:
+            del _hubs[idle]
         if not _hubs:
             _bridge.at_exit(close_all)
         _hubs[key] = _make(config, ports)
@@ -41,13 +96,18 @@ def _make(config: Config, ports: Ports) -> Hub:
     from upbit_frames.transport.limiter import limiter_for
     from upbit_frames.transport.ws import SocketDialer
 
-    dialer: Dialer = SocketDialer(
-        config.ws_url, clock=ports.clock, limiter=limiter_for(config.ws_url, rate=config.rate), timeout=config.timeout
+    clock = ports.clock if _substitute is None else _substitute.clock
+    dialer = SocketDialer(
+        config.ws_url, clock=clock, limiter=limiter_for(config.ws_url, rate=config.rate), timeout=config.timeout
     )
-    if _substitute is not None:
-        dialer = _substitute(config, dialer)
     mender = RestMender(ports.rest, ports.clock, ports.server_time)
-    return Hub(dialer, mender, clock=ports.clock, server_time=ports.server_time)
+    source = Source(dialer, mender, clock, ports.server_time)
+    if _substitute is not None:
+        source = _substitute.source(config, source)
+    return Hub(
+        source.dialer, source.mender, clock=source.clock, server_time=source.server_time,
+        speed=source.speed, joined=source.joined, linger=source.linger,
+    )  # fmt: skip
 
 
 async def close_all() -> None:
@@ -58,22 +118,29 @@ async def close_all() -> None:
         await hub.aclose()
 
 
-@contextlib.contextmanager
-def substitute_dialer(factory: Callable[[Config, Dialer], Dialer]) -> Iterator[None]:
-    """Let every stream of the process come from somewhere else, or be listened to, as a tape needs it.
+def insert(substitute: Substitute) -> None:
+    """Let every stream of the process come from somewhere else, or be listened to.
 
-    ``factory`` gets the settings and what would be dialled, and gives what is. Streams that are
-    open already stay as they are.
+    Streams that are open already stay as they are.
+
+    Raises
+    ------
+    UsageError
+        If something is inserted already.
     """
     global _substitute
-    before, _substitute = _substitute, factory
-    try:
-        yield
-    finally:
-        _bridge.run(_close_substituted)
-        _substitute = before
+    if _substitute is not None:
+        raise UsageError(
+            "a tape is being recorded or played already", suggestion="close it, or the cassette it belongs to, first"
+        )
+    _substitute = substitute
 
 
-async def _close_substituted() -> None:
-    for key in [one for one in _hubs if one[4] == id(_substitute)]:
+async def remove(substitute: Substitute) -> None:
+    """End the streams of what was inserted, on the background loop; does nothing if it is not."""
+    global _substitute
+    if _substitute is not substitute:
+        return
+    _substitute = None
+    for key in [one for one in _hubs if one[4] == id(substitute)]:
         await _hubs.pop(key).aclose()

@@ -16,7 +16,7 @@ from upbit_frames.normalize_ws import Row
 from upbit_frames.planner import iso
 from upbit_frames.query import View
 from upbit_frames.schema import SCHEMA_VERSION
-from upbit_frames.stream_tables import to_table
+from upbit_frames.stream_tables import REST, to_table
 from upbit_frames.subscriptions import interval_of, table_of
 
 if TYPE_CHECKING:
@@ -48,22 +48,48 @@ def checked(seconds: float | None, count: int | None) -> tuple[float, float]:
 async def collect(listener: Listener, type_: str, seconds: float, count: float) -> list[Row]:
     """Take rows until it is enough; each candle is counted once."""
     rows: list[Row] = []
-    distinct: set[Any] = set()
+    end = math.inf if listener.since is None else listener.since + seconds * 1e6
+    enough = _Enough(type_, end, count)
+    wait = seconds / listener.speed
     try:
-        async with asyncio.timeout(None if math.isinf(seconds) else seconds):
-            while (len(distinct) if interval_of(type_) else len(rows)) < count:
-                most = None if math.isinf(count) or interval_of(type_) else int(count) - len(rows)
-                taken = await listener.take(most)
+        async with asyncio.timeout(None if not 0 < wait < math.inf else wait):
+            while not enough.reached:
+                taken = await listener.take()
                 if not taken:
                     break
-                rows += taken
-                if interval_of(type_):
-                    distinct.update((row.code, row.candle_date_time_utc) for row in taken)
+                rows += enough.of(listener, taken)
     except TimeoutError:
-        pass
+        if listener.since is not None:  # what arrived in the last moment counts by when it arrived
+            await asyncio.sleep(0)
+            rows += enough.of(listener, listener.waiting())
     if listener.error is not None:
         raise listener.error
     return collected(type_, rows, ordered=True)
+
+
+class _Enough:
+    """How many rows are still wanted, row by row: what is not goes back, so no batch decides."""
+
+    def __init__(self, type_: str, end: float, count: float) -> None:
+        self.reached = False
+        self._candles = interval_of(type_) is not None
+        self._end = end
+        self._count = count
+        self._seen: set[Any] = set()
+        self._taken = 0
+
+    def of(self, listener: Listener, rows: list[Row]) -> list[Row]:
+        """As many of the rows as are wanted."""
+        for place, row in enumerate(rows):
+            if self.reached or (row.received_at >= self._end and row.stream_type != REST):
+                self.reached = True
+                listener.put_back(rows[place:])
+                return rows[:place]
+            if self._candles:
+                self._seen.add((row.code, row.candle_date_time_utc))
+            self._taken += 1
+            self.reached = (len(self._seen) if self._candles else self._taken) >= self._count
+        return rows
 
 
 def collected(type_: str, rows: Sequence[Row], *, ordered: bool) -> list[Row]:
