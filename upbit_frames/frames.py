@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["ATTRS", "text_type", "to_arrow", "to_output", "to_pandas", "to_polars"]
+__all__ = ["ATTRS", "again", "text_type", "to_arrow", "to_output", "to_pandas", "to_polars"]
 
 LARGE = 100_000  # rows from which memory is given back to the system column by column
 ATTRS = "upbit_frames"  # the one key of ``df.attrs`` and of the Arrow schema's metadata
@@ -148,6 +148,24 @@ def to_pandas(
     few hundred rows, and no column is ever read-only.
     """
     return _take_pandas([table], index, tz, attrs)
+
+
+def again(
+    shapes: dict[tuple[str, str], Any], table: pa.Table, index: Sequence[str], tz: str, attrs: dict[str, Any]
+) -> pd.DataFrame:
+    """As :func:`to_pandas`, of a table that is asked for again and again: made once, then copied.
+
+    Nobody's changes reach the others: from pandas 3 on a copy is made when somebody writes, before
+    at once.
+    """
+    import pandas as pd
+
+    made = shapes.get(("pandas", tz))
+    if made is None:
+        made = shapes["pandas", tz] = to_pandas(table, index=index, tz=tz)
+    frame: pd.DataFrame = made.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
+    frame.attrs[ATTRS] = attrs
+    return frame
 
 
 def _take_pandas(held: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None) -> pd.DataFrame:

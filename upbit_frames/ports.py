@@ -100,11 +100,14 @@ class Answer:
         JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
     warnings : list of str
         What the caller should be told.
+    shapes : dict or None
+        Where the same table may be asked for again: the frames made of it, by output and zone.
     """
 
     table: pa.Table
     meta: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+    shapes: dict[tuple[str, str], Any] | None = None
 
 
 class Fresh(MemoryStore):

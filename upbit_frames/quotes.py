@@ -15,7 +15,7 @@ from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
 from upbit_frames.live.channel import Found, LiveChannel
 from upbit_frames.live.rules import Wish
 from upbit_frames.planner import Step, iso
-from upbit_frames.ports import Ports
+from upbit_frames.ports import Answer, Ports
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.subscriptions import DEPTHS, Topic
 
@@ -49,7 +49,7 @@ class Quotes:
 
     # --- lists that change rarely ----------------------------------------------------------------
 
-    async def markets(self, quote: str | None) -> tuple[pa.Table, dict[str, Any]]:
+    async def markets(self, quote: str | None) -> Answer:
         """Every market, or those of one quote currency."""
         import pyarrow.compute as pc
 
@@ -64,7 +64,7 @@ class Quotes:
                     suggestion=f"there are {', '.join(sorted({n.split('-')[0] for n in names.to_pylist()}))}",
                 )
             table = chosen
-        return table, self._meta("markets", [self._step(kept, len(table))])
+        return Answer(table, self._meta("markets", [self._step(kept, len(table))]))
 
     async def _markets(self) -> tuple[pa.Table, bool]:
         async def fetch() -> pa.Table:
@@ -89,13 +89,13 @@ class Quotes:
             raise _unknown_markets(unknown)
         if not level:
             return
-        table, _ = await self.instruments(markets)
+        table = (await self.instruments(markets)).table
         rows = zip(table["market"].to_pylist(), table["supported_levels"].to_pylist(), strict=True)
         plain = [code for code, levels in rows if level not in (levels or ())]
         if plain:
             raise _ungrouped(plain, f"{level:g}")
 
-    async def instruments(self, markets: Sequence[str]) -> tuple[pa.Table, dict[str, Any]]:
+    async def instruments(self, markets: Sequence[str]) -> Answer:
         """Tick size and price groupings of the markets."""
         key = ("instruments", tuple(sorted(markets)))
 
@@ -104,13 +104,13 @@ class Quotes:
 
         (table, _, requests), kept = await self.shelf.get(key, self.ports.clock.monotonic, fetch)
         table = in_order(table, markets)
-        return table, self._meta("instruments", [self._step(kept, len(table), requests)], markets)
+        return Answer(table, self._meta("instruments", [self._step(kept, len(table), requests)], markets))
 
     # --- prices ------------------------------------------------------------------------------------
 
     async def ticker(
         self, markets: Sequence[str] | None, quote: str | None, skip: bool, source: str = "auto"
-    ) -> tuple[pa.Table, dict[str, Any]]:
+    ) -> Answer:
         """The latest of the markets, of a quote currency, or of everything, each in one request."""
         if markets is None:
             if source == "live":
@@ -124,25 +124,19 @@ class Quotes:
                 )
             reply = await self.ports.rest.get(ENDPOINTS["ticker_all"], {"quote_currencies": ",".join(quotes)})
             table = normalize.ticker(reply.body)
-            return table, self._meta("ticker", [self._step(False, len(table))])
+            return Answer(table, self._meta("ticker", [self._step(False, len(table))]))
         found, why = await self._present("ticker", _topics("ticker", markets, None, None), source, None)
         if found is not None:
             return found
         table, skipped, requests = await self._listed("ticker", markets, {}, normalize.ticker, skip=skip)
         table = in_order(table, markets)
-        return table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped)
+        return Answer(table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped))
 
     # --- the stream -------------------------------------------------------------------------------
 
     def glance(
-        self,
-        kind: str,
-        markets: Sequence[str] | None,
-        source: str,
-        *,
-        depth: int | None = None,
-        level: str | None = None,
-    ) -> tuple[pa.Table, dict[str, Any]] | None:
+        self, kind: str, markets: Sequence[str] | None, source: str, depth: int | None = None, level: str | None = None
+    ) -> Answer | None:
         """The answer, if the stream has it at hand; from any thread, in microseconds."""
         if self.live is None or markets is None or source != "auto":
             return None
@@ -152,7 +146,7 @@ class Quotes:
 
     async def _present(
         self, kind: str, topics: list[Topic], source: str, depth: int | None
-    ) -> tuple[tuple[pa.Table, dict[str, Any]] | None, str]:
+    ) -> tuple[Answer | None, str]:
         """The stream's answer; where REST has to give it, why."""
         if self.live is None:
             return None, ASKED
@@ -166,16 +160,16 @@ class Quotes:
     def _wish(self, kind: str, topics: Sequence[Topic], source: str) -> Wish:
         return Wish(kind, markets=len(topics), source=source, allowed=self.ports.streams)
 
-    def _live_answer(self, kind: str, topics: Sequence[Topic], found: Found) -> tuple[pa.Table, dict[str, Any]]:
+    def _live_answer(self, kind: str, topics: Sequence[Topic], found: Found) -> Answer:
         assert found.table is not None
         now = self.ports.server_time.now()
         step = Step("live", found.choice.told, now, now, len(found.table))
         meta = self._meta(kind, [step], [topic.market for topic in topics])
-        return found.table, meta | {"age_ms": round(found.age, 3)}
+        return Answer(found.table, meta | {"age_ms": round(found.age, 3)}, shapes=found.shapes)
 
     async def orderbook(
         self, markets: Sequence[str], depth: int, level: str | None, skip: bool, source: str = "auto"
-    ) -> tuple[pa.Table, dict[str, Any]]:
+    ) -> Answer:
         """The books of the markets to the given depth, in one request."""
         found, why = await self._present("orderbook", _topics("orderbook", markets, depth, level), source, depth)
         if found is not None:
@@ -191,7 +185,7 @@ class Quotes:
                 raise _ungrouped(silent, level)
             skipped = [*skipped, *silent]
         table = in_order(table, markets)
-        return table, self._meta("orderbook", [self._step(False, len(table), requests, why)], markets, skipped)
+        return Answer(table, self._meta("orderbook", [self._step(False, len(table), requests, why)], markets, skipped))
 
     # --- lists with unknown codes --------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from upbit_frames.calls.base import Call, shown
 from upbit_frames.config import Config
 from upbit_frames.engine import engine_for
 from upbit_frames.errors import QueryError
-from upbit_frames.ports import Answer
 from upbit_frames.query import View, choice, parse_markets
 
 __all__ = ["instruments", "markets", "orderbook", "ticker"]
@@ -201,4 +200,4 @@ def _grouping(level: float | str) -> str:
 
 
 def _finish(kind: str, view: View, index: list[str]) -> Any:
-    return lambda found: shown(Answer(*found), kind, view, index)
+    return lambda found: shown(found, kind, view, index)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from upbit_frames.endpoints import LIMITS
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
@@ -40,6 +40,7 @@ BEAT = 0.25  # seconds between two looks at the connection and at what is idle
 QUIET = 0.5  # seconds of silence after which a pong is asked for
 PONG = 1.0  # seconds for it
 FIRST = 5.0  # seconds for the first frame where the stream was asked for by name
+MOST_MADE = 64  # tables that are at hand
 AGAIN = 5.0  # seconds after a failure before a stream is opened unasked again
 GROUPS = {"ticker": "ticker", "orderbook": "orderbook", "trade": "crix-trades", "candle": "candles"}
 Key = tuple[str, str, float]
@@ -126,6 +127,15 @@ class Watch(Listener):
 
 
 @dataclass
+class _Made:
+    """Rows, the table of them, and the frames made of it."""
+
+    rows: list[Row]
+    table: pa.Table
+    shapes: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+
+@dataclass
 class Found:
     """What the stream has, if anything.
 
@@ -138,12 +148,15 @@ class Found:
         Milliseconds since the connection that told it was heard last.
     requests : int
         Over REST, which it took nevertheless.
+    shapes : dict or None
+        Frames that were made of the same table before; see :class:`~upbit_frames.ports.Answer`.
     """
 
     choice: Choice
     table: pa.Table | None = None
     age: float = 0.0
     requests: int = 0
+    shapes: dict[tuple[str, str], Any] | None = None
 
 
 class LiveChannel:
@@ -166,6 +179,7 @@ class LiveChannel:
         self._requests: dict[str, deque[float]] = {}
         self._opening: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._made: dict[tuple[object, ...], _Made] = {}
         self._failed = ""
         self._failed_until = -inf
 
@@ -233,10 +247,11 @@ class LiveChannel:
         """Tickers or books, if they are at hand; from any thread, without waiting for anything."""
         if any(topic.key not in self._watches for topic in topics):
             return None
-        if self.decide(wish, topics, note=False).rule != "warm":
+        choice = self.decide(wish, topics, note=False)
+        if choice.rule != "warm":
             return None
-        choice = self.decide(wish, topics)
-        return self._found(choice, topics, depth) if choice.channel == "live" else None
+        self._note(topics, time.monotonic())
+        return self._found(choice, topics, depth)
 
     async def present(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> Found:
         """Tickers or books."""
@@ -285,9 +300,16 @@ class LiveChannel:
         return choice
 
     def _found(self, choice: Choice, topics: Sequence[Topic], depth: int | None) -> Found:
-        type_ = topics[0].type
-        table = to_table(type_, [self._watches[topic.key].row for topic in topics], depth=depth)
-        return Found(choice, table.select(arrow_schema(type_).names), self.silent * 1000)
+        """The newest rows as a table; the same one as before where nothing has come since."""
+        type_, asked = topics[0].type, (*topics, depth)
+        rows = [self._watches[topic.key].row for topic in topics]
+        made = self._made.get(asked)
+        if made is None or any(one is not other for one, other in zip(rows, made.rows, strict=True)):
+            if len(self._made) >= MOST_MADE:
+                self._made.clear()
+            table = to_table(type_, rows, depth=depth).select(arrow_schema(type_).names)
+            made = self._made[asked] = _Made(rows, table)
+        return Found(choice, made.table, self.silent * 1000, shapes=made.shapes)
 
     @property
     def silent(self) -> float:
