@@ -304,7 +304,7 @@ class _Line:
         """Whether the exchange is to be asked for the markets first."""
         return self._deck.checks()
 
-    def joined(self, topics: frozenset[Topic]) -> None:
+    def joined(self, topics: frozenset[Topic], known: frozenset[Topic]) -> None:
         """A stream begins: find it on the tape, or note that it is recorded.
 
         Raises
@@ -314,7 +314,7 @@ class _Line:
         """
         deck = self._deck
         if self._on:
-            return self._note_join(topics)
+            return self._note_join(topics, known)
         chosen = deck.find(self._config.region, topics)
         if chosen is not None:
             assert deck.loaded is not None
@@ -325,12 +325,12 @@ class _Line:
             raise deck.missing(topics)
         else:
             self._on = deck.new_line()
-            self._note_join(topics)
+            self._note_join(topics, known)
 
-    def _note_join(self, topics: frozenset[Topic]) -> None:
+    def _note_join(self, topics: frozenset[Topic], known: frozenset[Topic]) -> None:
         facts = {"on": self._on} if self._on != 1 else {}
         at = self._clock.note(self._clock.real.now())
-        self._deck.writer(self._config).join(at, topics, self._config.region, **facts)
+        self._deck.writer(self._config).join(at, topics, known, self._config.region, **facts)
         self._deck.recorded += 1
 
     async def dial(self) -> Wire:

@@ -55,6 +55,7 @@ class _Line(msgspec.Struct):
     frame64: str | None = None
     sent: str | None = None
     join: list[tuple[str, str, float, int]] | None = None
+    known: list[tuple[str, str, float, int]] = []
     region: str = "kr"
     open: int | None = None
     offset: int | None = None
@@ -99,8 +100,9 @@ class Entry(NamedTuple):
         The frame; of a request and a break their text.
     on : int
         The connection; what is said of one is in order of time.
-    topics : tuple of Topic
-        Of a stream that begins.
+    topics, known : tuple of Topic
+        Of a stream that begins: what it wants, and of what it was told the state at once because
+        others had listened to it on the same connection.
     region : str
         Of a stream that begins.
     offset : int or None
@@ -112,6 +114,7 @@ class Entry(NamedTuple):
     data: bytes = b""
     on: int = 1
     topics: tuple[Topic, ...] = ()
+    known: tuple[Topic, ...] = ()
     region: str = "kr"
     offset: int | None = None
 
@@ -197,7 +200,8 @@ def _entry(line: _Line) -> Entry:
         if not line.join or any(type_ not in TYPES for type_, *_ in line.join):
             raise ValueError(f"a stream of {line.join!r}")
         topics = tuple(Topic(*one) for one in line.join)
-        return Entry(line.at, "join", on=line.on, topics=topics, region=line.region)
+        known = tuple(Topic(*one) for one in line.known)
+        return Entry(line.at, "join", on=line.on, topics=topics, known=known, region=line.region)
     for kind in ("sent", "broken"):
         text = getattr(line, kind)
         if text is not None:
@@ -270,7 +274,7 @@ class TapeWriter:
         if one.kind == "frame":
             self.frame(one.at, one.data, **facts)
         elif one.kind == "join":
-            self.join(one.at, one.topics, one.region, **facts)
+            self.join(one.at, one.topics, one.known, one.region, **facts)
         elif one.kind == "open":
             self.line(one.at, "open", 1, **facts, **({} if one.offset is None else {"offset": one.offset}))
         else:
@@ -283,10 +287,14 @@ class TapeWriter:
         except UnicodeDecodeError:
             self.line(at, "frame64", base64.b64encode(frame).decode(), **facts)
 
-    def join(self, at: int, topics: Iterable[Topic], region: str, **facts: Any) -> None:
+    def join(self, at: int, topics: Iterable[Topic], known: Iterable[Topic], region: str, **facts: Any) -> None:
         """A stream begins."""
-        listed = [[one.type, one.market, one.level, one.depth] for one in sorted(topics)]
-        self.line(at, "join", listed, **facts, **({"region": region} if region != "kr" else {}))
+        lists = [[[one.type, one.market, one.level, one.depth] for one in sorted(part)] for part in (topics, known)]
+        if lists[1]:
+            facts["known"] = lists[1]
+        if region != "kr":
+            facts["region"] = region
+        self.line(at, "join", lists[0], **facts)
 
     def line(self, at: int, kind: str, value: Any, **facts: Any) -> None:
         """Anything that has no method of its own."""

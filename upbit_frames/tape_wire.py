@@ -151,7 +151,7 @@ class Player:
         after = next((one for one in entries[place:] if one.kind != "join"), None)
         # Whether others had the connection open when the stream began; then its state comes first.
         self._open = before is not None and before.kind == "open" and after is not None and after.kind != "open"
-        self._seeds = snapshots_before(entries, place) if self._open else []
+        self._seeds = snapshots_before(entries, place)
         if before is not None:
             server_time.told = before.offset
 
@@ -178,7 +178,7 @@ class Player:
     async def next(self) -> tuple[bytes, int]:
         """The next frame, when it is due."""
         if self._seeds:
-            return self._seeds.pop(0), self._clock.moment
+            return self._seeds.pop(0)
         entries = self._entries
         while self._place < len(entries):
             entry = entries[self._place]
@@ -244,20 +244,20 @@ _LEVEL = re.compile(rb'"(?:level|lv)"\s*:\s*([0-9.eE+]+)')
 _SENT = re.compile(rb'"(stream_type|st)"\s*:\s*"REALTIME"')
 
 
-def snapshots_before(entries: Sequence[Entry], place: int) -> list[bytes]:
-    """The state of what a stream wants, where others have listened to it when it began.
+def snapshots_before(entries: Sequence[Entry], place: int) -> list[tuple[bytes, int]]:
+    """The state of what others had listened to when a stream began, and when it had arrived.
 
     The exchange tells it to the first who asks only; who comes later is told the last frame.
     """
-    missing = {one.key for one in entries[place].topics}
-    found: list[bytes] = []
+    missing = {one.key for one in entries[place].known}
+    found: list[tuple[bytes, int]] = []
     for entry in reversed(entries[:place]):
-        if not missing or entry.kind in ("open", "broken"):
+        if not missing:
             break
         key = _key(entry.data) if entry.kind == "frame" else None
         if key in missing:
             missing.discard(key)
-            found.append(_SENT.sub(rb'"\1":"SNAPSHOT"', entry.data, count=1))
+            found.append((_SENT.sub(rb'"\1":"SNAPSHOT"', entry.data, count=1), entry.at))
     return found[::-1]
 
 

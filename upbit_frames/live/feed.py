@@ -114,7 +114,8 @@ class Listener:
         else:
             taken = [self.rows.popleft() for _ in range(most)]
         if self.since is not None:
-            self.since = next((row.received_at for row in reversed(taken) if row.stream_type != REST), self.since)
+            newest = next((row.received_at for row in reversed(taken) if row.stream_type != REST), 0)
+            self.since = max(self.since, newest)
         return taken
 
     def put_back(self, rows: list[Row]) -> None:
@@ -140,7 +141,8 @@ class Hub:
     speed : float, optional
         Of a tape that is recorded or played: how fast its time goes.
     joined : callable, optional
-        Told the topics of every stream that begins, before anything else; may refuse it.
+        Told the topics of every stream that begins, before anything else, and those whose state
+        it is told at once because others listen to them; may refuse it.
     """
 
     def __init__(
@@ -156,7 +158,7 @@ class Hub:
         linger: float = LINGER,
         patience: float = PATIENCE,
         speed: float | None = None,
-        joined: Callable[[frozenset[Topic]], None] | None = None,
+        joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
     ) -> None:
         self.breaks = 0
         self.refused_frames = 0
@@ -239,7 +241,8 @@ class Hub:
             If it cannot be opened.
         """
         if self._joined is not None:
-            self._joined(listener.topics)
+            known = [one for one in listener.topics if one.key in self._lines and self._lines[one.key].last is not None]
+            self._joined(listener.topics, frozenset(known))
         self._listeners.append(listener)
         if self._speed is not None:
             listener.speed = self._speed

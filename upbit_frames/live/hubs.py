@@ -31,7 +31,7 @@ class Source:
     speed : float or None
         How fast the time of the frames goes; None where it is everybody's time.
     joined : callable, optional
-        Told the topics of every stream that begins, before anything else.
+        Told the topics of every stream that begins, and those of them whose state is known already.
     linger : float
         Seconds for which a connection stays open that nobody listens to any more.
     """
@@ -41,7 +41,7 @@ class Source:
     clock: Clock
     server_time: ServerTime
     speed: float | None = None
-    joined: Callable[[frozenset[Topic]], None] | None = None
+    joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None
     linger: float = LINGER
 
 
