@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from upbit_frames._face import (
         candles,
         download,
+        explain,
         follow,
         instruments,
         markets,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "candles": "upbit_frames._face",
     "download": "upbit_frames._face",
+    "explain": "upbit_frames._face",
     "follow": "upbit_frames._face",
     "instruments": "upbit_frames._face",
     "markets": "upbit_frames._face",
@@ -71,6 +73,7 @@ __all__ = [
     "configure",
     "download",
     "errors",
+    "explain",
     "follow",
     "instruments",
     "markets",

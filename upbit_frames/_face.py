@@ -5,11 +5,24 @@ from __future__ import annotations
 from upbit_frames import calls
 from upbit_frames.client import as_function, as_open_function
 
-__all__ = ["candles", "download", "follow", "instruments", "markets", "orderbook", "plan", "stream", "ticker", "trades"]
+__all__ = [
+    "candles",
+    "download",
+    "explain",
+    "follow",
+    "instruments",
+    "markets",
+    "orderbook",
+    "plan",
+    "stream",
+    "ticker",
+    "trades",
+]
 
 candles = as_function(calls.candles)
 download = as_function(calls.download)
 follow = as_function(calls.follow)
+explain = as_function(calls.explain)
 instruments = as_function(calls.instruments)
 markets = as_function(calls.markets)
 orderbook = as_function(calls.orderbook)

@@ -11,11 +11,24 @@ from __future__ import annotations
 from upbit_frames import calls
 from upbit_frames.client import as_coroutine, as_open_function
 
-__all__ = ["candles", "download", "follow", "instruments", "markets", "orderbook", "plan", "stream", "ticker", "trades"]
+__all__ = [
+    "candles",
+    "download",
+    "explain",
+    "follow",
+    "instruments",
+    "markets",
+    "orderbook",
+    "plan",
+    "stream",
+    "ticker",
+    "trades",
+]
 
 candles = as_coroutine(calls.candles)
 download = as_coroutine(calls.download)
 follow = as_open_function(calls.open_follow)
+explain = as_coroutine(calls.explain)
 instruments = as_coroutine(calls.instruments)
 markets = as_coroutine(calls.markets)
 orderbook = as_coroutine(calls.orderbook)

@@ -23,9 +23,8 @@ class Shelf:
         self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]
     ) -> tuple[Any, bool]:
         """The answer, and whether it had been kept."""
-        entry = self.entries.get(key)
-        if entry is not None and now() - entry[0] < KEPT:
-            return entry[1], True
+        if self.holds(key, now):
+            return self.entries[key][1], True
         task = self.flights.get(key)
         joined = task is not None
         if task is None:
@@ -34,6 +33,10 @@ class Shelf:
             task.add_done_callback(lambda done: self._landed(key, done))
         # Shielded: one caller giving up must not take the answer away from the others.
         return await asyncio.shield(task), joined
+
+    def holds(self, key: Hashable, now: Callable[[], float]) -> bool:
+        """Whether the answer is kept."""
+        return key in self.entries and now() - self.entries[key][0] < KEPT
 
     async def _fetch(self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]) -> Any:
         found = await fetch()

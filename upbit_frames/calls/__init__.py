@@ -14,12 +14,14 @@ from upbit_frames.calls.follow import follow, open_follow
 from upbit_frames.calls.live import open_stream, stream
 from upbit_frames.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.calls.trades import trades
+from upbit_frames.calls.why import explain
 
 __all__ = [
     "Call",
     "candles",
     "cross_check",
     "download",
+    "explain",
     "follow",
     "instruments",
     "markets",

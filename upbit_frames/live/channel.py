@@ -203,7 +203,7 @@ class LiveChannel:
         now = time.monotonic()
         if note:
             self._note(topics, now)
-        choice = choose(wish, self._sight(wish, topics, since, now))
+        choice = choose(wish, self._sight(wish, topics, since, now, asks=0 if note else 1))
         if note and choice.channel == "rest":
             self._requests.setdefault(GROUPS[wish.kind.partition(".")[0]], deque(maxlen=50)).append(now)
         return choice
@@ -221,8 +221,9 @@ class LiveChannel:
                 watch.asked = now
                 watch.idle = patience(_pace(asks, now)[1])
 
-    def _sight(self, wish: Wish, topics: Sequence[Topic], since: datetime | None, now: float) -> Sight:
-        seldom = [_pace(self._asks.get(topic.key, ()), now) for topic in topics]
+    def _sight(self, wish: Wish, topics: Sequence[Topic], since: datetime | None, now: float, asks: int = 0) -> Sight:
+        """What is known; ``asks`` more times it is about to be asked."""
+        seldom = [_pace([*self._asks.get(topic.key, ()), *[now] * asks], now) for topic in topics]
         asks, pace = min((one for one, _ in seldom), default=0), max((one for _, one in seldom), default=inf)
         group = GROUPS[wish.kind.partition(".")[0]]
         quota = sum(1 for one in list(self._requests.get(group, ())) if now - one < 1.0) / LIMITS[group]

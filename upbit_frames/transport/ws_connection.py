@@ -52,7 +52,9 @@ class Wire(Protocol):
         Whether it can be made to wait, as a tape can and the exchange cannot.
     """
 
-    patient: bool
+    @property
+    def patient(self) -> bool:
+        """See above."""
 
     async def receive(self) -> tuple[bytes, int]:
         """The next frame, and when it arrived in microseconds; ConnectionFailed when it is over."""
@@ -76,7 +78,9 @@ class Dialer(Protocol):
         Whether an exchange is at the other end, which ignores a market it does not know.
     """
 
-    live: bool
+    @property
+    def live(self) -> bool:
+        """See above."""
 
     async def dial(self) -> Wire:
         """A new one, or an error that says why not."""
