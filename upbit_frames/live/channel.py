@@ -121,7 +121,8 @@ class Watch(Listener):
         if self.row is None:
             return False
         if wish.kind == "trade":
-            return wish.count == 1 or (self.complete and (self.whole or len(self._ids) >= wish.count))
+            # Where the stream alone has told as many, what was traded before it is not needed.
+            return len(self._ids) >= wish.count or (self.complete and self.whole)
         # The snapshot is the newest candle, so there is none between it and now but what came since.
         return since is None or bool(self._candles and min(self._candles) <= since)
 

@@ -247,7 +247,8 @@ class Session:
         """Every change on the grid of a tenth of a second, the newest so many."""
         step = _BEAT_MS * 1000
         first = max(since // step + 1, now // step - _MOST_BOOKS + 1)
-        known = self.model.book(market, max(since, (first - 1) * step)).ms
+        # Against the last look, not against the last call: what changed in between is still to be told.
+        known = self.model.book(market, (first - 1) * step).ms
         found = []
         for moment in range(first * step, now + 1, step):
             changed = self.model.book(market, moment).ms
