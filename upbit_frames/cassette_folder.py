@@ -1,8 +1,9 @@
-"""A folder of cassettes: what is in it, what is wrong with it, and recording it again."""
+"""A folder of cassettes and tapes: what is in it, what is wrong with it, and recording it again."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -14,7 +15,10 @@ from upbit_frames.endpoints import Endpoint
 from upbit_frames.engine import engine_for
 from upbit_frames.errors import CorruptFile
 from upbit_frames.intervals import from_micros
-from upbit_frames.recording import Cassette
+from upbit_frames.normalize_ws import control, decode
+from upbit_frames.recording import ORIGINS, Cassette
+from upbit_frames.tape_deck import Loaded
+from upbit_frames.tape_file import SUFFIX, tape_beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +27,7 @@ __all__ = ["cassettes", "problems", "record_again"]
 
 
 def cassettes(folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """What cassettes there are.
+    """What cassettes and tapes there are; those of one name belong together.
 
     Parameters
     ----------
@@ -34,42 +38,83 @@ def cassettes(folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Index ``name``; columns origin (``live``, ``stand-in exchange …``), now (datetime64, UTC:
-        the moment it is about), requests (int), bytes (int), covers (str: which calls), error (str,
-        empty where the file can be read).
+        the moment it is about), requests (int: answers of REST), frames (int: on the tape), bytes
+        (int), covers (str: which calls and streams), error (str, empty where it can be read).
 
     Examples
     --------
     >>> import upbit_frames as uf
     >>> list(uf.cassettes("no such folder").columns)
-    ['origin', 'now', 'requests', 'bytes', 'covers', 'error']
+    ['origin', 'now', 'requests', 'frames', 'bytes', 'covers', 'error']
     """
     import pandas as pd
 
     root = current().cassette_dir if folder is None else Path(folder)
-    rows = [_row(path, root) for path in sorted(root.rglob("*.yaml")) if not path.name.startswith(".")]
-    frame = pd.DataFrame(rows, columns=["name", "origin", "now", "requests", "bytes", "covers", "error"])
+    rows = [_row(path, root) for path in sorted(_paths(root))]
+    frame = pd.DataFrame(rows, columns=["name", "origin", "now", "requests", "frames", "bytes", "covers", "error"])
     frame["now"] = pd.to_datetime(frame["now"], utc=True)
     return frame.set_index("name")
 
 
+def _paths(root: Path) -> set[Path]:
+    """Where the cassette of each name is, or would be."""
+    tapes = (path.with_name(path.name.removesuffix(SUFFIX) + ".yaml") for path in root.rglob(f"*{SUFFIX}"))
+    return {path for path in (*root.rglob("*.yaml"), *tapes) if not path.name.startswith(".")}
+
+
 def _row(path: Path, root: Path) -> tuple[Any, ...]:
-    name, size = path.relative_to(root).with_suffix("").as_posix(), path.stat().st_size
+    files = [one for one in (path, tape_beside(path)) if one.exists()]
+    name, size = path.relative_to(root).with_suffix("").as_posix(), sum(one.stat().st_size for one in files)
     try:
-        interactions, facts = load(path)
+        interactions, facts = load(path) if path in files else ([], {})
+        frames = Loaded(tape_beside(path)) if files[-1] != path else None
     except CorruptFile as wrong:
-        return name, "", None, 0, size, "", wrong.message
+        return name, "", None, 0, 0, size, "", wrong.message
     moment = recorded_at(interactions, facts)
-    origin = facts.get("origin") or " and ".join(sorted({recorded.origin_of(one.uri) for one in interactions}))
+    if moment is None and frames is not None:
+        moment = frames.started()
+    origins = {facts["origin"]} if "origin" in facts else {recorded.origin_of(one.uri) for one in interactions}
+    if frames is not None:
+        origins |= {ORIGINS.get(one, one) for one in frames.head.origin.split(" and ")}
     when = None if moment is None else from_micros(moment)
     covers = recorded.covered_calls(one.asked for one in interactions)
-    return name, origin, when, len(interactions), size, covers, ""
+    if frames is not None:
+        covers = ", ".join(filter(None, [covers, *_times(frames.streams())]))
+    count = 0 if frames is None else frames.frames
+    return name, " and ".join(sorted(origins)), when, len(interactions), count, size, covers, ""
+
+
+def _times(texts: list[str]) -> list[str]:
+    return [f"{one} ×{count}" if count > 1 else one for one, count in sorted(Counter(texts).items())]
 
 
 def problems(path: Path) -> list[str]:
-    """What is wrong with a cassette: unreadable, secrets in it, answers nobody will ever play.
+    """What is wrong with a cassette and its tape: unreadable, cut short, secrets, what nobody will ever play.
 
     Whether a run leaves requests unplayed is told by :attr:`Cassette.unplayed`.
     """
+    beside = tape_beside(path)
+    try:
+        found = _on_tape(beside) if beside.exists() else []
+    except CorruptFile as wrong:
+        found = [wrong.message]
+    return found if beside.exists() and not path.exists() else [*_on_cassette(path), *found]
+
+
+def _on_tape(path: Path) -> list[str]:
+    tape = Loaded(path)
+    found = [] if tape.complete else [f"the tape {path.name} was cut short: it plays {tape.frames} frames"]
+    frames = [one for track in tape.connections.values() for one in track if one.kind == "frame"]
+    said = [(one, control(one.data)) for one in frames]
+    strange = sum(1 for _, what in said if what is not None and what.kind == "unknown")
+    data = [one for one, what in said if what is None]
+    strange += len(decode([one.data for one in data], [one.at for one in data])[1])
+    if strange:
+        found.append(f"{strange} frames of {path.name} are none of the exchange's")
+    return found
+
+
+def _on_cassette(path: Path) -> list[str]:
     try:
         interactions, _ = load(path)
     except CorruptFile as wrong:

@@ -279,12 +279,13 @@ def _cache_clear(options: argparse.Namespace) -> int:
 def _tapes(options: argparse.Namespace) -> list[Path]:
     from upbit_frames import cassette_folder
     from upbit_frames.cassette_file import path_of
+    from upbit_frames.tape_file import tape_beside
 
     folder: Path = options.dir or uf.config.cassette_dir
     names = getattr(options, "name", []) or list(cassette_folder.cassettes(folder).index)
     paths = [path_of(folder, name) for name in names]
     for path in paths:
-        if not path.exists():
+        if not path.exists() and not tape_beside(path).exists():
             raise errors.QueryError(f"there is no cassette {path}", suggestion="upbit-frames cassette ls lists them")
     return paths
 
@@ -308,18 +309,26 @@ def _cassette_check(options: argparse.Namespace) -> int:
 
 def _cassette_record(options: argparse.Namespace) -> int:
     from upbit_frames import cassette_folder
+    from upbit_frames.tape_file import tape_beside
 
     if not options.live:
         raise errors.QueryError(f"recording asks {uf.config.rest_url} again", suggestion="add --live if that is meant")
     for path in _tapes(options):
-        print(f"{path}: {cassette_folder.record_again(path)} requests recorded")
+        if path.exists():
+            print(f"{path}: {cassette_folder.record_again(path)} requests recorded")
+        else:
+            print(f"{tape_beside(path)}: a tape is recorded by running what it was recorded from")
     return 0
 
 
 def _cassette_rm(options: argparse.Namespace) -> int:
+    from upbit_frames.tape_file import tape_beside
+
     for path in _tapes(options):
-        path.unlink()
-        print(f"{path} deleted")
+        for file in (path, tape_beside(path)):
+            if file.exists():
+                file.unlink()
+                print(f"{file} deleted")
     return 0
 
 

@@ -211,7 +211,7 @@ class Player:
                 self._began = self._clock.moment, real.monotonic()
             left = self._began[1] + (at - self._began[0]) / 1e6 / self._speed - real.monotonic()
             if left > 0:
-                await asyncio.sleep(left)
+                await real.sleep(left)
         self._clock.moment = at
 
 
