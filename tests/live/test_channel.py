@@ -1,0 +1,219 @@
+"""The stream as a channel of the router, over real sockets against the stand-in exchange."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import upbit_frames as uf
+from upbit_frames.errors import ConnectionFailed, InvalidRange, MarketNotFound, QueryError
+from upbit_frames.testing import Exchange
+from upbit_frames.testing.listings import default_listings
+
+NOW = "2026-03-01T03:00:20Z"
+MARKET = "KRW-BTC"
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    lively = [replace(one, trades_per_day=60_000.0) if one.market == MARKET else one for one in default_listings()]
+    with Exchange(seed=7, now=NOW, markets=lively) as exchange:
+        exchange.clock.run()
+        yield exchange
+
+
+@pytest.fixture
+def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
+    return uf.Client(exchange.config(cache_dir=tmp_path, progress=False))
+
+
+def route(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Channel and rule of every step of a frame."""
+    return [(one["channel"], one["reason"]) for one in frame.attrs["upbit_frames"]["route"]]
+
+
+def channel(frame: pd.DataFrame) -> str:
+    """The channel of the last step."""
+    return route(frame)[-1][0]
+
+
+def until(ask: Callable[[], pd.DataFrame], wanted: str, seconds: float = 15.0, pause: float = 0.05) -> pd.DataFrame:
+    """Ask again and again until a channel answers."""
+    ends = time.monotonic() + seconds
+    while True:
+        frame = ask()
+        if channel(frame) == wanted:
+            return frame
+        assert time.monotonic() < ends, f"{wanted} never answered: {route(frame)}"
+        time.sleep(pause)
+
+
+def test_asked_once_opens_nothing(exchange: Exchange, client: uf.Client) -> None:
+    frame = client.ticker(MARKET)
+    assert route(frame) == [("rest", "seldom: asked for the first time")]
+    assert not exchange.streams.connections
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.ticker([MARKET, "KRW-ETH"]),
+        lambda client: client.orderbook(MARKET, depth=5),
+        lambda client: client.orderbook(MARKET, depth=15, level=10_000),
+        lambda client: client.trades(MARKET, count=30),
+        lambda client: client.candles(MARKET, "1m", count=3, forming=True),
+    ],
+    ids=["ticker", "orderbook", "grouped", "trades", "forming"],
+)
+def test_asked_again_and_again_is_answered_by_the_stream(
+    exchange: Exchange, client: uf.Client, ask: Callable[[uf.Client], pd.DataFrame]
+) -> None:
+    first = ask(client)
+    assert channel(first) == "rest"
+    assert "seldom" in route(first)[-1][1]
+    live = until(lambda: ask(client), "live")
+    assert route(live)[-1][1].startswith("warm: ")
+    asked = len(exchange.requests)
+    again = ask(client)
+    assert channel(again) == "live"
+    assert len(exchange.requests) == asked
+    assert list(live.columns) == list(first.columns)
+    assert list(live.dtypes) == list(first.dtypes)
+    assert live.index.names == first.index.names
+    assert live.index.dtype == first.index.dtype
+
+
+def test_the_answer_is_what_rest_would_have_said(exchange: Exchange, client: uf.Client) -> None:
+    until(lambda: client.ticker(MARKET), "live")
+    until(lambda: client.orderbook(MARKET, depth=5), "live")
+    until(lambda: client.trades(MARKET, count=50), "live")
+    until(lambda: client.candles(MARKET, "1m", count=3, forming=True), "live")
+    exchange.clock.freeze()
+    time.sleep(0.6)  # what is under way arrives
+    pairs: list[tuple[Any, dict[str, Any]]] = [
+        (client.ticker, {"markets": MARKET}),
+        (client.orderbook, {"markets": MARKET, "depth": 5}),
+        (client.trades, {"market": MARKET, "count": 50}),
+    ]
+    for call, asked in pairs:
+        live, rest = call(**asked), call(**asked, source="rest")
+        assert (channel(live), channel(rest)) == ("live", "rest")
+        if "time" in live.columns:  # a frame's own time, which a later state without news may change
+            live, rest = live.drop(columns="time"), rest.drop(columns="time")
+        pd.testing.assert_frame_equal(live, rest, check_exact=False, rtol=1e-12)
+    live = client.candles(MARKET, "1m", count=3, forming=True)
+    rest = client.candles(MARKET, "1m", count=3, forming=True, source="rest")
+    pd.testing.assert_frame_equal(live, rest, rtol=1e-12)
+
+
+def test_changing_a_frame_does_not_change_the_next(client: uf.Client) -> None:
+    frame = until(lambda: client.ticker("KRW-ETH"), "live")
+    price = frame["price"].iloc[0]
+    again = client.ticker("KRW-ETH")
+    again["price"] = -1.0
+    again.attrs["upbit_frames"]["route"].clear()
+    third = client.ticker("KRW-ETH")
+    assert third["price"].iloc[0] == price
+    assert route(third)[-1][0] == "live"
+
+
+def test_a_history_or_too_much_is_never_live(client: uf.Client) -> None:
+    until(lambda: client.trades(MARKET, count=10), "live")
+    assert channel(client.trades(MARKET, start="2026-03-01T02:59:00Z")) != "live"
+    assert "live" not in [one for one, _ in route(client.trades(MARKET, count=501))]
+    assert channel(client.ticker()) == "rest"
+
+
+def test_asked_for_by_name(exchange: Exchange, client: uf.Client) -> None:
+    assert route(client.ticker(MARKET, source="live")) == [("live", "forced: asked for with source='live'")]
+    assert channel(client.orderbook(MARKET, source="live", depth=1)) == "live"
+    trades = client.trades(MARKET, count=20, source="live")
+    assert (len(trades), channel(trades)) == (20, "live")
+    assert channel(client.candles(MARKET, "1m", count=2, forming=True, source="live")) == "live"
+    with pytest.raises(MarketNotFound, match="KRW-NOPE"):
+        client.ticker("KRW-NOPE", source="live")
+    with pytest.raises(QueryError, match="cannot be grouped"):
+        client.orderbook("BTC-ETH", level=1000, source="live")
+    with pytest.raises(InvalidRange, match="newest 500"):
+        client.trades(MARKET, count=501, source="live")
+    with pytest.raises(InvalidRange, match="no history"):
+        client.candles(MARKET, "1m", count=2, source="live")
+    with pytest.raises(QueryError, match="told the markets"):
+        client.ticker(source="live")
+
+
+def test_by_name_and_not_to_be_had_is_an_error(exchange: Exchange, client: uf.Client) -> None:
+    dead = uf.Client(client.config.replace(ws_url="ws://127.0.0.1:9"))
+    with pytest.raises(ConnectionFailed, match="does not answer"):
+        dead.ticker(MARKET, source="live")
+
+
+def test_rest_answers_while_the_stream_cannot_be_opened(client: uf.Client) -> None:
+    dead = uf.Client(client.config.replace(ws_url="ws://127.0.0.1:9"))
+    told = set()
+    for _ in range(30):
+        frame = dead.ticker(MARKET)
+        assert channel(frame) == "rest"
+        told.add(route(frame)[0][1].partition(":")[0])
+        time.sleep(0.02)
+    assert "down" in told
+
+
+@pytest.mark.parametrize("fault", ["drop", "half_open"])
+def test_a_failing_stream_falls_back_within_two_seconds_and_recovers(
+    exchange: Exchange, client: uf.Client, fault: str
+) -> None:
+    def ask() -> pd.DataFrame:
+        return client.ticker("KRW-ETH")
+
+    until(ask, "live")
+    getattr(exchange.streams, fault)()
+    began = time.monotonic()
+    frame = until(ask, "rest")
+    # Its own clock says how long; a slow machine may make it longer, never wrong: what answered was heard.
+    assert time.monotonic() - began < 2.0 + 3.0
+    assert route(frame)[0][1].partition(":")[0] in ("down", "silent", "opening", "often")
+    until(ask, "live", seconds=60.0)
+
+
+def test_what_nobody_asks_for_any_more_ends(exchange: Exchange, client: uf.Client) -> None:
+    until(lambda: client.ticker("KRW-ETH"), "live", pause=0.02)
+    ends = time.monotonic() + 20.0
+    while exchange.streams.open:
+        assert time.monotonic() < ends, "the connection stayed open"
+        time.sleep(0.1)
+    assert channel(client.ticker("KRW-ETH")) == "rest"
+
+
+def test_explain_says_what_the_next_call_does_and_asks_nobody(exchange: Exchange, client: uf.Client) -> None:
+    for _ in range(6):
+        asked = len(exchange.requests)
+        told = client.explain("ticker", MARKET)
+        assert len(exchange.requests) == asked
+        frame = client.ticker(MARKET)
+        rule = route(frame)[0][1].partition(":")[0]
+        if told.rule not in ("opening", "often"):  # between the two the stream may have opened
+            assert (told.channel, told.rule) == (channel(frame), rule)
+        time.sleep(0.3)
+    assert told.channel == "live"
+    assert set(told.alternatives) == {"rest", "store", "archive"}
+    assert "not rest" in repr(told)
+    assert "<table>" in told._repr_html_()
+    assert list(told.to_frame()["channel"]) == ["live"]
+
+
+def test_explain_candles(client: uf.Client) -> None:
+    told = client.explain("candles", MARKET, "1m", count=10, forming=True)
+    assert [part.channel for part in told.parts] == ["rest", "rest"]
+    client.candles(MARKET, "1m", count=10)
+    told = client.explain("candles", MARKET, "1m", count=10, forming=True)
+    assert [(part.channel, part.rule) for part in told.parts] == [("store", "stored"), ("rest", "seldom")]
+    assert told.channel == "store+rest"
+    with pytest.raises(QueryError, match="cannot be explained"):
+        client.explain("tickers")
