@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.endpoints import LIMITS
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
 from upbit_frames.intervals import Interval, Span, from_micros
-from upbit_frames.live.feed import Hub, Listener
-from upbit_frames.live.rules import MOST, Choice, Sight, Wish, choose, patience
+from upbit_frames.live.feed import Hub
+from upbit_frames.live.rules import Choice, Sight, Wish, choose, patience
+from upbit_frames.live.watch import Watch
 from upbit_frames.normalize_ws import Row
 from upbit_frames.schema import arrow_schema
 from upbit_frames.stream_tables import rows_of_rest, to_table
@@ -44,87 +44,6 @@ MOST_MADE = 64  # tables that are at hand
 AGAIN = 5.0  # seconds after a failure before a stream is opened unasked again
 GROUPS = {"ticker": "ticker", "orderbook": "orderbook", "trade": "crix-trades", "candle": "candles"}
 Key = tuple[str, str, float]
-
-
-@dataclass(eq=False)
-class Watch(Listener):
-    """One topic that is kept at hand.
-
-    Attributes
-    ----------
-    row : Row
-        The newest.
-    asked : float
-        When it was asked for last, monotonic seconds.
-    idle : float
-        Seconds after that at which it ends.
-    complete : bool
-        Of trades: whether the ones before the stream's first are here too.
-    whole : bool
-        Whether there are no older ones than those that are here.
-    """
-
-    row: Row = None
-    asked: float = 0.0
-    idle: float = inf
-    complete: bool = False
-    whole: bool = False
-    _ids: list[tuple[int, int]] = field(default_factory=list)
-    _trades: dict[tuple[int, int], Row] = field(default_factory=dict)
-    _candles: dict[datetime, Row] = field(default_factory=dict)
-
-    def push(self, rows: Iterable[Row]) -> None:
-        """More rows; only what an answer may need is kept."""
-        for row in rows:
-            self.received += 1
-            if hasattr(row, "sequential_id"):
-                self._keep_trade(row)
-            elif hasattr(row, "candle_date_time_utc"):
-                self._candles[row.candle_date_time_utc] = row
-                if len(self._candles) > MOST["candle"]:
-                    del self._candles[min(self._candles)]
-            self.row = row
-        self.news.set()
-
-    def _keep_trade(self, row: Row) -> None:
-        place = (row.trade_timestamp, row.sequential_id)
-        if place not in self._trades:
-            self._trades[place] = row
-            insort(self._ids, place)
-        if len(self._ids) > 2 * MOST["trade"]:
-            for old in self._ids[: MOST["trade"]]:
-                del self._trades[old]
-            del self._ids[: MOST["trade"]]
-
-    def seed(self, rows: Sequence[Row], *, whole: bool) -> None:
-        """Trades that REST told; they count where they reach what is here.
-
-        ``whole`` says that there are no older ones.
-        """
-        if self._ids and any((row.trade_timestamp, row.sequential_id) == self._ids[0] for row in rows):
-            self.complete = True
-            self.whole = self.whole or whole
-            for row in rows:
-                self._keep_trade(row)
-
-    def trades(self, count: int) -> list[Row]:
-        """The newest so many, ascending."""
-        return [self._trades[place] for place in self._ids[-count:]]
-
-    def candles(self, start: datetime) -> list[Row]:
-        """Those that begin at ``start`` or later, ascending."""
-        times = sorted(self._candles)
-        return [self._candles[one] for one in times[bisect_left(times, start) :]]
-
-    def holds(self, wish: Wish, since: datetime | None) -> bool:
-        """Whether everything that is asked for is here."""
-        if self.row is None:
-            return False
-        if wish.kind == "trade":
-            # Where the stream alone has told as many, what was traded before it is not needed.
-            return len(self._ids) >= wish.count or (self.complete and self.whole)
-        # The snapshot is the newest candle, so there is none between it and now but what came since.
-        return since is None or bool(self._candles and min(self._candles) <= since)
 
 
 @dataclass
@@ -380,7 +299,7 @@ class LiveChannel:
             await asyncio.sleep(BEAT)
             now = time.monotonic()
             for watch in list(self._watches.values()):
-                if watch.over or now - watch.asked > watch.idle:
+                if watch.over or watch.torn or now - watch.asked > watch.idle:
                     self._drop(watch)
             hub = self._hub
             if hub is not None and self._watches and hub.state == "open" and now - hub.heard > QUIET:
