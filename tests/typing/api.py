@@ -12,6 +12,7 @@ import pandas as pd
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
+from upbit_frames.live.follow import Follow
 from upbit_frames.live.stream import Stream
 from upbit_frames.planner import Plan
 
@@ -28,6 +29,8 @@ def calls() -> None:
     uf.trades("KRW-BTC", count=10)
     uf.markets("KRW")
     uf.instruments(["KRW-BTC"])
+    assert_type(uf.follow(["KRW-BTC"], "1m", 500, forming=True), Follow)
+    uf.follow("KRW-BTC", seconds=5)  # type: ignore[call-arg]
     uf.stream(["KRW-BTC"], "orderbook", depth=5, seconds=1.0, output="arrow")
     uf.configure(tz="Asia/Seoul")
     with uf.using(output="polars") as settings:
@@ -46,6 +49,9 @@ async def coroutines() -> None:
     assert_type(await aio.candles("KRW-BTC"), Any)
     assert_type(await uf.AsyncClient(region="sg").plan("KRW-BTC"), Plan)
     aio.candles(5)  # type: ignore[arg-type, unused-coroutine]
+    async with aio.follow("KRW-BTC") as follow:
+        assert_type(follow, Follow)
+        assert_type(follow.gaps, pd.DataFrame)
     async with aio.stream("KRW-BTC") as stream:
         assert_type(stream, Stream)
         assert_type(stream.gaps, pd.DataFrame)

@@ -12,7 +12,8 @@ from upbit_frames.engine import engine_for
 from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
 from upbit_frames.intervals import INTERVALS, Interval
 from upbit_frames.live.follow import Follow
-from upbit_frames.live.following import Asked, Following
+from upbit_frames.live.followed import Asked
+from upbit_frames.live.following import Following
 from upbit_frames.ports import Meter
 from upbit_frames.query import MAX_COUNT, View, parse_markets
 

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from upbit_frames import _bridge
 from upbit_frames.errors import UpbitFramesError, UpbitFramesWarning, UsageError
-from upbit_frames.live.following import Asked, Batch, Following, Part
+from upbit_frames.live.followed import Asked, Batch, meta_of, table_of
+from upbit_frames.live.following import Following
 from upbit_frames.live.shown import gaps_frame
-from upbit_frames.planner import FORMING, Step, iso
+from upbit_frames.planner import iso
 from upbit_frames.query import View
-from upbit_frames.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 __all__ = ["Follow"]
 
@@ -74,7 +73,7 @@ class Follow:
         if self._used:
             raise UsageError("this follow was opened before", suggestion="make a new one")
         self._used = True
-        weakref.finalize(self, _let_go, self._core, os.getpid())
+        weakref.finalize(self, _let_go, self._core, os.getpid()).atexit = False  # the loop ends everything then
         await self._core.open()
 
     def opened(self) -> Self:
@@ -169,27 +168,9 @@ class Follow:
 
         asked, view = self.asked, self._view
         index = ["market", "time"] if asked.many else ["time"]
-        table = _table(batch.parts, asked.many, told)
-        meta = self._meta(batch)
+        table = table_of(batch.parts, asked.many, told)
+        meta = batch.meta or meta_of(batch, asked, self._core.ports.server_time.now())
         return frames.to_output(table, "candles", view.output, tz=view.tz, index=index, attrs=meta)
-
-    def _meta(self, batch: Batch) -> dict[str, Any]:
-        """What ``uf.candles`` tells, of this frame."""
-        if batch.meta is not None:
-            return batch.meta
-        asked, core = self.asked, self._core
-        ends = [_end(part, asked) for part in batch.parts]
-        return {
-            "kind": "candles",
-            "market": list(asked.markets) if asked.many else asked.markets[0],
-            "interval": asked.interval.name,
-            "start": iso(min(part.span.start for part in batch.parts)),
-            "end": iso(max(ends)),
-            "gaps": "raw",
-            "fetched_at": iso(core.ports.server_time.now()),
-            "schema": SCHEMA_VERSION,
-            "route": [*batch.earlier, *(step.to_json() for part in batch.parts for step in _route(part, asked))],
-        }
 
     # --- what happened ----------------------------------------------------------------------------
 
@@ -250,38 +231,8 @@ class Follow:
         )
 
 
-def _table(parts: list[Part], many: bool, told: bool) -> pa.Table:
-    """One table, sealed candles first; in it which are, if ``told``."""
-    import pyarrow as pa
-
-    tables = []
-    for part in parts:
-        table = pa.concat_tables([part.sealed, part.forming])
-        if told:
-            flags = [True] * len(part.sealed) + [False] * len(part.forming)
-            table = table.append_column("sealed", pa.array(flags, pa.bool_()))
-        tables.append((part.market, table))
-    if not many:
-        return tables[0][1]
-    from upbit_frames.framed import joined
-
-    return joined(list(tables))
-
-
-def _route(part: Part, asked: Asked) -> list[Step]:
-    if not len(part.forming):
-        return part.route
-    start = part.forming["time"][0].value
-    return [*part.route, Step("live", FORMING, start, _end(part, asked), len(part.forming), market=part.market)]
-
-
-def _end(part: Part, asked: Asked) -> int:
-    last = part.forming["time"][-1].value if len(part.forming) else None
-    return part.span.end if last is None else max(part.span.end, asked.interval.shift(last, 1))
-
-
 def _let_go(core: Following, pid: int) -> None:
-    """Whoever held it is gone: end it without waiting; from any thread, also while the interpreter ends."""
+    """Whoever held it is gone: end it without waiting, from any thread."""
     if core.over or os.getpid() != pid:
         return
     try:

@@ -13,11 +13,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames import normalize
-from upbit_frames.endpoints import CANDLES_MAX_COUNT, LIMITS, candles_endpoint
+from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.errors import (
     LockTimeout,
     RateLimited,
@@ -27,8 +26,9 @@ from upbit_frames.errors import (
     UpbitFramesError,
 )
 from upbit_frames.history import History
-from upbit_frames.intervals import Interval, Span, merge
+from upbit_frames.intervals import Span, merge
 from upbit_frames.live.feed import Hub, Listener
+from upbit_frames.live.followed import Asked, Batch, Part
 from upbit_frames.live.repair import Gap
 from upbit_frames.live.track import Track
 from upbit_frames.planner import SEAL_GRACE, Step, sealed_until
@@ -36,13 +36,12 @@ from upbit_frames.ports import Meter, cut, in_thread, meet_exchange
 from upbit_frames.query import CandleQuery
 from upbit_frames.router import Answer, Router
 from upbit_frames.stream_tables import rows_of_rest
-from upbit_frames.subscriptions import Topic
 from upbit_frames.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Asked", "Batch", "Following", "Part"]
+__all__ = ["Following"]
 
 log = logging.getLogger("upbit_frames.live")
 
@@ -50,81 +49,8 @@ SECOND = 1_000_000
 SLICE = 1.0  # seconds between two looks at the exchange's clock, which may be moved
 AT_ONCE = 8  # markets that are asked for at the same time
 TOGETHER = 1.0  # seconds for which what is sealed waits for the other markets of the same round
-SHORTEST = 5 * SECOND  # candles of a second are asked for several at once
-SHARE = 0.5  # of the request limit that may go to candles of a second
 WELCOME = 2.0  # seconds for which opening waits for the stream
 DOUBTS = 5  # answers in a row that are not what the API promises, after which it is given up
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is followed, checked.
-
-    Attributes
-    ----------
-    markets : tuple of str
-    many : bool
-        Whether a list was given.
-    interval : Interval
-        One that is streamed.
-    history : int
-    forming : bool
-        Whether readers get the changes of forming candles too.
-    keep : int
-        Sealed candles of each market kept in memory; at least ``history``.
-    """
-
-    markets: tuple[str, ...]
-    many: bool
-    interval: Interval
-    history: int
-    forming: bool
-    keep: int
-
-    @property
-    def topics(self) -> frozenset[Topic]:
-        """What to subscribe to."""
-        return frozenset(Topic(str(self.interval.stream), market) for market in self.markets)
-
-    def batch(self, rate: float) -> int:
-        """How much time one request for sealed candles is worth waiting for, microseconds."""
-        crowd = len(self.markets) / (LIMITS["candles"] * rate * SHARE)
-        return max(self.interval.step, SHORTEST, int(crowd) * SECOND if self.interval.step < SHORTEST else 0)
-
-
-@dataclass
-class Part:
-    """What a frame holds of one market: sealed candles of a span, then forming ones."""
-
-    market: str
-    span: Span
-    sealed: pa.Table
-    forming: pa.Table
-    route: list[Step] = field(default_factory=list)
-    version: int = 0
-
-
-@dataclass
-class Batch:
-    """One part a market.
-
-    Attributes
-    ----------
-    parts : list of Part
-    meta : dict, optional
-        What ``uf.candles`` tells, where it is the history.
-    earlier : list of dict
-        Steps of the route that come before those of the parts.
-    """
-
-    parts: list[Part]
-    meta: dict[str, Any] | None = None
-    earlier: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """In all."""
-        return sum(len(part.sealed) + len(part.forming) for part in self.parts)
 
 
 class Following:
@@ -154,6 +80,7 @@ class Following:
         self.hub: Hub | None = None
         self.received = self.sealed = self.requests = self.retries = 0
         self.ending: asyncio.Task[None] | None = None
+        self._told = 0  # the latest time that the exchange has told on the stream
         self._open_hub = open_hub
         self._listener: Listener | None = None
         self._history: dict[str, Any] | None = None  # of the frame the reader has not had yet
@@ -213,9 +140,9 @@ class Following:
             self._end(error)
         except Exception as defect:  # a defect must reach whoever reads, not be lost in a task
             log.exception("following %s failed in an unforeseen way", ", ".join(self.asked.markets))
-            error = TransportError(f"following failed in an unforeseen way: {defect!r}")
-            error.__cause__ = defect
-            self._end(error)
+            told = TransportError(f"following failed in an unforeseen way: {defect!r}")
+            told.__cause__ = defect
+            self._end(told)
 
     # --- the beginning --------------------------------------------------------------------------
 
@@ -299,6 +226,7 @@ class Following:
             before = track.version
             track.hear(row)
             changed = changed or track.version != before
+            self._told = max(self._told, track.heard)
         if changed:
             self._news.set()
         if self._due() != due:
@@ -309,11 +237,11 @@ class Following:
     def _due(self) -> int:
         """Up to where candles should be final by the exchange's clock.
 
-        What the stream tells proves that it is at least so late; a stored candle is final by the
-        date of the very answer that brought it, whatever is believed here.
+        What the stream tells proves that it is at least so late, give or take a trade's way into
+        its candle. A stored candle is final by the date of the very answer that brought it,
+        whatever is believed here.
         """
-        heard = max(track.heard for track in self.tracks.values())
-        return sealed_until(self.asked.interval, max(self.ports.server_time.now(), heard))
+        return sealed_until(self.asked.interval, max(self.ports.server_time.now(), self._told - SECOND))
 
     async def _seal_on(self) -> None:
         batch = self.asked.batch(self.ports.rate)

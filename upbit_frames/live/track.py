@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from upbit_frames.errors import SchemaError
 from upbit_frames.intervals import Interval, Span, to_micros
 from upbit_frames.normalize_ws import Row
-from upbit_frames.planner import Step
+from upbit_frames.planner import SEAL_GRACE, Step
 from upbit_frames.ports import cut
 from upbit_frames.schema import arrow_schema
 from upbit_frames.stream_tables import REST, to_table
@@ -131,9 +131,10 @@ class Track:
 
     def hear(self, row: Row) -> None:
         """What the stream told; late and repeated rows change nothing."""
-        if row.stream_type != REST:
-            self.heard = max(self.heard, row.timestamp * 1000)
         start = to_micros(row.candle_date_time_utc.replace(tzinfo=UTC))
+        if row.stream_type != REST:
+            # A trade is stored within seconds; whatever claims more must not lead into the future.
+            self.heard = max(self.heard, min(row.timestamp * 1000, self.interval.shift(start, 1) + 2 * SEAL_GRACE))
         if start < self.sealed:
             return
         known = self._open.get(start)

@@ -1,0 +1,520 @@
+"""Candles that continue, over real sockets to the stand-in exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import upbit_frames as uf
+from upbit_frames import _bridge, errors
+from upbit_frames.intervals import INTERVALS
+from upbit_frames.live import following, hubs
+from upbit_frames.live.follow import Follow
+from upbit_frames.schema import arrow_schema
+from upbit_frames.testing import Exchange
+from upbit_frames.testing.listings import DEFAULT_LISTINGS
+from upbit_frames.transport import limiter
+from upbit_frames.transport.retry import RetryPolicy
+
+NOW = "2026-03-01T03:30:20Z"
+SECOND = 1_000_000
+CANDLES = "/v1/candles"
+
+
+@pytest.fixture(autouse=True)
+def unpaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No waiting for limits, and little between attempts: minutes pass in a fraction of a second here."""
+    monkeypatch.setattr(limiter, "limiter_for", lambda url, rate=1.0: limiter.NullLimiter())
+    monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt: 0.02)
+    yield
+    _bridge.run(hubs.close_all)
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    with Exchange(seed=7, now=NOW, limits=False) as running:
+        yield running
+
+
+@pytest.fixture
+def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
+    return uf.Client(exchange.config(cache_dir=tmp_path / "store", progress=False))
+
+
+def micros(text: str) -> int:
+    return int(pd.Timestamp(text).value) // 1000
+
+
+def read(f: Follow, until: str) -> list[Any]:
+    """The history, and every frame up to one that came when everything before ``until`` was sealed."""
+    frames = [next(f)] if f.asked.history else []
+    while True:
+        enough = pd.Timestamp(f.stats["sealed_until"]) >= pd.Timestamp(until)
+        frames.append(next(f))
+        if enough:
+            return frames
+
+
+def sealed_rows(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    rows = pd.concat(frames)
+    return rows[rows.pop("sealed")] if "sealed" in rows else rows
+
+
+def truth(exchange: Exchange, market: str, interval: str, start: Any, end: Any) -> pa.Table:
+    low, high = micros(str(start)), micros(str(end))
+    return exchange.market.candles(market, INTERVALS[interval], low, high).table()
+
+
+def assert_true(exchange: Exchange, client: uf.Client, frame: pd.DataFrame, market: str, interval: str) -> None:
+    """The frame is row for row what the exchange's trades make, and what uf.candles gives."""
+    start, end = frame.index[0], frame.index[-1] + pd.Timedelta(seconds=INTERVALS[interval].seconds or 0)
+    told = client.candles(market, interval, start=start, end=end)
+    pd.testing.assert_frame_equal(frame, told, check_exact=True)
+    arrow = client.candles(market, interval, start=start, end=end, output="arrow", source="cache")
+    known = truth(exchange, market, interval, start, end)
+    assert arrow.to_pydict() == known.select(arrow.column_names).to_pydict()
+
+
+def requests(exchange: Exchange) -> int:
+    return sum(one.path.startswith(CANDLES) for one in exchange.requests)
+
+
+# --- history and seam ---------------------------------------------------------------------------------
+
+
+def test_history_is_what_candles_gives(client: uf.Client) -> None:
+    with client.follow("krw-btc", history=7) as f:
+        first = next(f)
+        pd.testing.assert_frame_equal(first, client.candles("KRW-BTC", count=7), check_exact=True)
+        assert first.attrs["upbit_frames"]["route"][0]["channel"] == "rest"
+        pd.testing.assert_frame_equal(f.to_frame(), first)
+
+
+@pytest.mark.parametrize("second", ["59.5", "00", "02", "04.9", "05", "06"])
+def test_the_first_sealed_candle_follows_the_history_without_a_hole(tmp_path: Path, second: str) -> None:
+    minute = "29" if second == "59.5" else "30"
+    with Exchange(seed=7, now=f"2026-03-01T03:{minute}:{second}Z", limits=False) as exchange:
+        client = uf.Client(exchange.config(cache_dir=tmp_path / "store"))
+        with client.follow("KRW-BTC", "1m", history=5, forming=True) as f:
+            waiting = f.to_frame(forming=True)
+            assert_candles_up_to_now(exchange, waiting)
+            exchange.clock.run(300.0)
+            frames = read(f, "2026-03-01T03:35:00Z")
+        assert len(frames[0]) == 5
+        assert frames[0]["sealed"].all()
+        assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
+
+
+def assert_candles_up_to_now(exchange: Exchange, frame: pd.DataFrame) -> None:
+    """Also between a period's end and its grace, nothing lacks in the frame that was just opened."""
+    now = exchange.clock.now()
+    known = exchange.market.candles("KRW-BTC", "1m", int(frame.index[0].value) // 1000, now, now).table()
+    got = pa.array(frame.index.tz_convert("UTC").tz_localize(None).astype("datetime64[us]"))
+    have = got.cast(pa.int64()).to_pylist()
+    want = known["time"].cast(pa.int64()).to_pylist()
+    # The candle of the running minute comes with the snapshot, a moment after opening.
+    assert have in (want, want[:-1])
+
+
+def test_no_history_begins_with_the_first_candle_sealed(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", history=0) as f:
+        assert len(f.to_frame()) == 0
+        assert requests(exchange) == 0
+        exchange.clock.run(600.0)
+        frames = read(f, "2026-03-01T03:36:00Z")
+    rows = sealed_rows(frames)
+    assert rows.index[0] == pd.Timestamp("2026-03-01T03:30:00Z")
+    assert_true(exchange, client, rows, "KRW-BTC", "1m")
+
+
+def test_a_market_without_any_candle(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-EMPTY", history=5) as f:
+        first = next(f)
+        assert len(first) == 0
+        pd.testing.assert_frame_equal(first, client.candles("KRW-EMPTY", count=5))
+
+
+# --- what happens meanwhile -----------------------------------------------------------------------------
+
+
+def test_every_sealed_candle_once_though_the_connection_breaks(exchange: Exchange, client: uf.Client) -> None:
+    exchange.streams.faults.lifetime = (100.0, 500.0)  # virtual
+    exchange.streams.faults.late = exchange.streams.faults.repeat = 0.2
+    with client.follow("KRW-BTC", "1m", history=10, forming=True) as f:
+        exchange.clock.run(800.0)
+        frames = read(f, "2026-03-01T04:00:00Z")
+        breaks = f.stats["breaks"]
+        assert breaks >= 4
+        assert set(f.gaps["market"]) == {"KRW-BTC"}
+        whole = f.to_frame(forming=False)
+    rows = sealed_rows(frames)
+    assert rows.index.is_unique
+    assert rows.index.is_monotonic_increasing
+    assert_true(exchange, client, rows, "KRW-BTC", "1m")
+    seen = whole[whole.pop("sealed")]
+    pd.testing.assert_frame_equal(seen.loc[: rows.index[-1]], rows, check_exact=True)
+
+
+def test_a_forming_candle_never_comes_after_it_was_sealed(exchange: Exchange, client: uf.Client) -> None:
+    exchange.streams.faults.late = exchange.streams.faults.repeat = 0.3
+    with client.follow("KRW-BTC", "1m", history=3, forming=True) as f:
+        exchange.clock.run(400.0)
+        frames = read(f, "2026-03-01T03:42:00Z")
+    sealed: set[pd.Timestamp] = set()
+    volumes: dict[pd.Timestamp, float] = {}
+    changes = 0
+    for frame in frames:
+        assert frame["sealed"].dtype == bool
+        assert frame.index.is_monotonic_increasing
+        for moment, row in frame.iterrows():
+            assert moment not in sealed
+            if row["sealed"]:
+                sealed.add(moment)
+                assert row["volume"] >= volumes.get(moment, 0.0)
+            else:
+                assert row["volume"] > volumes.get(moment, 0.0)
+                volumes[moment] = row["volume"]
+                changes += 1
+    assert changes >= 10
+
+
+def test_forming_candles_are_what_the_exchange_knows_at_that_moment(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "1m", history=2) as f:
+        exchange.clock.set("2026-03-01T03:31:30Z")
+        start = micros("2026-03-01T03:31:00Z")
+        known = exchange.market.candles("KRW-BTC", "1m", start, start + 1, exchange.clock.now()).table()
+        assert len(known) == 1
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            frame = f.to_frame(forming=True)
+            if len(frame) and frame.index[-1] == pd.Timestamp("2026-03-01T03:31:00Z"):
+                break
+            time.sleep(0.02)
+        assert not frame["sealed"].iloc[-1]
+        row = frame.drop(columns="sealed").iloc[-1]
+        assert row.to_dict() == {name: known[name][0].as_py() for name in row.index}
+        route = frame.attrs["upbit_frames"]["route"]
+        assert route[-1]["channel"] == "live"
+        assert "sealed" not in f.to_frame()
+
+
+def test_seconds_are_sealed_several_at_once(exchange: Exchange, client: uf.Client) -> None:
+    exchange.streams.faults.lifetime = (5.0, 15.0)
+    with client.follow("KRW-BTC", "1s", history=20) as f:
+        before = requests(exchange)
+        exchange.clock.run(40.0)
+        frames = read(f, "2026-03-01T03:31:30Z")
+        assert f.stats["breaks"] >= 2
+        asked = f.stats["requests"]
+    assert before > 0
+    periods = (pd.Timestamp(f.stats["sealed_until"]) - pd.Timestamp(NOW)).total_seconds()
+    assert asked <= periods / 5 + 2
+    assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1s")
+
+
+def test_faults_of_rest_lose_nothing(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "1m", history=3) as f:
+        for kind in ("429", "503", "drop", "html", "garbage", "empty", "cut", "502"):
+            exchange.faults.add(kind, match=CANDLES, times=None, probability=0.15, seed=len(kind))
+        # Longer than one call's own patience:
+        exchange.faults.add("500", match=CANDLES, after=6, times=20)
+        exchange.clock.run(400.0)
+        frames = read(f, "2026-03-01T03:50:00Z")
+        assert f.stats["retries"] >= 1
+        assert f.error is None
+        exchange.faults.clear()
+    assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
+
+
+def test_sealed_candles_come_without_a_stream(
+    exchange: Exchange, client: uf.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "SLICE", 0.1)
+    with client.follow("KRW-BTC", "1m", history=3) as f:
+        exchange.streams.faults.refuse = [503] * 1_000_000
+        exchange.streams.drop()
+        deadline = time.monotonic() + 10
+        while f.stats["live"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert f.stats["state"] != "open"
+        # Nothing but the exchange's date tells that time has passed.
+        frames = [next(f)]
+        for minute in range(3):
+            exchange.clock.set(f"2026-03-01T03:3{minute + 1}:06Z")
+            client.ticker("KRW-BTC")
+            frames.append(next(f))
+        assert not f.stats["live"]
+        exchange.streams.faults.refuse = []
+        while not f.stats["live"] and time.monotonic() < deadline + 10:
+            time.sleep(0.01)
+        assert f.stats["live"]
+    assert [len(frame) for frame in frames] == [3, 1, 1, 1]
+    assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
+
+
+def test_a_thin_market_and_a_busy_one(exchange: Exchange, client: uf.Client) -> None:
+    markets = ["KRW-QUIET", "KRW-BTC"]
+    with client.follow(markets, "1m", history=4) as f:
+        exchange.clock.run(600.0)
+        frames = read(f, "2026-03-01T03:50:00Z")
+        until = pd.Timestamp(f.stats["sealed_until"])
+        whole = f.to_frame()
+    assert list(frames[0].index.names) == ["market", "time"]
+    assert all(frame.dtypes.equals(frames[0].dtypes) for frame in frames)
+    rows = pd.concat(frames)
+    for market in markets:
+        mine = rows.xs(market, level="market")
+        mine = mine[mine.index < until]
+        told = client.candles(market, "1m", start=mine.index[0], end=until)
+        pd.testing.assert_frame_equal(mine, told, check_exact=True)
+        known = truth(exchange, market, "1m", mine.index[0], until)
+        assert len(known) == len(mine)
+        pd.testing.assert_frame_equal(whole.xs(market, level="market").loc[:until].head(len(mine)), mine)
+    quiet = rows.xs("KRW-QUIET", level="market")
+    assert len(quiet[quiet.index >= pd.Timestamp(NOW)]) < 10  # periods without a trade have no candle
+    # That nothing was traded is known now, and not asked again.
+    count = requests(exchange)
+    client.candles("KRW-QUIET", "1m", start="2026-03-01T03:30:00Z", end=until)
+    assert requests(exchange) == count
+
+
+def test_one_request_a_market_and_period(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow(["KRW-BTC", "KRW-QUIET"], "1m", history=3) as f:
+        next(f)
+        exchange.requests.clear()
+        exchange.clock.run(120.0)
+        read(f, "2026-03-01T03:33:00Z")
+    periods = round((pd.Timestamp(f.stats["sealed_until"]) - pd.Timestamp("2026-03-01T03:30:00Z")).total_seconds() / 60)
+    assert requests(exchange) <= 2 * periods + 1  # a candle may be on its way when this is counted
+
+
+# --- the store ------------------------------------------------------------------------------------------
+
+
+def test_another_program_finds_the_candles_in_the_store(exchange: Exchange, client: uf.Client, tmp_path: Path) -> None:
+    with client.follow("KRW-BTC", "1m", history=5) as f:
+        exchange.clock.run(400.0)
+        rows = sealed_rows(read(f, "2026-03-01T03:40:00Z"))
+    exchange.clock.freeze()
+    exchange.clock.set(f.stats["sealed_until"])
+    exchange.clock.advance(5)
+    again = uf.Client(exchange.config(cache_dir=tmp_path / "store", timeout=7.0))  # shares no engine
+    exchange.requests.clear()
+    with again.follow("KRW-BTC", "1m", history=len(rows)) as f:
+        pd.testing.assert_frame_equal(next(f), rows, check_exact=True)
+    assert requests(exchange) == 0
+
+
+def test_two_follows_share_a_request(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "1m", history=3) as one, client.follow("KRW-BTC", "1m", history=3) as other:
+        exchange.requests.clear()
+        exchange.clock.run(300.0)
+        first, second = read(one, "2026-03-01T03:35:00Z"), read(other, "2026-03-01T03:35:00Z")
+        connections = exchange.streams.open
+    assert connections == 1
+    a, b = sealed_rows(first), sealed_rows(second)
+    pd.testing.assert_frame_equal(
+        a.loc["2026-03-01T03:27Z":"2026-03-01T03:34Z"], b.loc["2026-03-01T03:27Z":"2026-03-01T03:34Z"]
+    )
+    assert one.stats["requests"] + other.stats["requests"] == requests(exchange)
+
+
+# --- memory -----------------------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_and_a_late_reader_misses_nothing(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "1m", history=4, keep=6) as f:
+        exchange.clock.run(600.0)
+        deadline = time.monotonic() + 20
+        while pd.Timestamp(f.stats["sealed_until"]) < pd.Timestamp("2026-03-01T03:50:00Z"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(f.to_frame()) == 6
+        frames = read(f, "2026-03-01T03:51:00Z")
+        assert len(frames[0]) == 4
+        assert len(f.to_frame()) == 6
+    assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
+
+
+# --- ends -------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_pass_is_raised_after_what_came_before(tmp_path: Path) -> None:
+    gone = micros("2026-03-01T03:33:30Z")
+    listed = [replace(one, delisted=gone) if one.market == "KRW-BTC" else one for one in DEFAULT_LISTINGS]
+    with Exchange(seed=7, now=NOW, markets=listed, limits=False) as exchange:
+        client = uf.Client(exchange.config(cache_dir=tmp_path / "store"))
+        with client.follow(["KRW-BTC", "KRW-ETH"], "1m", history=3) as f:
+            exchange.clock.run(200.0)
+            frames = []
+
+            def read_on() -> None:
+                frames.extend(iter(f))
+
+            with pytest.raises(errors.MarketNotFound, match="KRW-BTC"):
+                read_on()
+            with pytest.raises(errors.MarketNotFound):  # and whoever asks again is told again
+                next(f)
+            assert isinstance(f.error, errors.MarketNotFound)
+            assert "ended" in repr(f)
+            pd.testing.assert_frame_equal(pd.concat(frames).sort_index(), f.to_frame().sort_index())
+            rows = f.to_frame().xs("KRW-BTC", level="market")
+            assert rows.index[-1] >= pd.Timestamp("2026-03-01T03:30:00Z")
+
+
+def test_closing_from_another_thread_ends_a_waiting_reader(client: uf.Client) -> None:
+    f = client.follow("KRW-BTC", history=2)
+    assert len(next(f)) == 2
+    timer = threading.Timer(0.3, f.close)
+    timer.start()
+    assert list(f) == []
+    timer.join()
+    assert f.closed
+    assert f.stats["state"] == "closed"
+    assert len(f.to_frame()) == 2
+    f.close()
+
+
+def test_nobody_holds_it_any_more(exchange: Exchange, client: uf.Client) -> None:
+    f = client.follow("KRW-BTC", history=2)
+    core = f._core
+    assert exchange.streams.open == 1
+    del f
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while not core.over or core._tasks:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    while exchange.streams.open:  # the connection lingers for a moment
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_async(exchange: Exchange, client: uf.Client, tmp_path: Path) -> None:
+    other = uf.AsyncClient(client.config)
+
+    async def work() -> list[pd.DataFrame]:
+        frames = []
+        async with other.follow("KRW-BTC", "1m", history=4) as f:
+            exchange.clock.run(600.0)
+            async for frame in f:
+                frames.append(frame)
+                if pd.Timestamp(f.stats["sealed_until"]) >= pd.Timestamp("2026-03-01T03:38:00Z"):
+                    break
+            # Given up again and again while it waits, nothing is lost.
+            while pd.Timestamp(f.stats["sealed_until"]) < pd.Timestamp("2026-03-01T03:50:00Z"):
+                try:
+                    frames.append(await asyncio.wait_for(anext(f), 0.01))
+                except TimeoutError:
+                    continue
+            frames.append(await anext(f))
+        return frames
+
+    frames = asyncio.run(work())
+    assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
+
+
+PROGRAM = """
+import sys, threading
+import upbit_frames as uf
+client = uf.Client(cache_dir=sys.argv[1], progress=False)
+f = client.follow("KRW-BTC", "1m", history=3)
+print("open", flush=True)
+if sys.argv[2] == "read":
+    try:
+        for batch in f:
+            print(len(batch), flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", f.stats["state"], len(f.to_frame()), flush=True)
+    f.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["read", "leave"])
+def test_interrupted_or_left_open_a_program_ends(exchange: Exchange, tmp_path: Path, way: str) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM, str(tmp_path / "store"), way],
+        env={**os.environ, **exchange.env()}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "open\n"
+        if way == "read":
+            assert program.stdout.readline() == "3\n"
+            program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=20)
+    finally:
+        program.kill()
+        program.wait()
+    assert program.returncode == 0, err
+    assert out == ("interrupted open 3\n" if way == "read" else "")
+    assert "Traceback" not in err
+    assert "never awaited" not in err
+
+
+# --- arguments --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        ({"interval": "1d"}, errors.InvalidInterval, "4h"),
+        ({"interval": "2m"}, errors.InvalidInterval, "1m"),
+        ({"history": -1}, errors.InvalidRange, "500"),
+        ({"history": 1.5}, errors.InvalidRange, "500"),
+        ({"history": True}, errors.InvalidRange, "500"),
+        ({"history": 500, "keep": 10}, errors.QueryError, "at least 500"),
+        ({"keep": 0, "history": 0}, errors.QueryError, "at least 1"),
+        ({"forming": "yes"}, errors.QueryError, "True"),
+        ({"market": "BTC/KRW"}, errors.InvalidMarket, "KRW-BTC"),
+        ({"market": []}, errors.InvalidMarket, "at least one"),
+        ({"output": "csv"}, errors.QueryError, "pandas"),
+    ],
+)
+def test_bad_arguments_ask_nothing(
+    exchange: Exchange, client: uf.Client, arguments: dict[str, Any], error: type[Exception], hint: str
+) -> None:
+    with pytest.raises(error, match=hint):
+        client.follow(**{"market": "KRW-BTC", **arguments})
+    assert not exchange.requests
+    assert not exchange.streams.connections
+
+
+@pytest.mark.parametrize("market", ["KRW-NOPE", ["KRW-BTC", "KRW-GONE"]])
+def test_an_unknown_market_is_told(exchange: Exchange, client: uf.Client, market: Any) -> None:
+    with pytest.raises(errors.MarketNotFound, match=r"KRW-(NOPE|GONE)"):
+        client.follow(market, history=0)
+    assert exchange.streams.open == 0
+
+
+def test_what_it_can_tell(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "60m", history=2, tz="Asia/Seoul", output="arrow") as f:
+        table = next(f)
+        assert isinstance(table, pa.Table)
+        assert table.schema.names == arrow_schema("candles").names
+        assert str(table.schema.field("time").type) == "timestamp[us, tz=Asia/Seoul]"
+        json.dumps(f.stats)
+        assert len(f.gaps) == 0
+        assert repr(f).startswith("<Follow 1h of KRW-BTC: open, sealed until 2026-03-01T03:00:00Z")
+    assert "closed" in repr(f)
+    with pytest.raises(errors.UsageError, match="opened before"):
+        asyncio.run(f.open())
+    unopened = uf.AsyncClient(client.config).follow("KRW-BTC")
+    assert "not open" in repr(unopened)
+    with pytest.raises(errors.UsageError, match="async with"):
+        next(iter(unopened))
