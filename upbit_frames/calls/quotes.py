@@ -99,6 +99,8 @@ def ticker(
     output, tz : str, optional
         As for :func:`candles`.
     source : {"auto", "rest", "live"}
+        With ``"auto"`` REST answers, until the same is asked again and again: then a stream does, from
+        memory. ``attrs["upbit_frames"]["route"]`` says which and why; ``uf.explain`` says it before.
 
     Returns
     -------
