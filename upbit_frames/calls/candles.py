@@ -64,7 +64,7 @@ def candles(
         Zone in which naive times are read and the index is shown. Default: the setting, UTC.
     output : {"pandas", "arrow", "polars"}, optional
         Default: the setting, pandas.
-    source : {"auto", "cache", "rest", "archive"}
+    source : {"auto", "cache", "rest", "live", "archive"}
         ``"cache"`` never touches the network; ``"rest"`` asks the exchange even for what is stored;
         ``"archive"`` takes Upbit's published files. Those are for personal, non-commercial use only
         and may not be passed on; ``"auto"`` leaves them alone unless the setting ``archive`` is on.
