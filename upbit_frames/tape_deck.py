@@ -176,7 +176,8 @@ class Deck:
         line = _Line(self, config, live, clock, TapeServerTime(clock))
         return Source(
             line, line if not self.mends else live.mender, clock, line.server_time,
-            speed=1.0 if self.shared else self.speed, joined=line.joined, linger=LINGER if self.shared else 0.0,
+            speed=1.0 if self.shared else self.speed, reached=clock.reached, joined=line.joined,
+            linger=LINGER if self.shared else 0.0,
         )  # fmt: skip
 
     # --- playing --------------------------------------------------------------------------------

@@ -34,12 +34,15 @@ class TapeClock(SystemClock):
     moment : int
         Of what was recorded or played last, microseconds.
     playing : bool
+    ahead : int
+        Of what is played next, microseconds.
     """
 
     def __init__(self, real: Clock) -> None:
         self.real = real
         self.moment = 0
         self.playing = False
+        self.ahead = 0
         self._noted = -inf
         self._skipped = 0.0
 
@@ -53,6 +56,10 @@ class TapeClock(SystemClock):
         if self.playing or self.real.monotonic() - self._noted < JUST_NOW:
             return self.moment
         return self.real.now()
+
+    def reached(self) -> int:
+        """Everything that came before this moment has been handed in."""
+        return self.ahead if self.playing else self.real.now()
 
     def monotonic(self) -> float:
         """Seconds, those included that were not waited for."""
@@ -202,6 +209,7 @@ class Player:
 
     async def _until(self, at: int) -> None:
         real = self._clock.real
+        self._clock.ahead = at
         if self._speed == inf:
             self._played += 1
             if self._played % BREATH == 0:

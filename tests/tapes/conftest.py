@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tapes.handmade import START, trade_frame
 
 import upbit_frames as uf
+from upbit_frames import _bridge
+from upbit_frames.live.hubs import close_all
 from upbit_frames.subscriptions import Topic
 from upbit_frames.tape_file import TapeWriter
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:30Z"
-START = 1_772_335_830_000_000  # the same, in microseconds
 SPEED = 60.0  # virtual seconds in a real one: trades are rare on a stand-in in real time
 
 
@@ -58,6 +59,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[], list[
     """Turn this into another machine: default settings, every connection refused and counted."""
 
     def leave() -> list[Any]:
+        _bridge.run(close_all)  # whatever lingers would try to come back
         attempts: list[Any] = []
 
         def refuse(self: socket.socket, address: Any) -> None:
@@ -72,18 +74,6 @@ def offline(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[], list[
         return attempts
 
     return leave
-
-
-def trade_frame(number: int, market: str = "KRW-BTC", *, stream_type: str = "REALTIME") -> bytes:
-    """The frame of the so-manyth trade; one a tenth of a second."""
-    ms = START // 1000 + 100 * number
-    return json.dumps(
-        {
-            "type": "trade", "code": market, "timestamp": ms + 3, "trade_timestamp": ms,
-            "trade_price": 100_000.0 + number % 7, "trade_volume": 0.5, "ask_bid": "BID" if number % 2 else "ASK",
-            "sequential_id": ms * 10_000 + number % 10, "stream_type": stream_type,
-        }
-    ).encode()  # fmt: skip
 
 
 @pytest.fixture

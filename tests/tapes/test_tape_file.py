@@ -97,8 +97,7 @@ def test_cut_anywhere_it_plays_up_to_there(tmp_path: Path, make_tape: Any) -> No
         cut.write_bytes(data[:size])
         try:
             found = list(read_tape(cut)[1])
-        except errors.CorruptFile as error:
-            assert "cut.jsonl.gz" in str(error)
+        except errors.CorruptFile:
             continue
         assert found == whole[: len(found)]
         lengths.add(len(found))

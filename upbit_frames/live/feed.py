@@ -66,6 +66,8 @@ class Listener:
     since : int or None
         On a tape, the moment up to which its rows were taken: seconds are counted from there, so
         that a recording and its replay end with the same row. None: by the reader's own clock.
+    reached : callable, optional
+        On a tape: the moment up to which everything has been handed in.
     """
 
     topics: frozenset[Topic]
@@ -79,6 +81,7 @@ class Listener:
     ring: bool = False
     speed: float = 1.0
     since: int | None = None
+    reached: Callable[[], int] | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -138,8 +141,8 @@ class Hub:
         In which format frames are asked for; makes no difference to the rows.
     settle, linger, patience : float
         Seconds; see the constants of this module.
-    speed : float, optional
-        Of a tape that is recorded or played: how fast its time goes.
+    speed, reached : float, callable, optional
+        Of a tape that is recorded or played: how fast its time goes, and how far it has come.
     joined : callable, optional
         Told the topics of every stream that begins, before anything else, and those whose state
         it is told at once because others listen to them; may refuse it.
@@ -158,6 +161,7 @@ class Hub:
         linger: float = LINGER,
         patience: float = PATIENCE,
         speed: float | None = None,
+        reached: Callable[[], int] | None = None,
         joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
     ) -> None:
         self.breaks = 0
@@ -174,8 +178,10 @@ class Hub:
         self._linger = linger
         self._patience = patience
         self._speed = speed
+        self._reached = reached
         self._joined = joined
         self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
+        self._torn = False
         self._mends: set[asyncio.Task[None]] = set()
         self._connection: WsConnection | None = None
         self._listeners: list[Listener] = []
@@ -245,7 +251,7 @@ class Hub:
             self._joined(listener.topics, frozenset(known))
         self._listeners.append(listener)
         if self._speed is not None:
-            listener.speed = self._speed
+            listener.speed, listener.reached = self._speed, self._reached
             listener.since = self._clock.now() if self.state == "open" else None
         fresh = False
         started = self._server_time.now() if self._server_time.known else 0
@@ -353,7 +359,9 @@ class Hub:
             self._settle_down()
         self._pending.append((frame, received))
         self.heard = time.monotonic()
-        if not self._drains:
+        if self._torn:
+            self._drain()
+        elif not self._drains:
             self._drains = True
             asyncio.get_running_loop().call_soon(self._drain)
 
@@ -377,6 +385,8 @@ class Hub:
             if gap is not None:
                 for listener in self._by_key[key]:
                     listener.gaps.append(gap)
+        # A tape waits while a gap is mended, so nothing that came later may have been handed out.
+        self._torn = self._speed is not None
 
     def refused(self, error: ApiError) -> None:
         """The newcomers are to blame: whatever has brought a frame before was fine."""
@@ -433,6 +443,7 @@ class Hub:
                 self._begin_mending(key, line, gap, row.sequential_id if key[0] == "trade" else None)
         for listener, fresh in ready.items():
             listener.push(fresh)
+        self._torn = self._torn and any(line.broken for line in self._lines.values())
         for error, (frame, _) in ((one, _frame_of(one, pending)) for one in refused):
             self._refuse_frame(error, frame)
 

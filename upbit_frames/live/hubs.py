@@ -30,6 +30,8 @@ class Source:
     dialer, mender, clock, server_time
     speed : float or None
         How fast the time of the frames goes; None where it is everybody's time.
+    reached : callable, optional
+        The moment up to which every frame has been handed in, where there is a speed.
     joined : callable, optional
         Told the topics of every stream that begins, and those of them whose state is known already.
     linger : float
@@ -41,6 +43,7 @@ class Source:
     clock: Clock
     server_time: ServerTime
     speed: float | None = None
+    reached: Callable[[], int] | None = None
     joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None
     linger: float = LINGER
 
@@ -106,7 +109,7 @@ def _make(config: Config, ports: Ports) -> Hub:
         source = _substitute.source(config, source)
     return Hub(
         source.dialer, source.mender, clock=source.clock, server_time=source.server_time,
-        speed=source.speed, joined=source.joined, linger=source.linger,
+        speed=source.speed, reached=source.reached, joined=source.joined, linger=source.linger,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["attrs", "checked", "collect", "collected", "framed", "gaps_frame", "stats", "told"]
 
 INDEX = ["time"]
+BEHIND = 0.02  # seconds between two looks at a tape that is played late
 MOST_GAPS = 100  # told in attrs; all of them stand in ``gaps``
 
 
@@ -51,17 +52,22 @@ async def collect(listener: Listener, type_: str, seconds: float, count: float) 
     end = math.inf if listener.since is None else listener.since + seconds * 1e6
     enough = _Enough(type_, end, count)
     wait = seconds / listener.speed
-    try:
-        async with asyncio.timeout(None if not 0 < wait < math.inf else wait):
-            while not enough.reached:
+    due = asyncio.get_running_loop().time() + wait if 0 < wait < math.inf else None
+    while not enough.reached:
+        try:
+            async with asyncio.timeout_at(due):
                 taken = await listener.take()
-                if not taken:
-                    break
-                rows += enough.of(listener, taken)
-    except TimeoutError:
-        if listener.since is not None:  # what arrived in the last moment counts by when it arrived
-            await asyncio.sleep(0)
-            rows += enough.of(listener, listener.waiting())
+        except TimeoutError:
+            if listener.reached is not None and listener.reached() < end:
+                due = asyncio.get_running_loop().time() + BEHIND
+                continue
+            if listener.since is not None:  # what arrived in the last moment counts by when it arrived
+                await asyncio.sleep(0)
+                rows += enough.of(listener, listener.waiting())
+            break
+        if not taken:
+            break
+        rows += enough.of(listener, taken)
     if listener.error is not None:
         raise listener.error
     return collected(type_, rows, ordered=True)
