@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from upbit_frames import _bridge, errors
 from upbit_frames.intervals import INTERVALS
 from upbit_frames.live import following, hubs
 from upbit_frames.live.follow import Follow
+from upbit_frames.normalize_ws import CLASSES
 from upbit_frames.schema import arrow_schema
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.listings import DEFAULT_LISTINGS
@@ -111,8 +113,6 @@ def test_the_first_sealed_candle_follows_the_history_without_a_hole(tmp_path: Pa
     with Exchange(seed=7, now=f"2026-03-01T03:{minute}:{second}Z", limits=False) as exchange:
         client = uf.Client(exchange.config(cache_dir=tmp_path / "store"))
         with client.follow("KRW-BTC", "1m", history=5, forming=True) as f:
-            waiting = f.to_frame(forming=True)
-            assert_candles_up_to_now(exchange, waiting)
             exchange.clock.run(300.0)
             frames = read(f, "2026-03-01T03:35:00Z")
         assert len(frames[0]) == 5
@@ -120,15 +120,22 @@ def test_the_first_sealed_candle_follows_the_history_without_a_hole(tmp_path: Pa
         assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
 
 
-def assert_candles_up_to_now(exchange: Exchange, frame: pd.DataFrame) -> None:
-    """Also between a period's end and its grace, nothing lacks in the frame that was just opened."""
-    now = exchange.clock.now()
-    known = exchange.market.candles("KRW-BTC", "1m", int(frame.index[0].value) // 1000, now, now).table()
-    got = pa.array(frame.index.tz_convert("UTC").tz_localize(None).astype("datetime64[us]"))
-    have = got.cast(pa.int64()).to_pylist()
-    want = known["time"].cast(pa.int64()).to_pylist()
-    # The candle of the running minute comes with the snapshot, a moment after opening.
-    assert have in (want, want[:-1])
+def test_the_candle_that_is_over_but_not_sealed_is_there_from_the_beginning(tmp_path: Path) -> None:
+    with Exchange(seed=7, now=NOW, limits=False) as exchange:
+        # A minute in whose first seconds something is traded: the snapshot tells of that one only.
+        minute = micros("2026-03-01T03:40:00Z")
+        while not len(exchange.market.trades("KRW-BTC", minute, minute + 3 * SECOND, minute + 3 * SECOND)):
+            minute += 60 * SECOND
+        exchange.clock.set(minute + 3 * SECOND)
+        client = uf.Client(exchange.config(cache_dir=tmp_path / "store"))
+        with client.follow("KRW-BTC", "1m", history=3) as f:
+            frame = f.to_frame(forming=True)
+            low = frame.index[0].value // 1000
+            over = exchange.market.candles("KRW-BTC", "1m", low, minute, minute).table()
+            have = [one.value // 1000 for one in frame.index if one.value // 1000 < minute]
+            assert have == over["time"].cast(pa.int64()).to_pylist()
+            assert have[-1] == minute - 60 * SECOND
+            assert frame["sealed"].to_list()[:4] == [True, True, True, False]
 
 
 def test_no_history_begins_with_the_first_candle_sealed(exchange: Exchange, client: uf.Client) -> None:
@@ -301,6 +308,46 @@ def test_one_request_a_market_and_period(exchange: Exchange, client: uf.Client) 
         read(f, "2026-03-01T03:33:00Z")
     periods = round((pd.Timestamp(f.stats["sealed_until"]) - pd.Timestamp("2026-03-01T03:30:00Z")).total_seconds() / 60)
     assert requests(exchange) <= 2 * periods + 1  # a candle may be on its way when this is counted
+
+
+def test_a_machine_whose_clock_is_ahead_seals_nothing_too_soon(tmp_path: Path) -> None:
+    """The exchange's clock stands still here, so after a second this machine believes too much."""
+    with Exchange(seed=7, now="2026-03-01T03:30:04.5Z", limits=False) as exchange:
+        client = uf.Client(exchange.config(cache_dir=tmp_path / "store"))
+        with client.follow("KRW-BTC", "1m", history=2) as f:
+            assert next(f).index[-1] == pd.Timestamp("2026-03-01T03:28:00Z")
+            deadline = time.monotonic() + 20
+            while not f.stats["retries"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert f.stats["sealed_until"] == "2026-03-01T03:29:00Z"
+            assert len(f.to_frame()) == 2
+            exchange.clock.set("2026-03-01T03:30:06Z")
+            rows = next(f)
+        assert list(rows.index) == [pd.Timestamp("2026-03-01T03:29:00Z")]
+        assert_true(exchange, client, rows, "KRW-BTC", "1m")
+
+
+def test_what_changes_between_taking_and_having_is_told_too(client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "1m", history=2, forming=True) as f:
+        next(f)
+        core = f._core
+
+        def row(volume: float) -> Any:
+            moment = datetime(2026, 3, 1, 3, 31)  # as the wire has it
+            made = CLASSES[False]["candle.1m"]
+            return made("KRW-BTC", moment, 5.0, 6.0, 4.0, 5.0, volume, 9.0, 1, "REALTIME", 1)
+
+        async def story() -> list[Any]:
+            core._heard([row(1e6)])
+            first = await core.take()
+            core._heard([row(2e6)])
+            core.had(first)
+            second = await asyncio.wait_for(core.take(), 5)
+            core.had(second)
+            return [batch.parts[0].forming["volume"].to_pylist()[-1] for batch in (first, second)]
+
+        assert _bridge.run(story) == [1e6, 2e6]
 
 
 # --- the store ------------------------------------------------------------------------------------------
