@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from upbit_frames import aio, notebook
     from upbit_frames._face import (
         candles,
+        compare,
         download,
         explain,
         follow,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "candles": "upbit_frames._face",
+    "compare": "upbit_frames._face",
     "download": "upbit_frames._face",
     "explain": "upbit_frames._face",
     "follow": "upbit_frames._face",
@@ -69,6 +71,7 @@ __all__ = [
     "candles",
     "cassette",
     "cassettes",
+    "compare",
     "config",
     "configure",
     "download",

@@ -7,6 +7,7 @@ from upbit_frames.client import as_function, as_open_function
 
 __all__ = [
     "candles",
+    "compare",
     "download",
     "explain",
     "follow",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 candles = as_function(calls.candles)
+compare = as_function(calls.compare)
 download = as_function(calls.download)
 follow = as_function(calls.follow)
 explain = as_function(calls.explain)

@@ -13,6 +13,7 @@ from upbit_frames.client import as_coroutine, as_open_function
 
 __all__ = [
     "candles",
+    "compare",
     "download",
     "explain",
     "follow",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 candles = as_coroutine(calls.candles)
+compare = as_coroutine(calls.compare)
 download = as_coroutine(calls.download)
 follow = as_open_function(calls.open_follow)
 explain = as_coroutine(calls.explain)

@@ -158,6 +158,7 @@ class Client(_Configured):
     """
 
     candles = as_method(calls.candles)
+    compare = as_method(calls.compare)
     download = as_method(calls.download)
     follow = as_method(calls.follow)
     explain = as_method(calls.explain)
@@ -180,6 +181,7 @@ class AsyncClient(_Configured):
     """
 
     candles = as_async_method(calls.candles)
+    compare = as_async_method(calls.compare)
     download = as_async_method(calls.download)
     follow = as_opener(calls.open_follow)
     explain = as_async_method(calls.explain)

@@ -30,6 +30,8 @@ def calls() -> None:
     uf.markets("KRW")
     uf.instruments(["KRW-BTC"])
     assert_type(uf.follow(["KRW-BTC"], "1m", 500, forming=True), Follow)
+    assert_type(uf.compare("orderbook", ["KRW-BTC"], 20, every=0.5, depth=15), pd.DataFrame)
+    uf.compare("ticker", count=5)  # type: ignore[call-arg]
     uf.follow("KRW-BTC", seconds=5)  # type: ignore[call-arg]
     uf.stream(["KRW-BTC"], "orderbook", depth=5, seconds=1.0, output="arrow")
     uf.configure(tz="Asia/Seoul")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from upbit_frames.calls.base import Call
 from upbit_frames.calls.bulk import cross_check, download
 from upbit_frames.calls.candles import candles, plan
+from upbit_frames.calls.compare import compare
 from upbit_frames.calls.follow import follow, open_follow
 from upbit_frames.calls.live import open_stream, stream
 from upbit_frames.calls.quotes import instruments, markets, orderbook, ticker
@@ -19,6 +20,7 @@ from upbit_frames.calls.why import explain
 __all__ = [
     "Call",
     "candles",
+    "compare",
     "cross_check",
     "download",
     "explain",
