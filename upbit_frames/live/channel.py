@@ -275,9 +275,9 @@ class LiveChannel:
         self.subscribe(topics)
         ends = time.monotonic() + FIRST
         while time.monotonic() < ends:
-            sight = self._sight(wish, topics, since, time.monotonic())
-            if not sight.subscribed:
+            if any(topic.key not in self._watches for topic in topics):
                 break  # the connection could not be opened
+            sight = self._sight(wish, topics, since, time.monotonic())
             if sight.state == "open" and sight.primed and not sight.mending:
                 return
             await asyncio.sleep(0.005)
