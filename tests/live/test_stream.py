@@ -208,6 +208,7 @@ def test_breaks_are_mended_and_told(client: uf.Client, exchange: Exchange, broke
     assert (gap["market"], gap["kind"]) == ("KRW-BTC", "trade")
     # The snapshot is the last trade of its millisecond; what came before it was never streamed.
     low, high = frame.index[0] + pd.Timedelta("1ms"), frame.index[-1]
+    client.ticker("KRW-BTC", source="rest")  # see above
     truth = client.trades("KRW-BTC", start=low, end=high, source="rest")
     inside = frame[(frame.index >= low) & (frame.index < high)]
     assert inside["sequential_id"].tolist() == truth["sequential_id"].tolist()

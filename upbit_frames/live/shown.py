@@ -51,14 +51,14 @@ async def collect(listener: Listener, type_: str, seconds: float, count: float) 
     rows: list[Row] = []
     end = math.inf if listener.since is None else listener.since + seconds * 1e6
     enough = _Enough(type_, end, count)
-    wait = seconds / listener.speed
+    wait = seconds if listener.tempo is None else seconds / listener.tempo.speed
     due = asyncio.get_running_loop().time() + wait if 0 < wait < math.inf else None
     while not enough.reached:
         try:
             async with asyncio.timeout_at(due):
                 taken = await listener.take()
         except TimeoutError:
-            if listener.reached is not None and listener.reached() < end:
+            if listener.tempo is not None and listener.tempo.reached() < end:
                 due = asyncio.get_running_loop().time() + BEHIND
                 continue
             if listener.since is not None:  # what arrived in the last moment counts by when it arrived
@@ -160,6 +160,8 @@ def told(query: StreamQuery, listener: Listener, hub: Hub | None) -> str:
 def gaps_frame(gaps: Sequence[Gap], tz: str) -> pd.DataFrame:
     """Breaks as a frame."""
     import pandas as pd
+
+    gaps = list(gaps)  # more may come while the frame is made
 
     def moments(values: list[int | None]) -> pd.DatetimeIndex:
         found: Any = [None if not one else from_micros(one) for one in values]
