@@ -155,7 +155,11 @@ class Line:
             gap.outcome = "nothing missing" if self._last is None else "snapshot"
             return None
         gap.until = now
-        gap.span = self._span(gap.since or self.started, now)
+        span = self._span(gap.since or self.started, now)
+        if span.empty:
+            gap.outcome = "nothing missing"
+            return None
+        gap.span = span
         self._waiting.append(gap)
         return gap
 
@@ -267,7 +271,8 @@ class Line:
 
     def _span(self, since: int, until: int) -> Span:
         if self.interval is not None:
-            return Span(since, self.interval.floor(until) + self.interval.step)
+            # Without the one that still forms: what REST tells of it is not its last state.
+            return Span(since, max(since, self.interval.floor(until)))
         # Whatever was forgotten cannot be told from what was missed.
         return Span(max(since - OVERLAP, self._forgotten + 1), max(since, until) + 1000)
 
