@@ -19,7 +19,7 @@ from upbit_frames.testing.ticks import SCALE, floor_to_tick
 from upbit_frames.testing.virtual_clock import moment
 
 SEED = 7
-NOW = "2026-03-01T03:30:00Z"
+NOW = "2026-03-01T03:30:20Z"  # not at the turn of a minute, where two candles can still change
 START = moment(NOW)
 BEFORE, AFTER = 12 * 60.0, 30 * 60.0  # seconds of full pace around the start
 HISTORY = 36 * 3600.0  # seconds of sparse trades before it
