@@ -25,7 +25,7 @@ from upbit_frames.transport.ws_connection import EndOfTape, Wire
 __all__ = ["Deck", "Loaded", "speed_of"]
 
 clock_of_recordings: Clock = SystemClock()
-"""What time it is for a recording; a stand-in exchange whose clock runs may put its own here."""
+"""What time it is for a recording; a stand-in exchange may put its own here, and say how fast it goes."""
 
 
 def speed_of(speed: float) -> float:
@@ -176,8 +176,7 @@ class Deck:
         line = _Line(self, config, live, clock, TapeServerTime(clock))
         return Source(
             line, line if not self.mends else live.mender, clock, line.server_time,
-            speed=1.0 if self.shared else self.speed, reached=clock.reached, joined=line.joined,
-            linger=LINGER if self.shared else 0.0,
+            tempo=clock, joined=line.joined, linger=LINGER if self.shared else 0.0,
         )  # fmt: skip
 
     # --- playing --------------------------------------------------------------------------------

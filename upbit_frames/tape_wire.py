@@ -34,6 +34,8 @@ class TapeClock(SystemClock):
     moment : int
         Of what was recorded or played last, microseconds.
     playing : bool
+    speed : float
+        How many of its seconds go by in a real one.
     ahead : int
         Of what is played next, microseconds.
     """
@@ -42,6 +44,7 @@ class TapeClock(SystemClock):
         self.real = real
         self.moment = 0
         self.playing = False
+        self.speed: float = getattr(real, "speed", 1.0)
         self.ahead = 0
         self._noted = -inf
         self._skipped = 0.0
@@ -149,10 +152,9 @@ class Player:
         self._place = place + 1
         self._clock = clock
         self._server_time = server_time
-        self._speed = speed
         self._began: tuple[int, float] | None = None
         self._played = 0
-        clock.playing = True
+        clock.playing, clock.speed = True, speed
         clock.moment = entries[place].at
         before = next((one for one in reversed(entries[:place]) if one.kind in ("open", "broken")), None)
         after = next((one for one in entries[place:] if one.kind != "join"), None)
@@ -210,14 +212,14 @@ class Player:
     async def _until(self, at: int) -> None:
         real = self._clock.real
         self._clock.ahead = at
-        if self._speed == inf:
+        if self._clock.speed == inf:
             self._played += 1
             if self._played % BREATH == 0:
                 await asyncio.sleep(0)
         else:
             if self._began is None:
                 self._began = self._clock.moment, real.monotonic()
-            left = self._began[1] + (at - self._began[0]) / 1e6 / self._speed - real.monotonic()
+            left = self._began[1] + (at - self._began[0]) / 1e6 / self._clock.speed - real.monotonic()
             if left > 0:
                 await real.sleep(left)
         self._clock.moment = at

@@ -60,8 +60,9 @@ def test_notebook_runs_and_says_the_same(path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS][:5] == [
+    assert [path.stem for path in NOTEBOOKS][:6] == [
         "01_quickstart", "02_ranges_gaps_timezones", "03_cache_and_offline", "04_replay_and_tests", "05_backtest",
+        "06_live",
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from upbit_frames import aio, errors
 from upbit_frames.live.follow import Follow
 from upbit_frames.live.stream import Stream
 from upbit_frames.planner import Plan
+from upbit_frames.taping import Taping
 
 
 def calls() -> None:
@@ -34,6 +35,10 @@ def calls() -> None:
     uf.compare("ticker", count=5)  # type: ignore[call-arg]
     uf.follow("KRW-BTC", seconds=5)  # type: ignore[call-arg]
     uf.stream(["KRW-BTC"], "orderbook", depth=5, seconds=1.0, output="arrow")
+    assert_type(uf.tape("t", mode="none", speed=1), Taping)
+    with uf.tape("t") as tape, uf.cassette("c", speed=2.0):
+        assert_type(tape.unplayed, list[str])
+    uf.tape(5)  # type: ignore[arg-type]
     uf.configure(tz="Asia/Seoul")
     with uf.using(output="polars") as settings:
         assert_type(settings, uf.Config)

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,7 +27,7 @@ from upbit_frames.subscriptions import TYPES, Topic
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.ws_connection import Dialer, WsConnection
 
-__all__ = ["BUFFER", "Hub", "Listener"]
+__all__ = ["BUFFER", "Hub", "Listener", "Tempo"]
 
 log = logging.getLogger("upbit_frames.live")
 
@@ -41,6 +41,21 @@ NEVER = 2**63
 LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
 _TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
 Key = tuple[str, str, float]
+
+
+class Tempo(Protocol):
+    """How the time of a tape goes.
+
+    Attributes
+    ----------
+    speed : float
+        How many of its seconds go by in a real one.
+    """
+
+    speed: float
+
+    def reached(self) -> int:
+        """The moment up to which everything has been handed in, microseconds."""
 
 
 @dataclass(eq=False)
@@ -61,13 +76,11 @@ class Listener:
     over : bool
     ring : bool
         Whether the newest rows are all that is wanted.
-    speed : float
-        How fast the time of the rows goes; not 1 only where a tape is played.
+    tempo : Tempo or None
+        Of a tape that is recorded or played; None where time is everybody's.
     since : int or None
         On a tape, the moment up to which its rows were taken: seconds are counted from there, so
         that a recording and its replay end with the same row. None: by the reader's own clock.
-    reached : callable, optional
-        On a tape: the moment up to which everything has been handed in.
     """
 
     topics: frozenset[Topic]
@@ -79,9 +92,8 @@ class Listener:
     error: UpbitFramesError | None = None
     over: bool = False
     ring: bool = False
-    speed: float = 1.0
+    tempo: Tempo | None = None
     since: int | None = None
-    reached: Callable[[], int] | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -141,8 +153,8 @@ class Hub:
         In which format frames are asked for; makes no difference to the rows.
     settle, linger, patience : float
         Seconds; see the constants of this module.
-    speed, reached : float, callable, optional
-        Of a tape that is recorded or played: how fast its time goes, and how far it has come.
+    tempo : Tempo, optional
+        Of a tape that is recorded or played.
     joined : callable, optional
         Told the topics of every stream that begins, before anything else, and those whose state
         it is told at once because others listen to them; may refuse it.
@@ -160,8 +172,7 @@ class Hub:
         settle: float = SETTLE,
         linger: float = LINGER,
         patience: float = PATIENCE,
-        speed: float | None = None,
-        reached: Callable[[], int] | None = None,
+        tempo: Tempo | None = None,
         joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
     ) -> None:
         self.breaks = 0
@@ -177,8 +188,7 @@ class Hub:
         self._settle = settle
         self._linger = linger
         self._patience = patience
-        self._speed = speed
-        self._reached = reached
+        self._tempo = tempo
         self._joined = joined
         self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
         self._torn = False
@@ -246,12 +256,13 @@ class Hub:
         UpbitFramesError
             If it cannot be opened.
         """
+        self._drain()  # what came before belongs to those who were here before
         if self._joined is not None:
             known = [one for one in listener.topics if one.key in self._lines and self._lines[one.key].last is not None]
             self._joined(listener.topics, frozenset(known))
         self._listeners.append(listener)
-        if self._speed is not None:
-            listener.speed, listener.reached = self._speed, self._reached
+        if self._tempo is not None:
+            listener.tempo = self._tempo
             listener.since = self._clock.now() if self.state == "open" else None
         fresh = False
         started = self._server_time.now() if self._server_time.known else 0
@@ -344,12 +355,12 @@ class Hub:
         now, told = self._clock.now(), self._server_time.now()
         for listener in self._listeners:
             listener.begun.set()
-            if self._speed is not None and listener.since is None:
+            if self._tempo is not None and listener.since is None:
                 listener.since = now
         if epoch > 1:
             self._due = (now + int(self._settle * 1e6), told + int(self._settle * 1e6))
             self._later(self._settle + LATE, lambda: self._settled(epoch))
-        elif self._speed is not None and self._server_time.known:
+        elif self._tempo is not None and self._server_time.known:
             for line in self._lines.values():
                 line.started = told
 
@@ -386,7 +397,7 @@ class Hub:
                 for listener in self._by_key[key]:
                     listener.gaps.append(gap)
         # A tape waits while a gap is mended, so nothing that came later may have been handed out.
-        self._torn = self._speed is not None
+        self._torn = self._tempo is not None
 
     def refused(self, error: ApiError) -> None:
         """The newcomers are to blame: whatever has brought a frame before was fine."""

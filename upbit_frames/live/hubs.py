@@ -12,7 +12,7 @@ from upbit_frames import _bridge
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.config import Config
 from upbit_frames.errors import UsageError
-from upbit_frames.live.feed import LINGER, Hub
+from upbit_frames.live.feed import LINGER, Hub, Tempo
 from upbit_frames.live.over_rest import Mender, RestMender
 from upbit_frames.ports import Ports
 from upbit_frames.subscriptions import Topic
@@ -28,10 +28,8 @@ class Source:
     Attributes
     ----------
     dialer, mender, clock, server_time
-    speed : float or None
-        How fast the time of the frames goes; None where it is everybody's time.
-    reached : callable, optional
-        The moment up to which every frame has been handed in, where there is a speed.
+    tempo : Tempo or None
+        How the time of the frames goes; None where it is everybody's time.
     joined : callable, optional
         Told the topics of every stream that begins, and those of them whose state is known already.
     linger : float
@@ -42,8 +40,7 @@ class Source:
     mender: Mender
     clock: Clock
     server_time: ServerTime
-    speed: float | None = None
-    reached: Callable[[], int] | None = None
+    tempo: Tempo | None = None
     joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None
     linger: float = LINGER
 
@@ -109,7 +106,7 @@ def _make(config: Config, ports: Ports) -> Hub:
         source = _substitute.source(config, source)
     return Hub(
         source.dialer, source.mender, clock=source.clock, server_time=source.server_time,
-        speed=source.speed, reached=source.reached, joined=source.joined, linger=source.linger,
+        tempo=source.tempo, joined=source.joined, linger=source.linger,
     )  # fmt: skip
 
 

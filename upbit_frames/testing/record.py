@@ -1,7 +1,9 @@
-"""Record the repository's cassettes from the stand-in exchange: ``python -m upbit_frames.testing.record``.
+"""Record the repository's cassettes and tapes from the stand-in exchange: ``python -m upbit_frames.testing.record``.
 
 The exchange's clock stands still and its trades come from a seed, so recording again gives the
-same files. Notebooks are recorded by running their code cells.
+same cassettes. Where a notebook listens to streams, the clock begins to run with the first of
+them, a minute in a second; a tape of the same trades then differs in when they arrived. Notebooks
+are recorded by running their code cells, and are to be run again after their tapes have changed.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import upbit_frames as uf
-from upbit_frames import demo
+from upbit_frames import demo, tape_deck
+from upbit_frames.clock import SystemClock
+from upbit_frames.tape_file import SUFFIX
 from upbit_frames.testing.exchange import Exchange
 
 __all__ = ["main", "record"]
 
 SEED, NOW = 7, "2026-03-01T03:30:30Z"
+SPEED = 60.0  # virtual seconds in a real one, while streams are recorded
 
 
 def record(folder: Path, notebooks: Path) -> list[Path]:
@@ -49,15 +54,46 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
     with Exchange(seed=SEED, now=NOW, limits=False) as exchange, tempfile.TemporaryDirectory() as room:
         fresh = Path(room) / "cassettes"
         settings: dict[str, Any] = {
-            "rest_url": exchange.rest_url, "cassette_dir": fresh, "cache_dir": Path(room) / "store",
-            "record": "once", "progress": False,
+            "rest_url": exchange.rest_url, "ws_url": exchange.ws_url, "cassette_dir": fresh,
+            "cache_dir": Path(room) / "store", "record": "once", "progress": False,
         }  # fmt: skip
         for job in jobs.values():
-            with uf.using(**settings):
+            with uf.using(**settings), time_of(exchange, SPEED):
                 job()
         # Only now: a run that fails half-way leaves the old ones alone.
         folder.mkdir(parents=True, exist_ok=True)
-        return [Path(shutil.copy(path, folder)) for path in sorted(fresh.glob("*.yaml"))]
+        made = sorted([*fresh.glob("*.yaml"), *fresh.glob(f"*{SUFFIX}")])
+        return [Path(shutil.copy(path, folder)) for path in made]
+
+
+class _StreamTime(SystemClock):
+    """The exchange's own time, which begins to run when it is first looked at."""
+
+    def __init__(self, exchange: Exchange, speed: float) -> None:
+        self.speed = speed
+        self._clock = exchange.clock
+
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        if not self._clock.speed:
+            self._clock.run(self.speed)
+        return self._clock.now()
+
+
+@contextlib.contextmanager
+def time_of(exchange: Exchange, speed: float = 1.0) -> Iterator[None]:
+    """Let tapes be recorded by the exchange's clock, which runs with them and goes back afterwards.
+
+    So ``received_at`` can be compared with ``time``, and an hour need not take an hour.
+    """
+    now = exchange.clock.now()
+    before, tape_deck.clock_of_recordings = tape_deck.clock_of_recordings, _StreamTime(exchange, speed)
+    try:
+        yield
+    finally:
+        tape_deck.clock_of_recordings = before
+        exchange.clock.freeze()
+        exchange.clock.set(now)
 
 
 def _demo() -> None:
