@@ -24,8 +24,9 @@ traffic
     ``KILOBYTE`` ms for each kB from the exchange, compressed as it came, over either channel: what it
     occupies of a line of 50 Mbit/s.
 
-The processor time of a REST answer is part of its latency. A channel that cannot answer a call of a
-scenario, or answers with an error, costs infinitely much there.
+The processor time of a REST answer is part of its latency. ``source="rest"`` does not look into the store,
+so candles cost it a request more than ``"auto"``, which has the sealed ones there. A channel that cannot
+answer a call of a scenario, or answers with an error, costs infinitely much there.
 
 The numbers were fixed before the router had been tried on anything. ``Prices`` holds them, so that a
 report can tell what would be right if a reader thought quota, streams or staleness cheaper or dearer.
@@ -34,7 +35,7 @@ What is right
 -------------
 Each scenario is played with ``source="rest"`` throughout and with ``source="live"`` throughout. The
 cheaper one is right; where the two lie within a tenth of each other both are (a tie). The router is
-right about a scenario if most of the calls of ``source="auto"`` were answered by a right channel, or if
+right about a scenario if at least half of the calls of ``source="auto"`` were answered by a right channel, or if
 all of them together cost at most a tenth more than the cheaper of the two forced runs. The second
 half is needed where the best is to change over: where a connection breaks in the middle, neither
 channel throughout is the best. The report also counts each half alone.
