@@ -250,7 +250,7 @@ class TapeWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._raw = self._part.open("wb")
             # No name and no time in the head, so that the same frames make the same file.
-            self._file = gzip.GzipFile("", "wb", 9, self._raw, mtime=0)
+            self._file = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
         moment = from_micros(now).replace(microsecond=0).isoformat().replace("+00:00", "Z")
         head: dict[str, Any] = {"tape": VERSION, "recorded_at": moment, "origin": origin_of(origin)}
         if kept is None:

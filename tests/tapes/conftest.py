@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tapes.handmade import START, trade_frame
+from tapes.handmade import SPEED, START, trade_frame
 
 import upbit_frames as uf
 from upbit_frames import _bridge
@@ -18,7 +18,6 @@ from upbit_frames.tape_file import TapeWriter
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:30Z"
-SPEED = 60.0  # virtual seconds in a real one: trades are rare on a stand-in in real time
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 START = 1_772_335_830_000_000  # 2026-03-01T03:30:30Z in microseconds
+SPEED = 60.0  # virtual seconds in a real one: trades are rare on a stand-in in real time
 
 
 def trade_frame(number: int, market: str = "KRW-BTC", *, stream_type: str = "REALTIME") -> bytes:

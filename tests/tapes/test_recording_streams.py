@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tapes.handmade import SPEED
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
@@ -393,3 +394,28 @@ def test_the_command_line(recording: Exchange, folder: Path, capsys: pytest.Capt
     assert main(["cassette", "rm", "alone", "both"]) == 0
     assert list(folder.iterdir()) == []
     assert "alone.jsonl.gz deleted" in capsys.readouterr().out
+
+
+# --- candles that continue --------------------------------------------------------------------------
+
+
+def test_followed_candles_are_sealed_as_they_were(recording: Exchange, offline: Offline) -> None:
+    """A tape waits until what a follower has to ask of REST was asked, at the same moments."""
+
+    def ask() -> list[Any]:
+        with uf.follow("KRW-BTC", "1m", history=20) as candles:
+            return [next(candles) for _ in range(3)]
+
+    recording.clock.freeze()
+    with uf.cassette("t"):
+        uf.ticker("KRW-BTC")  # the cassette's time is known before the exchange's begins to run
+        recording.clock.run(SPEED)
+        recorded = ask()
+    attempts = offline()
+    for _ in range(2):
+        with uf.cassette("t", mode="none") as tape:
+            uf.ticker("KRW-BTC")
+            for ours, theirs in zip(ask(), recorded, strict=True):
+                pd.testing.assert_frame_equal(ours, theirs)
+        assert tape.unplayed == []
+    assert attempts == []

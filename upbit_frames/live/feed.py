@@ -76,6 +76,8 @@ class Listener:
     over : bool
     ring : bool
         Whether the newest rows are all that is wanted.
+    careful, busy : bool
+        Whether a tape waits until every row was taken; and for as long as the reader is busy with it.
     tempo : Tempo or None
         Of a tape that is recorded or played; None where time is everybody's.
     since : int or None
@@ -92,6 +94,8 @@ class Listener:
     error: UpbitFramesError | None = None
     over: bool = False
     ring: bool = False
+    careful: bool = False
+    busy: bool = False
     tempo: Tempo | None = None
     since: int | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -381,6 +385,8 @@ class Hub:
         if self._mends or not self._listeners:
             return True
         more = len(self._pending)
+        if any(one.careful and (one.busy or one.rows or more) for one in self._listeners):
+            return True
         return any(not one.ring and 2 * (len(one.rows) + more) > one.limit for one in self._listeners)
 
     def broken(self, error: UpbitFramesError) -> None:

@@ -198,7 +198,7 @@ class Following:
         """Take what the stream tells; without it sealed candles go on coming."""
         failures = 0
         while not self.over:
-            self._listener = listener = Listener(self.asked.topics, gaps=self.gaps)
+            self._listener = listener = Listener(self.asked.topics, gaps=self.gaps, careful=True)
             try:
                 await hub.join(listener)
                 self._joined.set()
@@ -230,6 +230,8 @@ class Following:
         if changed:
             self._news.set()
         if self._due() != due:
+            if self._listener is not None:
+                self._listener.busy = True
             self._wake.set()
 
     # --- sealing ----------------------------------------------------------------------------------
@@ -252,6 +254,8 @@ class Following:
                 if ready and track.market not in self._busy:
                     self._busy.add(track.market)
                     self._spawn(self._seal(track, due))
+            if self._listener is not None and all(due - track.sealed < batch for track in self.tracks.values()):
+                self._listener.busy = False
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._until_next(batch))
