@@ -1,11 +1,12 @@
 """How often the router chooses the cheaper channel: measured, scenario by scenario.
 
-``python tests/benchmarks/bench_router.py [--only PART] [--list] [--workers N] [--save FILE] [--load FILE]``
+``python tests/benchmarks/bench_router.py [--only PART] [--list] [--drawn N] [--workers N] [--save FILE]``
 
 Every scenario of ``router_scenarios.py`` is played three times against the stand-in exchange in a process
 of its own behind a slow line: with ``source="rest"`` throughout, with ``source="live"`` throughout, and
 with ``source="auto"``. What a run costs and when the router is right stands in ``router_cost.py``; nobody's
-opinion enters. ``--save`` keeps every call that was made, ``--load`` judges what was kept once more.
+opinion enters. ``--drawn`` plays patterns of chance instead, by which no threshold was chosen. ``--save``
+keeps every call that was made, ``--load`` judges what was kept once more.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.router_cost import CALIBRATED, TIE, Cost, Prices, Run, Verdict, judge
-from benchmarks.router_scenarios import SCENARIOS, Scenario
+from benchmarks.router_scenarios import SCENARIOS, Scenario, drawn
 
 SOURCES = ("rest", "live", "auto")
 WORKERS = 10
@@ -49,12 +50,11 @@ def work() -> None:
     from benchmarks.router_play import Player
 
     logging.getLogger("upbit_frames").setLevel(logging.CRITICAL)
-    known = {one.name: one for one in SCENARIOS}
     with Player() as player:
         player.warm_up()
         for line in sys.stdin:
-            name, source = json.loads(line)
-            print(json.dumps(player.play(known[name], source).to_json()), flush=True)
+            asked, source = json.loads(line)
+            print(json.dumps(player.play(Scenario.from_json(asked), source).to_json()), flush=True)
 
 
 class Worker:
@@ -68,7 +68,7 @@ class Worker:
     def play(self, scenario: Scenario, source: str) -> Run:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([scenario.name, source]) + "\n")
+        self._process.stdin.write(json.dumps([asdict(scenario), source]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
@@ -129,7 +129,9 @@ def verdicts(runs: list[Run], prices: Prices = CALIBRATED) -> list[Verdict]:
     found: dict[str, dict[str, Run]] = defaultdict(dict)
     for run in runs:
         found[run.scenario][run.source] = run
-    return [judge(*(found[one.name][source] for source in SOURCES), prices) for one in SCENARIOS if one.name in found]
+    places = {one.name: place for place, one in enumerate(SCENARIOS)}
+    names = sorted(found, key=lambda name: (places.get(name, len(places)), name))
+    return [judge(*(found[name][source] for source in SOURCES), prices) for name in names]
 
 
 def _number(value: float) -> str:
@@ -203,15 +205,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=WORKERS, help="how many are played side by side")
     parser.add_argument("--save", type=Path, help="keep every call here")
     parser.add_argument("--load", type=Path, help="judge what was kept")
+    parser.add_argument("--drawn", type=int, default=0, metavar="N", help="so many scenarios of chance instead")
+    parser.add_argument("--seed", type=int, default=1, help="of that chance")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
         work()
         return
     parts = [part for part in asked.only.split(",") if part]
-    chosen = [one for one in SCENARIOS if not parts or any(part in one.name for part in parts)]
+    every = drawn(asked.seed, asked.drawn) if asked.drawn else SCENARIOS
+    chosen = [one for one in every if not parts or any(part in one.name for part in parts)]
     if asked.list or not chosen:
-        for one in chosen or SCENARIOS:
+        for one in chosen or every:
             print(f"{one.name:32} {one.kind:10} {len(one.markets) or 'all'} markets, {len(one.at)} calls in "
                   f"{one.seconds:g} s, round trip {one.round_trip * 1000:g} ms {one.how or ''}")  # fmt: skip
         return

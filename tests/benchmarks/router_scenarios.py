@@ -5,12 +5,14 @@ A line has a round trip of 40 ms unless the scenario says otherwise: Seoul from 
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.router_world import MARKETS
 
-__all__ = ["SCENARIOS", "Scenario"]
+__all__ = ["SCENARIOS", "Scenario", "bursts", "drawn", "every"]
 
 BTC, ETH, XRP, MID, THIN, QUIET = MARKETS[:6]
 
@@ -53,6 +55,12 @@ class Scenario:
     events: tuple[tuple[float, str], ...] = ()
     load: float = 0.0
     heavy: bool = False
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Scenario:
+        """Back from plain values."""
+        lists = {name: tuple(told[name]) for name in ("markets", "at")}
+        return cls(**{**told, **lists, "events": tuple((at, what) for at, what in told["events"])})
 
     @property
     def seconds(self) -> float:
@@ -222,3 +230,33 @@ STOP = [
 SCENARIOS: tuple[Scenario, ...] = (
     *ONCE, *POLL, *MANY, *CHARACTER, *LINE, *FAULT, *QUOTA, *HISTORY, *COUNT, *BOOK, *CANDLE, *USERS, *BURST, *STOP,
 )  # fmt: skip
+
+
+def drawn(seed: int, count: int) -> list[Scenario]:
+    """Polling as chance would have it, for trying the router on what its thresholds were not chosen by.
+
+    Every draw is a kind, some markets, a pause of 0.1 to 15 s, 1 to 40 calls within 45 s, and a round
+    trip of 3 to 300 ms, each even on a logarithmic scale.
+    """
+    rng = random.Random(seed)
+
+    def spread(low: float, high: float) -> float:
+        return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+    found = []
+    for number in range(count):
+        kind = rng.choice(["ticker", "ticker", "orderbook", "trades", "candles"])
+        size = round(spread(1, {"ticker": 60, "orderbook": 12}.get(kind, 1)))
+        pause, calls = spread(0.1, 15), round(spread(1, 40))
+        calls = max(1, min(calls, int(45 / pause) + 1))
+        how = {"trades": {"count": round(spread(1, 500))}, "orderbook": {"depth": rng.choice([1, 5, 15, 30])}}
+        markets = tuple(rng.sample(MARKETS[:60], size))
+        if kind in ("trades", "candles"):
+            markets = (rng.choice(MARKETS[:4]),)
+        found.append(
+            Scenario(
+                f"drawn/{seed}-{number:02}-{kind}-{size}-{pause:.1f}s-{calls}", kind, markets, every(pause, calls),
+                FORMING if kind == "candles" else how.get(kind, {}), spread(0.003, 0.3),
+            )
+        )  # fmt: skip
+    return found
