@@ -309,7 +309,7 @@ class Hub:
                 self._trusted.discard(topic.key)
                 self._told.pop(topic.key, None)
         listener.end(None)
-        if self.state not in ("idle", "ended"):
+        if self._connection is not None and self.state != "ended":
             self._ask()
         if not self._listeners:
             self._later(self._linger, self._close_if_idle)
