@@ -10,7 +10,8 @@ from upbit_frames.engine import engine_for
 from upbit_frames.errors import QueryError
 from upbit_frames.live.asked import StreamQuery
 from upbit_frames.live.background import Feed
-from upbit_frames.live.feed import BUFFER, Hub
+from upbit_frames.live.feed import Hub
+from upbit_frames.live.listener import BUFFER
 from upbit_frames.live.shown import checked
 from upbit_frames.live.stream import Stream
 from upbit_frames.query import View

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from upbit_frames.errors import QueryError
-from upbit_frames.live.feed import BUFFER
+from upbit_frames.live.listener import BUFFER
 from upbit_frames.query import parse_markets
 from upbit_frames.subscriptions import Topic, parse_kind
 

@@ -10,28 +10,25 @@ import asyncio
 import logging
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
+from upbit_frames.live.listener import Listener, Tempo
 from upbit_frames.live.over_rest import Mender
 from upbit_frames.live.repair import Gap, Line
 from upbit_frames.normalize_ws import Row, decode, type_of
-from upbit_frames.stream_tables import REST
 from upbit_frames.subscriptions import TYPES, Topic
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.ws_connection import Dialer, WsConnection
 
-__all__ = ["BUFFER", "Hub", "Listener", "Tempo"]
+__all__ = ["LINGER", "Hub"]
 
 log = logging.getLogger("upbit_frames.live")
 
-BUFFER = 100_000  # rows
 SETTLE = 5.0  # seconds after which a snapshot that has not come will not come
 LINGER = 2.0  # seconds for which a connection stays open that nobody listens to any more
 PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is down
@@ -41,107 +38,6 @@ NEVER = 2**63
 LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
 _TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
 Key = tuple[str, str, float]
-
-
-class Tempo(Protocol):
-    """How the time of a tape goes.
-
-    Attributes
-    ----------
-    speed : float
-        How many of its seconds go by in a real one.
-    """
-
-    speed: float
-
-    def reached(self) -> int:
-        """The moment up to which everything has been handed in, microseconds."""
-
-
-@dataclass(eq=False)
-class Listener:
-    """Whoever listens: what it wants, and the rows that wait for it.
-
-    Attributes
-    ----------
-    topics : frozenset of Topic
-    limit : int
-        Most rows that may wait.
-    rows : deque
-    received, dropped : int
-        Rows handed to it, and how many of them were dropped because too many waited.
-    gaps : list of Gap
-    error : UpbitFramesError or None
-        Why it is over.
-    over : bool
-    ring : bool
-        Whether the newest rows are all that is wanted.
-    careful, busy : bool
-        Whether a tape waits until every row was taken; and for as long as the reader is busy with it.
-    tempo : Tempo or None
-        Of a tape that is recorded or played; None where time is everybody's.
-    since : int or None
-        On a tape, the moment up to which its rows were taken: seconds are counted from there, so
-        that a recording and its replay end with the same row. None: by the reader's own clock.
-    """
-
-    topics: frozenset[Topic]
-    limit: int = BUFFER
-    rows: deque[Row] = field(default_factory=deque)
-    received: int = 0
-    dropped: int = 0
-    gaps: list[Gap] = field(default_factory=list)
-    error: UpbitFramesError | None = None
-    over: bool = False
-    ring: bool = False
-    careful: bool = False
-    busy: bool = False
-    tempo: Tempo | None = None
-    since: int | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def push(self, rows: Iterable[Row]) -> None:
-        """More rows."""
-        before = len(self.rows)
-        self.rows.extend(rows)
-        self.received += len(self.rows) - before
-        while len(self.rows) > self.limit:
-            self.rows.popleft()
-            self.dropped += 1
-        self.news.set()
-
-    def end(self, error: UpbitFramesError | None) -> None:
-        """Nothing will come any more."""
-        if not self.over:
-            self.over, self.error = True, error
-            self.news.set()
-            self.begun.set()
-
-    async def take(self, most: int | None = None) -> list[Row]:
-        """Everything that waits, or so much of it; waits until there is something. Empty: it is over."""
-        while not self.rows and not self.over:
-            self.news.clear()
-            await self.news.wait()
-        return self.waiting(most)
-
-    def waiting(self, most: int | None = None) -> list[Row]:
-        """As :meth:`take`, without waiting."""
-        if most is None or most >= len(self.rows):
-            taken = list(self.rows)
-            self.rows.clear()
-        else:
-            taken = [self.rows.popleft() for _ in range(most)]
-        if self.since is not None:
-            newest = next((row.received_at for row in reversed(taken) if row.stream_type != REST), 0)
-            self.since = max(self.since, newest)
-        return taken
-
-    def put_back(self, rows: list[Row]) -> None:
-        """Rows that were taken and not wanted yet."""
-        self.rows.extendleft(reversed(rows))
-        if self.since is not None:
-            self.since = next((row.received_at for row in rows if row.stream_type != REST), self.since)
 
 
 class Hub:

@@ -27,8 +27,9 @@ from upbit_frames.errors import (
 )
 from upbit_frames.history import History
 from upbit_frames.intervals import Span, merge
-from upbit_frames.live.feed import Hub, Listener
+from upbit_frames.live.feed import Hub
 from upbit_frames.live.followed import Asked, Batch, Part
+from upbit_frames.live.listener import Listener
 from upbit_frames.live.repair import Gap
 from upbit_frames.live.track import Track
 from upbit_frames.planner import SEAL_GRACE, Step, sealed_until

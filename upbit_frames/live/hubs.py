@@ -12,7 +12,8 @@ from upbit_frames import _bridge
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.config import Config
 from upbit_frames.errors import UsageError
-from upbit_frames.live.feed import LINGER, Hub, Tempo
+from upbit_frames.live.feed import LINGER, Hub
+from upbit_frames.live.listener import Tempo
 from upbit_frames.live.over_rest import Mender, RestMender
 from upbit_frames.ports import Ports
 from upbit_frames.subscriptions import Topic

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.errors import QueryError
 from upbit_frames.intervals import from_micros
 from upbit_frames.live.asked import StreamQuery
-from upbit_frames.live.feed import Hub, Listener
+from upbit_frames.live.feed import Hub
+from upbit_frames.live.listener import Listener
 from upbit_frames.live.repair import Gap
 from upbit_frames.normalize_ws import Row
 from upbit_frames.planner import iso

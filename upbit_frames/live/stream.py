@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from upbit_frames import _bridge
 from upbit_frames.errors import UsageError
 from upbit_frames.live.asked import StreamQuery
-from upbit_frames.live.feed import Hub, Listener
+from upbit_frames.live.feed import Hub
+from upbit_frames.live.listener import Listener
 from upbit_frames.live.shown import attrs, checked, collect, collected, framed, gaps_frame, stats, told
 from upbit_frames.normalize_ws import Row
 from upbit_frames.query import View

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 
-from upbit_frames.live.feed import Listener
+from upbit_frames.live.listener import Listener
 from upbit_frames.live.rules import MOST, Wish
 from upbit_frames.normalize_ws import Row
 
