@@ -260,13 +260,26 @@ class Router:
         if self.live is not None and query.interval.stream is not None:
             found = await self.live.candles(query.interval, market, span, query.source)
             if found.table is not None:
-                newest = cut(found.table, span)
-                return newest, Step("live", found.choice.told, *span, rows=len(newest), market=market)
+                newest, requests = cut(found.table, span), 0
+                if not found.whole:  # it began within the grace of the period before, which it was never told
+                    newest, requests = await self._before(query, market, span, newest), 1
+                step = Step("live", found.choice.told, *span, rows=len(newest), requests=requests, market=market)
+                return newest, step
             reason = f"{FORMING}; {found.choice.told}"
+        newest = await self._unsealed(query, market, span)
+        return newest, Step("rest", reason, *span, rows=len(newest), requests=1, market=market)
+
+    async def _unsealed(self, query: CandleQuery, market: str, span: Span) -> pa.Table:
         count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
         reply = await self.ports.rest.get(candles_endpoint(query.interval), {"market": market, "count": str(count)})
-        newest = cut(normalize.candles(reply.body, market, query.interval), span)
-        return newest, Step("rest", reason, *span, rows=len(newest), requests=1, market=market)
+        return cut(normalize.candles(reply.body, market, query.interval), span)
+
+    async def _before(self, query: CandleQuery, market: str, span: Span, newest: pa.Table) -> pa.Table:
+        """What the stream told, after what REST tells of the time before."""
+        import pyarrow as pa
+
+        began = newest["time"][0].value if len(newest) else span.end
+        return pa.concat_tables([await self._unsealed(query, market, Span(span.start, began)), newest])
 
     # --- plan -------------------------------------------------------------------------------------
 

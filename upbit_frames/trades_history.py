@@ -94,7 +94,7 @@ class TradesHistory:
 
     async def last(self, end: int, count: int) -> tuple[pa.Table, Span]:
         """The last ``count`` trades before ``end``, and the stretch that was looked through."""
-        low, reach = end, FIRST_REACH
+        low, reach = end, await self._newest(end, count)
         while True:
             low = max(0, end - reach)
             table = await self.between(Span(low, end))
@@ -104,6 +104,27 @@ class TradesHistory:
                 return table, Span(start, end)
             # The density seen so far tells how much further to look, with some to spare.
             reach = min(reach * 16, max(2 * reach, int(1.3 * reach * count / max(len(table), 1))))
+
+    async def _newest(self, end: int, count: int) -> int:
+        """How far back to look first: one page tells the newest trades of any market, and is kept."""
+        size = self.endpoint.max_count or 500
+        now = self.ports.server_time.now()
+        if self.source not in ("auto", "rest") or end < now - SEAL_GRACE or count >= size:
+            return FIRST_REACH
+        async with self.ports.flight(self.series):
+            if not await in_thread(self._missing, Span(end - FIRST_REACH, end)):
+                return FIRST_REACH
+            today = self._today()
+            rows = [row for row in await self._page(Ask(today, None, None)) if row.time < end]
+            # Of the oldest millisecond there may be more; less than a page is the whole day so far.
+            start = rows[0].time + 1000 if len(rows) >= size else today
+            span = Span(min(start, end), end)
+            if span.empty:
+                return FIRST_REACH
+            await self._keep(span, [row for row in rows if row.time >= span.start])
+            reason = FORCED if self.source == "rest" else MISSING
+            self.fetched.append(Step("rest", reason, *span, requests=1, market=self.market))
+            return span.end - span.start
 
     async def first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
         """The first ``count`` trades of ``[start, end)``, and the stretch that was looked through."""

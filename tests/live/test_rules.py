@@ -25,7 +25,7 @@ from upbit_frames.live.rules import (
 )
 
 WARM = Sight(asks=5, pace=0.5, subscribed=True, state="open", silent=0.1, primed=True)
-OFTEN = Sight(asks=ASKS, pace=PACE / 10)
+OFTEN = Sight(asks=ASKS, pace=PACE["ticker"] / 10)
 
 wishes = st.builds(
     Wish,
@@ -59,13 +59,15 @@ sights = st.builds(
         (Wish("ticker", markets=MOST["ticker"] + 1), WARM, "rest", "history"),
         (Wish("ticker", allowed=False), WARM, "rest", "recorded"),
         (Wish("ticker"), replace(WARM, state="waiting"), "rest", "down"),
+        (Wish("ticker"), replace(WARM, state="connecting"), "rest", "opening"),
         (Wish("ticker"), replace(WARM, silent=FRESH + 0.1), "rest", "silent"),
         (Wish("ticker"), replace(WARM, mending=True, primed=False), "rest", "mending"),
         (Wish("ticker"), replace(WARM, primed=False), "rest", "opening"),
         (Wish("ticker"), WARM, "live", "warm"),
         (Wish("ticker"), OFTEN, "rest", "often"),
+        (Wish("orderbook"), Sight(asks=8, pace=PACE["orderbook"] + 1), "rest", "seldom"),
         (Wish("ticker"), Sight(), "rest", "seldom"),
-        (Wish("ticker"), Sight(asks=8, pace=PACE + 1), "rest", "seldom"),
+        (Wish("ticker"), Sight(asks=8, pace=PACE["ticker"] + 1), "rest", "seldom"),
     ],
 )
 def test_each_rule(wish: Wish, sight: Sight, channel: str, rule: str) -> None:

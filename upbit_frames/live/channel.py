@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -37,8 +37,8 @@ REMEMBERED = 8  # asks of one thing
 FORGOTTEN = 60.0  # seconds after which an ask counts no more
 MOST_KNOWN = 5000  # things whose asks are remembered
 BEAT = 0.25  # seconds between two looks at the connection and at what is idle
-QUIET = 0.5  # seconds of silence after which a pong is asked for
-PONG = 1.0  # seconds for it
+QUIET = 0.3  # seconds of silence after which a pong is asked for
+PONG = 0.7  # seconds for it
 FIRST = 5.0  # seconds for the first frame where the stream was asked for by name
 MOST_MADE = 64  # tables that are at hand
 AGAIN = 5.0  # seconds after a failure before a stream is opened unasked again
@@ -70,6 +70,8 @@ class Found:
         Over REST, which it took nevertheless.
     shapes : dict or None
         Frames that were made of the same table before; see :class:`~upbit_frames.ports.Answer`.
+    whole : bool
+        Of candles: whether the older of those that can still change are here too.
     """
 
     choice: Choice
@@ -77,6 +79,7 @@ class Found:
     age: float = 0.0
     requests: int = 0
     shapes: dict[tuple[str, str], Any] | None = None
+    whole: bool = True
 
 
 class LiveChannel:
@@ -184,23 +187,21 @@ class LiveChannel:
         assert interval.stream is not None
         topic = Topic(interval.stream, market)
         since = from_micros(interval.floor(span.start)).replace(tzinfo=None)
-        choice = await self._chosen(Wish(interval.stream, source=source, allowed=self.allowed), [topic], since)
+        wish = Wish(interval.stream, source=source, allowed=self.allowed)
+        choice = await self._chosen(wish, [topic], since)
         if choice.channel != "live":
             return Found(choice)
         table = to_table(interval.stream, self._watches[topic.key].candles(since))
-        return Found(choice, table.select(arrow_schema("candles").names), self.silent * 1000)
+        whole = self._watches[topic.key].holds(wish, since)
+        return Found(choice, table.select(arrow_schema("candles").names), self.silent * 1000, whole=whole)
 
     async def trades(self, market: str, count: int, source: str) -> Found:
         """The newest trades; what was traded before the stream began has to be told by :meth:`seed`."""
         topic = Topic("trade", market)
         wish = Wish("trade", count=count, source=source, allowed=self.allowed)
-        choice = self.decide(wish, [topic])
-        if choice.subscribe:
-            self.subscribe([topic])
-        if choice.rule == "forced" and choice.channel == "live":
-            await self.ready(replace(wish, count=1), [topic])
-            if not self._watches[topic.key].holds(wish, None):
-                return Found(choice)
+        choice = await self._chosen(wish, [topic])
+        if choice.rule == "forced" and choice.channel == "live" and not self._watches[topic.key].holds(wish, None):
+            return Found(choice)
         if choice.channel != "live":
             return Found(choice)
         table = to_table("trade", self._watches[topic.key].trades(count))
@@ -217,7 +218,7 @@ class LiveChannel:
         if choice.subscribe:
             self.subscribe(topics)
         if choice.channel == "live" and choice.rule == "forced":
-            await self.ready(wish, topics, since)
+            await self.ready(topics)
         return choice
 
     def _found(self, choice: Choice, topics: Sequence[Topic], depth: int | None) -> Found:
@@ -264,8 +265,8 @@ class LiveChannel:
                 self._failed, self._failed_until = error.message, time.monotonic() + AGAIN
                 self._drop(watch)
 
-    async def ready(self, wish: Wish, topics: Sequence[Topic], since: datetime | None = None) -> None:
-        """Wait until the stream can answer; for those who asked for it by name.
+    async def ready(self, topics: Sequence[Topic]) -> None:
+        """Wait until the stream has told the state of these; for those who asked for it by name.
 
         Raises
         ------
@@ -277,7 +278,7 @@ class LiveChannel:
         while time.monotonic() < ends:
             if any(topic.key not in self._watches for topic in topics):
                 break  # the connection could not be opened
-            sight = self._sight(wish, topics, since, time.monotonic())
+            sight = self._sight(Wish(topics[0].type), topics, None, time.monotonic())
             if sight.state == "open" and sight.primed and not sight.mending:
                 return
             await asyncio.sleep(0.005)

@@ -27,15 +27,16 @@ __all__ = ["ASKS", "FRESH", "MOST", "QUOTA", "Choice", "Sight", "Wish", "choose"
 
 # --- every threshold ------------------------------------------------------------------------------
 
-FRESH = 1.5
-"""Seconds: silence after which a connection is not trusted. A quiet market is asked for a pong
-twice a second, so that only a connection that is gone stays silent that long."""
+FRESH = 1.0
+"""Seconds: silence after which a connection is not trusted. A quiet one is asked for a pong several
+times a second, so that only a connection that is gone stays silent that long."""
 
 ASKS = 3
 """So many times must the same thing be asked before a stream is worth opening."""
 
-PACE = 5.0
-"""Seconds between two asks above which REST is the cheaper channel for one market."""
+PACE = {"ticker": 12.0, "trade": 12.0, "candle": 12.0, "orderbook": 5.0}
+"""Seconds between two asks above which REST is the cheaper channel for one market. Books send the
+most, so they have to be asked for more often."""
 
 CROWD = 25
 """Markets in one call above which a stream has to be asked for more often: each of them sends its
@@ -187,6 +188,9 @@ def _seldom(sight: Sight) -> str:
 
 
 def _subscribed(sight: Sight) -> Choice:
+    if sight.state in ("idle", "connecting"):
+        why = "the stream is being opened"
+        return _choice("rest", "opening", why, why)
     if sight.state != "open":
         why = f"the stream's connection is {sight.state}"
         return _choice("rest", "down", why, why)
@@ -206,7 +210,7 @@ def _subscribed(sight: Sight) -> Choice:
 def often(wish: Wish, sight: Sight) -> bool:
     """Whether it is asked so often that a stream is the cheaper one."""
     needed = ASKS - 1 if sight.quota >= QUOTA else ASKS
-    return sight.asks >= needed and sight.pace <= PACE / max(1.0, wish.markets / CROWD)
+    return sight.asks >= needed and sight.pace <= PACE[wish.kind.partition(".")[0]] / max(1.0, wish.markets / CROWD)
 
 
 def patience(pace: float) -> float:
