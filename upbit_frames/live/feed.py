@@ -34,6 +34,7 @@ LINGER = 2.0  # seconds for which a connection stays open that nobody listens to
 PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is down
 TRIES = 4  # to fetch what a gap lacks
 LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+COMPLAINTS = 3  # errors one after the other, of names not known, until the newcomers are to blame
 NEVER = 2**63
 LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
 _TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
@@ -92,6 +93,7 @@ class Hub:
         self._joined = joined
         self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
         self._torn = False
+        self._complaints = 0
         self._mends: set[asyncio.Task[None]] = set()
         self._connection: WsConnection | None = None
         self._listeners: list[Listener] = []
@@ -300,12 +302,19 @@ class Hub:
                     listener.gaps.append(gap)
         # A tape waits while a gap is mended, so nothing that came later may have been handed out.
         self._torn = self._tempo is not None
+        self._complaints = self._complaints + 1 if isinstance(error, ApiError) else 0
+        if isinstance(error, ApiError) and self._complaints >= COMPLAINTS:
+            self._blame(error)
 
     def refused(self, error: ApiError) -> None:
         """The newcomers are to blame: whatever has brought a frame before was fine."""
         self.broken(error)
+        self._blame(error)
+
+    def _blame(self, error: ApiError) -> None:
+        """End whoever wants something of which nothing has ever come."""
         suspects = [one for one in self._listeners if any(topic.key not in self._trusted for topic in one.topics)]
-        for listener in suspects or list(self._listeners):
+        for listener in suspects:
             listener.end(error)
             self.leave(listener)
 

@@ -34,6 +34,8 @@ __all__ = ["Dialer", "EndOfTape", "Sink", "Wire", "WsConnection"]
 
 log = logging.getLogger("upbit_frames.live")
 
+# Errors that say that the request was wrong (upbit-api 6.5); with any other the same may work later.
+REFUSALS = {"WRONG_FORMAT", "NO_TICKET", "NO_TYPE", "NO_CODES", "INVALID_PARAM", "INVALID_AUTH"}
 CROWDED = 0.001  # seconds between two looks whether a reader has caught up with a tape
 STABLE = 10.0  # seconds after which a connection counts as good, and the next pause is short again
 MARGIN = 0.05  # of a second: messages are counted as they arrive, not as they are sent
@@ -246,7 +248,7 @@ class WsConnection:
                     await wire.close()
             if self._clock.monotonic() - began >= STABLE:
                 failures = 0
-            if isinstance(why, ApiError):
+            if isinstance(why, ApiError) and not _passing(why):
                 self._sink.refused(why)
             else:
                 self._sink.broken(why)
@@ -318,6 +320,8 @@ def _refusal(name: str, text: str) -> ApiError:
     """The exception for an error frame."""
     if name.lower().replace("_", " ") == "too many requests":
         return RateLimited("too many messages were sent", suggestion="change subscriptions less often", name=name)
+    if name not in REFUSALS:
+        return ServerError(f"the exchange reported {name}: {text}", name=name)
     return ApiError(
         f"the exchange refused the subscription: {name}: {text}",
         suggestion="check kind, markets and level", name=name,
