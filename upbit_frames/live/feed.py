@@ -313,6 +313,7 @@ class Hub:
 
     def _blame(self, error: ApiError) -> None:
         """End whoever wants something of which nothing has ever come."""
+        self._complaints = 0
         suspects = [one for one in self._listeners if any(topic.key not in self._trusted for topic in one.topics)]
         for listener in suspects:
             listener.end(error)
