@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from upbit_frames.errors import SchemaError
-from upbit_frames.normalize.decode import Millis, refusal
+from upbit_frames.normalize.decode import Millis, located, no_json, refusal
 from upbit_frames.subscriptions import TYPES
 
 __all__ = ["CLASSES", "SIMPLE_KEYS", "Control", "Row", "control", "decode", "type_of"]
@@ -127,12 +127,14 @@ CLASSES = {simple: {type_: _struct(type_, simple=simple) for type_ in TYPES} for
 
 
 @cache
-def _decoder(simple: bool, listed: bool) -> msgspec.json.Decoder[Any]:
-    """For an array of frames; in a list format each of them is an array itself."""
-    union: Any = None
+def _decoder(simple: bool, listed: bool, *, alone: bool = False) -> msgspec.json.Decoder[Any]:
+    """For an array of frames, or one alone; in a list format each of them is an array itself."""
+    kind: Any = None
     for made in CLASSES[simple].values():
-        union = made if union is None else union | made
-    return msgspec.json.Decoder(list[list[union]] if listed else list[union])
+        kind = made if kind is None else kind | made
+    if listed:
+        kind = list[kind]
+    return msgspec.json.Decoder(kind if alone else list[kind])
 
 
 # --- frames → rows ------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ def _decode_alike(
         found = decoder.decode(b"[%b]" % b",".join(frames))
         if len(found) != len(frames):
             raise msgspec.ValidationError("a frame holds more than one value")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if len(frames) > 1:
             for frame, moment in zip(frames, received, strict=True):
                 _decode_alike([frame], [moment], spelling, assume, rows, refused)
@@ -199,7 +201,7 @@ def _decode_alike(
             named = frames[0].replace(b"{", b'{"type":"%b",' % assume.encode())
             _decode_alike([named], received, (False, listed), None, rows, refused)
         else:
-            refused.append(_refused(frames[0], error))
+            refused.append(_refused(frames[0], spelling))
         return
     if listed:
         for part, moment in zip(found, received, strict=True):
@@ -212,11 +214,15 @@ def _decode_alike(
     rows += found
 
 
-def _refused(frame: bytes, error: Exception) -> SchemaError:
-    text = str(error)
-    what, _, place = text.partition(" - at `")
-    path = place.rstrip("`") or "$"
-    return refusal(frame, what[:1].lower() + what[1:], path.replace("$[0]", "$", 1))
+def _refused(frame: bytes, spelling: tuple[bool, bool]) -> SchemaError:
+    """Why a frame is refused: decoded by itself, so that places are counted from its own beginning."""
+    try:
+        _decoder(*spelling, alone=True).decode(frame)
+    except msgspec.ValidationError as error:
+        return refusal(frame, *located(str(error)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return refusal(frame, no_json(frame, error), "$")
+    return refusal(frame, "it holds more than one value", "$")
 
 
 class Control(NamedTuple):

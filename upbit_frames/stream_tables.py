@@ -143,17 +143,16 @@ def _tickers(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
 
 
 def _dates(texts: list[str | None], field: str, rows: Sequence[Row]) -> pa.Array:
-    known: dict[str | None, Any] = {None: None}
-    for text in texts:
-        if text not in known:
+    try:
+        return pa.array(texts, pa.string()).cast(pa.date32())
+    except pa.ArrowInvalid:
+        for text, row in zip(texts, rows, strict=True):
             try:
-                known[text] = np.datetime64(text, "D").astype(np.int32)
-            except ValueError as error:
-                row = rows[texts.index(text)]
-                raise refusal(
-                    msgspec.json.encode(row), f"{text!r} is no date", f"$.{field}", market=row.code
-                ) from error
-    return pa.array([known[text] for text in texts], pa.int32()).view(pa.date32())
+                pa.scalar(text, pa.string()).cast(pa.date32())
+            except pa.ArrowInvalid as error:
+                what = f"{text!r} is not a date as 2026-03-11"
+                raise refusal(msgspec.json.encode(row), what, f"$.{field}", market=row.code) from error
+        raise
 
 
 def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Table:

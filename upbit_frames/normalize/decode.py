@@ -25,7 +25,9 @@ __all__ = [
     "column",
     "distinct",
     "integers",
+    "located",
     "moments",
+    "no_json",
     "read",
     "refusal",
 ]
@@ -110,10 +112,10 @@ def read(decoder: msgspec.json.Decoder[list[T]], body: bytes, *, padded: bool = 
     try:
         return decoder.decode(_unpadded(body) if padded else body)
     except msgspec.ValidationError as error:
-        what, path = _located(str(error))
+        what, path = located(str(error))
         raise refusal(body, what, path, **facts) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal(body, _no_json(body, error), "$", **facts) from error
+        raise refusal(body, no_json(body, error), "$", **facts) from error
 
 
 def _unpadded(body: bytes) -> bytes:
@@ -126,7 +128,7 @@ def _unpadded(body: bytes) -> bytes:
     return body.replace(b".00000000,", b"         ,") if _LONG.search(body, 0, 600) else body
 
 
-def _located(text: str) -> tuple[str, str]:
+def located(text: str) -> tuple[str, str]:
     """What msgspec complains about, and where; a missing field is part of the place."""
     what, _, place = text.partition(" - at `")
     path = place.rstrip("`") or "$"
@@ -140,7 +142,8 @@ def _located(text: str) -> tuple[str, str]:
     return what[:1].lower() + what[1:], path
 
 
-def _no_json(body: bytes, error: Exception) -> str:
+def no_json(body: bytes, error: Exception) -> str:
+    """Why a body cannot be read as JSON."""
     start = body.lstrip()[:64].lower()
     if not start:
         return "the body is empty"

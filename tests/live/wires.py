@@ -1,0 +1,95 @@
+"""What the tests of this folder share: lively markets, and an ear at the end of a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from upbit_frames.clock import SystemClock
+from upbit_frames.errors import ApiError, UpbitFramesError
+from upbit_frames.subscriptions import Topic
+from upbit_frames.testing import Exchange
+from upbit_frames.testing.listings import Listing, default_listings
+from upbit_frames.transport.limiter import Limiter
+from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.transport.shared_slots import SharedSlots
+from upbit_frames.transport.ws import SocketDialer
+from upbit_frames.transport.ws_connection import WsConnection
+
+NOW = "2026-03-01T03:00:20Z"
+BTC, ETH = Topic("trade", "KRW-BTC"), Topic("trade", "KRW-ETH")
+QUICK = RetryPolicy(attempts=3, base=0.01, cap=0.05)
+
+
+def lively(per_day: float = 300_000.0) -> list[Listing]:
+    """The default markets, two of them with several trades a second."""
+    busy = ("KRW-BTC", "KRW-ETH")
+    return [replace(one, trades_per_day=per_day) if one.market in busy else one for one in default_listings()]
+
+
+def limiter(folder: Path) -> Limiter:
+    """Limits that no other test shares."""
+    return Limiter(SharedSlots("test", folder=folder / "slots"), clock=SystemClock())
+
+
+def dialer(exchange: Exchange, folder: Path, **options: Any) -> SocketDialer:
+    return SocketDialer(exchange.ws_url, clock=SystemClock(), limiter=limiter(folder), **options)
+
+
+async def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Wait until something is so."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it never came to that"
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class Ear:
+    """Remembers everything that a connection tells."""
+
+    frames: list[bytes] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    breaks: list[UpbitFramesError] = field(default_factory=list)
+    refusals: list[ApiError] = field(default_factory=list)
+    ends: list[UpbitFramesError | None] = field(default_factory=list)
+
+    def opened(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+
+    def frame(self, frame: bytes, received: int) -> None:
+        self.frames.append(frame)
+        self.received.append(received)
+
+    def crowded(self) -> bool:
+        return False
+
+    def broken(self, error: UpbitFramesError) -> None:
+        self.breaks.append(error)
+
+    def refused(self, error: ApiError) -> None:
+        self.refusals.append(error)
+
+    def ended(self, error: UpbitFramesError | None) -> None:
+        self.ends.append(error)
+
+
+def connection(
+    exchange: Exchange, folder: Path, ear: Ear, retry: RetryPolicy = QUICK, format_: str = "DEFAULT", **options: Any
+) -> WsConnection:
+    return WsConnection(dialer(exchange, folder, **options), ear, clock=SystemClock(), retry=retry, format=format_)
+
+
+def asked(message: str) -> set[tuple[str, str]]:
+    """What a request subscribes to: (type, code)."""
+    return {(part["type"], code) for part in json.loads(message) if "type" in part for code in part["codes"]}
+
+
+def pairs(topics: Iterable[Topic]) -> set[tuple[str, str]]:
+    return {(one.type, one.market) for one in topics}
