@@ -79,10 +79,10 @@ def soak(seconds: float, seed: int = 1, tell: Callable[[str], None] = lambda _: 
         client = uf.Client(exchange.config(cache_dir=folder, progress=False))
         client.stream(MARKETS, "trade", count=1, seconds=5)  # imports, and the first look at everything
         report.memory_start = memory()
-        seen: list[pd.DataFrame] = []
+        seen: list[tuple[int, str, int]] = []
         sealed: list[pd.DataFrame] = []
         with client.stream(MARKETS, "trade", buffer=1_000_000) as stream, client.follow(MARKETS, "1m", 5) as follow:
-            threads = [reading(stream, seen), reading(follow, sealed)]
+            threads = [reading(stream, lambda batch: seen.extend(facts(batch))), reading(follow, sealed.append)]
             trouble(exchange, seconds, seed, report, tell)
             settle(stream, exchange)
             gaps, dropped = stream.gaps, stream.stats["dropped"]
@@ -94,18 +94,24 @@ def soak(seconds: float, seed: int = 1, tell: Callable[[str], None] = lambda _: 
         report.mended = int(gaps["rows"].sum())
         if dropped:
             report.wrong.append(f"{dropped} rows dropped")
-        compare_trades(exchange, pd.concat(seen), report)
+        compare_trades(exchange, pd.DataFrame(seen, columns=["time", "market", "sequential_id"]), report)
         compare_candles(client, pd.concat(sealed), report)
         failed = gaps[gaps["outcome"].str.startswith("not repaired")]
         report.wrong += [f"a gap of {one.market} {one.outcome}" for one in failed.itertuples()]
     return report
 
 
-def reading(source: Any, frames: list[pd.DataFrame]) -> threading.Thread:
+def facts(batch: pd.DataFrame) -> list[tuple[int, str, int]]:
+    """What has to be remembered of trades; whole frames would hide what memory the stream itself takes."""
+    return list(zip(batch.index.asi8.tolist(), batch["market"], batch["sequential_id"], strict=True))
+
+
+def reading(source: Any, take: Callable[[pd.DataFrame], object]) -> threading.Thread:
     """A thread that takes every frame until the source is over."""
 
     def read() -> None:
-        frames.extend(source)
+        for frame in source:
+            take(frame)
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
@@ -148,8 +154,8 @@ def compare_trades(exchange: Exchange, frame: pd.DataFrame, report: Report) -> N
         if not mine["sequential_id"].is_unique:
             report.wrong.append(f"{market}: {int(mine['sequential_id'].duplicated().sum())} trades twice")
         # The snapshot is the last of its millisecond, and the last seconds may still have been under way.
-        low, high = mine.index[0].value // 1000 + 1000, mine.index.max().value // 1000 - 3 * SECOND
-        times = mine.index.asi8
+        times = mine["time"]
+        low, high = int(times.iloc[0]) + 1000, int(times.max()) - 3 * SECOND
         got = set(mine["sequential_id"][(times >= low) & (times < high)].tolist())
         truth = exchange.market.trades(market, low, high)
         true = set(truth.sequential_id.tolist())
