@@ -1,0 +1,587 @@
+"""What a line passes on, whatever happens: against a small exchange that drops, delays and repeats."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from upbit_frames.intervals import INTERVALS, Span
+from upbit_frames.live import repair
+from upbit_frames.live.repair import Gap, Line
+from upbit_frames.normalize_ws import CLASSES
+from upbit_frames.stream_tables import REST
+
+SECOND = 1_000_000
+START = 1_772_000_040 * SECOND  # a whole minute
+SKEW = 7 * SECOND  # how far this machine's clock is ahead
+MINUTE = INTERVALS["1m"]
+FINAL = 253_402_300_799_999
+
+Trade = tuple[int, int]  # milliseconds, id
+
+
+def trade(one: Trade, stream_type: str, received: int) -> Any:
+    ms, id_ = one
+    return CLASSES[False]["trade"]("KRW-BTC", ms, ms, 100.0, 1.0, "ASK", id_, stream_type, received)
+
+
+def candle(start: int, ms: int, volume: float, stream_type: str, received: int = 0) -> Any:
+    begins = datetime.fromtimestamp(start // SECOND, UTC).replace(tzinfo=None)
+    return CLASSES[False]["candle.1m"]("KRW-BTC", begins, 1.0, 1.0, 1.0, 1.0, volume, volume, ms, stream_type, received)
+
+
+def ticker(ms: int, volume: float = 1.0) -> Any:
+    return CLASSES[False]["ticker"](
+        "KRW-BTC", 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, "EVEN", 0.0, 0.0, 1.0, volume, ms, None, None, None, None, ms,
+        1.0, 1.0, "REALTIME",
+    )  # fmt: skip
+
+
+def book(ms: int, levels: int = 1) -> Any:
+    kind = CLASSES[False]["orderbook"]
+    unit = kind.__annotations__["orderbook_units"].__args__[0]
+    return kind("KRW-BTC", ms, 1.0, 1.0, [unit(2.0, 1.0, 1.0, 1.0)] * levels, "REALTIME")
+
+
+@dataclass
+class World:
+    """An exchange with one market, the wire from it, and a reader of the line."""
+
+    type: str
+    late: bool = True
+    now: int = START + 5 * SECOND
+    trades: list[Trade] = field(default_factory=list)
+    alive: bool = False
+    known_broken: bool = True
+    late_frames: list[tuple[int, Any]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    failed: list[Gap] = field(default_factory=list)
+    out: list[Any] = field(default_factory=list)
+    held: int = 0
+    remembered: int = 0
+
+    def __post_init__(self) -> None:
+        self.line = Line("trade" if self.type == "trade" else "candle.1m", "KRW-BTC", self.now)
+        self.begun = self.now
+
+    # --- what the exchange knows
+
+    def states(self) -> dict[int, tuple[int, float]]:
+        """Each candle's last state: when, and its volume."""
+        found: dict[int, tuple[int, float]] = {}
+        for ms, _ in self.trades:
+            start = MINUTE.floor(ms * 1000)
+            found[start] = (ms, found.get(start, (0, 0.0))[1] + 1.0)
+        return found
+
+    def rest(self, span: Span) -> list[Any]:
+        if self.type == "trade":
+            return [trade(one, REST, self.now + SKEW) for one in self.trades if span.start <= one[0] * 1000 < span.end]
+        told = sorted(self.states().items())
+        return [candle(at, FINAL, volume, REST) for at, (_, volume) in told if span.start <= at < span.end]
+
+    # --- the wire
+
+    def frame(self, stream_type: str) -> Any:
+        """The newest trade, or the newest candle's state."""
+        if self.type == "trade":
+            return trade(self.trades[-1], stream_type, self.now + SKEW)
+        start, (ms, volume) = max(self.states().items())
+        return candle(start, ms, volume, stream_type, self.now + SKEW)
+
+    def send(self, row: Any, late: int, repeat: bool) -> None:
+        if late and self.late:
+            self.late_frames.append((late, row))
+        else:
+            self.arrive(row)
+        if repeat:
+            self.arrive(row)
+        due = [one for left, one in self.late_frames if left <= 1]
+        self.late_frames = [(left - 1, one) for left, one in self.late_frames if left > 1]
+        for one in due:
+            self.arrive(one)
+
+    def arrive(self, row: Any) -> None:
+        row.received_at = self.now + SKEW
+        fresh, gap = self.line.row(row, row.received_at)
+        self.take(fresh, gap)
+
+    def take(self, fresh: list[Any], gap: Gap | None = None) -> None:
+        self.out += fresh
+        if gap is not None:
+            assert gap.span is not None
+            assert not gap.span.empty
+            assert gap.outcome == "open"
+            self.gaps.append(gap)
+        self.held = max(self.held, self.line.held)
+        self.remembered = max(self.remembered, len(self.line._ids), len(self.line._states))
+
+    # --- what happens
+
+    def traded(self, wait_ms: int, late: int, repeat: bool) -> None:
+        self.now += wait_ms * 1000
+        ms = self.now // 1000
+        before = self.trades[-1] if self.trades else (0, 0)
+        number = before[1] % 10_000 + 1 if before[0] == ms else 1
+        self.trades.append((ms, ms * 10_000 + number))
+        if self.alive:
+            self.send(self.frame("REALTIME"), late, repeat)
+
+    def died(self) -> None:
+        """Nothing comes any more, and nobody has noticed."""
+        self.alive = False
+        self.late_frames.clear()
+
+    def broke(self) -> None:
+        self.died()
+        if not self.known_broken:
+            self.line.broke(self.now + SKEW, "broken off")
+            self.known_broken = True
+
+    def restored(self, late: int) -> None:
+        if not self.known_broken:
+            return
+        self.alive, self.known_broken = True, False
+        self.line.started = self.now
+        if self.trades:
+            self.send(self.frame("SNAPSHOT"), late, repeat=False)
+
+    def silent(self) -> None:
+        """Seconds pass in which nothing comes, not even a snapshot that is late."""
+        if self.alive and not self.late_frames:
+            self.take([], self.line.silent(self.now + SKEW, self.now))
+
+    def passed(self, micros: int) -> None:
+        """Time without a trade: what was late arrives within seconds, and a ping finds out who is dead."""
+        if micros > 8 * SECOND:
+            for _, row in self.late_frames:
+                self.arrive(row)
+            self.late_frames.clear()
+        if not self.alive and micros > 40 * SECOND:
+            self.now += 40 * SECOND
+            self.broke()
+            micros -= 40 * SECOND
+        self.now += micros
+
+    def quiet(self) -> None:
+        self.passed(75 * SECOND)
+
+    def turned(self) -> None:
+        """It is shortly before the end of a minute."""
+        self.passed(
+            MINUTE.floor(self.now) + 59 * SECOND + 500_000 - self.now if self.now % (60 * SECOND) < 59 * SECOND else 0
+        )
+
+    def answered(self, number: int, *, failed: bool) -> None:
+        if not self.gaps:
+            return
+        gap = self.gaps.pop(number % len(self.gaps))
+        assert gap.span is not None
+        if failed:
+            self.failed.append(gap)
+            self.take(self.line.failed(gap, "no answer"))
+            return
+        self.take(self.line.mended(gap, self.rest(gap.span)))
+
+    def finish(self) -> None:
+        """Everything is repaired at last, and the connection lives on for a while."""
+        self.restored(0)
+        if not self.alive:
+            self.broke()
+            self.restored(0)
+        self.traded(100, 0, False)
+        self.quiet()
+        self.traded(100, 0, False)
+        while self.gaps:
+            self.answered(0, failed=False)
+
+
+waits = st.integers(0, 1500) | st.just(0)
+lateness = st.just(0) | st.integers(0, 5)
+trading = st.tuples(st.just("traded"), waits, lateness, st.booleans())
+dropping = st.tuples(st.just("broke"))
+restoring = st.tuples(st.just("restored"), lateness)
+# What was late when the connection broke is lost; about the end of a minute too.
+losing = st.tuples(
+    st.tuples(st.just("turned")), st.tuples(st.just("traded"), waits, st.integers(2, 5), st.just(False)),
+    st.tuples(st.just("traded"), waits, st.just(0), st.just(False)), dropping, restoring,
+).map(list)  # fmt: skip
+happenings = st.one_of(
+    trading, trading, trading, st.tuples(st.just("died")), dropping, restoring, restoring, st.tuples(st.just("silent")),
+    st.tuples(st.just("quiet")), st.tuples(st.just("turned")), st.tuples(st.just("right"), st.integers(0, 3)),
+)  # fmt: skip
+
+
+def stories(*more: st.SearchStrategy[Any]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
+    parts = st.lists(st.one_of(happenings.map(lambda one: [one]), losing, *more), max_size=40)
+    return parts.map(lambda lists: [one for part in lists for one in part])
+
+
+repaired = stories()
+failing = stories(st.tuples(st.just("wrong"), st.integers(0, 3)).map(lambda one: [one]))
+
+
+def play(type_: str, story: list[tuple[Any, ...]], *, late: bool = True) -> World:
+    world = World(type_, late)
+    world.restored(0)
+    for what, *how in story:
+        if what in ("right", "wrong"):
+            world.answered(how[0], failed=what == "wrong")
+        else:
+            getattr(world, what)(*how)
+    world.finish()
+    return world
+
+
+def told_of(world: World) -> list[Trade]:
+    return [(row.trade_timestamp, row.sequential_id) for row in world.out]
+
+
+def ours(world: World) -> list[Trade]:
+    """The trades since the line began to listen: the first snapshot and whatever came after it."""
+    return [one for one in world.trades if one[0] * 1000 >= world.begun]
+
+
+@settings(max_examples=500)
+@given(repaired)
+def test_each_trade_exactly_once(story: list[tuple[Any, ...]]) -> None:
+    world = play("trade", story)
+    told = told_of(world)
+    assert len(told) == len(set(told))
+    assert set(told) == set(ours(world))
+    assert world.line.held == 0
+    assert not world.line.mending
+    assert world.line.seen == len(told)
+
+
+@settings(max_examples=300)
+@given(repaired)
+def test_trades_come_in_order_where_none_is_late(story: list[tuple[Any, ...]]) -> None:
+    world = play("trade", story, late=False)
+    assert told_of(world) == sorted(ours(world))
+
+
+@settings(max_examples=500)
+@given(failing)
+def test_what_is_not_repaired_is_all_that_may_be_missing(story: list[tuple[Any, ...]]) -> None:
+    world = play("trade", story)
+    told = told_of(world)
+    assert len(told) == len(set(told))
+    missing = set(ours(world)) - set(told)
+    assert set(told) <= set(ours(world))
+    for ms, _ in missing:
+        assert any(gap.span and gap.span.start <= ms * 1000 < gap.span.end for gap in world.failed)
+    assert all(gap.outcome == "not repaired: no answer" for gap in world.failed)
+    assert world.line.held == 0
+
+
+@settings(max_examples=500)
+@given(failing)
+def test_memory_is_bounded(story: list[tuple[Any, ...]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repair, "MOST_IDS", 8)
+        patch.setattr(repair, "EVERY", 1)
+        patch.setattr(repair, "MOST_HELD", 6)
+        world = play("trade", story, late=False)
+    told = told_of(world)
+    assert len(told) == len(set(told))
+    missing = set(ours(world)) - set(told)
+    for ms, _ in missing:
+        assert any(gap.span and gap.span.start <= ms * 1000 < gap.span.end for gap in world.failed)
+    gaps = sum(1 for what in story if what[0] in ("broke", "restored"))
+    assert world.held <= 6 + 1 + gaps
+
+
+def ends_of(world: World) -> dict[int, float]:
+    """The last that was told of each candle."""
+    return {world.line.time_of(row): row.candle_acc_trade_volume for row in world.out}
+
+
+def candles_of(world: World) -> dict[int, float]:
+    """Each candle's last state, from the one in which the line began to listen."""
+    first = MINUTE.floor(world.begun)
+    return {at: volume for at, (_, volume) in world.states().items() if at >= first}
+
+
+@settings(max_examples=500)
+@given(repaired)
+def test_each_candle_ends_in_its_last_state(story: list[tuple[Any, ...]]) -> None:
+    world = play("candle", story)
+    assert ends_of(world) == candles_of(world)
+    assert world.line.held == 0
+    assert not world.line.mending
+
+
+@settings(max_examples=500)
+@given(failing, st.booleans())
+def test_the_states_of_a_candle_come_in_order(story: list[tuple[Any, ...]], late: bool) -> None:
+    world = play("candle", story, late=late)
+    states: dict[int, list[float]] = {}
+    for row in world.out:
+        states.setdefault(world.line.time_of(row), []).append(row.candle_acc_trade_volume)
+    for volumes in states.values():
+        assert all(before < after for before, after in pairwise(volumes))
+    truth = candles_of(world)
+    for at, volumes in states.items():
+        assert at in truth
+        assert volumes[-1] == truth[at] or any(gap.span and gap.span.start <= at < gap.span.end for gap in world.failed)
+    if not late and not world.failed:
+        assert list(states) == sorted(states)
+
+
+# --- one case at a time -----------------------------------------------------------------------------------
+
+
+def line(type_: str = "trade", *, started: int = 0) -> Line:
+    return Line(type_, "KRW-BTC", started)
+
+
+def at(seconds: float, number: int = 1) -> Trade:
+    ms = START // 1000 + round(seconds * 1000)
+    return ms, ms * 10_000 + number
+
+
+def ids(rows: list[Any]) -> list[int]:
+    return [row.sequential_id for row in rows]
+
+
+def test_what_came_after_a_break_waits_for_what_was_missed() -> None:
+    it = line()
+    first, lost, after, later = at(1), at(2), at(3), at(4)
+    assert it.row(trade(first, "SNAPSHOT", 0), 0) == ([trade(first, "SNAPSHOT", 0)], None)
+    made = it.broke(START, "dropped")
+    assert made is not None
+    assert it.broken
+    assert it.broke(START, "dropped again") is None
+    fresh, gap = it.row(trade(after, "SNAPSHOT", 0), START + 5)
+    assert fresh == []
+    assert gap is made
+    assert (gap.since, gap.until, gap.restored_at) == (first[0] * 1000, after[0] * 1000, START + 5)
+    assert gap.span == Span(first[0] * 1000, after[0] * 1000 + 1000)
+    assert it.row(trade(later, "REALTIME", 0), 0) == ([], None)
+    assert (it.held, it.mending) == (3, True)
+    passed = it.mended(gap, [trade(one, REST, 0) for one in (first, lost, after)])
+    assert ids(passed) == [lost[1], after[1], later[1]]
+    assert [row.stream_type for row in passed] == [REST, "SNAPSHOT", "REALTIME"]
+    assert (gap.rows, gap.outcome) == (1, "repaired")
+    assert (it.held, it.mending, it.repeated) == (0, False, 2)
+
+
+def test_the_rest_of_a_millisecond_comes_after_its_first_half() -> None:
+    it = line()
+    it.row(trade(at(1), "SNAPSHOT", 0), 0)
+    it.broke(START, "dropped")
+    _, gap = it.row(trade(at(3, 1), "SNAPSHOT", 0), 0)
+    assert gap is not None
+    answer = [trade(one, REST, 0) for one in (at(1), at(2), at(3, 1), at(3, 2))]
+    assert ids(it.mended(gap, answer)) == [at(2)[1], at(3, 1)[1], at(3, 2)[1]]
+    assert it.row(trade(at(3, 2), "REALTIME", 0), 0) == ([], None)
+
+
+def test_answers_are_passed_on_in_the_order_of_the_gaps() -> None:
+    it = line()
+    it.row(trade(at(1), "SNAPSHOT", 0), 0)
+    gaps = []
+    for seconds in (3, 6):
+        it.broke(START, "dropped")
+        gaps.append(it.row(trade(at(seconds), "SNAPSHOT", 0), 0)[1])
+    one, two = gaps
+    assert one is not None
+    assert two is not None
+    # The second answer reaches back over what the first one lacks.
+    assert it.mended(two, [trade(at(n), REST, 0) for n in (2, 3, 4, 5, 6)]) == []
+    assert two.outcome == "open"
+    told = it.mended(one, [trade(at(n), REST, 0) for n in (1, 2, 3)])
+    assert ids(told) == [at(n)[1] for n in (2, 3, 4, 5, 6)]
+    assert (one.rows, two.rows) == (1, 2)
+
+
+def test_a_failed_repair_says_so_and_holds_up_nothing() -> None:
+    it = line()
+    it.row(trade(at(1), "SNAPSHOT", 0), 0)
+    it.broke(START, "dropped")
+    _, gap = it.row(trade(at(3), "SNAPSHOT", 0), 0)
+    assert gap is not None
+    assert ids(it.failed(gap, "the exchange is away")) == [at(3)[1]]
+    assert gap.outcome == "not repaired: the exchange is away"
+    assert it.held == 0
+
+
+def test_an_old_snapshot_needs_no_repair_of_the_time_before_it_was_subscribed() -> None:
+    days = 8 * 86_400
+    it = line(started=START)
+    it.row(trade(at(-days), "SNAPSHOT", START), START)
+    it.started = START + 90 * SECOND
+    it.broke(START + 60 * SECOND, "dropped")
+    _, gap = it.row(trade(at(95), "SNAPSHOT", 0), 0)
+    assert gap is not None
+    assert gap.since == at(-days)[0] * 1000
+    assert gap.span is not None
+    assert gap.span.start >= START
+
+
+def test_nothing_new_after_a_long_life_needs_no_repair() -> None:
+    it = line()
+    it.row(trade(at(1), "SNAPSHOT", START), START)
+    it.broke(START + 90 * SECOND, "dropped")
+    assert it.row(trade(at(1), "SNAPSHOT", 0), 0) == ([], None)
+    assert not it.mending
+    it = line()
+    it.row(trade(at(1), "REALTIME", START), START)
+    it.row(trade(at(2), "REALTIME", START), START)
+    it.broke(START + 5 * SECOND, "dropped")
+    _, gap = it.row(trade(at(2), "SNAPSHOT", 0), 0)
+    assert gap is not None  # something may have been on its way
+
+
+def test_a_trade_that_comes_before_a_late_snapshot_is_not_the_beginning() -> None:
+    it = line(started=START)
+    assert ids(it.row(trade(at(3), "REALTIME", 0), 0)[0]) == [at(3)[1]]
+    assert ids(it.row(trade(at(2), "REALTIME", 0), 0)[0]) == [at(2)[1]]
+    assert it.row(trade(at(-1), "SNAPSHOT", 0), 0) == ([], None)
+    assert it.stale == 1
+
+
+def test_what_was_missed_before_anything_had_come() -> None:
+    it = line(started=START)
+    gap = it.broke(START + SECOND, "dropped")
+    _, same = it.row(trade(at(5), "SNAPSHOT", 0), 0)
+    assert gap is same
+    assert gap is not None
+    assert gap.span == Span(START, at(5)[0] * 1000 + 1000)
+    assert ids(it.mended(gap, [trade(at(n), REST, 0) for n in (3, 5)])) == [at(3)[1], at(5)[1]]
+
+
+def test_silence_after_a_break() -> None:
+    it = line()
+    it.broke(START, "dropped")
+    assert it.silent(START + 5 * SECOND, START) is None  # nothing was ever traded
+    it.row(trade(at(1), "SNAPSHOT", 0), 0)
+    made = it.broke(START, "dropped")
+    gap = it.silent(START + 5 * SECOND, START + 4 * SECOND)
+    assert gap is made
+    assert gap is not None
+    assert gap.span == Span(at(1)[0] * 1000, START + 4 * SECOND + 1000)
+    assert it.silent(START, START) is None
+    assert ids(it.mended(gap, [trade(at(2), REST, 0)])) == [at(2)[1]]
+
+
+def test_a_late_state_of_a_candle_that_is_over_still_counts() -> None:
+    it = line("candle.1m")
+    minute = START // 1000
+    states = [
+        candle(START, minute + 1, 1.0, "SNAPSHOT"), candle(START + 60 * SECOND, minute + 60_001, 1.0, "REALTIME"),
+        candle(START, minute + 59_000, 2.0, "REALTIME"),
+    ]  # fmt: skip
+    assert [row for state in states for row in it.row(state, 0)[0]] == states
+    assert it.row(candle(START, minute + 30_000, 1.5, "REALTIME"), 0) == ([], None)
+    assert it.last is states[1]
+
+
+def test_the_last_state_of_a_candle_is_looked_up_although_the_next_has_begun() -> None:
+    it = line("candle.1m")
+    minute = START // 1000
+    now = START + 61 * SECOND
+    it.row(candle(START, minute + 1, 1.0, "SNAPSHOT", now), now)
+    it.row(candle(START + 60 * SECOND, minute + 60_001, 1.0, "REALTIME", now), now)
+    it.broke(now + SECOND, "dropped")
+    again = candle(START + 60 * SECOND, minute + 60_500, 2.0, "SNAPSHOT", now)
+    fresh, gap = it.row(again, now)
+    assert fresh == [again]  # it need not wait: what may come is of another candle
+    assert gap is not None
+    assert gap.span == Span(START, START + 60 * SECOND)
+    assert it.mending
+    final = candle(START, FINAL, 3.0, REST)
+    assert it.mended(gap, [final]) == [final]
+    assert it.row(candle(START, minute + 59_900, 2.5, "REALTIME"), 0) == ([], None)
+
+
+def test_candles_of_which_rest_knows_less_are_left_out() -> None:
+    it = line("candle.1m")
+    it.row(candle(START, START // 1000, 5.0, "SNAPSHOT"), 0)
+    it.broke(START, "dropped")
+    _, gap = it.row(candle(START + 120 * SECOND, START // 1000 + 120_000, 1.0, "SNAPSHOT"), 0)
+    assert gap is not None
+    assert gap.span == Span(START, START + 120 * SECOND)
+    passed = it.mended(gap, [candle(START, FINAL, 4.0, REST), candle(START + 60 * SECOND, FINAL, 1.0, REST)])
+    assert [(it.time_of(row) - START) // SECOND for row in passed] == [60, 120]
+
+
+def test_states_that_came_meanwhile_are_older_than_what_is_fetched() -> None:
+    it = line("candle.1m")
+    minute = START // 1000
+    it.row(candle(START, minute, 1.0, "SNAPSHOT"), 0)
+    it.broke(START, "dropped")
+    _, gap = it.row(candle(START + 120 * SECOND, minute + 120_001, 1.0, "REALTIME"), 0)
+    assert gap is not None
+    assert it.row(candle(START + 60 * SECOND, minute + 60_001, 1.0, "SNAPSHOT"), 0) == ([], None)
+    passed = it.mended(gap, [candle(START, FINAL, 2.0, REST), candle(START + 60 * SECOND, FINAL, 9.0, REST)])
+    assert [row.candle_acc_trade_volume for row in passed] == [2.0, 9.0, 1.0]
+
+
+@pytest.mark.parametrize("make", [ticker, book])
+def test_the_state_comes_whole(make: Any) -> None:
+    it = line("ticker" if make is ticker else "orderbook")
+    one, two = make(START // 1000), make(START // 1000 + 5)
+    assert it.row(one, 0) == ([one], None)
+    assert it.row(make(START // 1000), 0) == ([], None)
+    assert it.row(make(START // 1000 - 1), 0) == ([], None)
+    gap = it.broke(START, "dropped")
+    assert it.row(two, 0) == ([two], None)
+    assert gap is not None
+    assert gap.outcome == "snapshot"
+    gap = it.broke(START, "dropped")
+    assert it.silent(START, START) is None
+    assert gap is not None
+    assert gap.outcome == "not repaired: no snapshot came"
+
+
+def test_more_levels_of_the_same_book_are_news_and_fewer_are_not() -> None:
+    it = line("orderbook")
+    deep = book(START // 1000, 15)
+    assert it.row(book(START // 1000, 5), 0)[0]
+    assert it.row(deep, 0)[0] == [deep]
+    assert it.row(book(START // 1000, 5), 0)[0] == []
+
+
+def test_one_moment_may_have_several_tickers() -> None:
+    it = line("ticker")
+    assert [len(it.row(ticker(START // 1000, volume), 0)[0]) for volume in (1.0, 2.0, 2.0)] == [1, 1, 0]
+
+
+def test_ids_are_forgotten_in_time_and_what_is_older_is_not_told_again() -> None:
+    it = line()
+    for seconds in range(1000):
+        it.row(trade(at(seconds), "REALTIME", 0), 0)
+    assert len(it._ids) < 2 * repair.EVERY + repair.MEMORY // SECOND
+    assert it.row(trade(at(3), "REALTIME", 0), 0) == ([], None)
+    assert it.stale == 1
+
+
+def test_states_are_forgotten_in_time() -> None:
+    it = line("candle.1m")
+    for number in range(1000):
+        it.row(candle(START + number * 60 * SECOND, START // 1000 + number, 1.0, "REALTIME"), 0)
+    assert len(it._states) <= repair.MOST_STATES
+    assert it.row(candle(START, START // 1000 + 10**6, 9.0, "REALTIME"), 0) == ([], None)
+
+
+def test_too_much_that_waits_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair, "MOST_HELD", 3)
+    it = line()
+    it.row(trade(at(1), "SNAPSHOT", 0), 0)
+    it.broke(START, "dropped")
+    _, gap = it.row(trade(at(3), "SNAPSHOT", 0), 0)
+    assert gap is not None
+    out: deque[Any] = deque()
+    for n in range(4, 8):
+        out += it.row(trade(at(n), "REALTIME", 0), 0)[0]
+    assert [row.sequential_id for row in out] == [at(n)[1] for n in range(3, 8)]
+    assert ids(it.mended(gap, [trade(at(n), REST, 0) for n in (1, 2, 3)])) == [at(2)[1]]
