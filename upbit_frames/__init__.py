@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from upbit_frames.cache_view import cache
     from upbit_frames.cassette_folder import cassettes
     from upbit_frames.client import AsyncClient, Client
+    from upbit_frames.metrics_figure import dashboard
+    from upbit_frames.metrics_view import metrics
     from upbit_frames.recording import cassette
     from upbit_frames.taping import tape
 
@@ -52,6 +54,8 @@ _LAZY = {
     "ticker": "upbit_frames._face",
     "trades": "upbit_frames._face",
     "cache": "upbit_frames.cache_view",
+    "dashboard": "upbit_frames.metrics_figure",
+    "metrics": "upbit_frames.metrics_view",
     "cassette": "upbit_frames.recording",
     "cassettes": "upbit_frames.cassette_folder",
     "tape": "upbit_frames.taping",
@@ -74,12 +78,14 @@ __all__ = [
     "compare",
     "config",
     "configure",
+    "dashboard",
     "download",
     "errors",
     "explain",
     "follow",
     "instruments",
     "markets",
+    "metrics",
     "notebook",
     "orderbook",
     "plan",

@@ -14,11 +14,13 @@ from upbit_frames.client import as_coroutine, as_open_function
 __all__ = [
     "candles",
     "compare",
+    "dashboard",
     "download",
     "explain",
     "follow",
     "instruments",
     "markets",
+    "metrics",
     "orderbook",
     "plan",
     "stream",
@@ -28,11 +30,13 @@ __all__ = [
 
 candles = as_coroutine(calls.candles)
 compare = as_coroutine(calls.compare)
+dashboard = as_coroutine(calls.dashboard)
 download = as_coroutine(calls.download)
-follow = as_open_function(calls.open_follow)
 explain = as_coroutine(calls.explain)
+follow = as_open_function(calls.open_follow)
 instruments = as_coroutine(calls.instruments)
 markets = as_coroutine(calls.markets)
+metrics = as_coroutine(calls.metrics)
 orderbook = as_coroutine(calls.orderbook)
 plan = as_coroutine(calls.plan)
 stream = as_open_function(calls.open_stream)

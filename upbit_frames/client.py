@@ -12,6 +12,7 @@ from upbit_frames import _bridge, calls
 from upbit_frames.calls import Call
 from upbit_frames.config import Config, current
 from upbit_frames.progress import Bar
+from upbit_frames.recorder import recorder
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -19,8 +20,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def finish_sync(call: Call[T]) -> T:
+def finish_sync(call: Call[T], name: str = "") -> T:
     """Run a call on the background loop and wait for it here; what is stored needs no loop."""
+    with recorder.call(name):
+        return _finish_sync(call)
+
+
+def _finish_sync(call: Call[T]) -> T:
     for at_hand in (call.quick, call.stored):
         found = at_hand()
         if found is not None:
@@ -35,8 +41,13 @@ def finish_sync(call: Call[T]) -> T:
     return call.finish(answer)
 
 
-async def finish_async(call: Call[T]) -> T:
+async def finish_async(call: Call[T], name: str = "") -> T:
     """Run a call on the background loop and await it here, on whatever loop this is."""
+    with recorder.call(name):
+        return await _finish_async(call)
+
+
+async def _finish_async(call: Call[T]) -> T:
     found = call.quick()
     if found is not None:
         return call.finish(found)
@@ -60,7 +71,7 @@ def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Conca
     """The call as a method of :class:`Client`."""
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return finish_sync(func(self.config, *args, **kwargs))
+        return finish_sync(func(self.config, *args, **kwargs), func.__name__)
 
     _describe(method, func, "self")
     return method
@@ -72,7 +83,7 @@ def as_async_method(
     """The call as a method of :class:`AsyncClient`."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await finish_async(func(self.config, *args, **kwargs))
+        return await finish_async(func(self.config, *args, **kwargs), func.__name__)
 
     _describe(method, func, "self")
     return method
@@ -82,7 +93,7 @@ def as_function(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, 
     """The call as a function with the settings in force."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return finish_sync(func(current(), *args, **kwargs))
+        return finish_sync(func(current(), *args, **kwargs), func.__name__)
 
     _describe(function, func)
     return function
@@ -92,7 +103,7 @@ def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P,
     """The call as a coroutine function with the settings in force."""
 
     async def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await finish_async(func(current(), *args, **kwargs))
+        return await finish_async(func(current(), *args, **kwargs), func.__name__)
 
     _describe(function, func)
     return function
@@ -159,11 +170,13 @@ class Client(_Configured):
 
     candles = as_method(calls.candles)
     compare = as_method(calls.compare)
+    dashboard = as_method(calls.dashboard)
     download = as_method(calls.download)
-    follow = as_method(calls.follow)
     explain = as_method(calls.explain)
+    follow = as_method(calls.follow)
     instruments = as_method(calls.instruments)
     markets = as_method(calls.markets)
+    metrics = as_method(calls.metrics)
     orderbook = as_method(calls.orderbook)
     plan = as_method(calls.plan)
     stream = as_opener(calls.stream)
@@ -182,11 +195,13 @@ class AsyncClient(_Configured):
 
     candles = as_async_method(calls.candles)
     compare = as_async_method(calls.compare)
+    dashboard = as_async_method(calls.dashboard)
     download = as_async_method(calls.download)
-    follow = as_opener(calls.open_follow)
     explain = as_async_method(calls.explain)
+    follow = as_opener(calls.open_follow)
     instruments = as_async_method(calls.instruments)
     markets = as_async_method(calls.markets)
+    metrics = as_async_method(calls.metrics)
     orderbook = as_async_method(calls.orderbook)
     plan = as_async_method(calls.plan)
     stream = as_opener(calls.open_stream)

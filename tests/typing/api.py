@@ -39,6 +39,8 @@ def calls() -> None:
     with uf.tape("t") as tape, uf.cassette("c", speed=2.0):
         assert_type(tape.unplayed, list[str])
     uf.tape(5)  # type: ignore[arg-type]
+    assert_type(uf.metrics(by="channel"), pd.DataFrame)
+    uf.metrics.watch(p95_ms=500.0)
     uf.configure(tz="Asia/Seoul")
     with uf.using(output="polars") as settings:
         assert_type(settings, uf.Config)

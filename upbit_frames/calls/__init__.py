@@ -13,6 +13,7 @@ from upbit_frames.calls.candles import candles, plan
 from upbit_frames.calls.compare import compare
 from upbit_frames.calls.follow import follow, open_follow
 from upbit_frames.calls.live import open_stream, stream
+from upbit_frames.calls.measured import dashboard, metrics
 from upbit_frames.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.calls.trades import trades
 from upbit_frames.calls.why import explain
@@ -22,11 +23,13 @@ __all__ = [
     "candles",
     "compare",
     "cross_check",
+    "dashboard",
     "download",
     "explain",
     "follow",
     "instruments",
     "markets",
+    "metrics",
     "open_follow",
     "open_stream",
     "orderbook",

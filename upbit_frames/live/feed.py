@@ -21,6 +21,7 @@ from upbit_frames.live.listener import Listener, Tempo
 from upbit_frames.live.over_rest import Mender
 from upbit_frames.live.repair import Gap, Line
 from upbit_frames.normalize_ws import Row, decode, type_of
+from upbit_frames.recorder import recorder
 from upbit_frames.subscriptions import TYPES, Topic
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.ws_connection import Dialer, WsConnection
@@ -260,6 +261,7 @@ class Hub:
             if self._tempo is not None and listener.since is None:
                 listener.since = now
         if epoch > 1:
+            recorder.event("reconnects")
             self._due = (now + int(self._settle * 1e6), told + int(self._settle * 1e6))
             self._later(self._settle + LATE, lambda: self._settled(epoch))
         elif self._tempo is not None and self._server_time.known:
@@ -291,6 +293,7 @@ class Hub:
         """Everything that came before the break is handed out first."""
         self._drain()
         self.breaks += 1
+        recorder.event("breaks")
         now = self._clock.now()
         if now >= self._due[0]:
             self._settle_down()

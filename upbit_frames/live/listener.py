@@ -11,6 +11,7 @@ from typing import Protocol
 from upbit_frames.errors import UpbitFramesError
 from upbit_frames.live.repair import Gap
 from upbit_frames.normalize_ws import Row
+from upbit_frames.recorder import recorder
 from upbit_frames.stream_tables import REST
 from upbit_frames.subscriptions import Topic
 
@@ -82,9 +83,13 @@ class Listener:
         before = len(self.rows)
         self.rows.extend(rows)
         self.received += len(self.rows) - before
-        while len(self.rows) > self.limit:
-            self.rows.popleft()
-            self.dropped += 1
+        lost = len(self.rows) - self.limit
+        if lost > 0:
+            for _ in range(lost):
+                self.rows.popleft()
+            self.dropped += lost
+            if not self.ring:  # there it is what was asked for
+                recorder.event("drops", lost)
         self.news.set()
 
     def end(self, error: UpbitFramesError | None) -> None:

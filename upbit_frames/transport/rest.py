@@ -30,6 +30,7 @@ from upbit_frames.errors import (
 )
 from upbit_frames.intervals import to_micros
 from upbit_frames.normalize.refusals import error_message
+from upbit_frames.recorder import recorder
 from upbit_frames.transport.limiter import Pacer, Slot
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.tap import Taken, Tap
@@ -251,6 +252,7 @@ class _Attempt:
             error = type(again.error).__name__
             raise
         finally:
+            recorder.request(self.endpoint.group, status, self.attempt, size, self.waited)
             if self.transport.observer is not None:
                 record = RequestRecord(
                     self.endpoint.name, self.endpoint.group, str(self.url), status, started, self.waited,
