@@ -18,11 +18,11 @@ import msgspec
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
 from upbit_frames.live.listener import Listener, Tempo
-from upbit_frames.live.over_rest import Mender
+from upbit_frames.live.over_rest import Mender, fetch_whole
 from upbit_frames.live.repair import Gap, Line
 from upbit_frames.normalize_ws import Row, decode, type_of
 from upbit_frames.recorder import recorder
-from upbit_frames.subscriptions import TYPES, Topic
+from upbit_frames.subscriptions import TYPES, Topic, merged
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.ws_connection import Dialer, WsConnection
 
@@ -33,8 +33,6 @@ log = logging.getLogger("upbit_frames.live")
 SETTLE = 5.0  # seconds after which a snapshot that has not come will not come
 LINGER = 2.0  # seconds for which a connection stays open that nobody listens to any more
 PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is down
-TRIES = 4  # to fetch what a gap lacks
-LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
 COMPLAINTS = 3  # errors one after the other, of names not known, until the newcomers are to blame
 NEVER = 2**63
 LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
@@ -137,7 +135,7 @@ class Hub:
     def mending(self, key: Key) -> bool:
         """Whether what a break has cost is still being fetched."""
         line = self._lines.get(key)
-        return line is not None and line.held > 0
+        return line is not None and line.mending
 
     async def alive(self, timeout: float) -> bool:
         """Whether the other side answers a ping within so many seconds; counts as having heard it."""
@@ -160,9 +158,9 @@ class Hub:
             If it cannot be opened.
         """
         self._drain()  # what came before belongs to those who were here before
+        known = frozenset(one for one in listener.topics if self._knows(one))
         if self._joined is not None:
-            known = [one for one in listener.topics if one.key in self._lines and self._lines[one.key].last is not None]
-            self._joined(listener.topics, frozenset(known))
+            self._joined(listener.topics, known)
         self._listeners.append(listener)
         if self._tempo is not None:
             listener.tempo = self._tempo
@@ -174,9 +172,9 @@ class Hub:
             if line is None:
                 self._lines[topic.key] = Line(topic.type, topic.market, started)
                 fresh = True
-            elif line.last is not None:
+            elif topic in known:
                 # The exchange sends the state only to whoever asks first; here it is known already.
-                listener.push([_as_snapshot(line.last)])
+                listener.push([_as_snapshot(line.shown)])
             self._by_key.setdefault(topic.key, []).append(listener)
         self._ask(anew=fresh)
         if self.state == "open":
@@ -194,6 +192,14 @@ class Hub:
         if listener.error is not None:
             self.leave(listener)
             raise listener.error
+
+    def _knows(self, topic: Topic) -> bool:
+        """Whether the others who listen have been told the state, and as deep as it is wanted."""
+        line = self._lines.get(topic.key)
+        if line is None or line.shown is None:
+            return False
+        others = [other for one in self._by_key[topic.key] for other in one.topics if other.key == topic.key]
+        return merged([topic, *others]) == merged(others)
 
     def leave(self, listener: Listener) -> None:
         """Listen no more."""
@@ -264,7 +270,8 @@ class Hub:
             recorder.event("reconnects")
             self._due = (now + int(self._settle * 1e6), told + int(self._settle * 1e6))
             self._later(self._settle + LATE, lambda: self._settled(epoch))
-        elif self._tempo is not None and self._server_time.known:
+        # On a tape it must be the same moment each time it is played, so only the first one counts.
+        if self._server_time.known and (epoch > 1) is (self._tempo is None):
             for line in self._lines.values():
                 line.started = told
 
@@ -366,16 +373,17 @@ class Hub:
                 for listener in self._by_key[key]:
                     ready.setdefault(listener, []).extend(fresh)
             if gap is not None:
-                self._begin_mending(key, line, gap, row.sequential_id if key[0] == "trade" else None)
+                self._begin_mending(key, line, gap, row)
         for listener, fresh in ready.items():
             listener.push(fresh)
         self._torn = self._torn and any(line.broken for line in self._lines.values())
         for error, (frame, _) in ((one, _frame_of(one, pending)) for one in refused):
             self._refuse_frame(error, frame)
 
-    def _hand_out(self, key: Key, rows: list[Row]) -> None:
-        if rows:
-            for listener in self._by_key.get(key, ()):
+    def _hand_out(self, key: Key, line: Line, rows: list[Row]) -> None:
+        # What was being mended for those who have left is of no use to who came later.
+        if rows and self._lines.get(key) is line:
+            for listener in self._by_key[key]:
                 listener.push(rows)
 
     def _refuse_frame(self, error: SchemaError, frame: bytes) -> None:
@@ -408,29 +416,23 @@ class Hub:
             if gap is not None:
                 self._begin_mending(key, line, gap, None)
 
-    def _begin_mending(self, key: Key, line: Line, gap: Gap, anchor: int | None) -> None:
-        task = self._spawn(self._mend(key, line, gap, anchor))
+    def _begin_mending(self, key: Key, line: Line, gap: Gap, first: Row) -> None:
+        task = self._spawn(self._mend(key, line, gap, first))
         self._mends.add(task)
         task.add_done_callback(self._mends.discard)
 
-    async def _mend(self, key: Key, line: Line, gap: Gap, anchor: int | None) -> None:
-        """Fetch what a gap lacks. ``anchor`` is a trade that the answer must reach to be complete."""
-        assert gap.span is not None
-        why = ""
-        for attempt in range(1, TRIES + 1):
-            try:
-                rows = await self._mender.fetch(line.type, line.market, gap.span)
-            except UpbitFramesError as error:
-                why = error.message
-                await self._clock.sleep(self._retry.pause(attempt))
-                continue
-            if anchor is None or any(row.sequential_id == anchor for row in rows):
-                self._hand_out(key, line.mended(gap, rows))
-                return
-            why = "REST does not tell the trade that came after the break"
-            await self._clock.sleep(LAG * attempt)
-        log.warning("a gap of %s %s could not be repaired: %s", line.market, line.type, why)
-        self._hand_out(key, line.failed(gap, why))
+    async def _mend(self, key: Key, line: Line, gap: Gap, first: Row) -> None:
+        """Fetch what a gap lacks; ``first`` is the row that came after it, if any."""
+        try:
+            found = await fetch_whole(self._mender, gap, first, self._clock, self._retry)
+        except Exception as defect:  # what waits for the answer must not wait for ever
+            log.exception("a gap of %s %s could not be repaired in an unforeseen way", line.market, line.type)
+            found = f"unforeseen: {defect!r}"
+        if isinstance(found, str):
+            log.warning("a gap of %s %s could not be repaired: %s", line.market, line.type, found)
+            self._hand_out(key, line, line.failed(gap, found))
+        else:
+            self._hand_out(key, line, line.mended(gap, found))
 
 
 def _as_snapshot(row: Row) -> Row:

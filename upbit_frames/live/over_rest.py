@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 from upbit_frames import normalize
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.endpoints import ENDPOINTS, Endpoint, candles_endpoint
-from upbit_frames.errors import ApiError
+from upbit_frames.errors import ApiError, UpbitFramesError
 from upbit_frames.intervals import Interval, Span, from_micros
+from upbit_frames.live.repair import Gap
 from upbit_frames.normalize_ws import Row
 from upbit_frames.paging_trades import DAY, Ask, backfill_trades
 from upbit_frames.planner import iso
 from upbit_frames.stream_tables import rows_of_rest
 from upbit_frames.subscriptions import interval_of
+from upbit_frames.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from upbit_frames.transport.rest import Reply
 
-__all__ = ["Mender", "RestMender"]
+__all__ = ["Mender", "RestMender", "fetch_whole"]
 
 DAYS_SERVED = 7
+TRIES = 4  # to fetch what a gap lacks
+LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
 
 
 class Mender(Protocol):
@@ -29,6 +33,31 @@ class Mender(Protocol):
 
     async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
         """The rows of the span, ascending."""
+
+
+async def fetch_whole(mender: Mender, gap: Gap, first: Row, clock: Clock, retry: RetryPolicy) -> list[Row] | str:
+    """What a gap lacks, up to the row that came after it; or why it cannot be had.
+
+    Of trades the answer must hold that row too: REST learns of a trade later than the stream, and
+    what it does not know yet may not be the only one.
+    """
+    assert gap.span is not None
+    anchor = None
+    if gap.type == "trade" and first is not None and gap.span.start <= first.trade_timestamp * 1000 < gap.span.end:
+        anchor = first.sequential_id
+    why = ""
+    for attempt in range(1, TRIES + 1):
+        try:
+            rows = await mender.fetch(gap.type, gap.market, gap.span)
+        except UpbitFramesError as error:
+            why = error.message
+            await clock.sleep(retry.pause(attempt))
+            continue
+        if anchor is None or any(row.sequential_id == anchor for row in rows):
+            return rows
+        why = "REST does not tell the trade that came after the break"
+        await clock.sleep(LAG * attempt)
+    return why
 
 
 class _Rest(Protocol):

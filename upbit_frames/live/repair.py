@@ -95,6 +95,7 @@ class Line:
     _newest: int = 0
     _arrived: int = 0  # when the newest trade, or the first row of the newest candle, arrived, by our clock
     _last: Row = None
+    _shown: Row = None  # the newest that was passed on, while others wait
     _since: int = 0  # when it had been subscribed to before the break, by the exchange's clock
     _gap: Gap | None = None  # broken, and nothing has come since
     _open: list[Gap] = field(default_factory=list)  # being fetched
@@ -115,6 +116,11 @@ class Line:
     def last(self) -> Row:
         """The newest row; None where there is none."""
         return self._last
+
+    @property
+    def shown(self) -> Row:
+        """The newest row that was passed on; None where there is none."""
+        return self._shown if self._waiting else self._last
 
     @property
     def held(self) -> int:
@@ -328,6 +334,7 @@ class Line:
         gap.span = span
         self._open.append(gap)
         if hold or self._waiting:
+            self._shown = self.shown
             self._waiting.append(gap)
 
     def _settle(self, gap: Gap) -> list[Row]:
@@ -343,6 +350,8 @@ class Line:
             first = self._waiting.popleft()
             if not isinstance(first, Gap):
                 ready.append(first)
+                if self._shown is None or self.time_of(first) >= self.time_of(self._shown):
+                    self._shown = first
             elif first in self._answers:
                 self._put_in_place(self._judge(first))
             else:
