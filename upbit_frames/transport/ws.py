@@ -14,7 +14,7 @@ import ssl
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from upbit_frames._version import __version__
 from upbit_frames.clock import Clock
@@ -26,6 +26,7 @@ from upbit_frames.errors import (
     Timeout,
     UpbitFramesError,
 )
+from upbit_frames.normalize.refusals import error_message
 from upbit_frames.transport.limiter import Pacer
 from upbit_frames.transport.ws_connection import Wire
 
@@ -119,7 +120,7 @@ class SocketDialer:
         except InvalidStatus as error:
             slot.done()
             raise self._refusal(error) from error
-        except InvalidHandshake as error:
+        except WebSocketException as error:  # no handshake, or a redirection to what is no WebSocket
             raise ConnectionFailed(
                 f"no WebSocket could be opened: {error}", suggestion="check the setting 'ws_url'", url=self.url
             ) from error
@@ -128,7 +129,7 @@ class SocketDialer:
                 f"no WebSocket could be opened within {self._timeout:g} s",
                 suggestion="check the network, or raise the setting 'timeout'", url=self.url,
             ) from error  # fmt: skip
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, UnicodeError) as error:  # the last: a host whose name cannot be one
             raise ConnectionFailed(
                 f"no connection: {error}", suggestion="check the network and the setting 'ws_url'", url=self.url
             ) from error
@@ -137,7 +138,7 @@ class SocketDialer:
 
     def _refusal(self, error: InvalidStatus) -> UpbitFramesError:
         status = error.response.status_code
-        text = (error.response.body or b"")[:200].decode("utf-8", "replace").strip()
+        text = error_message(error.response.body or b"") or error.response.reason_phrase
         if status == 418:
             found = _DURATION.search(text)
             return self._limiter.blocked(self.url, float(found[1]) if found else None)
