@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from upbit_frames.clock import SystemClock
+from upbit_frames.clock import ServerTime, SystemClock
 from upbit_frames.errors import ApiError, UpbitFramesError
+from upbit_frames.live.feed import Hub
+from upbit_frames.live.over_rest import RestMender
 from upbit_frames.subscriptions import Topic
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.listings import Listing, default_listings
 from upbit_frames.transport.limiter import Limiter
+from upbit_frames.transport.rest import RestTransport
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.shared_slots import SharedSlots
 from upbit_frames.transport.ws import SocketDialer
@@ -93,3 +97,26 @@ def asked(message: str) -> set[tuple[str, str]]:
 
 def pairs(topics: Iterable[Topic]) -> set[tuple[str, str]]:
     return {(one.type, one.market) for one in topics}
+
+
+@asynccontextmanager
+async def hub_of(
+    exchange: Exchange, folder: Path, *, url: str = "", rest_tries: int = 2, **options: Any
+) -> AsyncIterator[Hub]:
+    """A hub with everything that belongs to it, and nothing shared with other tests."""
+    clock = SystemClock()
+    server_time, shared = ServerTime(clock), limiter(folder)
+    rest = RestTransport(
+        exchange.rest_url, clock=clock, server_time=server_time, limiter=shared, timeout=2.0,
+        retry=RetryPolicy(attempts=rest_tries, base=0.01, cap=0.02),
+    )  # fmt: skip
+    pings = {name: options.pop(name) for name in ("ping_interval", "ping_timeout") if name in options}
+    socket = SocketDialer(url or exchange.ws_url, clock=clock, limiter=shared, **pings)
+    mender = options.pop("mender", None) or RestMender(rest, clock, server_time)
+    it = Hub(socket, mender, clock=clock, server_time=server_time, **{"retry": QUICK, "settle": 2.0, **options})
+    try:
+        yield it
+    finally:
+        async with asyncio.timeout(10):
+            await it.aclose()
+            await rest.aclose()

@@ -91,6 +91,7 @@ class Hub:
         self._tempo = tempo
         self._joined = joined
         self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
+        self._ahead: int | None = None  # the exchange's clock against ours, as far as frames tell
         self._torn = False
         self._complaints = 0
         self._mends: set[asyncio.Task[None]] = set()
@@ -166,7 +167,7 @@ class Hub:
             listener.tempo = self._tempo
             listener.since = self._clock.now() if self.state == "open" else None
         fresh = False
-        started = self._server_time.now() if self._server_time.known else 0
+        started = self._exchange_time() or 0
         for topic in listener.topics:
             line = self._lines.get(topic.key)
             if line is None:
@@ -183,9 +184,8 @@ class Hub:
             async with asyncio.timeout(self._patience):
                 await listener.begun.wait()
         except TimeoutError:
-            listener.error = ConnectionFailed(
-                f"the stream could not be opened within {self._patience:g} s", suggestion="check the network; try again"
-            )
+            away = f"the stream could not be opened within {self._patience:g} s"
+            listener.end(ConnectionFailed(away, suggestion="check the network; try again"))
         except asyncio.CancelledError:
             self.leave(listener)
             raise
@@ -261,19 +261,25 @@ class Hub:
     def opened(self, epoch: int) -> None:
         """It is open; what was missed is noticed with the first frame of each market."""
         self.heard = time.monotonic()
-        now, told = self._clock.now(), self._server_time.now()
+        now, told = self._clock.now(), self._exchange_time()
         for listener in self._listeners:
             listener.begun.set()
             if self._tempo is not None and listener.since is None:
                 listener.since = now
         if epoch > 1:
             recorder.event("reconnects")
-            self._due = (now + int(self._settle * 1e6), told + int(self._settle * 1e6))
+            self._due = (now + int(self._settle * 1e6), (told or now) + int(self._settle * 1e6))
             self._later(self._settle + LATE, lambda: self._settled(epoch))
         # On a tape it must be the same moment each time it is played, so only the first one counts.
-        if self._server_time.known and (epoch > 1) is (self._tempo is None):
+        if told is not None and (epoch > 1) is (self._tempo is None):
             for line in self._lines.values():
                 line.started = told
+
+    def _exchange_time(self) -> int | None:
+        """What time it is at the exchange, or earlier: as REST has told it, or else the stream; None: nobody has."""
+        if self._server_time.known:
+            return self._server_time.now()
+        return None if self._ahead is None else self._clock.now() + self._ahead
 
     def frame(self, frame: bytes, received: int) -> None:
         """Keep it until the loop is idle: where many come at once, they are decoded at once."""
@@ -358,6 +364,10 @@ class Hub:
             return
         self.frames += len(pending)
         rows, refused = decode([frame for frame, _ in pending], [received for _, received in pending])
+        if rows:
+            # Frames are older than they say, so whichever seems to have come the fastest tells most.
+            ahead = rows[-1].timestamp * 1000 - rows[-1].received_at
+            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
         ready: dict[Listener, list[Row]] = {}  # in the order of arrival, whatever the market
         epoch = self.epoch
         for row in rows:

@@ -1,0 +1,562 @@
+"""One connection for many listeners, over real sockets: nothing lost, nothing twice, nobody disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live.wires import BTC, ETH, NOW, asked, hub_of, lively, pairs, until
+
+from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError
+from upbit_frames.intervals import Interval, Span
+from upbit_frames.live.feed import Hub
+from upbit_frames.live.listener import Listener
+from upbit_frames.live.repair import SECOND
+from upbit_frames.normalize_ws import Row
+from upbit_frames.stream_tables import REST, rows_of_rest, to_table
+from upbit_frames.subscriptions import Topic
+from upbit_frames.testing import Exchange
+from upbit_frames.transport.retry import RetryPolicy
+
+TICKER, BOOK = Topic("ticker", "KRW-BTC"), Topic("orderbook", "KRW-BTC")
+CANDLE = Topic("candle.1s", "KRW-BTC")
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    with Exchange(seed=5, now=NOW, markets=lively(150_000.0)) as exchange:
+        exchange.clock.run()
+        yield exchange
+
+
+def listener(*topics: Topic, limit: int = 100_000) -> Listener:
+    return Listener(frozenset(topics), limit=limit)
+
+
+async def joined(hub: Hub, *topics: Topic, **options: Any) -> Listener:
+    one = listener(*topics, **options)
+    await hub.join(one)
+    return one
+
+
+def ids(rows: list[Row], market: str = "KRW-BTC") -> list[int]:
+    return [row.sequential_id for row in rows if row.code == market and hasattr(row, "sequential_id")]
+
+
+def truth(exchange: Exchange, market: str, first: int) -> list[int]:
+    """Every trade of the market from the one with that id on."""
+    trades = exchange.market.trades(market, first // 10_000 * 1000, exchange.clock.now() + 1)
+    return [one for one in trades.sequential_id.tolist() if one >= first]
+
+
+async def settled(hub: Hub, exchange: Exchange, *listeners: Listener) -> None:
+    """Time stands still, and everything that happened has been told."""
+    await until(lambda: hub.state == "open" and exchange.streams.open == 1)
+    await until(lambda: all(hub.current(topic.key) for one in listeners for topic in one.topics))
+    exchange.clock.freeze()
+    (client,) = exchange.streams._clients
+    await until(lambda: client.session.now >= exchange.clock.now() and not client.sending.locked())
+    exchange.streams.faults.late = 0.0
+    exchange.clock.advance(2.0)  # a few more frames bring what is late
+    await until(lambda: client.session.now >= exchange.clock.now() and not client.sending.locked())
+    assert await hub.alive(10.0)
+    await until(lambda: not any(hub.mending(topic.key) for one in listeners for topic in one.topics))
+    await asyncio.sleep(0.05)
+
+
+# --- sharing -------------------------------------------------------------------------------------------
+
+
+def test_listeners_share_one_connection_and_get_what_they_asked_for(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            two = await joined(hub, BTC, ETH)
+            three = await joined(hub, TICKER, BOOK)
+            await until(lambda: min(len(one.rows), len(two.rows), len(three.rows)) > 4)
+            log = exchange.streams.connections[0]
+            assert asked(log.messages[-1][1]) == pairs([BTC, ETH, TICKER, BOOK])
+            await settled(hub, exchange, one, two, three)
+            rows = [each.waiting() for each in (one, two, three)]
+            assert {row.code for row in rows[0]} == {"KRW-BTC"}
+            assert ids(rows[0]) == truth(exchange, "KRW-BTC", ids(rows[0])[0])
+            assert ids(rows[1]) == truth(exchange, "KRW-BTC", ids(rows[1])[0])
+            assert ids(rows[1], "KRW-ETH") == truth(exchange, "KRW-ETH", ids(rows[1], "KRW-ETH")[0])
+            assert not ids(rows[2])
+            for kind in ("ticker", "orderbook"):
+                some = [row for row in rows[2] if hasattr(row, "orderbook_units") is (kind == "orderbook")]
+                assert all(before.timestamp <= after.timestamp for before, after in pairwise(some))
+                assert len(to_table(kind, some)) >= len(some) > 1
+            assert (hub.listeners, hub.epoch, hub.breaks) == (3, 1, 0)
+
+    asyncio.run(main())
+    assert len(exchange.streams.connections) == 1
+
+
+def test_one_that_leaves_or_comes_does_not_disturb_the_others(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            stays = await joined(hub, BTC)
+            for topics in ([ETH], [BTC, BOOK], [CANDLE], [BTC]):
+                guest = await joined(hub, *topics)
+                await until(lambda: guest.rows)  # noqa: B023 - waited for at once
+                hub.leave(guest)
+                hub.leave(guest)  # twice does no harm
+                assert guest.over
+                assert guest.error is None
+            log = exchange.streams.connections[0]
+            await until(lambda: asked(log.messages[-1][1]) == pairs([BTC]))
+            await settled(hub, exchange, stays)
+            told = ids(stays.waiting())
+            assert told == truth(exchange, "KRW-BTC", told[0])
+            assert not stays.over
+            assert (hub.epoch, hub.listeners) == (1, 1)
+
+    asyncio.run(main())
+
+
+def test_the_connection_ends_some_time_after_the_last_one_left(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path, linger=0.3) as hub:
+            hub.leave(await joined(hub, BTC))
+            again = await joined(hub, BTC)
+            await until(lambda: again.rows)
+            assert len(exchange.streams.connections) == 1
+            hub.leave(again)
+            await until(lambda: not exchange.streams.open)
+            assert hub.state == "idle"
+            third = await joined(hub, ETH)
+            await until(lambda: third.rows)
+            assert [asked(one.messages[-1][1]) for one in exchange.streams.connections][-1] == pairs([ETH])
+
+    asyncio.run(main())
+
+
+def test_a_full_queue_drops_the_oldest_and_counts(exchange: Exchange, tmp_path: Path) -> None:
+    exchange.clock.run(20.0)
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            small, large = await joined(hub, BTC, limit=10), listener(BTC)
+            await hub.join(large)
+            await until(lambda: large.received > 60)
+            await settled(hub, exchange, small, large)
+            assert len(small.rows) == 10
+            assert small.dropped == small.received - 10 > 0
+            assert large.dropped == 0
+            whole = ids(large.waiting())
+            assert ids(small.waiting()) == whole[-10:]
+            assert whole == truth(exchange, "KRW-BTC", whole[0])
+
+    asyncio.run(main())
+
+
+def test_a_newcomer_is_told_the_known_state(exchange: Exchange, tmp_path: Path) -> None:
+    exchange.clock.freeze()
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            topics = [BTC, TICKER, BOOK, CANDLE]
+            first = await joined(hub, *topics)
+            await until(lambda: len(first.rows) == 4)
+            known = first.waiting()
+            exchange.clock.advance(5.0)
+            await settled(hub, exchange, first)
+            known += first.waiting()
+            second = await joined(hub, *topics)
+            told = second.waiting()
+            assert len(told) == 4
+            assert {row.stream_type for row in told} == {"SNAPSHOT"}
+            for row in told:
+                last = [one for one in known if type(one) is type(row)][-1]
+                assert last.stream_type == "REALTIME"  # and it is still that for whoever had it
+                row.stream_type = "REALTIME"
+                assert row == last
+            assert len(exchange.streams.connections[0].messages) == 1  # nothing had to be asked
+            assert not first.rows
+
+    asyncio.run(main())
+
+
+def test_a_newcomer_who_wants_a_deeper_book_gets_it_although_nothing_changes(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    exchange.clock.freeze()
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            shallow = await joined(hub, Topic("orderbook", "KRW-BTC", depth=5))
+            await until(lambda: shallow.rows)
+            assert len(shallow.waiting()[0].orderbook_units) == 5
+            deep = await joined(hub, Topic("orderbook", "KRW-BTC", depth=15))
+            await until(lambda: deep.rows)
+            assert [len(row.orderbook_units) for row in deep.waiting()] == [15]
+            again = await joined(hub, Topic("orderbook", "KRW-BTC", depth=1))
+            assert [len(row.orderbook_units) for row in again.waiting()] == [15]
+
+    asyncio.run(main())
+
+
+# --- gaps ------------------------------------------------------------------------------------------------
+
+
+def breaks(exchange: Exchange, how: str) -> None:
+    streams = exchange.streams
+    {"drop": streams.drop, "close": streams.close, "half open": streams.half_open,
+     "error": lambda: streams.error("Too Many Requests")}[how]()  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["drop", "close", "half open", "error"])
+def test_gaps_are_repaired_exactly(exchange: Exchange, tmp_path: Path, how: str) -> None:
+    faults = exchange.streams.faults
+    faults.late, faults.repeat = 0.15, 0.15
+    exchange.streams.close_delay = 0.05
+    exchange.streams.idle_seconds = 1.0  # a dead connection is given up by the exchange too
+    exchange.clock.run(4.0)
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path, ping_interval=0.3, ping_timeout=0.3) as hub:
+            trades = await joined(hub, BTC, ETH)
+            candles = await joined(hub, CANDLE, Topic("candle.1m", "KRW-ETH"))
+            for number in range(1, 4):
+                await until(lambda: hub.epoch == number and hub.state == "open" and trades.rows)  # noqa: B023
+                await asyncio.sleep(0.6)
+                await asyncio.to_thread(breaks, exchange, how)
+                exchange.clock.advance(5.0)
+            await until(lambda: hub.epoch == 4)
+            await settled(hub, exchange, trades, candles)
+            rows = trades.waiting()
+            for market in ("KRW-BTC", "KRW-ETH"):
+                told = ids(rows, market)
+                assert len(told) == len(set(told))
+                assert sorted(told) == truth(exchange, market, min(told))
+            check_candles(exchange, candles.waiting())
+            assert len(trades.gaps) == 6
+            assert {gap.outcome for gap in trades.gaps + candles.gaps} <= {"repaired", "nothing missing"}
+            assert sum(gap.rows for gap in trades.gaps) == sum(row.stream_type == REST for row in rows) > 0
+            assert hub.refused_frames == 0
+
+    asyncio.run(main())
+
+
+def check_candles(exchange: Exchange, rows: list[Row]) -> None:
+    """Each candle that is over ended as the exchange has it, from the first that was told."""
+    last: dict[tuple[str, int], Row] = {}
+    for row in rows:
+        table = to_table("candle.1s" if row.code == "KRW-BTC" else "candle.1m", [row])
+        last[row.code, table["time"][0].value] = row
+    for market, name in (("KRW-BTC", "1s"), ("KRW-ETH", "1m")):
+        interval = Interval.parse(name)
+        starts = sorted(start for code, start in last if code == market)
+        # The newest still forms, or has just ended and nobody has said so yet.
+        over = exchange.market.candles(market, interval, starts[0], interval.floor(exchange.clock.now()) - 1).table()
+        over = over.slice(0, len(over) - 1)
+        expected = rows_of_rest(f"candle.{name}", market, over, 0)
+        found = [start for start in starts if start <= over["time"][-1].value] if len(over) else []
+        assert found == over["time"].cast("int64").to_pylist()
+        for start, right in zip(found, expected, strict=True):
+            row = last[market, start]
+            assert (row.opening_price, row.high_price, row.low_price, row.trade_price) == (
+                right.opening_price, right.high_price, right.low_price, right.trade_price,
+            )  # fmt: skip
+            assert row.candle_acc_trade_volume == right.candle_acc_trade_volume
+
+
+def test_without_disturbances_everything_comes_in_order(exchange: Exchange, tmp_path: Path) -> None:
+    exchange.clock.run(4.0)
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            for number in (1, 2):
+                await until(lambda: hub.epoch == number and len(one.rows) > 5 * number)  # noqa: B023
+                await asyncio.to_thread(exchange.streams.drop)
+                await asyncio.sleep(0.3)
+            await until(lambda: hub.epoch == 3)
+            await settled(hub, exchange, one)
+            told = ids(one.waiting())
+            assert told == truth(exchange, "KRW-BTC", told[0])
+            gaps = one.gaps
+            assert [gap.type for gap in gaps] == ["trade"] * 2
+            for gap in gaps:
+                assert gap.since is not None
+                assert gap.until is not None
+                assert gap.span is not None
+                assert gap.since <= gap.until
+                assert gap.broken_at <= gap.restored_at
+                assert "broken off" in gap.reason
+
+    asyncio.run(main())
+
+
+def test_a_repair_that_fails_is_told_and_the_stream_goes_on(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            await until(lambda: len(one.rows) > 3)
+            exchange.faults.add("503", times=None, match="/v1/trades")
+            await asyncio.to_thread(exchange.streams.drop)
+            await until(lambda: one.gaps and one.gaps[0].outcome != "open")
+            assert one.gaps[0].outcome.startswith("not repaired: ")
+            assert one.gaps[0].rows == 0
+            before = one.received
+            await until(lambda: one.received > before + 2)
+            exchange.faults.clear()
+            await asyncio.to_thread(exchange.streams.drop)
+            await until(lambda: len(one.gaps) == 2 and one.gaps[1].outcome != "open")
+            assert one.gaps[1].outcome in ("repaired", "nothing missing")
+            await settled(hub, exchange, one)
+            told = ids(one.waiting())
+            assert told == sorted(set(told))
+            lost = set(truth(exchange, "KRW-BTC", told[0])) - set(told)
+            span = one.gaps[0].span
+            assert span is not None
+            assert all(span.start <= id_ // 10_000 * 1000 < span.end for id_ in lost)
+
+    asyncio.run(main())
+
+
+def test_a_newcomer_during_a_repair_gets_everything_once(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            first = await joined(hub, BTC)
+            await until(lambda: len(first.rows) > 3)
+            exchange.faults.add("slow", times=1, match="/v1/trades", seconds=1.0)
+            await asyncio.to_thread(exchange.streams.drop)
+            await until(lambda: hub.epoch == 2 and hub.mending(BTC.key))
+            second = await joined(hub, BTC)
+            assert hub.mending(BTC.key)
+            await settled(hub, exchange, first, second)
+            one, two = ids(first.waiting()), ids(second.waiting())
+            assert one == truth(exchange, "KRW-BTC", one[0])
+            assert two == truth(exchange, "KRW-BTC", two[0])
+            assert len(two) > 1
+
+    asyncio.run(main())
+
+
+def test_a_repair_for_those_who_left_is_not_told_to_who_came_after(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            first = await joined(hub, BTC)
+            await until(lambda: len(first.rows) > 3)
+            exchange.faults.add("slow", times=1, match="/v1/trades", seconds=0.7)
+            await asyncio.to_thread(exchange.streams.drop)
+            await until(lambda: hub.epoch == 2 and hub.mending(BTC.key))
+            hub.leave(first)
+            second = await joined(hub, BTC)
+            await asyncio.sleep(1.2)
+            await settled(hub, exchange, second)
+            told = ids(second.waiting())
+            assert told == truth(exchange, "KRW-BTC", told[0])
+            assert {row.stream_type for row in second.waiting()} <= {"SNAPSHOT", "REALTIME"}
+
+    asyncio.run(main())
+
+
+def test_where_nothing_comes_after_a_break_rest_is_asked_all_the_same(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path, settle=0.4) as hub:
+            one = await joined(hub, BTC, TICKER)
+            await until(lambda: len(ids(list(one.rows))) > 3)
+            exchange.streams.faults.silent = True
+            await asyncio.to_thread(exchange.streams.drop)
+            await until(lambda: all(gap.outcome != "open" for gap in one.gaps) and one.gaps)
+            outcomes = {gap.type: gap.outcome for gap in one.gaps}
+            assert outcomes["trade"] in ("repaired", "nothing missing")
+            assert outcomes["ticker"] == "not repaired: no snapshot came"
+            assert one.gaps[0].until is not None or one.gaps[1].until is not None
+
+    asyncio.run(main())
+
+
+class Defective:
+    """A mender with a defect."""
+
+    async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
+        raise ZeroDivisionError("a defect")
+
+
+def test_a_defect_in_a_repair_holds_up_nobody(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path, mender=Defective()) as hub:
+            one = await joined(hub, BTC)
+            await until(lambda: len(one.rows) > 2)
+            await asyncio.to_thread(exchange.streams.drop)
+            await until(lambda: one.gaps and one.gaps[0].outcome.startswith("not repaired: "))
+            assert "a defect" in one.gaps[0].outcome
+            before = one.received
+            await until(lambda: one.received > before)
+
+    asyncio.run(main())
+
+
+def test_the_walk_through_a_long_gap_takes_several_pages(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC, Topic("candle.1s", "KRW-ETH"))
+            await until(lambda: len(one.rows) > 3)
+            await asyncio.to_thread(exchange.streams.drop)
+            # Twenty minutes go by meanwhile: thousands of trades, a thousand candles.
+            exchange.clock.advance(1200)
+            await until(lambda: hub.epoch == 2)
+            await settled(hub, exchange, one)
+            rows = one.waiting()
+            told = ids(rows)
+            assert told == truth(exchange, "KRW-BTC", told[0])
+            assert len(told) > 1_500
+            seconds = {row.candle_date_time_utc for row in rows if row.code == "KRW-ETH"}
+            assert len(seconds) > 400
+            gap = next(gap for gap in one.gaps if gap.type == "trade")
+            assert gap.rows > 1_500
+            assert gap.until is not None
+            assert gap.since is not None
+            assert gap.until - gap.since > 1000 * SECOND
+
+    asyncio.run(main())
+
+
+# --- errors ------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_newcomer_is_told_and_the_others_go_on(exchange: Exchange, tmp_path: Path) -> None:
+    exchange.streams.close_delay = 0.02
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            good = await joined(hub, BTC)
+            await until(lambda: len(good.rows) > 2)
+            exchange.streams.faults.errors.append("INVALID_PARAM")
+            bad = await joined(hub, ETH)
+            await until(lambda: bad.over)
+            assert isinstance(bad.error, ApiError)
+            assert bad.error.name == "INVALID_PARAM"
+            await until(lambda: hub.epoch == 2)
+            assert asked(exchange.streams.connections[-1].messages[0][1]) == pairs([BTC])
+            await settled(hub, exchange, good)
+            told = ids(good.waiting())
+            assert told == truth(exchange, "KRW-BTC", told[0])
+            assert good.error is None
+            assert not good.over
+
+    asyncio.run(main())
+
+
+def test_a_frame_that_breaks_the_promise_ends_who_relies_on_it(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            trades, tickers = await joined(hub, BTC), await joined(hub, TICKER)
+            await until(lambda: trades.rows and tickers.rows)
+            before = ids(list(trades.rows))
+            exchange.streams.faults.replace.append(b'{"type":"trade","code":"KRW-BTC","trade_price":"a lot"}')
+            await until(lambda: trades.over)
+            assert isinstance(trades.error, SchemaError)
+            assert trades.error.path.startswith("$.")
+            assert "a lot" in trades.error.sample
+            assert ids(trades.waiting())[: len(before)] == before  # what was right is still there
+            assert await trades.take() == []
+            heard = tickers.received
+            await until(lambda: tickers.received > heard)
+            assert not tickers.over
+            assert hub.refused_frames == 1
+
+    asyncio.run(main())
+
+
+def test_frames_of_types_nobody_knows_only_warn(
+    exchange: Exchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            exchange.streams.faults.replace += [b'{"type":"liquidation","code":"KRW-BTC"}', b"<html></html>"]
+            await until(lambda: not exchange.streams.faults.replace)
+            heard = one.received
+            await until(lambda: one.received > heard)
+            assert not one.over
+
+    asyncio.run(main())
+    assert any("'liquidation'" in one for one in caplog.messages)
+
+
+def test_what_cannot_be_opened_is_told_to_whoever_asks(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path, url="ws://127.0.0.1:9/websocket/v1") as hub:
+            for _ in range(2):
+                with pytest.raises(ConnectionFailed, match="ws_url"):
+                    await joined(hub, BTC)
+                assert hub.listeners == 0
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_stays_away_is_told_to_a_newcomer(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path, patience=0.4) as hub:
+            here = await joined(hub, BTC)
+            exchange.streams.faults.refuse += [503] * 50
+            await asyncio.to_thread(exchange.streams.drop)
+            await until(lambda: hub.state in ("waiting", "connecting"))
+            with pytest.raises(ConnectionFailed, match=r"within 0\.4 s"):
+                await joined(hub, ETH)
+            assert hub.listeners == 1
+            exchange.streams.faults.refuse.clear()
+            await until(lambda: hub.epoch == 2)
+            await settled(hub, exchange, here)
+            told = ids(here.waiting())
+            assert told == truth(exchange, "KRW-BTC", told[0])
+
+    asyncio.run(main())
+
+
+def test_who_gives_up_while_it_opens_is_forgotten(exchange: Exchange, tmp_path: Path) -> None:
+    exchange.streams.faults.refuse += [503] * 50
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path, retry=RetryPolicy(base=30.0)) as hub:
+            task = asyncio.create_task(hub.join(listener(BTC)))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert hub.listeners == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["open", "half open", "mending", "waiting"])
+def test_the_end_never_hangs_and_wakes_everybody(exchange: Exchange, tmp_path: Path, how: str) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            await until(lambda: one.rows)
+            one.waiting()
+            if how == "half open":
+                await asyncio.to_thread(exchange.streams.half_open)
+            elif how == "mending":
+                exchange.faults.add("silence", times=None, match="/v1/trades")
+                await asyncio.to_thread(exchange.streams.drop)
+                await until(lambda: hub.mending(BTC.key))
+            elif how == "waiting":
+                exchange.streams.faults.refuse += [503] * 100
+                await asyncio.to_thread(exchange.streams.drop)
+                await until(lambda: hub.state == "waiting")
+
+            async def read() -> list[Row]:
+                while rows := await one.take():
+                    pass
+                return rows
+
+            reader = asyncio.create_task(read())
+            await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                await hub.aclose()
+                assert await reader == []
+            assert one.over
+            assert hub.listeners == 0
+
+    asyncio.run(main())
