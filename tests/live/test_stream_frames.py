@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from live.wires import NOW, Ear, connection, lively, until
+from live.wires import NOW, listened, lively
 
 from upbit_frames import normalize
 from upbit_frames.errors import SchemaError
@@ -142,31 +142,6 @@ def test_the_captured_trade_is_one_row_either_way(real_data: Path) -> None:
 
 
 # --- the stand-in, over sockets ----------------------------------------------------------------------
-
-
-async def listened(exchange: Exchange, folder: Path, topics: list[Topic], format_: str, seconds: float) -> list[bytes]:
-    """Everything that is told about so many virtual seconds, snapshots first."""
-    ear = Ear()
-    connected = connection(exchange, folder, ear, format_=format_)
-    streams = exchange.streams
-    before = len(streams.connections)
-    try:
-        connected.want(topics)
-        await until(lambda: len(streams.connections) > before and streams.connections[before].sent)
-        await sent_up_to_now(exchange)
-        exchange.clock.advance(seconds)
-        await sent_up_to_now(exchange)
-        assert await connected.alive(10.0)  # answered after everything that was sent before
-        await until(lambda: len(ear.frames) == streams.connections[before].sent)
-    finally:
-        await connected.aclose()
-        await until(lambda: not streams.open)
-    return ear.frames
-
-
-async def sent_up_to_now(exchange: Exchange) -> None:
-    (client,) = exchange.streams._clients
-    await until(lambda: client.session.now >= exchange.clock.now() and not client.sending.locked())
 
 
 def body(exchange: Exchange, path: str, **params: Any) -> bytes:

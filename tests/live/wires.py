@@ -120,3 +120,31 @@ async def hub_of(
         async with asyncio.timeout(10):
             await it.aclose()
             await rest.aclose()
+
+
+async def listened(exchange: Exchange, folder: Path, topics: list[Topic], format_: str, seconds: float) -> list[bytes]:
+    """Everything that is told about so many virtual seconds, snapshots first."""
+    ear = Ear()
+    connected = connection(exchange, folder, ear, format_=format_)
+    streams = exchange.streams
+    before = len(streams.connections)
+    try:
+        connected.want(topics)
+        await until(lambda: len(streams.connections) > before and streams.connections[before].sent)
+        await sent_up_to_now(exchange)
+        exchange.clock.advance(seconds)
+        await sent_up_to_now(exchange)
+        assert await connected.alive(10.0)  # answered after everything that was sent before
+        await until(lambda: len(ear.frames) == streams.connections[before].sent)
+    finally:
+        await connected.aclose()
+        await until(lambda: streams.connections[before].ended)
+    return ear.frames
+
+
+async def sent_up_to_now(exchange: Exchange) -> None:
+    def sent() -> bool:
+        clients = list(exchange.streams._clients)
+        return all(one.session.now >= exchange.clock.now() and not one.sending.locked() for one in clients)
+
+    await until(sent)
