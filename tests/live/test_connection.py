@@ -143,9 +143,9 @@ def test_everything_is_asked_again_after_a_break(
     async def main() -> None:
         async with connected(exchange, tmp_path, BTC, BOOK, **SHORT) as (it, ear):
             for number in (1, 2):
-                seen = len(ear.frames)
                 await asyncio.to_thread(broken_by, exchange, how)
                 await until(lambda: len(ear.breaks) == number)  # noqa: B023 - waited for at once
+                seen = len(ear.frames)
                 it.want([BTC, BOOK, ETH] if number == 2 else [BTC, BOOK])
                 await until(lambda: len(ear.epochs) > number and len(ear.frames) > seen)  # noqa: B023
             assert ear.epochs == [1, 2, 3]
@@ -184,11 +184,11 @@ def test_a_quiet_market_is_no_failure(exchange: Exchange, tmp_path: Path) -> Non
     async def main() -> None:
         async with connected(exchange, tmp_path, Topic("trade", "KRW-EMPTY"), **SHORT) as (it, ear):
             log = exchange.streams.connections[0]
-            await until(lambda: log.pings >= 5)
+            await until(lambda: log.pings >= 3)
             assert ear.frames == []
             exchange.streams.faults.silent = True
             it.want([BTC])
-            await until(lambda: log.pings >= 10)
+            await until(lambda: log.pings >= 6)
             assert (it.state, it.epoch, ear.breaks, log.ended) == ("open", 1, [], "")
 
     asyncio.run(main())
@@ -196,9 +196,9 @@ def test_a_quiet_market_is_no_failure(exchange: Exchange, tmp_path: Path) -> Non
 
 def test_pings_keep_an_idle_connection_open(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
-        exchange.streams.idle_seconds = 0.6
-        async with connected(exchange, tmp_path, Topic("trade", "KRW-EMPTY"), ping_interval=0.2) as (it, ear):
-            await asyncio.sleep(1.5)
+        exchange.streams.idle_seconds = 0.4
+        async with connected(exchange, tmp_path, Topic("trade", "KRW-EMPTY"), ping_interval=0.1) as (it, ear):
+            await asyncio.sleep(1.0)
             assert (it.epoch, ear.breaks) == (1, [])
 
     asyncio.run(main())
@@ -351,7 +351,7 @@ def test_a_blocked_address_is_told_at_once_and_nobody_asks_again(exchange: Excha
 def test_a_block_that_comes_later_is_waited_out(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         async with connected(exchange, tmp_path, BTC) as (it, ear):
-            exchange.limits.block("127.0.0.1", time.monotonic() + 1.6)
+            exchange.limits.block("127.0.0.1", time.monotonic() + 1.0)
             await asyncio.to_thread(exchange.streams.drop)
             await until(lambda: it.epoch == 2)
             assert len(ear.breaks) == 1

@@ -210,7 +210,7 @@ def breaks(exchange: Exchange, how: str) -> None:
      "error": lambda: streams.error("Too Many Requests")}[how]()  # fmt: skip
 
 
-@pytest.mark.parametrize("how", ["drop", "close", "half open", "error"])
+@pytest.mark.parametrize("how", ["drop", "close", "error", pytest.param("half open", marks=pytest.mark.slow)])
 def test_gaps_are_repaired_exactly(exchange: Exchange, tmp_path: Path, how: str) -> None:
     faults = exchange.streams.faults
     faults.late, faults.repeat = 0.15, 0.15
