@@ -265,7 +265,8 @@ def test_each_trade_exactly_once(story: list[tuple[Any, ...]]) -> None:
 @given(repaired)
 def test_trades_come_in_order_where_none_is_late(story: list[tuple[Any, ...]]) -> None:
     world = play("trade", story, late=False)
-    assert told_of(world) == sorted(ours(world))
+    # Within one millisecond what a break has cost may come after what the stream told at once.
+    assert [ms for ms, _ in told_of(world)] == sorted(ms for ms, _ in ours(world))
 
 
 @settings(max_examples=500)
