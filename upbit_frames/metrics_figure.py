@@ -176,7 +176,7 @@ def _tiles(axes: Axes, calls: list[Record], seconds: float, now: float, style: S
             happened[name] += number
     tiles = [
         ("calls", len(calls), False),
-        ("without a request", sum(1 for one in calls if not one.requests and not one.error), False),
+        ("without a request", sum(1 for one in calls if one.hit), False),
         ("requests", sum(one.requests for one in calls), False),
         ("retries", sum(one.retries for one in calls), True),
         ("429 / 418", sum(one.refusals for one in calls), True),

@@ -44,7 +44,7 @@ class Metrics:
         -------
         pandas.DataFrame
             Index (call, channel) or channel: who really answered, as the route says; ``failed`` where
-            nobody did. Columns calls, errors, hits (answered without a request), rows, requests,
+            nobody did. Columns calls, errors, hits (answered from what was at hand), rows, requests,
             retries, refusals (429 and 418), waited_s (for the limit and between attempts), p50_ms,
             p95_ms, p99_ms (what the caller waited), age_p50_ms, age_p95_ms (how old a stream's
             answer may have been). With ``"calls"``: index ``time`` (aware, UTC), a column for each
@@ -171,7 +171,7 @@ def _summary(group: list[Record]) -> dict[str, Any]:
     return {
         "calls": len(group),
         "errors": sum(1 for one in group if one.error),
-        "hits": sum(1 for one in group if not one.requests and not one.error),
+        "hits": sum(1 for one in group if one.hit),
         "rows": sum(one.rows for one in group),
         "requests": sum(one.requests for one in group),
         "retries": sum(one.retries for one in group),

@@ -24,6 +24,7 @@ log = logging.getLogger("upbit_frames.metrics")
 MOST = 10_000  # calls that are kept
 MOST_REQUESTS = 20_000  # moments of requests that are kept
 UNRECORDED = {"dashboard", "explain", "metrics", "plan"}  # they look, and ask nobody
+AT_HAND = frozenset({"store", "memory", "live"})
 LOOK = 1.0  # seconds between two looks at the limits
 
 
@@ -73,6 +74,11 @@ class Record:
     bytes: int = 0
     age_ms: float | None = None
     error: str = ""
+
+    @property
+    def hit(self) -> bool:
+        """Whether it was answered from what was at hand, and nobody was asked."""
+        return not self.requests and not self.error and AT_HAND.issuperset(self.channel.split("+"))
 
     def attempted(self, status: int | None, attempt: int, size: int, waited: float) -> None:
         """One request was sent for it; ``waited`` is what its whole chain of attempts has waited so far."""
