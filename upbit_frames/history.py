@@ -101,6 +101,11 @@ class History:
         """What :meth:`between` would give, if all of it is stored; works in this thread."""
         return None if self._missing(span) else self.store.read(self.series, span)
 
+    def known(self, span: Span) -> Span:
+        """A stretch that was asked for, without its end where the exchange says that this is not over yet."""
+        missing = self._missing(span)
+        return Span(span.start, missing[-1].start) if missing and missing[-1].end == span.end else span
+
     async def _undamaged(self, read: Callable[[], Any]) -> pa.Table:
         # A damaged file was set aside by the store when it was met, so its stretch is missing
         # now and is fetched again by the next try.

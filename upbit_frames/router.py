@@ -172,7 +172,7 @@ class Router:
             assert query.count is not None  # CandleQuery gives a count where there is no start
             table = await history.last(end, query.count)
             low = table["time"][0].value if len(table) else end
-            return table, Span(low, end)
+            return table, await in_thread(history.known, Span(low, end))
         low = interval.ceil(query.start)
         if query.end is None and query.start >= self._now(history):
             raise InvalidRange(
@@ -183,9 +183,11 @@ class Router:
             return arrow_schema("candles").empty_table(), Span(low, low)
         if query.count is not None:
             table = await history.first(low, end, query.count)
-            high = interval.shift(table["time"][-1].value, 1) if len(table) == query.count else end
-            return table, Span(low, high)
-        return await history.between(Span(low, end)), Span(low, end)
+            if len(table) == query.count:
+                return table, Span(low, interval.shift(table["time"][-1].value, 1))
+        else:
+            table = await history.between(Span(low, end))
+        return table, await in_thread(history.known, Span(low, end))
 
     def _now(self, history: History) -> int:
         """The exchange's time; where the store knows later candles, the machine's clock is slow."""

@@ -87,7 +87,7 @@ def test_candles_have_the_schema_and_the_values(make: Any) -> None:
     assert rows_of(table) == rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_row_order_column_order_and_dressing(make: Any, data: st.DataObject) -> None:
     slots = data.draw(st.lists(st.integers(0, 1439), unique=True, max_size=30))
@@ -169,7 +169,7 @@ def test_trades_have_the_schema_and_the_values(make: Any) -> None:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(
@@ -288,7 +288,7 @@ def test_every_cut_is_refused(make: Any) -> None:
             read(data[:length])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6))
 @example(changes=[(331, 1)])  # leads to before the beginning of the file
 def test_damage_is_refused_or_harmless(make: Any, changes: list[tuple[int, int]]) -> None:

@@ -75,7 +75,7 @@ def publications(draw: st.DrawFn, interval: Interval, spans: list[Span]) -> Publ
 # --- exactness ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), name=st.sampled_from(NAMES), prefer=st.booleans(), rate=st.sampled_from([1.0, 0.3]))
 def test_plan_covers_exactly_what_is_missing(data: st.DataObject, name: str, prefer: bool, rate: float) -> None:
     interval = INTERVALS[name]
@@ -123,7 +123,7 @@ def cheapest_by_trying_everything(interval: Interval, spans: list[Span], publish
     return best
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), name=st.sampled_from(["1m", "3m", "5m", "15m", "1h", "4h"]))
 def test_plan_is_as_cheap_as_any(data: st.DataObject, name: str) -> None:
     interval = INTERVALS[name]
@@ -256,7 +256,7 @@ def test_only_folders_that_save_requests_are_listed() -> None:
 # --- trades -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data(), rest=st.booleans(), prefer=st.booleans())
 def test_trades_never_mix_inside_a_day(data: st.DataObject, rest: bool, prefer: bool) -> None:
     unit = INTERVALS["1m"]

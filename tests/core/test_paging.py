@@ -70,7 +70,7 @@ def span(low: int, high: int) -> Span:
     return Span(BASE + low * STEP, BASE + high * STEP)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     slots=st.sets(st.integers(0, 3000), max_size=400),
     wanted=st.lists(st.tuples(st.integers(-200, 3200), st.integers(1, 1500)), min_size=1, max_size=4),
@@ -136,7 +136,7 @@ def test_listed_but_empty() -> None:
     assert len(exchange.asked) <= 12
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     slots=st.sets(st.integers(0, 800), min_size=1, max_size=300),
     lies=st.dictionaries(st.integers(1, 12), st.integers(0, 9), max_size=2),

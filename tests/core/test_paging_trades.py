@@ -61,7 +61,7 @@ def collect(exchange: Any, spans: list[Span], **options: Any) -> tuple[list[Trad
     return kept, covered
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     times=st.lists(
         st.integers(0, 3 * 86_400_000 - 1) | st.integers(86_399_000, 86_401_000) | st.just(50_000), max_size=150

@@ -129,7 +129,7 @@ def test_attrs_are_one_key(walk: Any):
     assert frames.to_output(walk(3), "candles", "pandas").attrs == {}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 5), max_size=5), st.data())
 def test_chunks_do_not_show(sizes: list[int], data: Any):
     """A table from several files is the same frame as one that came in one piece."""

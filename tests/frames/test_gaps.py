@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upbit_frames import gaps
@@ -44,7 +44,6 @@ def series(draw: st.DrawFn) -> tuple[Interval, Span, dict[int, list[float]]]:
     return interval, span, {slot: draw(st.lists(st.floats(0.5, 1e9), min_size=6, max_size=6)) for slot in slots}
 
 
-@settings(deadline=None)
 @given(series(), st.none() | st.floats(1, 1e9))
 def test_fill_is_what_a_naive_reader_would_do(made: Any, previous: float | None):
     interval, span, rows = made
@@ -64,7 +63,6 @@ def test_fill_is_what_a_naive_reader_would_do(made: Any, previous: float | None)
     assert table["filled"].to_pylist() == [filled for _, _, filled in wanted]
 
 
-@settings(deadline=None)
 @given(series(), st.none() | st.floats(1, 1e9))
 def test_nan_is_the_whole_grid(made: Any, previous: float | None):
     interval, span, rows = made
@@ -78,7 +76,6 @@ def test_nan_is_the_whole_grid(made: Any, previous: float | None):
             assert value == rows[slot][i] if slot in rows else math.isnan(value)
 
 
-@settings(deadline=None)
 @given(series())
 def test_raw_changes_nothing(made: Any):
     interval, span, rows = made
@@ -86,7 +83,6 @@ def test_raw_changes_nothing(made: Any):
     assert gaps.fill(table, interval, span, "raw") is table
 
 
-@settings(deadline=None)
 @given(series())
 def test_the_missing_stretches_are_the_slots_without_a_candle(made: Any):
     interval, span, rows = made

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upbit_frames.errors import InvalidInterval, QueryError
@@ -61,7 +61,6 @@ def told(table: pa.Table) -> dict[int, list[float]]:
     return {time: [column[i] for column in columns] for i, time in enumerate(times)}
 
 
-@settings(deadline=None)
 @given(series())
 def test_every_period_is_what_its_candles_say(candles: Any, made: Any):
     base, coarse, rows = made
@@ -74,7 +73,6 @@ def test_every_period_is_what_its_candles_say(candles: Any, made: Any):
         assert found[start][5] == pytest.approx(row[5], rel=1e-15)
 
 
-@settings(deadline=None)
 @given(series(), st.integers(-200, 0), st.integers(0, 200))
 def test_only_whole_periods_are_complete(candles: Any, made: Any, before: int, after: int):
     base, coarse, rows = made

@@ -343,7 +343,8 @@ def test_what_changes_between_taking_and_having_is_told_too(client: uf.Client) -
             first = await core.take()
             core._heard([row(2e6)])
             core.had(first)
-            second = await asyncio.wait_for(core.take(), 5)
+            async with asyncio.timeout(5):
+                second = await core.take()
             core.had(second)
             return [batch.parts[0].forming["volume"].to_pylist()[-1] for batch in (first, second)]
 
@@ -466,7 +467,8 @@ def test_async(exchange: Exchange, client: uf.Client, tmp_path: Path) -> None:
             # Given up again and again while it waits, nothing is lost.
             while pd.Timestamp(f.stats["sealed_until"]) < pd.Timestamp("2026-03-01T03:50:00Z"):
                 try:
-                    frames.append(await asyncio.wait_for(anext(f), 0.01))
+                    async with asyncio.timeout(0.01):
+                        frames.append(await anext(f))
                 except TimeoutError:
                     continue
             frames.append(await anext(f))

@@ -439,7 +439,7 @@ def test_a_refused_newcomer_is_told_and_the_others_go_on(exchange: Exchange, tmp
             await until(lambda: bad.over)
             assert isinstance(bad.error, ApiError)
             assert bad.error.name == "INVALID_PARAM"
-            await until(lambda: hub.epoch == 2)
+            await until(lambda: hub.epoch == 2 and exchange.streams.connections[-1].messages)
             assert asked(exchange.streams.connections[-1].messages[0][1]) == pairs([BTC])
             await settled(hub, exchange, good)
             told = ids(good.waiting())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live.wires import NOW, listened, lively, until
+from live.wires import listened, lively, until
 
 from upbit_frames.normalize_ws import SIMPLE_KEYS, decode
 from upbit_frames.subscriptions import CANDLES, FORMATS, TYPES, Topic
@@ -18,6 +18,7 @@ from upbit_frames.testing import Exchange
 
 upbit = pytest.importorskip("upbit", reason="upbit-sdk is not installed")
 
+BUSY = "2026-03-01T03:07:00Z"  # two of the markets are lively just then
 MARKETS = ["KRW-BTC", "BTC-ETH", "KRW-ETH"]
 # Sent as Upbit still sends them; its client has no place for them any more.
 GONE = {"is_trading_suspended", "market_warning", "its", "mw"}
@@ -26,7 +27,7 @@ EMPTY = {"delisting_date", "dd"}
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Exchange]:
-    with Exchange(seed=13, now=NOW, markets=lively(60_000.0), limits=False) as exchange:
+    with Exchange(seed=13, now=BUSY, markets=lively(60_000.0), limits=False) as exchange:
         yield exchange
 
 
@@ -84,10 +85,11 @@ def both(exchange: Exchange, sdk: Any, folder: Path, type_: str, format_: str) -
     options = {"interval": interval} if head == "candle" else {}
     log = exchange.streams.connections
     mine = len(log)
+    exchange.clock.set(BUSY)  # the same seconds, whatever ran before
     with getattr(sdk.ws_stream, head)(MARKETS, format=format_, **options) as stream:
         # It is subscribed before the clock goes on for our client.
         asyncio.run(until(lambda: len(log) > mine and log[mine].sent))
-        frames = asyncio.run(listened(exchange, folder, [Topic(type_, one) for one in MARKETS], format_, 4.0))
+        frames = asyncio.run(listened(exchange, folder, [Topic(type_, one) for one in MARKETS], format_, 6.0))
         events = [stream.recv() for _ in range(log[mine].sent)]
         assert log[mine].sent == len(frames)
         return events, frames

@@ -50,7 +50,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(steps, max_size=60), st.integers(2, 12))
 def test_it_says_what_a_plain_model_says(story: list[tuple[str, int, int]], keep: int) -> None:
     tested = track(keep)

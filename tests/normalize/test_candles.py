@@ -73,7 +73,6 @@ def told(table: Any) -> list[tuple[Any, ...]]:
     return [tuple(one.values()) for one in table.to_pylist()]
 
 
-@settings(deadline=None)
 @given(pages(), st.randoms(use_true_random=False))
 def test_any_page_comes_back_as_it_was(wire: Any, made: tuple[Interval, list[dict[str, Any]]], rng: random.Random):
     """Whatever spelling, order, white space, repetition or extra field."""
@@ -87,7 +86,7 @@ def test_any_page_comes_back_as_it_was(wire: Any, made: tuple[Interval, list[dic
     assert told(table) == expected(rows)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pages(), st.data())
 def test_pages_together_are_the_pages_joined(wire: Any, made: tuple[Interval, list[dict[str, Any]]], data: Any):
     interval, rows = made
@@ -242,7 +241,7 @@ def test_a_body_of_another_shape_is_refused(name: str):
         assert len(caught.value.sample) <= 200
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_page_is_refused_or_read_but_nothing_else(wire: Any, data: Any):
     """Any single damage ends in a table or in SchemaError, never in another exception."""

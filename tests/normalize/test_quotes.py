@@ -151,7 +151,7 @@ def test_padding_becomes_null_and_padding_of_both_sides_goes(wire: Any):
     assert table["grouping"].to_pylist() == [10000.0, 10000.0]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_each_side_keeps_its_own_depth(wire: Any, asks: int, bids: int, padding: int, rng: random.Random):
     depth = max(asks, bids) + padding

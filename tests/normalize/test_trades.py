@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upbit_frames import normalize
@@ -42,7 +42,6 @@ trades = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(trades, max_size=30, unique_by=lambda t: t["sequential_id"]), st.randoms(use_true_random=False))
 def test_any_page_comes_back_sorted_and_exact(wire: Any, rows: list[dict[str, Any]], rng: random.Random):
     sent = rows + rng.choices(rows, k=rng.randrange(4)) if rows else []

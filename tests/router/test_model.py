@@ -173,10 +173,6 @@ class ParquetMachine(Machine):
 
 
 TestMemory = Machine.TestCase
-TestMemory.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestMemory.settings = settings(max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 TestParquet = pytest.mark.slow(ParquetMachine.TestCase)
-TestParquet.settings = settings(
-    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestParquet.settings = settings(max_examples=15, stateful_step_count=20, suppress_health_check=list(HealthCheck))

@@ -28,7 +28,7 @@ def test_only_neighbours_without_a_gap_are_taken(before: list[int], after: list[
         assert len(merged) >= FAN_IN
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(1, 400).flatmap(lambda count: st.lists(st.integers(900, 7_000), min_size=count, max_size=count)),
     st.sampled_from(["down", "up"]),
@@ -48,7 +48,7 @@ def test_a_walk_leaves_few_files_and_rewrites_little(pages: list[int], direction
     assert rewritten <= sum(pages) * (tier(sum(pages)) + 2) + FAN_IN * 8_192
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_whatever_the_order_there_are_never_many_files_side_by_side(data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(120)))

@@ -261,7 +261,7 @@ class TradeMachine(StoreMachine):
         ]
 
 
-_SETTINGS = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 TestCandles = CandleMachine.TestCase
 TestCandles.settings = _SETTINGS
 TestTrades = TradeMachine.TestCase

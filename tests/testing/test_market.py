@@ -111,7 +111,7 @@ def test_one_model_serves_several_threads():
     assert not wrong
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(NOW - 5 * DAY, NOW), st.sampled_from(["1s", "1m", "1h", "1d", "1w", "1y"]))
 def test_the_future_is_unknown_and_changes_only_the_forming_candle(now, name):
     interval = INTERVALS[name]
@@ -249,7 +249,7 @@ def test_grouping_keeps_every_coin_and_only_widens():
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_trades(max_size=60), st.sampled_from(["1s", "1m", "3m", "4h", "1d", "1w", "1M"]))
 def test_given_trades_make_their_candles(trades, name):
     listing = Listing("KRW-TOY", "장난감", "Toy", 1, 0, 0, listed=moment("2017-01-01"))

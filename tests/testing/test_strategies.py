@@ -14,7 +14,7 @@ from upbit_frames.testing import strategies
 from upbit_frames.testing.ticks import SCALE, floor_to_tick
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data(), strategies.intervals(), st.sampled_from(["KRW", "BTC", "USDT"]))
 def test_candles(data, interval, quote):
     table = data.draw(strategies.candles(interval, quote=quote, max_size=20))
@@ -31,7 +31,7 @@ def test_candles(data, interval, quote):
         assert floor_to_tick(quote, prices).tolist() == prices
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_trades(data):
     span = data.draw(strategies.ranges("1m"))
@@ -64,7 +64,7 @@ def test_codes_and_moments(market, time):
 
 
 def test_sizes_are_kept():
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     @given(strategies.candles("1d", min_size=3, max_size=3, start=0), strategies.trades(min_size=4, max_size=4))
     def check(table, trades):
         assert (table.num_rows, len(trades)) == (3, 4)
@@ -74,7 +74,7 @@ def test_sizes_are_kept():
 
 @pytest.mark.parametrize("kind", ["candles", "trades"])
 def test_empty_ones_have_the_schema(kind):
-    @settings(max_examples=2, deadline=None)
+    @settings(max_examples=2)
     @given(getattr(strategies, kind)(max_size=0))
     def check(drawn):
         assert (drawn if kind == "candles" else drawn.table()).schema == arrow_schema(kind)

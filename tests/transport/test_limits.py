@@ -110,6 +110,7 @@ def test_a_stranger_uses_half_of_the_limit(strict: Exchange) -> None:
     refused = [one for one in strict.requests if one.status == 429]
     mine = [one for one in refused if one.headers.get("user-agent") != "stranger"]
     # What the stranger uses is seen in the answers, so refusals are rare; they cannot be excluded,
-    # because a stranger's request may arrive between an answer and our next request.
-    assert len(mine) <= 6
+    # because a stranger's request may arrive between an answer and our next request. Whoever does not
+    # look is refused about as often as answered.
+    assert len(mine) <= 20
     assert 418 not in statuses(strict)

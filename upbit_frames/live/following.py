@@ -105,7 +105,8 @@ class Following:
             self._spawn(self._listen(self.hub))
             await self._begin()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._joined.wait(), WELCOME)
+                async with asyncio.timeout(WELCOME):
+                    await self._joined.wait()
             await self._fill_seam()
         except BaseException:
             await self.aclose()
@@ -259,7 +260,8 @@ class Following:
                 self._listener.busy = False
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._until_next(batch))
+                async with asyncio.timeout(self._until_next(batch)):
+                    await self._wake.wait()
 
     def _until_next(self, batch: int) -> float:
         """Seconds to sleep, a slice at most."""

@@ -310,7 +310,8 @@ class _Client:
             while True:
                 pause = _BEAT if self.clock.speed else None
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.moved.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self.moved.wait()
                 self.moved.clear()
                 now, end = self.clock.now(), self._end_of_life()
                 async with self.sending:
