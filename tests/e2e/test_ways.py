@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,20 @@ def test_every_interval(exchange: Exchange, client: uf.Client, truth: Callable[.
     start = frame.index[0].isoformat()
     end = str(frame.attrs["upbit_frames"]["end"]).replace("Z", "+00:00")
     assert same(frame, truth(exchange, "KRW-ETH", interval, start, end))
+
+
+@pytest.mark.parametrize(
+    "asked", [{"count": 50}, {"start": "2026-03-01T03:28"}, {"start": "2026-03-01T03:28", "count": 5000}]
+)
+def test_what_is_said_to_be_known_is_known(
+    exchange: Exchange, client: uf.Client, truth: Callable[..., pa.Table], asked: dict[str, Any]
+) -> None:
+    client.markets()  # from here on the client takes it for half past
+    exchange.clock.advance(-30)
+    frame = client.candles("KRW-ETH", "1s", **asked)
+    end = datetime.fromisoformat(frame.attrs["upbit_frames"]["end"])
+    assert end <= datetime.fromisoformat(exchange.clock.iso()) - timedelta(seconds=5)
+    assert same(frame, truth(exchange, "KRW-ETH", "1s", frame.index[0].isoformat(), end.isoformat()))
 
 
 def test_the_forming_candle_is_shown_and_not_stored(exchange: Exchange, client: uf.Client) -> None:
