@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames import calls
-from upbit_frames.client import finish_sync
+from upbit_frames.client import call_sync
 from upbit_frames.config import current
 from upbit_frames.engine import engine_for, store_root
 from upbit_frames.errors import InvalidMarket, QueryError
@@ -111,9 +111,7 @@ class Cache:
         if sample:
             if market is None or interval is None:
                 raise QueryError("comparing with the exchange needs a market and an interval", suggestion="name both")
-            check = calls.cross_check(current(), market, interval, sample=sample, repair=repair)
-            different: list[Finding] = finish_sync(check)
-            return findings + different
+            return findings + call_sync(calls.cross_check, current(), market, interval, sample=sample, repair=repair)
         return findings
 
     def prune(self, **policy: Any) -> int:

@@ -6,13 +6,15 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from upbit_frames import _bridge, calls
 from upbit_frames.calls import Call
 from upbit_frames.config import Config, current
+from upbit_frames.ports import Answer
 from upbit_frames.progress import Bar
-from upbit_frames.recorder import recorder
+from upbit_frames.recorder import OpenCall, recorder, who
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -20,40 +22,78 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def finish_sync(call: Call[T], name: str = "") -> T:
-    """Run a call on the background loop and wait for it here; what is stored needs no loop."""
-    with recorder.call(name):
-        return _finish_sync(call)
-
-
-def _finish_sync(call: Call[T]) -> T:
-    for at_hand in (call.quick, call.stored):
-        found = at_hand()
+def call_sync(
+    func: Callable[Concatenate[Config, P], Call[T]], config: Config, /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run a call on the background loop and wait for it here; what is at hand or stored needs no loop."""
+    begun = perf_counter()
+    try:
+        call = func(config, *args, **kwargs)
+        found = call.quick()
+        if found is None:
+            found = call.stored()
         if found is not None:
-            return call.finish(found)
+            made = call.finish(found)
+            _at_hand(func.__name__, begun, found)
+            return made
+    except BaseException as error:
+        recorder.failed(func.__name__, begun, error)
+        raise
+    with recorder.call(func.__name__, begun) as record:
+        answer = _by_loop(call)
+        _told(record, answer)
+        return call.finish(answer)
+
+
+async def call_async(
+    func: Callable[Concatenate[Config, P], Call[T]], config: Config, /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run a call on the background loop and await it here, on whatever loop this is."""
+    begun = perf_counter()
+    try:
+        call = func(config, *args, **kwargs)
+        found = call.quick()
+        if found is not None:
+            made = call.finish(found)
+            _at_hand(func.__name__, begun, found)
+            return made
+    except BaseException as error:
+        recorder.failed(func.__name__, begun, error)
+        raise
+    with recorder.call(func.__name__, begun) as record:
+        answer = await _by_loop_async(call)
+        _told(record, answer)
+        return call.finish(answer)
+
+
+def _told(record: OpenCall, answer: Any) -> None:
+    if isinstance(answer, Answer):
+        record.answered(answer.meta)
+
+
+def _at_hand(name: str, begun: float, answer: Any) -> None:
+    """Keep a call that nobody had to be asked for; a warm ticker is so quick that more would be felt."""
+    if type(answer) is Answer:
+        route = answer.meta["route"]
+        step = route[0] if len(route) == 1 else who(route)
+        recorder.at_hand((name, begun, perf_counter(), step["channel"], step["rows"], answer.meta.get("age_ms")))
+
+
+def _by_loop(call: Call[Any]) -> Any:
     bar = Bar(call.meter, call.progress, call.title)
     finished = False
     try:
         answer = _bridge.run(call.work, tick=bar.tick if bar.wanted else None)
         finished = True
+        return answer
     finally:
         bar.close(finished=finished)
-    return call.finish(answer)
 
 
-async def finish_async(call: Call[T], name: str = "") -> T:
-    """Run a call on the background loop and await it here, on whatever loop this is."""
-    with recorder.call(name):
-        return await _finish_async(call)
-
-
-async def _finish_async(call: Call[T]) -> T:
-    found = call.quick()
-    if found is not None:
-        return call.finish(found)
+async def _by_loop_async(call: Call[Any]) -> Any:
     bar = Bar(call.meter, call.progress, call.title)
     if not bar.wanted:
-        return call.finish(await _bridge.run_async(call.work))
+        return await _bridge.run_async(call.work)
     task = asyncio.ensure_future(_bridge.run_async(call.work))
     finished = False
     try:
@@ -61,7 +101,7 @@ async def _finish_async(call: Call[T]) -> T:
             await asyncio.wait({task}, timeout=_bridge.SLICE)
             bar.tick()
         finished = not task.cancelled() and task.exception() is None
-        return call.finish(task.result())
+        return task.result()
     finally:
         task.cancel()
         bar.close(finished=finished)
@@ -71,7 +111,7 @@ def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Conca
     """The call as a method of :class:`Client`."""
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return finish_sync(func(self.config, *args, **kwargs), func.__name__)
+        return call_sync(func, self.config, *args, **kwargs)
 
     _describe(method, func, "self")
     return method
@@ -83,7 +123,7 @@ def as_async_method(
     """The call as a method of :class:`AsyncClient`."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await finish_async(func(self.config, *args, **kwargs), func.__name__)
+        return await call_async(func, self.config, *args, **kwargs)
 
     _describe(method, func, "self")
     return method
@@ -93,7 +133,7 @@ def as_function(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, 
     """The call as a function with the settings in force."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return finish_sync(func(current(), *args, **kwargs), func.__name__)
+        return call_sync(func, current(), *args, **kwargs)
 
     _describe(function, func)
     return function
@@ -103,7 +143,7 @@ def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P,
     """The call as a coroutine function with the settings in force."""
 
     async def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await finish_async(func(current(), *args, **kwargs), func.__name__)
+        return await call_async(func, current(), *args, **kwargs)
 
     _describe(function, func)
     return function

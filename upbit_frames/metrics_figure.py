@@ -135,8 +135,8 @@ def draw(seconds: float, style: Style) -> Figure:
     from matplotlib.figure import Figure
 
     now = time.time()
-    calls = [one for one in list(recorder.calls) if one.at >= now - seconds]
-    moments = [one[0] for one in list(recorder.requests) if one[0] >= now - seconds]
+    calls = recorder.records(now - seconds)
+    moments = [one.at for one in recorder.sent(now - seconds)]
     began = min([one.at for one in calls] + moments, default=now - LEAST_SPAN)
     span = max(LEAST_SPAN, now - began)
     figure = Figure(figsize=(11, 7.2), facecolor=style.paper, layout="constrained")
@@ -171,9 +171,8 @@ def _empty(axes: Axes, style: Style, text: str = "no calls yet") -> None:
 def _tiles(axes: Axes, calls: list[Record], seconds: float, now: float, style: Style) -> None:
     """The numbers that should be small, and how many calls there were."""
     happened: Counter[str] = Counter()
-    for at, name, number in list(recorder.events):
-        if at >= now - seconds:
-            happened[name] += number
+    for _, name, number in recorder.happened(now - seconds):
+        happened[name] += number
     tiles = [
         ("calls", len(calls), False),
         ("without a request", sum(1 for one in calls if one.hit), False),
@@ -242,7 +241,7 @@ def _shares(axes: Axes, calls: list[Record], style: Style) -> None:
 def _rate(axes: Axes, seconds: float, now: float, span: float, style: Style) -> None:
     """Requests in every second, by limit group, against the limit of one."""
     _plain(axes, "Requests a second, by limit group", style)
-    sent = [(at, group) for at, group, _ in list(recorder.requests) if at >= now - seconds]
+    sent = [(one.at, one.group) for one in recorder.sent(now - seconds)]
     if not sent:
         return _empty(axes, style, "no requests")
     width = max(1.0, span / 150)  # bars that can be seen

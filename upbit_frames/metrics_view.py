@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.alarms import Alarms, Limits
 from upbit_frames.errors import QueryError
 from upbit_frames.query import choice
-from upbit_frames.recorder import Limits, Record, recorder
+from upbit_frames.recorder import Record, recorder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +58,9 @@ class Metrics:
         """
         import pandas as pd
 
-        calls = list(recorder.calls)
+        calls = recorder.records()
         if choice("by", by, VIEWS) == "calls":
-            frame = pd.DataFrame([asdict(one) for one in calls], columns=list(Record.__slots__))
+            frame = pd.DataFrame([one._asdict() for one in calls], columns=list(Record._fields))
             frame["age_ms"] = frame["age_ms"].astype("float64")
             frame.index = pd.to_datetime(frame.pop("at").astype("float64"), unit="s", utc=True).rename("time")
         else:
@@ -78,14 +78,14 @@ class Metrics:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Summary and single calls as JSON, also written to a file if one is named."""
-        calls = list(recorder.calls)
+        calls = recorder.records()
         told = {
             "summary": [
                 {"call": call, "channel": channel, **facts}
                 for (call, channel), facts in summaries(calls, ["call", "channel"]).items()
             ],
             "streams": self.streams,
-            "calls": [asdict(one) for one in calls],
+            "calls": [one._asdict() for one in calls],
         }
         text = json.dumps(told, ensure_ascii=False)
         if path is not None:
@@ -139,7 +139,7 @@ class Metrics:
             if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0):
                 raise QueryError(f"{name}={limit!r} is no limit", suggestion="give a number of at least 0")
         wanted = any(limit is not None for limit in given.values())
-        recorder.limits = Limits(**given, seconds=seconds) if wanted else None  # type: ignore[arg-type]
+        recorder.watcher = Alarms(Limits(**given, seconds=seconds)) if wanted else None  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         told = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())

@@ -1,35 +1,41 @@
 """What every call of the process was like: who answered, how long it took, what went wrong.
 
-One recorder for the whole process. It is told by the edges (the client, the REST transport, the
-streams), keeps a bounded number of calls, and knows no pandas. A record travels with its call in a
-context variable: what is begun on the background loop inherits the caller's context, so that the
-transport's attempts are counted for the call that they serve.
+One recorder for the whole process. It is told by the edges (the client, the transports, the
+streams), keeps a bounded number of calls, and knows no pandas. A call that asks somebody travels in
+a context variable: what is begun on the background loop inherits the caller's context, so that the
+transport's attempts are counted for the call that they serve. An answer at hand costs a call of a
+tenth of a millisecond a tuple more, and nothing else.
 """
 
 from __future__ import annotations
 
-import logging
+import os
 import threading
-import time
 from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
+from time import perf_counter, time
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Limits", "Record", "Recorder", "recorder"]
+from upbit_frames.errors import ConfigError, QueryError, UsageError
 
-log = logging.getLogger("upbit_frames.metrics")
+__all__ = ["MOST", "Event", "OpenCall", "Record", "Recorder", "Request", "Watcher", "recorder", "who"]
 
-MOST = 10_000  # calls that are kept
-MOST_REQUESTS = 20_000  # moments of requests that are kept
-UNRECORDED = {"dashboard", "explain", "metrics", "plan"}  # they look, and ask nobody
+MOST = 10_000  # calls, requests and events of streams that are kept, of each
+MOST_OFFSETS = 100
+TOGETHER = 1.0  # seconds within which the same event is one entry
+DRIFT = 0.1  # seconds that the clock may be off
+UNRECORDED = frozenset({"dashboard", "explain", "metrics", "plan"})  # they look, and ask nobody
 AT_HAND = frozenset({"store", "memory", "live"})
-LOOK = 1.0  # seconds between two looks at the limits
+NOWHERE = "none"
+REFUSED = (418, 429)
+
+E = TypeVar("E")
 
 
-@dataclass(slots=True)
-class Record:
+class Record(NamedTuple):
     """One call.
 
     Attributes
@@ -39,21 +45,24 @@ class Record:
     at : float
         When it began, seconds since the epoch.
     seconds : float
-        How long the caller waited.
+        How long the caller waited, from the checking of the arguments to the finished frame.
     channel : str
-        Who really answered, as the route of the answer says: ``store``, ``rest``, ``live``, ``archive``,
-        ``memory``, ``none``, joined by ``+`` where there were several; ``failed`` where nobody did.
+        Who really answered, as the route of the answer says: ``store``, ``memory``, ``rest``,
+        ``live``, ``archive``, ``none``; several are sorted and joined by ``+``. Where there was no
+        answer: ``failed``, ``rejected`` (the arguments or settings were) or ``cancelled``.
     reason : str
-        Of the last step of the route.
-    markets, rows : int
+        Of the last step of the route, where somebody was asked.
+    rows : int
+        That the route tells of.
     requests, retries : int
-        HTTP requests sent for it, and how many of them were further attempts.
+        HTTP requests that went out for it, and how many of them were further attempts.
     waited : float
-        Seconds of it spent waiting for the limit and between attempts.
+        Seconds that these spent waiting for their limit and between attempts, added up: requests
+        that wait side by side can wait longer together than the caller did.
     refusals : int
         Answers with 429 or 418.
     bytes : int
-        Of the bodies, unpacked.
+        Of the bodies.
     age_ms : float or None
         How old what was answered may have been, where that is known.
     error : str
@@ -62,10 +71,9 @@ class Record:
 
     call: str
     at: float
-    seconds: float = 0.0
-    channel: str = ""
+    seconds: float
+    channel: str
     reason: str = ""
-    markets: int = 0
     rows: int = 0
     requests: int = 0
     retries: int = 0
@@ -80,77 +88,126 @@ class Record:
         """Whether it was answered from what was at hand, and nobody was asked."""
         return not self.requests and not self.error and AT_HAND.issuperset(self.channel.split("+"))
 
-    def attempted(self, status: int | None, attempt: int, size: int, waited: float) -> None:
-        """One request was sent for it; ``waited`` is what its whole chain of attempts has waited so far."""
-        self.requests += 1
-        self.bytes += size
-        if attempt > 1:
-            self.retries += 1
-        if status in (418, 429):
-            self.refusals += 1
-        self.waited = max(self.waited, waited)
 
-    def answered(self, meta: dict[str, Any], rows: int) -> None:
-        """The answer's own words."""
-        route = meta.get("route")
-        if route:
-            self.reason = route[-1]["reason"]
-            self.channel = route[0]["channel"]
-            if len(route) > 1:
-                self.channel = "+".join(dict.fromkeys(step["channel"] for step in route))
-        market = meta.get("market")
-        self.markets = 1 if isinstance(market, str) else len(market or ())
-        self.rows = rows
-        self.age_ms = meta.get("age_ms")
+class Request(NamedTuple):
+    """One HTTP request.
 
+    Attributes
+    ----------
+    at : float
+        When it was over, seconds since the epoch.
+    group : str
+        Its limit group on the wire, or ``archive``.
+    status : int
+        0 where no answer came.
+    seconds : float
+        From sending to the last byte.
+    attempt : int
+    bytes : int
+    waited : float
+        Seconds before it: for the limit, and after the attempt that failed.
+    """
 
-@dataclass
-class Limits:
-    """What is warned of; None for not at all. See ``uf.metrics.watch``."""
-
-    p95_ms: float | None = None
-    error_share: float | None = None
-    refusals: int | None = None
-    reconnects: int | None = None
-    drops: int | None = None
-    age_ms: float | None = None
-    seconds: float = 60.0
+    at: float
+    group: str
+    status: int
+    seconds: float
+    attempt: int
+    bytes: int
+    waited: float
 
 
-_current: ContextVar[Record | None] = ContextVar("upbit_frames_call", default=None)
+class Event(NamedTuple):
+    """Something that happened to a stream: its moment, ``reconnects``, ``breaks`` or ``drops``, how many."""
+
+    at: float
+    name: str
+    number: int
 
 
-class _Recording:
-    """Around one call. A class, because a generator would cost as much as everything else here."""
+_current: ContextVar[OpenCall | None] = ContextVar("upbit_frames_call", default=None)
 
-    __slots__ = ("_begun", "_name", "_record", "_recorder", "_token")
 
-    def __init__(self, recorder: Recorder, name: str) -> None:
-        self._recorder = recorder
-        self._name = name
+class OpenCall:
+    """A call that is under way, as a context manager; what is begun on its behalf adds to it."""
 
-    def __enter__(self) -> Record:
-        outer = _current.get()
-        self._token: Token[Record | None] | None = None
-        if outer is not None or self._name in UNRECORDED:
-            return outer or Record(self._name, 0.0)
-        self._record = Record(self._name or "other", time.time())
-        self._token = _current.set(self._record)
-        self._begun = time.perf_counter()
-        return self._record
+    __slots__ = (
+        "_token", "begun", "bytes", "facts", "name", "over", "recorder", "refusals", "requests", "retries", "waited",
+    )  # fmt: skip
+
+    def __init__(self, recorder: Recorder, name: str, begun: float) -> None:
+        self.recorder, self.name, self.begun = recorder, name, begun
+        self.facts: tuple[Any, ...] = ("", "", 0, None)
+        self.requests = self.retries = self.refusals = self.bytes = 0
+        self.waited = 0.0
+        self.over = False
+        self._token: Token[OpenCall | None] | None = None
+
+    def __enter__(self) -> OpenCall:
+        if self.name not in UNRECORDED and not _inside():
+            self._token = _current.set(self)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._token is None:
             return
-        record = self._record
-        record.seconds = time.perf_counter() - self._begun
+        seconds = perf_counter() - self.begun
         _current.reset(self._token)
-        if kind is not None:
-            record.error = kind.__name__
-            record.channel = record.channel or "failed"
-        self._recorder.ended(record)
+        self.over = True
+        channel, reason, rows, age = self.facts
+        if error is not None:
+            channel = _fate(error)
+        self.recorder._keep(
+            Record(
+                self.name, self.recorder._now() - seconds, seconds, channel, reason, rows, self.requests, self.retries,
+                self.waited, self.refusals, self.bytes, age, "" if error is None else type(error).__name__,
+            )
+        )  # fmt: skip
+
+    def answered(self, meta: Mapping[str, Any]) -> None:
+        """The answer's own words."""
+        step = who(meta["route"])
+        self.facts = (step["channel"], step["reason"], step["rows"], meta.get("age_ms"))
+
+    def _attempted(self, one: Request) -> None:
+        self.requests += 1
+        self.bytes += one.bytes
+        self.waited += one.waited
+        self.retries += one.attempt > 1
+        self.refusals += one.status in REFUSED
+
+
+def _inside() -> bool:
+    """Whether a call is under way here."""
+    outer = _current.get()
+    return outer is not None and not outer.over  # tasks may outlive the call that began them
+
+
+def who(route: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Channel, reason and rows of a whole route."""
+    if not route:
+        return {"channel": NOWHERE, "reason": "", "rows": 0}
+    channels = {step["channel"] for step in route}
+    return {
+        "channel": "+".join(sorted(channels - {NOWHERE} or channels)),
+        "reason": route[-1]["reason"],
+        "rows": sum(step["rows"] for step in route),
+    }
+
+
+def _fate(error: BaseException) -> str:
+    if not isinstance(error, Exception):
+        return "cancelled"
+    return "rejected" if isinstance(error, QueryError | ConfigError | UsageError) else "failed"
+
+
+class Watcher:
+    """Told after something was recorded; see ``uf.metrics.watch``."""
+
+    def look(self, recorder: Recorder) -> None:
+        """Something is new."""
 
 
 @dataclass
@@ -159,98 +216,149 @@ class Recorder:
 
     Attributes
     ----------
-    calls : deque of Record
-    requests : deque of (float, str, int)
-        Moment (seconds since the epoch), limit group and status of every request; 0 without an answer.
-    events : deque of (float, str, int)
-        Moment, name and number of what happened to the streams: reconnects, breaks, drops.
+    calls : deque
+        Of :class:`Record`, and a tuple for each call that was answered from what was at hand. See :meth:`records`.
+    at_hand : function
+        Keeps such a tuple: call, when it began and ended by ``perf_counter``, channel, rows, age_ms.
+    requests, events : deque
+        Of :class:`Request`, :class:`Event`.
     totals : Counter
-        The same, since the process began or :meth:`reset`.
+        Numbers of the events since the process began or :meth:`reset`.
+    since : float
+        That moment, seconds since the epoch.
     """
 
-    calls: deque[Record] = field(default_factory=lambda: deque(maxlen=MOST))
-    requests: deque[tuple[float, str, int]] = field(default_factory=lambda: deque(maxlen=MOST_REQUESTS))
-    events: deque[tuple[float, str, int]] = field(default_factory=lambda: deque(maxlen=MOST))
+    calls: deque[tuple[Any, ...]] = field(default_factory=lambda: deque(maxlen=MOST))
+    requests: deque[Request] = field(default_factory=lambda: deque(maxlen=MOST))
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=MOST))
     totals: Counter[str] = field(default_factory=Counter)
-    limits: Limits | None = None
-    _crossed: set[str] = field(default_factory=set)
-    _looked: float = 0.0
+    since: float = field(default_factory=time)
+    at_hand: Callable[[tuple[Any, ...]], None] = field(init=False)
+    _watcher: Watcher | None = None
+    _offsets: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_OFFSETS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def call(self, name: str) -> _Recording:
+    def __post_init__(self) -> None:
+        self.watcher = None
+        self._now()
+
+    @property
+    def watcher(self) -> Watcher | None:
+        """Who is told that something is new."""
+        return self._watcher
+
+    @watcher.setter
+    def watcher(self, watcher: Watcher | None) -> None:
+        self._watcher = watcher
+        self.at_hand = self.calls.append if watcher is None else self._keep
+
+    def _now(self) -> float:
+        """Seconds since the epoch; notes where the clock was set, or the machine slept."""
+        now, ticks = time(), perf_counter()
+        if not self._offsets or abs(now - ticks - self._offsets[-1][1]) > DRIFT:
+            self._offsets.append((ticks, now - ticks))
+        return now
+
+    # --- the edges tell -------------------------------------------------------------------------
+
+    def call(self, name: str, begun: float | None = None) -> OpenCall:
         """Record what happens inside as one call; inside of another call nothing more than that."""
-        return _Recording(self, name)
+        return OpenCall(self, name, perf_counter() if begun is None else begun)
 
-    def ended(self, record: Record) -> None:
-        """A call is over."""
-        self.calls.append(record)
-        if self.limits is not None and record.at - self._looked > LOOK:
-            self._look(record.at)
+    def answered(self, meta: Mapping[str, Any]) -> None:
+        """The call that is under way, if one is, was answered like that."""
+        call = _current.get()
+        if call is not None and not call.over:
+            call.answered(meta)
 
-    def answered(self, meta: dict[str, Any], rows: int) -> None:
-        """The call that is under way has its answer."""
-        record = _current.get()
-        if record is not None:
-            record.answered(meta, rows)
+    def failed(self, name: str, begun: float, error: BaseException) -> None:
+        """A call ended before anybody was asked."""
+        if name in UNRECORDED or _inside():
+            return
+        seconds = perf_counter() - begun
+        self._keep(Record(name, self._now() - seconds, seconds, _fate(error), error=type(error).__name__))
 
-    def request(self, group: str, status: int | None, attempt: int, size: int, waited: float) -> None:
-        """A request was answered, or not."""
-        self.requests.append((time.time(), group, status or 0))
-        record = _current.get()
-        if record is not None and not record.seconds:  # what is done after the answer is nobody's wait
-            record.attempted(status, attempt, size, waited)
+    def request(
+        self, group: str, status: int | None, seconds: float, attempt: int = 1, size: int = 0, waited: float = 0.0
+    ) -> None:
+        """An HTTP request is over, with an answer or without."""
+        one = Request(self._now(), group, status or 0, seconds, attempt, size, waited)
+        self.requests.append(one)
+        call = _current.get()
+        if call is not None and not call.over:  # what is done after the answer is nobody's wait
+            call._attempted(one)
 
     def event(self, name: str, number: int = 1) -> None:
         """Something happened to a stream."""
-        self.events.append((time.time(), name, number))
-        self.totals[name] += number
+        now = self._now()
+        with self._lock:
+            self.totals[name] += number
+            last = self.events[-1] if self.events else None
+            if last is not None and last.name == name and 0 <= now - last.at < TOGETHER:
+                self.events[-1] = last._replace(number=last.number + number)
+            else:
+                self.events.append(Event(now, name, number))
+        if self._watcher is not None:
+            self._watcher.look(self)
+
+    def _keep(self, record: tuple[Any, ...]) -> None:
+        self.calls.append(record)
+        if self._watcher is not None:
+            self._watcher.look(self)
+
+    # --- and others look ------------------------------------------------------------------------
+
+    def records(self, since: float = 0.0) -> list[Record]:
+        """The calls that were over after that moment, in the order in which they ended."""
+        self._now()
+        offsets = _copy(self._offsets)
+        found = (one if type(one) is Record else _record(offsets, *one) for one in _copy(self.calls))
+        return [one for one in found if one.at + one.seconds >= since]
+
+    def sent(self, since: float = 0.0) -> list[Request]:
+        """The requests that were over after that moment."""
+        return [one for one in _copy(self.requests) if one.at >= since]
+
+    def happened(self, since: float = 0.0) -> list[Event]:
+        """What happened to the streams after that moment."""
+        return [one for one in _copy(self.events) if one.at >= since]
 
     def reset(self) -> None:
-        """Forget everything; the limits stay."""
-        self.calls.clear()
-        self.requests.clear()
-        self.events.clear()
-        self.totals.clear()
-        self._crossed.clear()
-
-    # --- limits ---------------------------------------------------------------------------------
-
-    def _look(self, now: float) -> None:
+        """Forget everything."""
         with self._lock:
-            self._looked = now
-            limits = self.limits
-            if limits is None:
-                return
-            for name, value, limit, unit in self._measured(limits, now):
-                if value > limit and name not in self._crossed:
-                    self._crossed.add(name)
-                    log.warning("%s is %.4g%s in the last %.0f s, above %.4g", name, value, unit, limits.seconds, limit)
-                elif value <= limit and name in self._crossed:
-                    self._crossed.discard(name)
-                    log.info("%s is %.4g%s again, below %.4g", name, value, unit, limit)
+            self.calls.clear()
+            self.requests.clear()
+            self.events.clear()
+            self.totals.clear()
+            self.since = time()
 
-    def _measured(self, limits: Limits, now: float) -> list[tuple[str, float, float, str]]:
-        since = now - limits.seconds
-        recent = [one for one in list(self.calls) if one.at >= since]
-        happened: Counter[str] = Counter()
-        for at, name, number in list(self.events):
-            if at >= since:
-                happened[name] += number
-        ages = sorted(one.age_ms for one in recent if one.age_ms is not None)
-        times = sorted(one.seconds * 1000 for one in recent)
-        found = [
-            ("p95_ms", _quantile(times, 0.95), limits.p95_ms, " ms"),
-            ("error_share", sum(1 for one in recent if one.error) / max(1, len(recent)), limits.error_share, ""),
-            ("refusals", float(sum(one.refusals for one in recent)), limits.refusals, ""),
-            ("reconnects", float(happened["reconnects"]), limits.reconnects, ""),
-            ("drops", float(happened["drops"]), limits.drops, " rows"),
-            ("age_ms", _quantile(ages, 0.95), limits.age_ms, " ms"),
-        ]
-        return [(name, value, float(limit), unit) for name, value, limit, unit in found if limit is not None]
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()  # another thread may have held it
+        self.reset()
 
 
-def _quantile(ascending: list[float], share: float) -> float:
-    return ascending[min(len(ascending) - 1, int(share * len(ascending)))] if ascending else 0.0
+def _record(
+    offsets: list[tuple[float, float]],
+    call: str,
+    begun: float,
+    ended: float,
+    channel: str,
+    rows: int,
+    age: float | None,
+) -> Record:
+    offset = next((offset for since, offset in reversed(offsets) if since <= ended), offsets[0][1])
+    return Record(call, begun + offset, ended - begun, channel, rows=rows, age_ms=age)
+
+
+def _copy(kept: deque[E]) -> list[E]:
+    """As it is now; others may go on appending."""
+    while True:
+        try:
+            return list(kept)
+        except RuntimeError:  # it grew meanwhile, which takes an interpreter without a global lock
+            continue
 
 
 recorder = Recorder()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=recorder._after_fork)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -244,3 +246,22 @@ def test_other_regions(make_client: Callable[..., uf.Client], region: str, quote
         low, high = (to_micros(pd.Timestamp(one, tz="UTC").to_pydatetime()) for one in ("2026-02-28", "2026-03-01"))
         want = abroad.market.candles(market, "1m", low, high).table()
         assert table.replace_schema_metadata(None).equals(want)
+
+
+def test_a_warning_names_the_line_that_called(client: uf.Client) -> None:
+    asked: dict[str, Any] = {"start": "2026-02-10", "end": "2026-02-26"}
+
+    async def awaited() -> None:
+        await uf.AsyncClient(client.config).trades("KRW-DOGE", **asked)
+
+    def blocking() -> None:
+        client.trades("KRW-DOGE", **asked)
+
+    def in_force() -> None:
+        with uf.using(**dataclasses.asdict(client.config)):
+            uf.trades("KRW-DOGE", **asked)
+
+    for call in (blocking, blocking, in_force, lambda: asyncio.run(awaited())):
+        with pytest.warns(uf.errors.UpbitFramesWarning, match="seven") as told:
+            call()
+        assert {one.filename for one in told} == {__file__}

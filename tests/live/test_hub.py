@@ -14,8 +14,8 @@ from live.wires import BTC, ETH, NOW, asked, hub_of, lively, pairs, until
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError
 from upbit_frames.intervals import Interval, Span
 from upbit_frames.live.feed import Hub
-from upbit_frames.live.listener import Listener
-from upbit_frames.live.repair import SECOND
+from upbit_frames.live.listener import MOST_GAPS, Gaps, Listener
+from upbit_frames.live.repair import SECOND, Gap
 from upbit_frames.normalize_ws import Row
 from upbit_frames.stream_tables import REST, rows_of_rest, to_table
 from upbit_frames.subscriptions import Topic
@@ -202,6 +202,16 @@ def test_a_newcomer_who_wants_a_deeper_book_gets_it_although_nothing_changes(
 
 
 # --- gaps ------------------------------------------------------------------------------------------------
+
+
+def test_a_flapping_connection_fills_no_memory() -> None:
+    gaps = Gaps()
+    for number in range(MOST_GAPS):
+        for market in ("KRW-BTC", "KRW-ETH"):
+            gaps.append(Gap("trade", market, None, number, "broken off"))
+    assert gaps.breaks == MOST_GAPS
+    assert MOST_GAPS // 2 <= len(gaps) <= MOST_GAPS
+    assert [gap.broken_at for gap in gaps[-2:]] == [MOST_GAPS - 1] * 2
 
 
 def breaks(exchange: Exchange, how: str) -> None:

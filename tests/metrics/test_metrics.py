@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import perf_counter
 
 import pandas as pd
 import pytest
 
 import upbit_frames as uf
+from upbit_frames.alarms import Alarms, Limits
 from upbit_frames.errors import MarketNotFound, QueryError, UsageError
-from upbit_frames.recorder import MOST, Recorder, recorder
+from upbit_frames.recorder import MOST, Event, Record, Recorder
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:20Z"
@@ -48,7 +51,7 @@ def test_the_true_source_of_every_call(client: uf.Client) -> None:
     assert frame["channel"].tolist() == ["rest", "store", "rest+store", "rest", "memory", "rest"]
     assert frame["requests"].tolist()[1] == frame["requests"].tolist()[4] == 0
     assert frame["rows"].tolist()[:3] == [300, 300, 500]
-    assert frame["markets"].tolist()[-1] == 2
+    assert frame["rows"].tolist()[-1] == 2
     assert (frame["seconds"] > 0).all()
     assert str(frame.index.tz) == "UTC"
     by = uf.metrics()
@@ -136,26 +139,71 @@ def test_json(client: uf.Client, tmp_path: Path) -> None:
     assert set(told["streams"]) == {"reconnects", "breaks", "drops"}
 
 
-def test_limits_warn_once_each_time(client: uf.Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_limits_warn_once_each_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="upbit_frames.metrics")
     own = Recorder()
-    uf.metrics.watch(error_share=0.1, seconds=30)
-    own.limits = recorder.limits
+    own.watcher = alarms = Alarms(Limits(error_share=0.1, seconds=30))
+
+    def call(error: type[Exception] | None = None) -> None:
+        alarms._next = 0.0  # look at every call
+        with contextlib.suppress(ValueError), own.call("some"):
+            if error is not None:
+                raise error
+
     for moment in range(6):
-        own._looked = -1e9  # look at every call
-        with own.call("good"):
-            pass
-        if moment < 3:
-            with pytest.raises(ValueError, match="bad"), own.call("bad"):
-                raise ValueError("bad")
-    warned = [one for one in caplog.records if one.levelno == logging.WARNING]
+        call()
+        call(ValueError if moment < 3 else None)
+    assert [one.levelno for one in caplog.records] == [logging.WARNING]
+    assert caplog.messages[0].startswith("error_share is 0.5 in the last 30 s (2 calls), above 0.1")
+    own.reset()
+    call()
+    assert [one.levelno for one in caplog.records] == [logging.WARNING, logging.INFO]
+    assert "error_share is 0 again" in caplog.messages[1]
+    call(ValueError)
+    assert [one.levelno for one in caplog.records] == [logging.WARNING, logging.INFO, logging.WARNING]
+
+
+def test_refusals_of_the_exchange_are_warned_of(
+    client: uf.Client, exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.ticker("KRW-BTC")
+    uf.metrics.watch(refusals=0)
+    exchange.faults.add("429", times=2, match="/v1/ticker")
+    client.ticker("KRW-BTC")
+    client.ticker("KRW-BTC")
+    warned = [text for text in caplog.messages if text.startswith("refusals")]
     assert len(warned) == 1
-    assert "error_share" in warned[0].getMessage()
-    own.calls.clear()
-    own._looked = -1e9
-    with own.call("good"):
-        pass
-    assert "again, below" in caplog.records[-1].getMessage()
+    assert warned[0].startswith("refusals is 2 in the last 60 s (2 calls), above 0")
+
+
+def test_what_happens_to_streams_is_warned_of_without_any_call(caplog: pytest.LogCaptureFixture) -> None:
+    own = Recorder()
+    own.watcher = alarms = Alarms(Limits(drops=1000))
+    for _ in range(3):
+        alarms._next = 0.0
+        own.event("drops", 400)
+    assert caplog.messages == ["drops is 1200 rows in the last 60 s (0 calls), above 1000"]
+    assert own.totals["drops"] == 1200
+
+
+def test_looking_takes_its_share_of_the_time_at_most() -> None:
+    own = Recorder()
+    looks: list[float] = []
+
+    class Counted(Alarms):
+        def compare(self, calls: Sequence[Record], events: Sequence[Event]) -> list[tuple[int, str]]:
+            began = perf_counter()
+            found = super().compare(calls, events)
+            looks.append(perf_counter() - began)
+            return found
+
+    own.watcher = Counted(Limits(p95_ms=1e9))
+    began = perf_counter()
+    while perf_counter() - began < 0.5:
+        with own.call("some"):
+            pass
+    assert len(own.calls) > len(looks) > 0
+    assert sum(looks) < 0.05 * (perf_counter() - began)
 
 
 @pytest.mark.parametrize("limit", [{"p95_ms": -1}, {"refusals": "many"}, {"seconds": True}, {"age_ms": float("nan")}])
@@ -168,7 +216,7 @@ def test_memory_is_bounded() -> None:
     own = Recorder()
     for _ in range(MOST + 500):
         with own.call("x"):
-            own.request("candles", 200, 1, 10, 0.0)
+            own.request("candles", 200, 0.02)
     assert len(own.calls) == MOST
     assert len(own.requests) <= 2 * MOST
 
@@ -176,7 +224,7 @@ def test_memory_is_bounded() -> None:
 def test_a_call_inside_of_a_call_is_no_second_one() -> None:
     own = Recorder()
     with own.call("outer"), own.call("inner"):
-        own.request("candles", 200, 1, 10, 0.5)
+        own.request("candles", 200, 0.02, 1, 10, 0.5)
     assert [(one.call, one.requests, one.waited) for one in own.calls] == [("outer", 1, 0.5)]
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from upbit_frames.errors import UpbitFramesWarning
 from upbit_frames.ports import Meter
-from upbit_frames.recorder import recorder
 
 if TYPE_CHECKING:
     from upbit_frames.ports import Answer
@@ -55,8 +54,7 @@ def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
     from upbit_frames import frames
 
     for text in answer.warnings:
-        warnings.warn(text, UpbitFramesWarning, stacklevel=4)
-    recorder.answered(answer.meta, len(answer.table))
+        warnings.warn(text, UpbitFramesWarning, stacklevel=5)
     if answer.shapes is not None and view.output == "pandas":
         return frames.again(answer.shapes, answer.table, index, view.tz, answer.meta)
     held = [answer.table]

@@ -13,6 +13,7 @@ from upbit_frames.errors import InvalidRange
 from upbit_frames.intervals import Interval
 from upbit_frames.ports import Meter
 from upbit_frames.query import choice, parse_markets, parse_range, parse_zone
+from upbit_frames.recorder import recorder
 from upbit_frames.store.base import Finding
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ def download(
     def finish(summaries: list[bulk.Summary]) -> pd.DataFrame:
         import pandas as pd
 
+        came = {"store": "stored", "rest": "rest", "archive": "archive"}
+        route = [
+            {"channel": channel, "reason": "download", "rows": rows}
+            for channel, name in came.items()
+            if (rows := sum(getattr(one, name) for one in summaries))
+        ]
+        recorder.answered({"route": route})
         return pd.DataFrame(bulk.to_rows(summaries)).set_index("market")
 
     return Call(

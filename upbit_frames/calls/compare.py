@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from upbit_frames.live import compare as sides
 from upbit_frames.planner import iso
 from upbit_frames.ports import Answer, Meter
 from upbit_frames.query import CandleQuery, TradesQuery, parse_markets
+from upbit_frames.recorder import recorder
 from upbit_frames.schema import SCHEMA_VERSION
 from upbit_frames.subscriptions import interval_of, parse_kind
 
@@ -124,6 +126,9 @@ def compare(
         clock = engine.ports.server_time
         # The offset is a lower bound; the middle of what is possible is off by half of it at most.
         offset = clock.offset + (clock.uncertainty or 0) // 2
+        answered = Counter(one.channel for one in samples if not one.error)
+        route = [{"channel": channel, "reason": "compare", "rows": number} for channel, number in answered.items()]
+        recorder.answered({"route": route})
         frame = pd.DataFrame.from_dict(sides.summary(short, samples, offset), orient="index")
         frame.index.name = "channel"
         frame = frame.astype(dict.fromkeys(("asked", "answered", "requests"), "int64"))

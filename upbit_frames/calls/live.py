@@ -15,6 +15,7 @@ from upbit_frames.live.listener import BUFFER
 from upbit_frames.live.shown import checked
 from upbit_frames.live.stream import Stream
 from upbit_frames.query import View
+from upbit_frames.recorder import recorder
 
 __all__ = ["hub_opener", "open_stream", "stream"]
 
@@ -96,7 +97,16 @@ def stream(
     made = open_stream(config, markets, kind, depth=depth, level=level, buffer=buffer, tz=tz, output=output)
     if background:
         return Feed(made)
-    return made.collected(seconds, count) if collecting else made
+    if not collecting:
+        return made
+    with recorder.call("stream") as record:
+        frame = made.collected(seconds, count)
+        mended = int(made.gaps["rows"].sum())
+        route = [{"channel": "live", "reason": "collected", "rows": len(frame) - mended}]
+        if mended:
+            route.append({"channel": "rest", "reason": "after a break", "rows": mended})
+        record.answered({"route": route})
+    return frame
 
 
 def open_stream(

@@ -67,7 +67,7 @@ class Follow:
             If the history cannot be had.
         """
         await _bridge.run_async(self._open)
-        return self.opened()
+        return self.opened(3)
 
     async def _open(self) -> None:
         if self._used:
@@ -76,10 +76,10 @@ class Follow:
         weakref.finalize(self, _let_go, self._core, os.getpid()).atexit = False  # the loop ends everything then
         await self._core.open()
 
-    def opened(self) -> Self:
-        """Tell in the caller's thread what should be known about the history."""
+    def opened(self, callers: int) -> Self:
+        """Tell in the caller's thread what should be known about the history; so many frames above is its line."""
         for text in self._core.warnings:
-            warnings.warn(text, UpbitFramesWarning, stacklevel=4)
+            warnings.warn(text, UpbitFramesWarning, stacklevel=callers)
         return self
 
     async def aclose(self) -> None:
@@ -91,7 +91,10 @@ class Follow:
         _bridge.run(self._core.aclose)
 
     async def __aenter__(self) -> Self:
-        return self if self._used else await self.open()
+        if not self._used:
+            await _bridge.run_async(self._open)
+            self.opened(3)
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -101,7 +104,7 @@ class Follow:
     def __enter__(self) -> Self:
         if not self._used:
             _bridge.run(self._open)
-            self.opened()
+            self.opened(3)
         return self
 
     def __exit__(
@@ -204,7 +207,7 @@ class Follow:
             "sealed_until": iso(min(track.sealed for track in tracks)),
             "requests": core.requests,
             "retries": core.retries,
-            "breaks": len({gap.broken_at for gap in core.gaps}),
+            "breaks": core.gaps.breaks,
             "error": None if error is None else error.message,
         }
 

@@ -29,12 +29,12 @@ from upbit_frames.history import History
 from upbit_frames.intervals import Span, merge
 from upbit_frames.live.feed import Hub
 from upbit_frames.live.followed import Asked, Batch, Part
-from upbit_frames.live.listener import Listener
-from upbit_frames.live.repair import Gap
+from upbit_frames.live.listener import Gaps, Listener
 from upbit_frames.live.track import Track
 from upbit_frames.planner import SEAL_GRACE, Step, sealed_until
 from upbit_frames.ports import Meter, cut, in_thread, meet_exchange
 from upbit_frames.query import CandleQuery
+from upbit_frames.recorder import recorder
 from upbit_frames.router import Answer, Router
 from upbit_frames.stream_tables import rows_of_rest
 from upbit_frames.transport.retry import RetryPolicy
@@ -73,7 +73,7 @@ class Following:
         self.ports = router.ports
         self.meter = meter
         self.tracks = {market: Track(market, asked.interval, asked.keep) for market in asked.markets}
-        self.gaps: list[Gap] = []
+        self.gaps = Gaps()
         self.warnings: list[str] = []
         self.over = False
         self.error: UpbitFramesError | None = None
@@ -158,6 +158,7 @@ class Following:
             query = CandleQuery(asked.markets, asked.many, asked.interval, None, end, asked.history)
             answer = await self.router.candles(query, self.meter)
             self._history, self.warnings = answer.meta, answer.warnings
+            recorder.answered(answer.meta)
             self._history_route = answer.meta["route"]
         for track in self.tracks.values():
             table = _of_market(answer, track.market, asked.many)

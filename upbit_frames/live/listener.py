@@ -15,9 +15,10 @@ from upbit_frames.recorder import recorder
 from upbit_frames.stream_tables import REST
 from upbit_frames.subscriptions import Topic
 
-__all__ = ["BUFFER", "Listener", "Tempo"]
+__all__ = ["BUFFER", "Gaps", "Listener", "Tempo"]
 
 BUFFER = 100_000  # rows
+MOST_GAPS = 20_000
 
 
 class Tempo(Protocol):
@@ -35,6 +36,26 @@ class Tempo(Protocol):
         """The moment up to which everything has been handed in, microseconds."""
 
 
+class Gaps(list[Gap]):
+    """What the breaks have cost, one entry a market; only the newest are kept.
+
+    Attributes
+    ----------
+    breaks : int
+        How many times the connection broke, those no longer kept included.
+    """
+
+    breaks: int = 0
+
+    def append(self, gap: Gap) -> None:
+        """One more; those of one break come one after the other."""
+        if not self or self[-1].broken_at != gap.broken_at:
+            self.breaks += 1
+        super().append(gap)
+        if len(self) > MOST_GAPS:
+            del self[: MOST_GAPS // 2]
+
+
 @dataclass(eq=False)
 class Listener:
     """Whoever listens: what it wants, and the rows that wait for it.
@@ -47,7 +68,7 @@ class Listener:
     rows : deque
     received, dropped : int
         Rows handed to it, and how many of them were dropped because too many waited.
-    gaps : list of Gap
+    gaps : Gaps
     error : UpbitFramesError or None
         Why it is over.
     over : bool
@@ -67,7 +88,7 @@ class Listener:
     rows: deque[Row] = field(default_factory=deque)
     received: int = 0
     dropped: int = 0
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: Gaps = field(default_factory=Gaps)
     error: UpbitFramesError | None = None
     over: bool = False
     ring: bool = False

@@ -126,7 +126,7 @@ def stats(listener: Listener, hub: Hub | None) -> dict[str, Any]:
         "received": listener.received,
         "dropped": listener.dropped,
         "waiting": len(listener.rows),
-        "breaks": len({gap.broken_at for gap in listener.gaps}),
+        "breaks": listener.gaps.breaks,
         "state": "closed" if listener.over else "new" if hub is None else hub.state,
     }
 

@@ -31,6 +31,7 @@ from upbit_frames.errors import (
     UpbitFramesError,
 )
 from upbit_frames.intervals import to_micros
+from upbit_frames.recorder import recorder
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.workfolder import WorkFolder
 
@@ -254,12 +255,17 @@ class ArchiveTransport:
 
     async def _retried(self, url: str, read: Callable[[httpx.Response], Awaitable[T]], options: Any) -> tuple[T, int]:
         """What ``read`` makes of the answer, and how many requests it took."""
-        attempt = 1
+        attempt, paused = 1, 0.0
         while True:
+            status, size, sent = None, 0, self._clock.monotonic()
             try:
                 async with self._client().stream("GET", url, **options) as response:
-                    _check_status(response, url)
-                    return await read(response), attempt
+                    status = response.status_code
+                    try:
+                        _check_status(response, url)
+                        return await read(response), attempt
+                    finally:
+                        size = response.num_bytes_downloaded
             except httpx.TimeoutException as error:
                 failure: UpbitFramesError = Timeout(
                     "the archive did not answer in time", suggestion="ask again, or raise the timeout setting", url=url
@@ -274,10 +280,13 @@ class ArchiveTransport:
                 cause = error
             except (ServerError, RateLimited) as error:
                 failure, cause = error, error
+            finally:
+                recorder.request("archive", status, self._clock.monotonic() - sent, attempt, size, paused)
             if attempt >= self._retry.attempts:
                 raise failure from (None if cause is failure else cause)
             asked_for = min(LONGEST_WAIT, failure.context.get("retry_after", 0.0))
-            await self._clock.sleep(max(self._retry.pause(attempt), asked_for))
+            paused = max(self._retry.pause(attempt), asked_for)
+            await self._clock.sleep(paused)
             attempt += 1
 
     def _url(self, key: str) -> str:

@@ -187,13 +187,14 @@ class RestTransport:
         """
         url = httpx.URL(f"{self.base_url}/{endpoint.path}", params=dict(params))
         market = params.get("market") or params.get("markets")
-        refused, waited = 0, 0.0
+        refused, waited, told = 0, 0.0, 0.0
         for attempt in range(1, self._retry.attempts + 1):
             before = self._clock.monotonic()
             slot = await self._limiter.acquire(endpoint.group)
             waited += self._clock.monotonic() - before
             try:
-                attempted = _Attempt(self, endpoint, url, market, attempt, waited)
+                attempted = _Attempt(self, endpoint, url, market, attempt, waited, waited - told)
+                told = waited
                 return await attempted.run(slot)
             except _Again as again:
                 if again.status == 429:
@@ -221,12 +222,15 @@ class _Attempt:
         market: str | None,
         attempt: int,
         waited: float,
+        paused: float,
     ) -> None:
         self.transport = transport
         self.endpoint = endpoint
         self.url = url
         self.attempt = attempt
         self.waited = waited
+        self.paused = paused  # of that, before this attempt
+        self.played = False
         self.context = {"url": str(url), "market": market if market and len(market) < 60 else None}
 
     async def run(self, slot: Slot) -> Reply:
@@ -252,11 +256,13 @@ class _Attempt:
             error = type(again.error).__name__
             raise
         finally:
-            recorder.request(self.endpoint.group, status, self.attempt, size, self.waited)
+            latency = clock.monotonic() - started
+            if not self.played:
+                recorder.request(self.endpoint.group, status, latency, self.attempt, size, self.paused)
             if self.transport.observer is not None:
                 record = RequestRecord(
                     self.endpoint.name, self.endpoint.group, str(self.url), status, started, self.waited,
-                    clock.monotonic() - started, self.attempt, size, error, remaining,
+                    latency, self.attempt, size, error, remaining,
                 )  # fmt: skip
                 self.transport.observer(record)
 
@@ -265,6 +271,7 @@ class _Attempt:
         tap = self.transport._tap
         played = tap.play(str(self.url)) if tap is not None else None
         if played is not None:
+            self.played = True
             return httpx.Response(played.status, headers=list(played.headers)), played.body
 
         async def trace(event: str, info: object) -> None:
