@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from upbit_frames.normalize.decode import codes, column, integers, moments, refusal
+from upbit_frames.normalize.decode import codes, column, integers, moments, refusal, wrapped
 from upbit_frames.normalize_ws import CLASSES, Row, type_of
 from upbit_frames.schema import KINDS, arrow_schema
 from upbit_frames.subscriptions import CANDLES, interval_of, table_of
@@ -81,26 +84,32 @@ def to_table(type_: str, rows: Sequence[Row], *, depth: int | None = None) -> pa
     return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 
+_TIME, _FLOAT = pa.timestamp("us", tz="UTC"), pa.float64()
+
+
 def _times(micros: NDArray[np.int64]) -> pa.Array:
-    return pa.array(micros).view(pa.timestamp("us", tz="UTC"))
+    return wrapped(micros, _TIME)
+
+
+def _floats(values: NDArray[np.float64]) -> pa.Array:
+    return wrapped(values, _FLOAT)
 
 
 def _trades(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     price, volume = column([row.trade_price for row in rows]), column([row.trade_volume for row in rows])
-    bids = np.array([row.ask_bid == "BID" for row in rows])
     return {
         "time": _times(moments([row.trade_timestamp for row in rows])),
-        "price": pa.array(price),
-        "volume": pa.array(volume),
-        "value": pa.array(price * volume),
-        "side": pa.array(["ask", "bid"]).take(pa.array(bids.astype(np.int8))),
-        "sequential_id": pa.array(integers([row.sequential_id for row in rows])),
+        "price": _floats(price),
+        "volume": _floats(volume),
+        "value": _floats(price * volume),
+        "side": pa.array([row.ask_bid.lower() for row in rows]),
+        "sequential_id": wrapped(integers([row.sequential_id for row in rows]), pa.int64()),
         "seq": pa.nulls(len(rows), pa.int64()),
     }
 
 
 def _candles(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
-    starts = np.array([row.candle_date_time_utc for row in rows], dtype="datetime64[us]").view(np.int64)
+    starts = pa.array([row.candle_date_time_utc for row in rows], pa.timestamp("us")).view(pa.int64()).to_numpy()
     interval = interval_of(type_of(rows[0]))
     assert interval is not None
     _check(interval.floors(starts) == starts, rows, "candle_date_time_utc", f"the time starts no {interval} candle")
@@ -112,9 +121,9 @@ def _candles(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     _check(fine, rows, "high_price", "open or close lies outside of low and high")
     return {
         "time": _times(starts),
-        "open": pa.array(open_), "high": pa.array(high), "low": pa.array(low), "close": pa.array(close),
-        "volume": pa.array(column([row.candle_acc_trade_volume for row in rows])),
-        "value": pa.array(column([row.candle_acc_trade_price for row in rows])),
+        "open": _floats(open_), "high": _floats(high), "low": _floats(low), "close": _floats(close),
+        "volume": _floats(column([row.candle_acc_trade_volume for row in rows])),
+        "value": _floats(column([row.candle_acc_trade_price for row in rows])),
     }  # fmt: skip
 
 
@@ -126,33 +135,52 @@ def _check(fine: Any, rows: Sequence[Row], field: str, what: str) -> None:
 
 def _tickers(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
-    for one in KINDS["ticker"]:
-        if one.name == "market":
-            continue
-        values = [getattr(row, one.source) for row in rows]
-        kind = schema.field(one.name).type
-        if pa.types.is_timestamp(kind):
-            arrays[one.name] = _times(moments(values))
-        elif pa.types.is_date(kind):
-            arrays[one.name] = _dates(values, one.source, rows)
-        elif pa.types.is_floating(kind) and None not in values:
-            arrays[one.name] = pa.array(column(values))
+    for name, field, kind, read in _ticker_columns():
+        values = list(map(read, rows))
+        if kind == _DATE:
+            days = {one: _day(one, field, rows) for one in set(values)}  # few, and the same again and again
+            arrays[name] = pa.array(list(map(days.__getitem__, values)), kind)
+        elif kind == _TIME:
+            arrays[name] = _times(moments(values))
+        elif kind == _FLOAT:
+            try:
+                arrays[name] = _floats(column(values))
+            except struct.error:  # some have none
+                arrays[name] = pa.array(values, kind)
         else:
-            arrays[one.name] = pa.array(values, kind)
+            arrays[name] = pa.array(values, kind)
     return arrays
 
 
-def _dates(texts: list[str | None], field: str, rows: Sequence[Row]) -> pa.Array:
+_DATE = pa.date32()
+
+
+@cache
+def _ticker_columns() -> list[tuple[str, str, pa.DataType, Callable[[Row], Any]]]:
+    """Name, field on the wire, type and reader of every column but the market."""
+    kinds = arrow_schema("ticker")
+    found = [one for one in KINDS["ticker"] if one.name != "market"]
+    return [(one.name, one.source, kinds.field(one.name).type, attrgetter(one.source)) for one in found]
+
+
+def _day(text: str | None, field: str, rows: Sequence[Row]) -> int | None:
+    """Days since the epoch."""
     try:
-        return pa.array(texts, pa.string()).cast(pa.date32())
-    except pa.ArrowInvalid:
-        for text, row in zip(texts, rows, strict=True):
-            try:
-                pa.scalar(text, pa.string()).cast(pa.date32())
-            except pa.ArrowInvalid as error:
-                what = f"{text!r} is not a date as 2026-03-11"
-                raise refusal(msgspec.json.encode(row), what, f"$.{field}", market=row.code) from error
-        raise
+        return None if text is None else _days(text)
+    except ValueError as error:
+        row = next(one for one in rows if getattr(one, field) == text)
+        what = f"{text!r} is not a date as 2026-03-11"
+        raise refusal(msgspec.json.encode(row), what, f"$.{field}", market=row.code) from error
+
+
+@lru_cache(maxsize=4096)
+def _days(text: str) -> int:
+    if len(text) != 10 or text[7] != "-":
+        raise ValueError(text)  # Python reads weeks too
+    return date.fromisoformat(text).toordinal() - _EPOCH
+
+
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Table:
@@ -174,11 +202,11 @@ def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Tabl
 
     arrays: dict[str, Any] = {
         "market": spread(codes([row.code for row in rows])),
-        "level": pa.array(level),
+        "level": wrapped(level, pa.int64()),
         "ask_price": pa.array(ask, mask=ask == 0), "ask_size": pa.array(ask_size, mask=ask == 0),
         "bid_price": pa.array(bid, mask=bid == 0), "bid_size": pa.array(bid_size, mask=bid == 0),
-        "total_ask_size": spread(pa.array(column([row.total_ask_size for row in rows]))),
-        "total_bid_size": spread(pa.array(column([row.total_bid_size for row in rows]))),
+        "total_ask_size": spread(_floats(column([row.total_ask_size for row in rows]))),
+        "total_bid_size": spread(_floats(column([row.total_bid_size for row in rows]))),
         "grouping": spread(
             pa.array([None if row.level is msgspec.UNSET else row.level for row in rows], pa.float64())
         ),
