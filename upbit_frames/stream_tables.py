@@ -95,6 +95,9 @@ def _floats(values: NDArray[np.float64]) -> pa.Array:
     return wrapped(values, _FLOAT)
 
 
+_SIDES = {"ASK": "ask", "BID": "bid"}
+
+
 def _trades(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     price, volume = column([row.trade_price for row in rows]), column([row.trade_volume for row in rows])
     return {
@@ -102,7 +105,7 @@ def _trades(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
         "price": _floats(price),
         "volume": _floats(volume),
         "value": _floats(price * volume),
-        "side": pa.array([row.ask_bid.lower() for row in rows]),
+        "side": pa.array([_SIDES[row.ask_bid] for row in rows]),
         "sequential_id": wrapped(integers([row.sequential_id for row in rows]), pa.int64()),
         "seq": pa.nulls(len(rows), pa.int64()),
     }

@@ -13,16 +13,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
+from upbit_frames.live.audience import Audience, Key, Torn
 from upbit_frames.live.listener import Listener, Tempo
 from upbit_frames.live.over_rest import Mender, fetch_whole
-from upbit_frames.live.repair import Gap, Line
-from upbit_frames.normalize_ws import Row, decode, type_of
+from upbit_frames.normalize_ws import decode
 from upbit_frames.recorder import recorder
-from upbit_frames.subscriptions import TYPES, Topic, merged
+from upbit_frames.subscriptions import TYPES, Topic
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.ws_connection import Dialer, WsConnection
 
@@ -37,7 +35,6 @@ COMPLAINTS = 3  # errors one after the other, of names not known, until the newc
 NEVER = 2**63
 LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
 _TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
-Key = tuple[str, str, float]
 
 
 class Hub:
@@ -96,11 +93,7 @@ class Hub:
         self._complaints = 0
         self._mends: set[asyncio.Task[None]] = set()
         self._connection: WsConnection | None = None
-        self._listeners: list[Listener] = []
-        self._lines: dict[Key, Line] = {}
-        self._by_key: dict[Key, list[Listener]] = {}
-        self._trusted: set[Key] = set()
-        self._told: dict[Key, int] = {}  # the last epoch in which anything came
+        self._audience = Audience()
         self._pending: list[tuple[bytes, int]] = []
         self._drains = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -126,16 +119,15 @@ class Hub:
     @property
     def listeners(self) -> int:
         """How many listen."""
-        return len(self._listeners)
+        return len(self._audience.listeners)
 
     def current(self, key: Key) -> bool:
         """Whether the connection as it is now has told the state of this, and nothing is being mended."""
-        line = self._lines.get(key)
-        return line is not None and self._told.get(key) == self.epoch and self.state == "open" and not line.broken
+        return self.state == "open" and self._audience.whole(key, self.epoch)
 
     def mending(self, key: Key) -> bool:
         """Whether what a break has cost is still being fetched."""
-        line = self._lines.get(key)
+        line = self._audience.lines.get(key)
         return line is not None and line.mending
 
     async def alive(self, timeout: float) -> bool:
@@ -159,24 +151,14 @@ class Hub:
             If it cannot be opened.
         """
         self._drain()  # what came before belongs to those who were here before
-        known = frozenset(one for one in listener.topics if self._knows(one))
+        known = frozenset(one for one in listener.topics if self._audience.knows(one))
         if self._joined is not None:
             self._joined(listener.topics, known)
-        self._listeners.append(listener)
+        self._audience.listeners.append(listener)
         if self._tempo is not None:
             listener.tempo = self._tempo
             listener.since = self._clock.now() if self.state == "open" else None
-        fresh = False
-        started = self._exchange_time() or 0
-        for topic in listener.topics:
-            line = self._lines.get(topic.key)
-            if line is None:
-                self._lines[topic.key] = Line(topic.type, topic.market, started)
-                fresh = True
-            elif topic in known:
-                # The exchange sends the state only to whoever asks first; here it is known already.
-                listener.push([_as_snapshot(line.shown)])
-            self._by_key.setdefault(topic.key, []).append(listener)
+        fresh = self._audience.add(listener, known, self._exchange_time() or 0)
         self._ask(anew=fresh)
         if self.state == "open":
             return
@@ -193,30 +175,15 @@ class Hub:
             self.leave(listener)
             raise listener.error
 
-    def _knows(self, topic: Topic) -> bool:
-        """Whether the others who listen have been told the state, and as deep as it is wanted."""
-        line = self._lines.get(topic.key)
-        if line is None or line.shown is None:
-            return False
-        others = [other for one in self._by_key[topic.key] for other in one.topics if other.key == topic.key]
-        return merged([topic, *others]) == merged(others)
-
     def leave(self, listener: Listener) -> None:
         """Listen no more."""
-        if listener not in self._listeners:
+        if listener not in self._audience.listeners:
             return
-        self._listeners.remove(listener)
-        for topic in listener.topics:
-            audience = self._by_key[topic.key]
-            audience.remove(listener)
-            if not audience:
-                del self._by_key[topic.key], self._lines[topic.key]
-                self._trusted.discard(topic.key)
-                self._told.pop(topic.key, None)
+        self._audience.remove(listener)
         listener.end(None)
         if self._connection is not None and self.state != "ended":
             self._ask()
-        if not self._listeners:
+        if not self._audience.listeners:
             self._later(self._linger, self._close_if_idle)
 
     def _ask(self, *, anew: bool = False) -> None:
@@ -225,7 +192,7 @@ class Hub:
             self._connection = WsConnection(
                 self._dialer, self, clock=self._clock, retry=self._retry, format=self._format
             )
-        self._connection.want({topic for one in self._listeners for topic in one.topics}, anew=anew)
+        self._connection.want(self._audience.topics, anew=anew)
 
     def _later(self, seconds: float, do: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -233,13 +200,13 @@ class Hub:
         self._timers.append(loop.call_later(seconds, do))
 
     def _close_if_idle(self) -> None:
-        if not self._listeners and self._connection is not None:
+        if not self._audience.listeners and self._connection is not None:
             connection, self._connection = self._connection, None
             self._spawn(connection.aclose())
 
     async def aclose(self) -> None:
         """End everything."""
-        for listener in list(self._listeners):
+        for listener in list(self._audience.listeners):
             self.leave(listener)
         for timer in self._timers:
             timer.cancel()
@@ -262,7 +229,7 @@ class Hub:
         """It is open; what was missed is noticed with the first frame of each market."""
         self.heard = time.monotonic()
         now, told = self._clock.now(), self._exchange_time()
-        for listener in self._listeners:
+        for listener in self._audience.listeners:
             listener.begun.set()
             if self._tempo is not None and listener.since is None:
                 listener.since = now
@@ -272,7 +239,7 @@ class Hub:
             self._later(self._settle + LATE, lambda: self._settled(epoch))
         # On a tape it must be the same moment each time it is played, so only the first one counts.
         if told is not None and (epoch > 1) is (self._tempo is None):
-            for line in self._lines.values():
+            for line in self._audience.lines.values():
                 line.started = told
 
     def _exchange_time(self) -> int | None:
@@ -295,12 +262,12 @@ class Hub:
 
     def crowded(self) -> bool:
         """Whether a listener that wants every row has little room left, or a gap is being mended first."""
-        if self._mends or not self._listeners:
+        if self._mends or not self._audience.listeners:
             return True
         more = len(self._pending)
-        if any(one.careful and (one.busy or one.rows or more) for one in self._listeners):
+        if any(one.careful and (one.busy or one.rows or more) for one in self._audience.listeners):
             return True
-        return any(not one.ring and 2 * (len(one.rows) + more) > one.limit for one in self._listeners)
+        return any(not one.ring and 2 * (len(one.rows) + more) > one.limit for one in self._audience.listeners)
 
     def broken(self, error: UpbitFramesError) -> None:
         """Everything that came before the break is handed out first."""
@@ -311,11 +278,7 @@ class Hub:
         if now >= self._due[0]:
             self._settle_down()
         self._due = (NEVER, 0)
-        for key, line in self._lines.items():
-            gap = line.broke(now, error.message)
-            if gap is not None:
-                for listener in self._by_key[key]:
-                    listener.gaps.append(gap)
+        self._audience.broke(now, error.message)
         # A tape waits while a gap is mended, so nothing that came later may have been handed out.
         self._torn = self._tempo is not None
         self._complaints = self._complaints + 1 if isinstance(error, ApiError) else 0
@@ -330,8 +293,7 @@ class Hub:
     def _blame(self, error: ApiError) -> None:
         """End whoever wants something of which nothing has ever come."""
         self._complaints = 0
-        suspects = [one for one in self._listeners if any(topic.key not in self._trusted for topic in one.topics)]
-        for listener in suspects:
+        for listener in self._audience.suspects():
             listener.end(error)
             self.leave(listener)
 
@@ -351,7 +313,7 @@ class Hub:
         self._end(error)
 
     def _end(self, error: UpbitFramesError | None) -> None:
-        for listener in list(self._listeners):
+        for listener in list(self._audience.listeners):
             listener.end(error)
             self.leave(listener)
 
@@ -368,33 +330,11 @@ class Hub:
             # Frames are older than they say, so whichever seems to have come the fastest tells most.
             ahead = rows[-1].timestamp * 1000 - rows[-1].received_at
             self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
-        ready: dict[Listener, list[Row]] = {}  # in the order of arrival, whatever the market
-        epoch = self.epoch
-        for row in rows:
-            level = getattr(row, "level", 0.0)
-            key = (type_of(row), row.code, 0.0 if level is msgspec.UNSET else level)
-            line = self._lines.get(key)
-            if line is None:
-                continue  # of a subscription that is over
-            self._trusted.add(key)
-            self._told[key] = epoch
-            fresh, gap = line.row(row, row.received_at)
-            if fresh:
-                for listener in self._by_key[key]:
-                    ready.setdefault(listener, []).extend(fresh)
-            if gap is not None:
-                self._begin_mending(key, line, gap, row)
-        for listener, fresh in ready.items():
-            listener.push(fresh)
-        self._torn = self._torn and any(line.broken for line in self._lines.values())
+        for torn in self._audience.heard(rows, self.epoch):
+            self._begin_mending(torn)
+        self._torn = self._torn and any(line.broken for line in self._audience.lines.values())
         for error, (frame, _) in ((one, _frame_of(one, pending)) for one in refused):
             self._refuse_frame(error, frame)
-
-    def _hand_out(self, key: Key, line: Line, rows: list[Row]) -> None:
-        # What was being mended for those who have left is of no use to who came later.
-        if rows and self._lines.get(key) is line:
-            for listener in self._by_key[key]:
-                listener.push(rows)
 
     def _refuse_frame(self, error: SchemaError, frame: bytes) -> None:
         """A frame that is not what the API promises ends whoever relies on its type."""
@@ -404,7 +344,7 @@ class Hub:
         if name is not None and name not in TYPES:
             log.warning("frames of the type %r are not known and left out", name)
             return
-        for listener in list(self._listeners):
+        for listener in list(self._audience.listeners):
             if name is None or any(topic.type == name for topic in listener.topics):
                 listener.end(error)
 
@@ -421,18 +361,17 @@ class Hub:
         if at == NEVER:
             return
         self._drain()
-        for key, line in list(self._lines.items()):
-            gap = line.silent(at, now)
-            if gap is not None:
-                self._begin_mending(key, line, gap, None)
+        for torn in self._audience.silent(at, now):
+            self._begin_mending(torn)
 
-    def _begin_mending(self, key: Key, line: Line, gap: Gap, first: Row) -> None:
-        task = self._spawn(self._mend(key, line, gap, first))
+    def _begin_mending(self, torn: Torn) -> None:
+        task = self._spawn(self._mend(torn))
         self._mends.add(task)
         task.add_done_callback(self._mends.discard)
 
-    async def _mend(self, key: Key, line: Line, gap: Gap, first: Row) -> None:
-        """Fetch what a gap lacks; ``first`` is the row that came after it, if any."""
+    async def _mend(self, torn: Torn) -> None:
+        """Fetch what a gap lacks."""
+        key, line, gap, first = torn
         try:
             found = await fetch_whole(self._mender, gap, first, self._clock, self._retry)
         except Exception as defect:  # what waits for the answer must not wait for ever
@@ -440,15 +379,9 @@ class Hub:
             found = f"unforeseen: {defect!r}"
         if isinstance(found, str):
             log.warning("a gap of %s %s could not be repaired: %s", line.market, line.type, found)
-            self._hand_out(key, line, line.failed(gap, found))
+            self._audience.hand_out(key, line, line.failed(gap, found))
         else:
-            self._hand_out(key, line, line.mended(gap, found))
-
-
-def _as_snapshot(row: Row) -> Row:
-    copy = msgspec.structs.replace(row)
-    copy.stream_type = "SNAPSHOT"
-    return copy
+            self._audience.hand_out(key, line, line.mended(gap, found))
 
 
 def _frame_of(error: SchemaError, pending: list[tuple[bytes, int]]) -> tuple[bytes, int]:
