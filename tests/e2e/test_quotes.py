@@ -114,7 +114,7 @@ def test_all_seven_days_and_what_lies_before(exchange: Exchange, client: uf.Clie
     with pytest.warns(uf.errors.UpbitFramesWarning, match="seven"):
         frame = client.trades("KRW-DOGE", start="2026-02-10", end="2026-02-26")
     now = pd.Timestamp(exchange.clock.now(), unit="us", tz="UTC")
-    first = (now.normalize() - pd.Timedelta(days=7)).value // 1000
+    first = (now.normalize() - pd.Timedelta(7, "D")).value // 1000
     have = exchange.market.trades("KRW-DOGE", first, to_micros(pd.Timestamp("2026-02-26", tz="UTC").to_pydatetime()))
     assert frame["sequential_id"].is_unique
     assert set(frame["sequential_id"]) <= set(have.sequential_id.tolist())

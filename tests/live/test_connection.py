@@ -277,7 +277,7 @@ def test_a_hundred_messages_a_minute_and_five_a_second() -> None:
     sent = asyncio.run(main())
     for count, seconds in ((5, 1.0), (100, 60.0)):
         assert all(later - earlier > seconds for earlier, later in zip(sent, sent[count:], strict=False))
-    assert sent[99] - sent[0] < 21.0  # no slower than it has to be
+    assert sent[99] - sent[0] < 24.0  # no slower than it has to be
     assert sent[-1] - sent[0] < 3 * 61.0 + 12.0
 
 

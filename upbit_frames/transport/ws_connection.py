@@ -38,7 +38,7 @@ log = logging.getLogger("upbit_frames.live")
 REFUSALS = {"WRONG_FORMAT", "NO_TICKET", "NO_TYPE", "NO_CODES", "INVALID_PARAM", "INVALID_AUTH"}
 CROWDED = 0.001  # seconds between two looks whether a reader has caught up with a tape
 STABLE = 10.0  # seconds after which a connection counts as good, and the next pause is short again
-MARGIN = 0.05  # of a second: messages are counted as they arrive, not as they are sent
+MARGIN = 0.25  # of a second: messages are counted as they arrive, some of them late, not as they are sent
 
 
 class EndOfTape(Exception):
