@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import OP_PING
+from websockets.frames import OP_BINARY, OP_PING, OP_TEXT
 from websockets.http11 import Request, Response
 
 from upbit_frames.endpoints import WS_MESSAGES_PER_MINUTE, WS_MESSAGES_PER_SECOND
@@ -63,17 +63,21 @@ class LoggedConnection:
 
 
 class _Connection(ServerConnection):
-    """Remembers when the client was last heard, its pings included."""
+    """Remembers when the client was last heard, its pings included, and when its messages came."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.heard = time.monotonic()
+        self.arrivals: deque[float] = deque()
         self.log = LoggedConnection({})
 
     def process_event(self, event: Any) -> None:
         self.heard = time.monotonic()
-        if getattr(event, "opcode", None) is OP_PING:
+        opcode = getattr(event, "opcode", None)
+        if opcode is OP_PING:
             self.log.pings += 1
+        elif opcode in (OP_TEXT, OP_BINARY):
+            self.arrivals.append(self.heard)
         super().process_event(event)
 
 
@@ -237,7 +241,8 @@ class _Client:
         tasks = [asyncio.create_task(one) for one in (self._flow(), self._watch())]
         try:
             async for message in self.connection:
-                await self._said(message if isinstance(message, str) else message.decode("utf-8", "replace"))
+                text = message if isinstance(message, str) else message.decode("utf-8", "replace")
+                await self._said(text, self.connection.arrivals.popleft())
         except ConnectionClosed:
             pass
         finally:
@@ -274,8 +279,7 @@ class _Client:
 
     # --- what the client says ---------------------------------------------------------------------
 
-    async def _said(self, message: str) -> None:
-        now = time.monotonic()
+    async def _said(self, message: str, now: float) -> None:
         self.log.messages.append((now, message))
         if self.log.ended:
             return
