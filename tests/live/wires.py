@@ -107,7 +107,7 @@ async def hub_of(
     clock = SystemClock()
     server_time, shared = ServerTime(clock), limiter(folder)
     rest = RestTransport(
-        exchange.rest_url, clock=clock, server_time=server_time, limiter=shared, timeout=2.0,
+        exchange.rest_url, clock=clock, server_time=server_time, limiter=shared, timeout=10.0,
         retry=RetryPolicy(attempts=rest_tries, base=0.01, cap=0.02),
     )  # fmt: skip
     pings = {name: options.pop(name) for name in ("ping_interval", "ping_timeout") if name in options}

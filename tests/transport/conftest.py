@@ -103,7 +103,7 @@ def rig(tmp_path: Path) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def make(
-        answer: Callable[[int], Answer] | Answer, *, attempts: int = 3, timeout: float = 0.5, pause: float = 0.0
+        answer: Callable[[int], Answer] | Answer, *, attempts: int = 3, timeout: float = 20.0, pause: float = 0.0
     ) -> AsyncIterator[Rig]:
         server = Server(answer if callable(answer) else lambda number: answer)
         tasks: set[asyncio.Task[None]] = set()
