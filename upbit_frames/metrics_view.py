@@ -44,11 +44,12 @@ class Metrics:
         -------
         pandas.DataFrame
             Index (call, channel) or channel: who really answered, as the route says. Where nobody
-            did: ``failed``, ``rejected`` (the arguments were) or ``cancelled``. Columns calls, errors, hits (answered from what was at hand), rows, requests,
-            retries, refusals (429 and 418), waited_s (for the limit and between attempts), p50_ms,
-            p95_ms, p99_ms (what the caller waited), age_p50_ms, age_p95_ms (how old a stream's
-            answer may have been). With ``"calls"``: index ``time`` (aware, UTC), a column for each
-            attribute of :class:`upbit_frames.recorder.Record`.
+            did: ``failed``, ``rejected`` (the arguments were) or ``cancelled``. Columns calls, errors,
+            hits (answered from what was at hand), rows, requests, retries, refusals (429 and 418),
+            waited_s (for the limit and between attempts), p50_ms, p95_ms, p99_ms (what the caller
+            waited), age_p50_ms, age_p95_ms (how old a stream's answer may have been). With
+            ``"calls"``: index ``time`` (aware, UTC), a column for each attribute of
+            :class:`upbit_frames.recorder.Record`.
             ``attrs["upbit_frames"]["streams"]`` counts reconnects, breaks and drops.
 
         Examples

@@ -200,7 +200,7 @@ def test_the_ticker_agrees_with_the_candles(market, at):
     last = MODEL.trades(market, at - 400 * DAY, at, at)
     assert (ticker.price, ticker.trade_ms, ticker.volume) == (last.price[-1], last.ms[-1], last.volume[-1])
     rolling = MODEL.trades(market, at - DAY, at, at)
-    assert (ticker.value_24h, ticker.volume_24h) == (rolling.value(), rolling.total())
+    assert (ticker.value_24h, ticker.volume_24h) == rolling.sums()[:2]
     day = MODEL.candles(market, "1d", today, today + 1, at)
     before = MODEL.last_candles(market, "1d", today, 1, at)
     if len(day):
@@ -257,8 +257,10 @@ def test_given_trades_make_their_candles(trades, name):
     assert as_dict(model.candles("KRW-TOY", name, 0, moment("2040-01-01"))) == candles_by_hand(
         trades, interval, 0, moment("2040-01-01")
     )
-    assert trades.value() == sum(p * v for p, v in zip(trades.price.tolist(), trades.volume.tolist(), strict=True))
-    assert trades.total() == sum(trades.volume.tolist())
+    value, volume, bought = trades.sums()
+    assert value == sum(p * v for p, v in zip(trades.price.tolist(), trades.volume.tolist(), strict=True))
+    assert volume == sum(trades.volume.tolist())
+    assert bought == sum(trades.volume[trades.bid].tolist())
 
 
 @given(st.lists(st.integers(0, 10**22), max_size=20))

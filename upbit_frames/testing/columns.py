@@ -66,7 +66,15 @@ class Trades:
         part = Trades(self.ms[rows], self.price[rows], self.volume[rows], self.bid[rows])
         # Trades of one millisecond are numbered within the whole, not within the part.
         part.__dict__["sequential_id"] = self.sequential_id[rows]
+        whole, low = self._place
+        part.__dict__["_part_of"] = (whole, low + rows.indices(len(self))[0])
         return part
+
+    @property
+    def _place(self) -> tuple[Trades, int]:
+        """What this is a part of, and from which row on."""
+        place: tuple[Trades, int] = self.__dict__.get("_part_of", (self, 0))
+        return place
 
     @cached_property
     def sequential_id(self) -> Ints:
@@ -91,15 +99,19 @@ class Trades:
         """Volume in two rows: whole coins and 1e-8."""
         return np.stack(_split(self.volume))
 
-    def value(self) -> int:
-        """Sum of price times volume, in units of 1e-16, exactly."""
-        high, middle, low = (int(limb) for limb in self.value_limbs.sum(axis=1))
-        return (high * SCALE + middle) * SCALE + low
+    @cached_property
+    def _sums(self) -> Ints:
+        """The limbs of value, volume and the buyers' volume up to before each row: parts are summed at no cost."""
+        limbs = np.concatenate((self.value_limbs, self.volume_limbs, self.volume_limbs * self.bid))
+        sums = np.zeros((len(limbs), len(self) + 1), dtype=np.int64)
+        np.cumsum(limbs, axis=1, out=sums[:, 1:])
+        return sums
 
-    def total(self) -> int:
-        """Sum of volume, in units of 1e-8, exactly."""
-        high, low = (int(limb) for limb in self.volume_limbs.sum(axis=1))
-        return high * SCALE + low
+    def sums(self) -> tuple[int, int, int]:
+        """Price times volume in units of 1e-16, volume and the buyers' volume in units of 1e-8, exactly."""
+        whole, low = self._place
+        one, two, three, four, five, six, seven = (whole._sums[:, low + len(self)] - whole._sums[:, low]).tolist()
+        return (one * SCALE + two) * SCALE + three, four * SCALE + five, six * SCALE + seven
 
     def between(self, start_ms: int, end_ms: int) -> Trades:
         """The trades of ``[start, end)``."""

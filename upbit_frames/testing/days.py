@@ -13,6 +13,7 @@ from upbit_frames.testing.sources import Source
 __all__ = ["Day", "Days", "days_of"]
 
 _KEPT_TRADES = 200_000  # of one market; a busy one has this many in six weeks
+_KEPT_DAYS = 3  # whatever they hold: the last 24 hours are of two days, and soon of another two
 _MINUTE_MS = 60_000
 
 
@@ -56,7 +57,7 @@ class Days:
             if day not in self._recent:
                 self._recent[day] = made
                 self._kept += len(made.trades)
-                while self._kept > _KEPT_TRADES and len(self._recent) > 1:
+                while self._kept > _KEPT_TRADES and len(self._recent) > _KEPT_DAYS:
                     _, dropped = self._recent.popitem(last=False)
                     self._kept -= len(dropped.trades)
         return made

@@ -98,17 +98,21 @@ class MarketModel:
 
     def trades(self, market: str, start: int, end: int, now: int | None = None) -> Trades:
         """The trades of ``[start, end)`` that happened before ``now``, in order of time."""
+        return join_trades(self.trades_by_day(market, start, end, now))
+
+    def trades_by_day(self, market: str, start: int, end: int, now: int | None = None) -> list[Trades]:
+        """The same, one part a day, days without trades left out."""
         source, end = self._sources[market], min(end, self._until(now))
+        parts: list[Trades] = []
         if start >= end:
-            return no_trades()
-        parts = []
+            return parts
         for day in source.active_days(start // DAY_US, -(-end // DAY_US)).tolist():
             trades = days_of(source).day(source, day).trades
             if day * DAY_US < start or (day + 1) * DAY_US > end:
                 trades = trades.between(-(-start // 1000), -(-end // 1000))
             if len(trades):
                 parts.append(trades)
-        return join_trades(parts)
+        return parts
 
     def last_trade(self, market: str, before: int) -> Trades:
         """The last trade before a moment, as one row; no row if there is none."""

@@ -65,7 +65,8 @@ def make_ticker(model: MarketModel, source: Source, at: int) -> Ticker | None:
         return None
     price, trade_ms = int(last.price[0]), int(last.ms[0])
     trades = model.trades(market, today * DAY_US, at, at)
-    rolling = model.trades(market, at - DAY_US, at, at)
+    value, volume, bought = trades.sums()
+    rolling = [part.sums() for part in model.trades_by_day(market, at - DAY_US, at, at)]
     if len(trades):
         opening, high, low = int(trades.price[0]), int(np.max(trades.price)), int(np.min(trades.price))
         previous = model.previous_close(market, today)
@@ -86,11 +87,11 @@ def make_ticker(model: MarketModel, source: Source, at: int) -> Ticker | None:
         previous_close=opening if previous is None else previous,
         volume=int(last.volume[0]),
         bid=bool(last.bid[0]),
-        day_value=trades.value(),
-        value_24h=rolling.value(),
-        day_volume=trades.total(),
-        volume_24h=rolling.total(),
-        day_bid_volume=sum(trades.volume[trades.bid].tolist()),
+        day_value=value,
+        value_24h=sum(one[0] for one in rolling),
+        day_volume=volume,
+        volume_24h=sum(one[1] for one in rolling),
+        day_bid_volume=bought,
         high_52w=int(highs[top]),
         high_52w_day=int(days[top]),
         low_52w=int(lows[bottom]),
