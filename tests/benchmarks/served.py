@@ -8,22 +8,27 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any, Self
 
 from upbit_frames.testing import Exchange
+from upbit_frames.testing.listings import default_listings
 
 NOW = "2026-03-01T00:00:30Z"
 
 
 class Served:
-    """A stand-in exchange in another process; a context manager."""
+    """A stand-in exchange in another process; a context manager.
 
-    def __init__(self, delay: float) -> None:
-        self._delay = delay
+    ``busy`` is how many trades a day KRW-BTC has, if not the usual number.
+    """
+
+    def __init__(self, delay: float, busy: float = 0.0) -> None:
+        self._options = [str(delay), str(busy)]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(self._delay)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *self._options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.settings: dict[str, str] = self._read()
         return self
@@ -49,7 +54,11 @@ class Served:
 
 def main() -> None:
     """Serve until standard input ends."""
-    with Exchange(seed=7, now=NOW, delay=float(sys.argv[1])) as exchange:
+    delay, busy = map(float, sys.argv[1:])
+    markets = default_listings()
+    if busy:
+        markets = [replace(one, trades_per_day=busy) if one.market == "KRW-BTC" else one for one in markets]
+    with Exchange(seed=7, now=NOW, delay=delay, markets=markets) as exchange:
         exchange.clock.run()
         print(json.dumps(exchange.settings()), flush=True)
         for _ in sys.stdin:
