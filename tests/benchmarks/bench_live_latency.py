@@ -21,7 +21,6 @@ import upbit_frames as uf
 
 MARKET = "KRW-BTC"
 DELAY = 0.04
-BUSY = 400_000.0  # trades a day, so that many calls find something new
 
 
 def told(name: str, times: list[float]) -> None:
@@ -39,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=400)
     calls = parser.parse_args().calls
-    with Served(DELAY, BUSY) as served, tempfile.TemporaryDirectory() as folder:
+    with Served(DELAY, busy=True) as served, tempfile.TemporaryDirectory() as folder:
         client = uf.Client(uf.Config(**served.settings, cache_dir=Path(folder), progress=False))
         while client.ticker(MARKET).attrs["upbit_frames"]["route"][0]["channel"] != "live":
             time.sleep(0.2)

@@ -15,16 +15,17 @@ from upbit_frames.testing import Exchange
 from upbit_frames.testing.listings import default_listings
 
 NOW = "2026-03-01T00:00:30Z"
+BUSY = "2026-03-01T00:21:00Z"  # a lively minute
 
 
 class Served:
     """A stand-in exchange in another process; a context manager.
 
-    ``busy`` is how many trades a day KRW-BTC has, if not the usual number.
+    With ``busy`` KRW-BTC has a hundred trades a second for the first minute.
     """
 
-    def __init__(self, delay: float, busy: float = 0.0) -> None:
-        self._options = [str(delay), str(busy)]
+    def __init__(self, delay: float, busy: bool = False) -> None:
+        self._options = [str(delay), *(["busy"] if busy else [])]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -54,11 +55,11 @@ class Served:
 
 def main() -> None:
     """Serve until standard input ends."""
-    delay, busy = map(float, sys.argv[1:])
+    delay, *busy = sys.argv[1:]
     markets = default_listings()
     if busy:
-        markets = [replace(one, trades_per_day=busy) if one.market == "KRW-BTC" else one for one in markets]
-    with Exchange(seed=7, now=NOW, delay=delay, markets=markets) as exchange:
+        markets = [replace(one, trades_per_day=400_000.0) if one.market == "KRW-BTC" else one for one in markets]
+    with Exchange(seed=7, now=BUSY if busy else NOW, delay=float(delay), markets=markets) as exchange:
         exchange.clock.run()
         print(json.dumps(exchange.settings()), flush=True)
         for _ in sys.stdin:
