@@ -14,6 +14,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ class Config:
                     changes.setdefault(name, "")
         return dataclasses.replace(self, **changes)
 
-    @property
+    @cached_property
     def origin(self) -> str:
         """Which exchange the data is from, as a folder name: data of two origins never mix.
 

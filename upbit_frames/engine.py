@@ -80,7 +80,7 @@ def engine_for(config: Config) -> Engine:
         if ports is not None:
             return _assemble(ports, config)
     key = (
-        config.rest_url, store_root(config), config.timeout, config.rate, config.region,
+        config.rest_url, str(config.cache_dir), config.timeout, config.rate, config.region,
         config.archive, config.archive_url, config.archive_listing_url, config.ws_url,
     )  # fmt: skip
     generation = _bridge.generation()

@@ -20,6 +20,7 @@ from upbit_frames.store.memory import MemoryStore
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from upbit_frames.stream_tables import Made
     from upbit_frames.transport.rest import Reply
 
 __all__ = ["Answer", "Fresh", "Meter", "Ports", "cut", "fill_from_archive", "in_thread", "meet_exchange", "position"]
@@ -96,18 +97,19 @@ class Answer:
     Attributes
     ----------
     table : pyarrow.Table
+        None where ``made`` has it.
     meta : dict
         JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
     warnings : list of str
         What the caller should be told.
-    shapes : dict or None
-        Where the same table may be asked for again: the frames made of it, by output and zone.
+    made : Made or None
+        Where the same may be asked for again: the rows, and what was made of them so far.
     """
 
     table: pa.Table
     meta: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
-    shapes: dict[tuple[str, str], Any] | None = None
+    made: Made | None = None
 
 
 class Fresh(MemoryStore):

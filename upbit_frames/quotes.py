@@ -22,6 +22,8 @@ from upbit_frames.subscriptions import DEPTHS, Topic
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from upbit_frames.stream_tables import Made
+
 __all__ = ["Quotes"]
 
 CODES_AT_ONCE = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
@@ -142,7 +144,7 @@ class Quotes:
             return None
         topics = _topics(kind, markets, depth, level)
         found = self.live.glance(self._wish(kind, topics, source), topics, depth)
-        return None if found is None else self._live_answer(kind, topics, found)
+        return None if found is None or found.made is None else self._live_answer(kind, topics, found, found.made)
 
     async def _present(
         self, kind: str, topics: list[Topic], source: str, depth: int | None
@@ -153,19 +155,20 @@ class Quotes:
         if source == "live":
             await self.require([topic.market for topic in topics], topics[0].level)
         found = await self.live.present(self._wish(kind, topics, source), topics, depth)
-        if found.table is None:
+        if found.made is None:
             return None, found.choice.told
-        return self._live_answer(kind, topics, found), ""
+        answer = self._live_answer(kind, topics, found, found.made)
+        answer.table = found.made.table
+        return answer, ""
 
     def _wish(self, kind: str, topics: Sequence[Topic], source: str) -> Wish:
         return Wish(kind, markets=len(topics), source=source, allowed=self.ports.streams)
 
-    def _live_answer(self, kind: str, topics: Sequence[Topic], found: Found) -> Answer:
-        assert found.table is not None
+    def _live_answer(self, kind: str, topics: Sequence[Topic], found: Found, made: Made) -> Answer:
         now = self.ports.server_time.now()
-        step = Step("live", found.choice.told, now, now, len(found.table))
+        step = Step("live", found.choice.told, now, now, len(made))
         meta = self._meta(kind, [step], [topic.market for topic in topics])
-        return Answer(found.table, meta | {"age_ms": round(found.age, 3)}, shapes=found.shapes)
+        return Answer(None, meta | {"age_ms": round(found.age, 3)}, made=made)
 
     async def orderbook(
         self, markets: Sequence[str], depth: int, level: str | None, skip: bool, source: str = "auto"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from upbit_frames.subscriptions import CANDLES, interval_of, table_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["REST", "rows_of_rest", "stream_schema", "to_table"]
+__all__ = ["REST", "Made", "day_of", "rows_of_rest", "stream_schema", "ticker_columns", "to_table"]
 
 REST = "REST"  # stream_type of a row that was fetched over REST to mend a gap
 
@@ -138,10 +139,10 @@ def _check(fine: Any, rows: Sequence[Row], field: str, what: str) -> None:
 
 def _tickers(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
-    for name, field, kind, read in _ticker_columns():
+    for name, source, kind, read in ticker_columns():
         values = list(map(read, rows))
         if kind == _DATE:
-            days = {one: _day(one, field, rows) for one in set(values)}  # few, and the same again and again
+            days = {one: day_of(one, source, rows) for one in set(values)}  # few, and the same again and again
             arrays[name] = pa.array(list(map(days.__getitem__, values)), kind)
         elif kind == _TIME:
             arrays[name] = _times(moments(values))
@@ -159,14 +160,14 @@ _DATE = pa.date32()
 
 
 @cache
-def _ticker_columns() -> list[tuple[str, str, pa.DataType, Callable[[Row], Any]]]:
+def ticker_columns() -> list[tuple[str, str, pa.DataType, Callable[[Row], Any]]]:
     """Name, field on the wire, type and reader of every column but the market."""
     kinds = arrow_schema("ticker")
     found = [one for one in KINDS["ticker"] if one.name != "market"]
     return [(one.name, one.source, kinds.field(one.name).type, attrgetter(one.source)) for one in found]
 
 
-def _day(text: str | None, field: str, rows: Sequence[Row]) -> int | None:
+def day_of(text: str | None, field: str, rows: Sequence[Row]) -> int | None:
     """Days since the epoch."""
     try:
         return None if text is None else _days(text)
@@ -218,6 +219,33 @@ def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Tabl
         "received_at": _times(integers([row.received_at for row in rows])[owner]),
     }  # fmt: skip
     return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
+
+
+@dataclass
+class Made:
+    """Tickers or books that are asked for again and again; each form of them is made once, when it is needed.
+
+    Attributes
+    ----------
+    type : str
+    rows : list
+    depth : int or None
+    shapes : dict
+        What was made of them elsewhere.
+    """
+
+    type: str
+    rows: list[Row]
+    depth: int | None = None
+    shapes: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows in the schema that REST's have too."""
+        return to_table(self.type, self.rows, depth=self.depth).select(arrow_schema(self.type).names)
+
+    def __len__(self) -> int:
+        return len(self.rows) if self.type == "ticker" else len(self.table)
 
 
 # --- REST → rows -----------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
 
     for text in answer.warnings:
         warnings.warn(text, UpbitFramesWarning, stacklevel=5)
-    if answer.shapes is not None and view.output == "pandas":
-        return frames.again(answer.shapes, answer.table, index, view.tz, answer.meta)
-    held = [answer.table]
+    if answer.made is not None and view.output == "pandas":
+        return frames.again(answer.made, index, view.tz, answer.meta)
+    held = [answer.table if answer.made is None else answer.made.table]
     answer.table = None  # given away, see take_output
     return frames.take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta)

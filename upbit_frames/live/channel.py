@@ -12,10 +12,10 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upbit_frames.endpoints import LIMITS
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
@@ -23,9 +23,8 @@ from upbit_frames.intervals import Interval, Span, from_micros
 from upbit_frames.live.feed import Hub
 from upbit_frames.live.rules import Choice, Sight, Wish, choose, patience
 from upbit_frames.live.watch import Watch
-from upbit_frames.normalize_ws import Row
 from upbit_frames.schema import arrow_schema
-from upbit_frames.stream_tables import rows_of_rest, to_table
+from upbit_frames.stream_tables import Made, rows_of_rest, to_table
 from upbit_frames.subscriptions import Topic
 
 if TYPE_CHECKING:
@@ -47,15 +46,6 @@ Key = tuple[str, str, float]
 
 
 @dataclass
-class _Made:
-    """Rows, the table of them, and the frames made of it."""
-
-    rows: list[Row]
-    table: pa.Table
-    shapes: dict[tuple[str, str], Any] = field(default_factory=dict)
-
-
-@dataclass
 class Found:
     """What the stream has, if anything.
 
@@ -63,13 +53,13 @@ class Found:
     ----------
     choice : Choice
     table : pyarrow.Table or None
-        None where REST has to answer.
+        Of trades or candles; None where REST has to answer.
+    made : Made or None
+        The same of tickers and books.
     age : float
         Milliseconds since the connection that told it was heard last.
     requests : int
         Over REST, which it took nevertheless.
-    shapes : dict or None
-        Frames that were made of the same table before; see :class:`~upbit_frames.ports.Answer`.
     whole : bool
         Of candles: whether the older of those that can still change are here too.
     """
@@ -78,7 +68,7 @@ class Found:
     table: pa.Table | None = None
     age: float = 0.0
     requests: int = 0
-    shapes: dict[tuple[str, str], Any] | None = None
+    made: Made | None = None
     whole: bool = True
 
 
@@ -102,7 +92,7 @@ class LiveChannel:
         self._requests: dict[str, deque[float]] = {}
         self._opening: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._made: dict[tuple[object, ...], _Made] = {}
+        self._made: dict[tuple[object, ...], Made] = {}
         self._failed = ""
         self._failed_until = -inf
 
@@ -222,16 +212,15 @@ class LiveChannel:
         return choice
 
     def _found(self, choice: Choice, topics: Sequence[Topic], depth: int | None) -> Found:
-        """The newest rows as a table; the same one as before where nothing has come since."""
+        """The newest rows; the same as before where nothing has come since."""
         type_, asked = topics[0].type, (*topics, depth)
         rows = [self._watches[topic.key].row for topic in topics]
         made = self._made.get(asked)
         if made is None or any(one is not other for one, other in zip(rows, made.rows, strict=True)):
             if len(self._made) >= MOST_MADE:
                 self._made.clear()
-            table = to_table(type_, rows, depth=depth).select(arrow_schema(type_).names)
-            made = self._made[asked] = _Made(rows, table)
-        return Found(choice, made.table, self.silent * 1000, shapes=made.shapes)
+            made = self._made[asked] = Made(type_, rows, depth)
+        return Found(choice, age=self.silent * 1000, made=made)
 
     @property
     def silent(self) -> float:
