@@ -91,14 +91,16 @@ def take_output(
     tz: str = "UTC",
     index: Sequence[str] | None = None,
     attrs: dict[str, Any] | None = None,
+    adopt: bool = False,
 ) -> Any:
     """As :func:`to_output`, of a table that is given away.
 
     ``held`` holds the one table and is empty afterwards. Where nobody else refers to it, its
     columns are let go of one by one, so that a long frame and its table never lie side by side.
+    With ``adopt`` nobody else has its memory either, and the frame may go on in it.
     """
     if output == "pandas":
-        return _take_pandas(held, _INDEX[kind] if index is None else index, tz, attrs)
+        return _take_pandas(held, _INDEX[kind] if index is None else index, tz, attrs, adopt=adopt)
     table = held.pop()
     if output == "arrow":
         return to_arrow(table, tz=tz, attrs=attrs)
@@ -245,7 +247,9 @@ def _codes(codes: tuple[str, ...]) -> Any:
     return pd.Index(codes, dtype=text_type(), name="market")
 
 
-def _take_pandas(held: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None) -> pd.DataFrame:
+def _take_pandas(
+    held: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None, *, adopt: bool = False
+) -> pd.DataFrame:
 
     import upbit_frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
 
@@ -253,13 +257,13 @@ def _take_pandas(held: list[pa.Table], index: Sequence[str], tz: str, attrs: dic
     rows = _index(table, index, tz)
     columns = {name: table.column(name) for name in table.column_names if name not in index}
     del table
-    frame = _arranged(columns, rows, tz)
+    frame = _arranged(columns, rows, tz, adopt=adopt)
     if attrs is not None:
         frame.attrs[ATTRS] = attrs
     return frame
 
 
-def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str) -> pd.DataFrame:
+def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, adopt: bool = False) -> pd.DataFrame:
     """Numbers in one block, as pandas would arrange them itself later, and the rest around them."""
     import numpy as np
     import pandas as pd
@@ -267,7 +271,9 @@ def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str) -> 
 
     places = {name: place for place, name in enumerate(columns)}
     floats = [name for name, column in columns.items() if column.type == pa.float64()]
-    block = _block(columns, floats, len(index))
+    block = _adopted(columns, floats, len(index)) if adopt else None
+    if block is None:
+        block = _block(columns, floats, len(index))
     others = {name: _column(column, tz, nullable=name in _NULLABLE) for name, column in columns.items()}
     frame: pd.DataFrame
     if _from_blocks() is None:
@@ -326,6 +332,26 @@ def _block(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -
         if length >= LARGE:
             pa.default_memory_pool().release_unused()
     return block
+
+
+def _adopted(
+    columns: dict[str, pa.ChunkedArray], names: list[str], length: int
+) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """The same, not copied, where the columns lie one after the other in one buffer; else None."""
+    import numpy as np
+
+    chunks = [columns[name].chunk(0) for name in names if columns[name].num_chunks == 1]
+    if not length or not chunks or len(chunks) < len(names) or any(one.null_count for one in chunks):
+        return None
+    memory = chunks[0].buffers()[1]
+    lie = [(one.buffers()[1].address, one.offset) for one in chunks]
+    if lie != [(memory.address, length * row) for row in range(len(names))] or not memory.is_mutable:
+        return None
+    if memory.size != 8 * length * len(names):
+        return None
+    for name in names:
+        del columns[name]
+    return np.frombuffer(memory, np.float64).reshape(len(names), length)
 
 
 def _copy_into(target: np.ndarray[Any, Any], column: pa.ChunkedArray) -> None:

@@ -104,12 +104,15 @@ class Answer:
         What the caller should be told.
     made : Made or None
         Where the same may be asked for again: the rows, and what was made of them so far.
+    fresh : bool
+        Whether the table's memory is nobody else's.
     """
 
     table: pa.Table
     meta: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
     made: Made | None = None
+    fresh: bool = False
 
 
 class Fresh(MemoryStore):

@@ -85,7 +85,10 @@ class Router:
 
     def _answer(self, query: CandleQuery, parts: list[_Part]) -> Answer:
         table = _joined(query.markets, parts) if query.many else parts[0].table
-        return Answer(table, self._meta(query, parts), [text for part in parts for text in part.warnings])
+        told = [text for part in parts for text in part.warnings]
+        # What is read from a folder is read for this answer; a store in memory keeps what it gives.
+        fresh = self.ports.store.path is not None and query.source != "rest"
+        return Answer(table, self._meta(query, parts), told, fresh=fresh)
 
     def _meta(self, query: CandleQuery, parts: list[_Part]) -> dict[str, Any]:
         spans = [part.span for part in parts]

@@ -59,4 +59,4 @@ def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
         return frames.again(answer.made, index, view.tz, answer.meta)
     held = [answer.table if answer.made is None else answer.made.table]
     answer.table = None  # given away, see take_output
-    return frames.take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta)
+    return frames.take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, adopt=answer.fresh)

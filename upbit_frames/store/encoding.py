@@ -284,14 +284,34 @@ def read_part(path: str, series: Series, span: Span, part: Span, *, afresh: bool
 
 def _decode(path: str, facts: Facts, groups: range, columns: list[str] | None, *, verify: bool) -> pa.Table:
     begin = facts.ends[groups.start - 1] if groups.start else 0
-    many = facts.ends[groups.stop - 1] - begin > LARGE_ROWS // 2
+    count = facts.ends[groups.stop - 1] - begin
     with _blamed(path), pa.OSFile(path) as source:
         if identity_of(path) != facts.identity:
             raise Vanished(path)
         if verify:
             check_groups(path, facts.seal, groups.start, groups.stop)
-        file = pq.ParquetFile(source, metadata=facts.seal.footer)
-        return file.read_row_groups(list(groups), columns=columns, use_threads=many)
+        file = _opened(source, facts.seal.footer, large=count > GROUP_ROWS)
+        return file.read_row_groups(list(groups), columns=columns, use_threads=count > LARGE_ROWS // 2)
+
+
+_switching = threading.Lock()
+
+
+def _opened(source: pa.NativeFile, footer: pq.FileMetaData, *, large: bool) -> pq.ParquetFile:
+    """A file to read; what is large goes into memory that serves the next file again.
+
+    Arrow's own allocator would take new memory for each file and keep it. A reader uses the pool
+    that is the default while it is made; no other can be named.
+    """
+    if not large:
+        return pq.ParquetFile(source, metadata=footer)
+    with _switching:
+        usual = pa.default_memory_pool()
+        pa.set_memory_pool(pa.system_memory_pool())
+        try:
+            return pq.ParquetFile(source, metadata=footer)
+        finally:
+            pa.set_memory_pool(usual)
 
 
 def _check(table: pa.Table, facts: Facts, series: Series, groups: range, span: Span) -> None:

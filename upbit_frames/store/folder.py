@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,8 +114,27 @@ class SeriesFolder:
 
     def rows_of(self, parts: list[tuple[File, Span]], *, afresh: bool = False) -> pa.Table:
         """The rows of parts of files, as :func:`layout.territories` gives them."""
-        tables = self._each(partial(encoding.read_part, afresh=afresh), parts)
-        return rows.join(self.series.kind, tables)
+        read = partial(encoding.read_part, afresh=afresh)
+        if self.series.kind == "candles" and self._many(parts):
+            return self._at_once(read, parts)
+        return rows.join(self.series.kind, self._each(read, parts))
+
+    def _at_once(self, read: Callable[..., pa.Table], parts: list[tuple[File, Span]]) -> pa.Table:
+        """Many candles in one stretch of memory: what decoding takes for one file serves the next."""
+        counts = self._each(encoding.count_part, parts)
+        lows = accumulate(counts, initial=0)
+        places = {part: (low, count) for (_, part), low, count in zip(parts, lows, counts, strict=False)}
+        block = rows.Block(sum(counts))
+
+        def keep(path: str, series: Series, span: Span, part: Span) -> None:
+            table = read(path, series, span, part)
+            low, count = places[part]
+            if len(table) != count:
+                raise Vanished(path)  # replaced since it was counted
+            block.put(low, table)
+
+        self._each(keep, parts)
+        return block.table()
 
     def read_file(self, file: File) -> pa.Table:
         """All rows of a file, checked anew; none if it is gone."""
@@ -174,23 +194,19 @@ class SeriesFolder:
             except Damaged as damage:
                 return None, damage
 
-        def thriftily(one: tuple[File, Span]) -> tuple[T | None, Damaged | None]:
-            # What decoding needed on the way would stay with this thread and weigh as much as the rows.
-            try:
-                return safely(one)
-            finally:
-                pa.default_memory_pool().release_unused()
-
-        if len(parts) < MANY_FILES or self._at_most(parts) < MANY_ROWS:
+        if not self._many(parts):
             results = [safely(one) for one in parts]
         else:
             threads = min(len(parts), os.cpu_count() or 1, MOST_THREADS)
             with ThreadPoolExecutor(threads, thread_name_prefix="upbit-frames-read") as pool:
-                results = list(pool.map(thriftily, parts))
+                results = list(pool.map(safely, parts))
         damaged = [(file, damage) for (file, _), (_, damage) in zip(parts, results, strict=True) if damage is not None]
         if damaged:
             raise self.discard(damaged)
         return [value for value, _ in results]  # type: ignore[misc]  # None only beside a Damaged
+
+    def _many(self, parts: list[tuple[File, Span]]) -> bool:
+        return len(parts) >= MANY_FILES and self._at_most(parts) >= MANY_ROWS
 
     def _at_most(self, parts: list[tuple[File, Span]]) -> float:
         """How many rows parts of files may hold; of trades that is not known."""
