@@ -2,7 +2,8 @@
 
 ``python tests/benchmarks/bench_calls.py``
 
-Every ratio is of medians of interleaved runs in one process each time (imports: fresh processes).
+Ratios are of medians. Imports and the two ways to read a year take turns in processes of their own,
+because in one process each way would find the other's memory, warm or given back.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import upbit_frames as uf
 from upbit_frames.engine import open_store
 from upbit_frames.intervals import from_micros
 
-ASKED = {"start": from_micros(YEAR.start), "end": from_micros(YEAR.end), "source": "cache"}
 PEAK = """
 import resource, sys, threading, time
 from pathlib import Path
@@ -47,6 +47,28 @@ print(len(frame), size, max(peak, me.memory_info().rss) - base)
 """
 
 
+END = from_micros(YEAR.end)
+READ = """
+import statistics, sys, time
+from pathlib import Path
+import pyarrow.parquet as pq
+import upbit_frames as uf
+way, folder, single = sys.argv[1:]
+client = uf.Client(uf.Config(cache_dir=Path(folder), progress=False))
+asked = dict(end="2026-01-01", source="cache")
+ways = {
+    "ours": lambda: client.candles("KRW-BTC", "1m", start="2025-01-01", **asked),
+    "raw": lambda: pq.read_table(single).to_pandas().set_index("time"),
+}
+times = []
+for _ in range(6):
+    begun = time.perf_counter()
+    frame = ways[way]()
+    times.append(time.perf_counter() - begun)
+print(len(frame), statistics.median(times[2:]))
+"""
+
+
 def median(work: Callable[[], object], rounds: int) -> float:
     return statistics.median(timed(work) for _ in range(rounds))
 
@@ -62,6 +84,16 @@ def interleaved(ours: Callable[[], object], other: Callable[[], object], rounds:
     return statistics.median(one for one, _ in pairs), statistics.median(one for _, one in pairs)
 
 
+def read(way: str, folder: Path, single: Path) -> float:
+    """Seconds of a read of the year, the median of a process."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ, way, str(folder), str(single)], capture_output=True, text=True, check=True
+    )
+    rows, seconds = done.stdout.split()
+    assert int(rows) == ROWS
+    return float(seconds)
+
+
 def fresh(statement: str) -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "-c", statement], check=True)
 
@@ -75,10 +107,10 @@ def main() -> None:
         store.write(SERIES, table, YEAR)
         client = uf.Client(config)
 
-        client.candles("KRW-BTC", "1m", count=200, end=ASKED["end"])
-        small = median(lambda: client.candles("KRW-BTC", "1m", count=200, end=ASKED["end"]), 300)
+        client.candles("KRW-BTC", "1m", count=200, end=END)
+        small = median(lambda: client.candles("KRW-BTC", "1m", count=200, end=END), 300)
         with uf.using(cache_dir=config.cache_dir):
-            plain = median(lambda: uf.candles("KRW-BTC", "1m", count=200, end=ASKED["end"]), 300)
+            plain = median(lambda: uf.candles("KRW-BTC", "1m", count=200, end=END), 300)
         print(f"cached call, 200 rows: Client {small * 1e3:.2f} ms, uf.candles {plain * 1e3:.2f} ms (median of 300)")
 
         single = Path(folder) / "single.parquet"
@@ -86,11 +118,8 @@ def main() -> None:
         encodings = {"time": "DELTA_BINARY_PACKED", "volume": "BYTE_STREAM_SPLIT", "value": "BYTE_STREAM_SPLIT"}
         pq.write_table(table, single, compression="lz4", use_dictionary=floats[:4], column_encoding=encodings)
 
-        def raw() -> object:
-            return pq.read_table(single).to_pandas().set_index("time")
-
-        ours, other = interleaved(lambda: client.candles("KRW-BTC", "1m", **ASKED), raw, 15)
-        assert len(client.candles("KRW-BTC", "1m", **ASKED)) == ROWS
+        pairs = [(read("ours", config.cache_dir, single), read("raw", config.cache_dir, single)) for _ in range(12)]
+        ours, other = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
         print(
             f"a stored year: {ours * 1e3:.1f} ms, one tuned file by pyarrow {other * 1e3:.1f} ms: {ours / other:.2f}×"
         )

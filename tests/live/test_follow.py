@@ -206,15 +206,16 @@ def test_forming_candles_are_what_the_exchange_knows_at_that_moment(exchange: Ex
         start = micros("2026-03-01T03:31:00Z")
         known = exchange.market.candles("KRW-BTC", "1m", start, start + 1, exchange.clock.now()).table()
         assert len(known) == 1
+        want = {name: known[name][0].as_py() for name in known.column_names if name != "time"}
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        row: dict[str, Any] = {}
+        while row != want and time.monotonic() < deadline:  # its earlier states come one after the other
+            time.sleep(0.02)
             frame = f.to_frame(forming=True)
             if len(frame) and frame.index[-1] == pd.Timestamp("2026-03-01T03:31:00Z"):
-                break
-            time.sleep(0.02)
-        assert not frame["sealed"].iloc[-1]
-        row = frame.drop(columns="sealed").iloc[-1]
-        assert row.to_dict() == {name: known[name][0].as_py() for name in row.index}
+                assert not frame["sealed"].iloc[-1]
+                row = frame.drop(columns="sealed").iloc[-1].to_dict()
+        assert row == want
         route = frame.attrs["upbit_frames"]["route"]
         assert route[-1]["channel"] == "live"
         assert "sealed" not in f.to_frame()
