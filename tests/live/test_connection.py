@@ -8,7 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from live.wires import BTC, ETH, NOW, QUICK, Ear, asked, connection, limiter, lively, pairs, until
+from loopback import listening
 
 from upbit_frames.clock import ManualClock, SystemClock
 from upbit_frames.errors import (
@@ -404,33 +405,18 @@ def test_pauses_grow_and_no_two_clients_come_back_together(exchange: Exchange) -
 @asynccontextmanager
 async def answering(raw: bytes | None, *, keep: bool = False) -> AsyncIterator[str]:
     """A server that answers every request with these bytes, or not at all."""
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
             if raw is not None:
                 await reader.readuntil(b"\r\n\r\n")
                 writer.write(raw)
                 await writer.drain()
             if keep or raw is None:
                 await asyncio.sleep(60)
-        except (asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
-            pass  # the test is over
-        finally:
-            tasks.discard(task)
-            writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/websocket/v1"
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with listening(serve) as port:
+        yield f"ws://127.0.0.1:{port}/websocket/v1"
 
 
 async def dialled(url: str, folder: Path, **options: Any) -> UpbitFramesError:

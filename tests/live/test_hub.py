@@ -334,14 +334,20 @@ def test_a_repair_that_fails_is_told_and_the_stream_goes_on(exchange: Exchange, 
     asyncio.run(main())
 
 
+async def slowly_mended(hub: Hub, exchange: Exchange) -> Listener:
+    """Someone for whom a break is being mended for the next second."""
+    one = await joined(hub, BTC)
+    await until(lambda: len(one.rows) > 3)
+    exchange.faults.add("slow", times=1, match="/v1/trades", seconds=1.0)
+    await asyncio.to_thread(exchange.streams.drop)
+    await until(lambda: hub.epoch == 2 and hub.mending(BTC.key))
+    return one
+
+
 def test_a_newcomer_during_a_repair_gets_everything_once(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         async with hub_of(exchange, tmp_path) as hub:
-            first = await joined(hub, BTC)
-            await until(lambda: len(first.rows) > 3)
-            exchange.faults.add("slow", times=1, match="/v1/trades", seconds=1.0)
-            await asyncio.to_thread(exchange.streams.drop)
-            await until(lambda: hub.epoch == 2 and hub.mending(BTC.key))
+            first = await slowly_mended(hub, exchange)
             second = await joined(hub, BTC)
             assert hub.mending(BTC.key)
             await settled(hub, exchange, first, second)
@@ -356,14 +362,10 @@ def test_a_newcomer_during_a_repair_gets_everything_once(exchange: Exchange, tmp
 def test_a_repair_for_those_who_left_is_not_told_to_who_came_after(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         async with hub_of(exchange, tmp_path) as hub:
-            first = await joined(hub, BTC)
-            await until(lambda: len(first.rows) > 3)
-            exchange.faults.add("slow", times=1, match="/v1/trades", seconds=0.7)
-            await asyncio.to_thread(exchange.streams.drop)
-            await until(lambda: hub.epoch == 2 and hub.mending(BTC.key))
+            first = await slowly_mended(hub, exchange)
             hub.leave(first)
             second = await joined(hub, BTC)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(1.5)
             await settled(hub, exchange, second)
             told = ids(second.waiting())
             assert told == truth(exchange, "KRW-BTC", told[0])
@@ -414,9 +416,11 @@ def test_the_walk_through_a_long_gap_takes_several_pages(exchange: Exchange, tmp
         async with hub_of(exchange, tmp_path) as hub:
             one = await joined(hub, BTC, Topic("candle.1s", "KRW-ETH"))
             await until(lambda: len(one.rows) > 3)
+            exchange.streams.faults.refuse = [503] * 1_000_000
             await asyncio.to_thread(exchange.streams.drop)
             # Twenty minutes go by meanwhile: thousands of trades, a thousand candles.
             exchange.clock.advance(1200)
+            exchange.streams.faults.refuse = []
             await until(lambda: hub.epoch == 2)
             await settled(hub, exchange, one)
             rows = one.waiting()
@@ -518,7 +522,7 @@ def test_a_connection_that_stays_away_is_told_to_a_newcomer(exchange: Exchange, 
             with pytest.raises(ConnectionFailed, match=r"within 0\.4 s"):
                 await joined(hub, ETH)
             assert hub.listeners == 1
-            exchange.streams.faults.refuse.clear()
+            exchange.streams.faults.refuse = []
             await until(lambda: hub.epoch == 2)
             await settled(hub, exchange, here)
             told = ids(here.waiting())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import listening
 
 from upbit_frames.clock import ServerTime, SystemClock
 from upbit_frames.transport.limiter import Limiter
@@ -106,39 +107,20 @@ def rig(tmp_path: Path) -> Callable[..., Any]:
         answer: Callable[[int], Answer] | Answer, *, attempts: int = 3, timeout: float = 20.0, pause: float = 0.0
     ) -> AsyncIterator[Rig]:
         server = Server(answer if callable(answer) else lambda number: answer)
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
+        async with listening(server.serve) as port:
+            slots = SharedSlots("test", folder=tmp_path / "slots")
+            clock = SystemClock()
+            limiter = Limiter(slots, clock=clock)
+            records: list[RequestRecord] = []
+            server_time = ServerTime(clock)
+            transport = RestTransport(
+                f"http://127.0.0.1:{port}", clock=clock, server_time=server_time, limiter=limiter, timeout=timeout,
+                retry=RetryPolicy(attempts=attempts, base=pause, cap=pause), observer=records.append,
+            )  # fmt: skip
             try:
-                await server.serve(reader, writer)
-            except asyncio.CancelledError:  # the test is over; nobody waits for this task
-                pass
+                yield Rig(server, transport.base_url, transport, limiter, slots, records, server_time)
             finally:
-                tasks.discard(task)
-
-        listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        slots = SharedSlots("test", folder=tmp_path / "slots")
-        clock = SystemClock()
-        limiter = Limiter(slots, clock=clock)
-        records: list[RequestRecord] = []
-        server_time = ServerTime(clock)
-        transport = RestTransport(
-            url, clock=clock, server_time=server_time, limiter=limiter, timeout=timeout,
-            retry=RetryPolicy(attempts=attempts, base=pause, cap=pause), observer=records.append,
-        )  # fmt: skip
-        try:
-            yield Rig(server, url, transport, limiter, slots, records, server_time)
-        finally:
-            await transport.aclose()
-            listening.close()
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await listening.wait_closed()
+                await transport.aclose()
 
     return make
 

@@ -186,8 +186,9 @@ class WsServer:
         self.connections.append(connection.log)
         if request.path.split("?")[0] != _PATH:
             return self._refuse(connection, 404, "")
-        if self.faults.refuse:
-            return self._refuse(connection, self.faults.refuse.pop(0), "")
+        refusals = self.faults.refuse
+        if refusals:
+            return self._refuse(connection, refusals.pop(0), "")
         group = ORIGIN if "Origin" in request.headers else _GROUP
         verdict = self.exchange.admit(group, str(connection.remote_address[0]))
         connection.limit = verdict.header  # type: ignore[attr-defined]
