@@ -100,8 +100,7 @@ def stream(
     if not collecting:
         return made
     with recorder.call("stream") as record:
-        frame = made.collected(seconds, count)
-        mended = int(made.gaps["rows"].sum())
+        frame, mended = made.collected(seconds, count)
         route = [{"channel": "live", "reason": "collected", "rows": len(frame) - mended}]
         if mended:
             route.append({"channel": "rest", "reason": "after a break", "rows": mended})

@@ -20,6 +20,7 @@ from upbit_frames.live.listener import Listener
 from upbit_frames.live.shown import attrs, checked, collect, collected, framed, gaps_frame, stats, told
 from upbit_frames.normalize_ws import Row
 from upbit_frames.query import View
+from upbit_frames.stream_tables import REST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,15 +179,16 @@ class Stream:
         rows = await _bridge.run_async(collect, self._open_listener(), self.query.type, length, number)
         return self._frame(rows)
 
-    def collected(self, seconds: float | None, count: int | None) -> Any:
-        """Open, :meth:`collect` and close, without ``await``."""
+    def collected(self, seconds: float | None, count: int | None) -> tuple[Any, int]:
+        """Open, :meth:`collect` and close, without ``await``; the frame, and its rows that REST told."""
         length, number = checked(seconds, count)
 
         async def work() -> list[Row]:
             async with self:
                 return await collect(self._listener, self.query.type, length, number)
 
-        return self._frame(_bridge.run(work))
+        rows = _bridge.run(work)
+        return self._frame(rows), sum(row.stream_type == REST for row in rows)
 
     def _frame(self, rows: Sequence[Row]) -> Any:
         return framed(self.query, self._view, collected(self.query.type, rows, ordered=False), self._attrs())
