@@ -27,22 +27,11 @@ def call_sync(
 ) -> T:
     """Run a call on the background loop and wait for it here; what is at hand or stored needs no loop."""
     begun = perf_counter()
-    try:
-        call = func(config, *args, **kwargs)
-        found = call.quick()
-        if found is None:
-            found = call.stored()
-        if found is not None:
-            made = call.finish(found)
-            _at_hand(func.__name__, begun, found)
-            return made
-    except BaseException as error:
-        recorder.failed(func.__name__, begun, error)
-        raise
+    call, made = _at_once(begun, True, func, config, *args, **kwargs)
+    if made:
+        return made[0]
     with recorder.call(func.__name__, begun) as record:
-        answer = _by_loop(call)
-        _told(record, answer)
-        return call.finish(answer)
+        return _answered(call, record, _by_loop(call))
 
 
 async def call_async(
@@ -50,33 +39,47 @@ async def call_async(
 ) -> T:
     """Run a call on the background loop and await it here, on whatever loop this is."""
     begun = perf_counter()
+    call, made = _at_once(begun, False, func, config, *args, **kwargs)
+    if made:
+        return made[0]
+    with recorder.call(func.__name__, begun) as record:
+        return _answered(call, record, await _by_loop_async(call))
+
+
+def _at_once(
+    begun: float,
+    stored: bool,
+    func: Callable[Concatenate[Config, P], Call[T]],
+    config: Config,
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> tuple[Call[T], list[T]]:
+    """The call, and what it gives if that is in memory or, where the store may be read here, stored."""
+    name = func.__name__
     try:
         call = func(config, *args, **kwargs)
         found = call.quick()
-        if found is not None:
-            made = call.finish(found)
-            _at_hand(func.__name__, begun, found)
-            return made
+        if found is None and stored:
+            found = call.stored()
+        if found is None:
+            return call, []
+        made = call.finish(found)
     except BaseException as error:
-        recorder.failed(func.__name__, begun, error)
+        recorder.failed(name, begun, error)
         raise
-    with recorder.call(func.__name__, begun) as record:
-        answer = await _by_loop_async(call)
-        _told(record, answer)
-        return call.finish(answer)
+    if type(found) is Answer:
+        # Written out, and little of it: a warm ticker is so quick that more would be felt.
+        route, age = found.meta["route"], found.meta.get("age_ms")
+        step = route[0] if len(route) == 1 else who(route)
+        recorder.at_hand((name, begun, perf_counter(), step["channel"], step["rows"], age))
+    return call, [made]
 
 
-def _told(record: OpenCall, answer: Any) -> None:
+def _answered(call: Call[T], record: OpenCall, answer: Any) -> T:
     if isinstance(answer, Answer):
         record.answered(answer.meta)
-
-
-def _at_hand(name: str, begun: float, answer: Any) -> None:
-    """Keep a call that nobody had to be asked for; a warm ticker is so quick that more would be felt."""
-    if type(answer) is Answer:
-        route = answer.meta["route"]
-        step = route[0] if len(route) == 1 else who(route)
-        recorder.at_hand((name, begun, perf_counter(), step["channel"], step["rows"], answer.meta.get("age_ms")))
+    return call.finish(answer)
 
 
 def _by_loop(call: Call[Any]) -> Any:

@@ -7,9 +7,9 @@ microseconds, amounts float64, ids int64, names text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from upbit_frames.errors import ConfigError, UsageError
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from upbit_frames.normalize_ws import Row
-    from upbit_frames.stream_tables import Made
-
-__all__ = ["ATTRS", "again", "text_type", "to_arrow", "to_output", "to_pandas", "to_polars"]
+__all__ = [
+    "ATTRS", "from_blocks", "names_of", "take_output", "text_type", "to_arrow", "to_output", "to_pandas", "to_polars",
+    "zoned",
+]  # fmt: skip
 
 LARGE = 100_000  # rows from which memory is given back to the system column by column
 ATTRS = "upbit_frames"  # the one key of ``df.attrs`` and of the Arrow schema's metadata
@@ -155,102 +155,9 @@ def to_pandas(
     return _take_pandas([table], index, tz, attrs)
 
 
-def again(made: Made, index: Sequence[str], tz: str, attrs: dict[str, Any]) -> pd.DataFrame:
-    """As :func:`to_pandas`, of what is asked for again and again: made once, then copied.
-
-    Nobody's changes reach the others: from pandas 3 on a copy is made when somebody writes, before
-    at once.
-    """
-    import pandas as pd
-
-    found = made.shapes.get(("pandas", tz))
-    if found is None:
-        if made.type == "ticker" and _from_blocks() is not None:
-            found = _of_tickers(made.rows, tz)
-        else:
-            found = to_pandas(made.table, index=index, tz=tz)
-        made.shapes["pandas", tz] = found
-    frame: pd.DataFrame = found.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
-    frame.attrs[ATTRS] = attrs
-    return frame
-
-
-def _of_tickers(rows: Sequence[Row], tz: str) -> pd.DataFrame:
-    """The frame of tickers without a table in between, which would take five times as long."""
-    import numpy as np
-
-    from upbit_frames.normalize.decode import wrapped
-    from upbit_frames.stream_tables import day_of
-
-    plan = _ticker_plan()
-    numbers = np.array([list(map(read, rows)) for read in plan["double"].readers], np.float64)
-    millis = np.array([list(map(read, rows)) for read in plan["timestamp"].readers], np.int64)
-    moments = _zoned("us", tz).__from_arrow__(wrapped(millis.ravel() * 1000, _utc()))
-    dates = plan["date32"]
-    days = [
-        [day_of(read(row), name, rows) for row in rows] for name, read in zip(dates.sources, dates.readers, strict=True)
-    ]
-    blocks = [
-        (numbers, plan["double"].places),
-        (moments.copy().reshape(millis.shape), plan["timestamp"].places),
-        (np.array(days, "datetime64[D]").astype("datetime64[us]"), dates.places),
-    ]
-    words = plan["string"]
-    for place, read in enumerate(words.readers):
-        blocks.append((_words(tuple(map(read, rows))).copy(), words.places[place : place + 1]))
-    frame: pd.DataFrame = _from_blocks()(blocks, _codes(tuple([row.code for row in rows])), plan["names"])
-    return frame
-
-
-class _Alike(NamedTuple):
-    """Columns of one type: their fields on the wire, what reads those, and their places."""
-
-    sources: list[str]
-    readers: list[Callable[[Row], Any]]
-    places: np.ndarray[Any, Any]
-
-
-@cache
-def _ticker_plan() -> dict[str, Any]:
-    import numpy as np
-
-    import upbit_frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
-    from upbit_frames.stream_tables import ticker_columns
-
-    columns = ticker_columns()
-    plan: dict[str, Any] = {"names": _names(tuple(name for name, *_ in columns))}
-    for kind in ("double", "timestamp", "date32", "string"):
-        alike = [(place, one) for place, one in enumerate(columns) if str(one[2]).startswith(kind)]
-        places = np.array([place for place, _ in alike])
-        plan[kind] = _Alike([one[1] for _, one in alike], [one[3] for _, one in alike], places)
-    return plan
-
-
-@lru_cache(maxsize=64)
-def _words(words: tuple[str, ...]) -> Any:
-    import pyarrow as pa
-
-    return text_type().__from_arrow__(pa.array(words, pa.string()))
-
-
-@cache
-def _utc() -> pa.DataType:
-    import pyarrow as pa
-
-    return pa.timestamp("us", tz="UTC")
-
-
-@lru_cache(maxsize=64)
-def _codes(codes: tuple[str, ...]) -> Any:
-    import pandas as pd
-
-    return pd.Index(codes, dtype=text_type(), name="market")
-
-
 def _take_pandas(
     held: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None, *, adopt: bool = False
 ) -> pd.DataFrame:
-
     import upbit_frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
 
     table = held.pop()
@@ -269,15 +176,19 @@ def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, 
     import pandas as pd
     import pyarrow as pa
 
+    from upbit_frames.arrays import block_of
+
     places = {name: place for place, name in enumerate(columns)}
     floats = [name for name, column in columns.items() if column.type == pa.float64()]
-    block = _adopted(columns, floats, len(index)) if adopt else None
+    block = block_of([columns[name] for name in floats]) if adopt else None
     if block is None:
-        block = _block(columns, floats, len(index))
-    others = {name: _column(column, tz, nullable=name in _NULLABLE) for name, column in columns.items()}
+        block = _copied(columns, floats, len(index))
+    others = {
+        name: _column(column, tz, nullable=name in _NULLABLE) for name, column in columns.items() if name not in floats
+    }
     frame: pd.DataFrame
-    if _from_blocks() is None:
-        frame = pd.DataFrame(block.T, index=index, columns=_names(tuple(floats)), copy=False)
+    if from_blocks() is None:
+        frame = pd.DataFrame(block.T, index=index, columns=names_of(tuple(floats)), copy=False)
         for name, values in others.items():
             frame.insert(places[name], name, values)
         return frame
@@ -285,13 +196,13 @@ def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, 
     for name, values in others.items():
         flat = values.reshape(1, -1) if isinstance(values, np.ndarray) else values
         blocks.append((flat, np.array([places[name]])))
-    frame = _from_blocks()(blocks, index, _names(tuple(places)))
+    frame = from_blocks()(blocks, index, names_of(tuple(places)))
     return frame
 
 
 @cache
-def _from_blocks() -> Any:
-    """What makes a frame of its parts as they are, at a fifth of the cost; None before pandas 3."""
+def from_blocks() -> Any:
+    """The function that makes a frame of its parts as they are, at a fifth of the cost; None before pandas 3."""
     try:
         from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found]
     except ImportError:
@@ -300,14 +211,16 @@ def _from_blocks() -> Any:
 
 
 @cache
-def _names(names: tuple[str, ...]) -> Any:
+def names_of(names: tuple[str, ...]) -> Any:
+    """The names of columns as pandas keeps them."""
     import pandas as pd
 
     return pd.Index(names, dtype=text_type())
 
 
 @cache
-def _zoned(unit: str, tz: str) -> Any:
+def zoned(unit: str, tz: str) -> Any:
+    """The type of times in pandas."""
     import pandas as pd
 
     return pd.DatetimeTZDtype(unit, tz)  # type: ignore[call-overload]
@@ -321,64 +234,30 @@ def text_type() -> Any:
     return pd.Series(["x"]).dtype
 
 
-def _block(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -> np.ndarray[Any, Any]:
+def _copied(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -> np.ndarray[Any, Any]:
     """Float columns as the rows of one array; each is taken out of ``columns`` once copied."""
     import numpy as np
     import pyarrow as pa
 
+    from upbit_frames.arrays import copy_into
+
     block = np.empty((len(names), length))
     for row, name in zip(block, names, strict=True):
-        _copy_into(row, columns.pop(name))
+        copy_into(row, columns.pop(name))
         if length >= LARGE:
             pa.default_memory_pool().release_unused()
     return block
 
 
-def _adopted(
-    columns: dict[str, pa.ChunkedArray], names: list[str], length: int
-) -> np.ndarray[Any, np.dtype[np.float64]] | None:
-    """The same, not copied, where the columns lie one after the other in one buffer; else None."""
-    import numpy as np
-
-    chunks = [columns[name].chunk(0) for name in names if columns[name].num_chunks == 1]
-    if not length or not chunks or len(chunks) < len(names) or any(one.null_count for one in chunks):
-        return None
-    memory = chunks[0].buffers()[1]
-    lie = [(one.buffers()[1].address, one.offset) for one in chunks]
-    if lie != [(memory.address, length * row) for row in range(len(names))] or not memory.is_mutable:
-        return None
-    if memory.size != 8 * length * len(names):
-        return None
-    for name in names:
-        del columns[name]
-    return np.frombuffer(memory, np.float64).reshape(len(names), length)
-
-
-def _copy_into(target: np.ndarray[Any, Any], column: pa.ChunkedArray) -> None:
-    at = 0
-    for chunk in column.chunks:
-        target[at : at + len(chunk)] = chunk.to_numpy(zero_copy_only=False)  # nulls become NaN
-        at += len(chunk)
-
-
 def _micros(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     """A timestamp column as ``datetime64[us]`` in UTC, owned."""
     import numpy as np
-    import pyarrow as pa
+
+    from upbit_frames.arrays import copy_into
 
     times = np.empty(len(column), dtype=np.int64)
-    at = 0
-    for chunk in column.chunks:
-        times[at : at + len(chunk)] = chunk.view(pa.int64()).to_numpy()
-        at += len(chunk)
+    copy_into(times, column)
     return times.view("datetime64[us]")
-
-
-def _times(moments: np.ndarray[Any, Any], tz: str, name: str | None = None) -> pd.DatetimeIndex:
-    import pandas as pd
-
-    index = pd.DatetimeIndex(moments, name=name).tz_localize("UTC")
-    return index if tz == "UTC" else index.tz_convert(tz)
 
 
 def _column(column: pa.ChunkedArray, tz: str, *, nullable: bool = False) -> Any:
@@ -387,9 +266,11 @@ def _column(column: pa.ChunkedArray, tz: str, *, nullable: bool = False) -> Any:
     import pandas as pd
     import pyarrow as pa
 
+    from upbit_frames.arrays import copy_into
+
     kind = column.type
     if pa.types.is_timestamp(kind):
-        return _zoned(kind.unit, tz).__from_arrow__(column).copy()
+        return zoned(kind.unit, tz).__from_arrow__(column).copy()
     if pa.types.is_date(kind):
         return column.to_numpy().astype("datetime64[us]")  # days with nulls as NaT
     if pa.types.is_dictionary(kind):
@@ -408,22 +289,18 @@ def _column(column: pa.ChunkedArray, tz: str, *, nullable: bool = False) -> Any:
     if pa.types.is_boolean(kind) and column.null_count:
         return pd.arrays.BooleanArray(column.fill_null(False).to_numpy(), column.is_null().to_numpy())
     values = np.empty(len(column), dtype=kind.to_pandas_dtype())
-    _copy_into(values, column)
+    copy_into(values, column)
     return values
 
 
 def _index(table: pa.Table, names: Sequence[str], tz: str) -> Any:
     import pandas as pd
-    import pyarrow as pa
 
     if len(names) > 1:
         levels, codes = zip(*(_level(table.column(name), tz) for name in names), strict=True)
         return pd.MultiIndex(levels=levels, codes=codes, names=list(names), verify_integrity=False)
     (name,) = names
-    column = table.column(name)
-    if pa.types.is_timestamp(column.type):
-        return _times(_micros(column), tz, name)
-    return pd.Index(_column(column, tz), name=name)
+    return pd.Index(_column(table.column(name), tz), name=name)
 
 
 def _level(column: pa.ChunkedArray, tz: str) -> tuple[Any, np.ndarray[Any, Any]]:
@@ -434,7 +311,7 @@ def _level(column: pa.ChunkedArray, tz: str) -> tuple[Any, np.ndarray[Any, Any]]
 
     if pa.types.is_timestamp(column.type):
         moments, codes = np.unique(_micros(column), return_inverse=True)
-        return _times(moments, tz), codes
+        return pd.DatetimeIndex(moments).tz_localize("UTC").tz_convert(tz), codes
     if pa.types.is_integer(column.type):
         values, codes = np.unique(column.to_numpy(), return_inverse=True)
         return pd.Index(values), codes

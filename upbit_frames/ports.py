@@ -114,6 +114,11 @@ class Answer:
     made: Made | None = None
     fresh: bool = False
 
+    @property
+    def arrow(self) -> pa.Table:
+        """The table; made now where only the rows were at hand."""
+        return self.table if self.made is None else self.made.table
+
 
 class Fresh(MemoryStore):
     """What ``source="rest"`` works on: empty for reading, and the real store gets a copy."""

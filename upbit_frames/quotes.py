@@ -157,9 +157,7 @@ class Quotes:
         found = await self.live.present(self._wish(kind, topics, source), topics, depth)
         if found.made is None:
             return None, found.choice.told
-        answer = self._live_answer(kind, topics, found, found.made)
-        answer.table = found.made.table
-        return answer, ""
+        return self._live_answer(kind, topics, found, found.made), ""
 
     def _wish(self, kind: str, topics: Sequence[Topic], source: str) -> Wish:
         return Wish(kind, markets=len(topics), source=source, allowed=self.ports.streams)

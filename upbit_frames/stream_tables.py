@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from upbit_frames.normalize.decode import codes, column, integers, moments, refusal, wrapped
+from upbit_frames.arrays import wrapped
+from upbit_frames.normalize.decode import codes, column, integers, moments, refusal
 from upbit_frames.normalize_ws import CLASSES, Row, type_of
 from upbit_frames.schema import KINDS, arrow_schema
 from upbit_frames.subscriptions import CANDLES, interval_of, table_of

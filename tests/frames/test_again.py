@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from upbit_frames import frames
 from upbit_frames.errors import SchemaError
+from upbit_frames.frames_again import again
 from upbit_frames.normalize_ws import CLASSES
 from upbit_frames.stream_tables import Made
 
@@ -48,7 +49,7 @@ def tickers(draw: st.DrawFn) -> Any:
 def test_tickers_without_a_table_in_between(rows: list[Any], tz: str) -> None:
     made = Made("ticker", rows)
     assert len(made) == len(rows)
-    frame = frames.again(made, INDEX, tz, {"kind": "ticker"})
+    frame = again(made, INDEX, tz, {"kind": "ticker"})
     pd.testing.assert_frame_equal(frame, frames.to_pandas(made.table, index=INDEX, tz=tz))
     assert frame.attrs == {frames.ATTRS: {"kind": "ticker"}}
 
@@ -56,7 +57,7 @@ def test_tickers_without_a_table_in_between(rows: list[Any], tz: str) -> None:
 @given(tickers())
 def test_nobody_disturbs_the_others(row: Any) -> None:
     made = Made("ticker", [row])
-    first, second = (frames.again(made, INDEX, "UTC", {}) for _ in range(2))
+    first, second = (again(made, INDEX, "UTC", {}) for _ in range(2))
     before = second.copy(deep=True)
     first["price"] = -1.0
     first.loc[row.code, "change"] = "changed"
@@ -64,13 +65,13 @@ def test_nobody_disturbs_the_others(row: Any) -> None:
     first.index.name = "other"
     del first["volume"]
     pd.testing.assert_frame_equal(second, before)
-    pd.testing.assert_frame_equal(frames.again(made, INDEX, "UTC", {}), before)
+    pd.testing.assert_frame_equal(again(made, INDEX, "UTC", {}), before)
 
 
 @given(tickers(), st.sampled_from(["2026-02-30", "20260301", "2026-W10-3", "soon"]))
 def test_a_day_that_is_none_is_refused(row: Any, day: str) -> None:
     row.highest_52_week_date = day
     with pytest.raises(SchemaError, match="is not a date"):
-        frames.again(Made("ticker", [row]), INDEX, "UTC", {})
+        again(Made("ticker", [row]), INDEX, "UTC", {})
     with pytest.raises(SchemaError, match="is not a date"):
         _ = Made("ticker", [row]).table

@@ -51,12 +51,14 @@ class Call(Generic[T]):
 
 def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
     """The answer as the kind of frame the user wants, its warnings told."""
-    from upbit_frames import frames
+    from upbit_frames.frames import take_output
 
     for text in answer.warnings:
-        warnings.warn(text, UpbitFramesWarning, stacklevel=5)
+        warnings.warn(text, UpbitFramesWarning, stacklevel=6)
     if answer.made is not None and view.output == "pandas":
-        return frames.again(answer.made, index, view.tz, answer.meta)
-    held = [answer.table if answer.made is None else answer.made.table]
+        from upbit_frames.frames_again import again
+
+        return again(answer.made, index, view.tz, answer.meta)
+    held = [answer.arrow]
     answer.table = None  # given away, see take_output
-    return frames.take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, adopt=answer.fresh)
+    return take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, adopt=answer.fresh)

@@ -150,10 +150,10 @@ async def _asked(
     """What one channel tells now, and the requests that this took."""
     if type_ == "ticker":
         answer = await engine.quotes.ticker(codes, None, False, channel)
-        return sides.states_of("ticker", answer.table), _requests(answer)
+        return sides.states_of("ticker", answer.arrow), _requests(answer)
     if type_ == "orderbook":
         answer = await engine.quotes.orderbook(codes, depth, None, False, channel)
-        return sides.states_of("orderbook", answer.table), _requests(answer)
+        return sides.states_of("orderbook", answer.arrow), _requests(answer)
 
     async def one(market: str) -> tuple[dict[str, sides.State], int]:
         if type_ == "trade":
@@ -163,7 +163,7 @@ async def _asked(
             interval = interval_of(type_)
             asked = CandleQuery.build(market, interval, count=1, forming=True, source=channel)
             answer = await engine.router.candles(asked, Meter())
-        return sides.states_of(type_.partition(".")[0], answer.table, market), _requests(answer)
+        return sides.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
 
     found = await asyncio.gather(*(one(market) for market in codes))
     return {code: state for states, _ in found for code, state in states.items()}, sum(count for _, count in found)

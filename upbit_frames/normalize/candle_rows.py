@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from upbit_frames.arrays import candle_table
 from upbit_frames.errors import SchemaError
 from upbit_frames.intervals import Interval
 from upbit_frames.normalize.decode import Body, column, read
@@ -103,7 +104,7 @@ def candles_pages(bodies: Sequence[bytes], market: str, interval: Interval) -> p
     source.check(interval.floors(times) == times, "candle_date_time_utc", f"the time starts no {interval.name} candle")
     numbers = pages[0][1] if len(pages) == 1 else np.concatenate([numbers for _, numbers in pages], axis=1)
     _check_numbers(numbers, source)
-    return _table(*_ascending(times, numbers, source))
+    return candle_table(*_ascending(times, numbers, source))
 
 
 def _page(body: bytes, market: str, interval: Interval) -> tuple[bytes, NDArray[np.float64]]:
@@ -190,14 +191,3 @@ def _ascending(
         source.check(fine, "candle_date_time_utc", "the same candle twice, with different numbers", order)
         times, numbers = times[~repeated], numbers[:, ~repeated]
     return times, numbers
-
-
-def _table(times: NDArray[np.int64], numbers: NDArray[np.float64]) -> pa.Table:
-    """A table over the arrays' own memory, a copy where they are not in order there."""
-    schema = arrow_schema("candles")
-    times, numbers = np.ascontiguousarray(times), np.ascontiguousarray(numbers)
-    count = len(times)
-    memory = pa.py_buffer(numbers)
-    arrays = [pa.Array.from_buffers(schema.field(0).type, count, [None, pa.py_buffer(times)], 0)]
-    arrays += [pa.Array.from_buffers(pa.float64(), count, [None, memory], 0, count * i) for i in range(len(numbers))]
-    return pa.Table.from_arrays(arrays, schema=schema)

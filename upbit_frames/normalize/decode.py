@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from upbit_frames.arrays import wrapped
 from upbit_frames.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ __all__ = [
     "no_json",
     "read",
     "refusal",
-    "wrapped",
 ]
 
 SAMPLE = 200  # characters of a refused body that the error shows
@@ -68,11 +68,6 @@ def integers(values: list[int]) -> NDArray[np.int64]:
 def moments(millis: list[int]) -> NDArray[np.int64]:
     """Milliseconds as microseconds."""
     return integers(millis) * 1000
-
-
-def wrapped(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """An array without nulls, not copied; ``pyarrow.array`` takes ten times as long for a few values."""
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def codes(values: list[str]) -> pa.Array:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from upbit_frames.arrays import candle_table, copy_into
 from upbit_frames.errors import StoreError
 from upbit_frames.intervals import Span, to_micros
 from upbit_frames.schema import arrow_schema
@@ -52,28 +53,17 @@ class Block:
     """Memory for so many candles, filled in any order and by several threads."""
 
     def __init__(self, length: int) -> None:
-        self._schema = arrow_schema("candles")
         self._times = np.empty(length, np.int64)
-        self._numbers = np.empty((len(self._schema) - 1, length))
+        self._numbers = np.empty((len(arrow_schema("candles")) - 1, length))
 
     def put(self, low: int, table: pa.Table) -> None:
         """The table's rows from the place ``low`` on."""
         for target, column in zip((self._times, *self._numbers), table.columns, strict=True):
-            at = low
-            for chunk in column.chunks:
-                values = chunk.view(pa.int64()) if target is self._times else chunk
-                target[at : at + len(chunk)] = values.to_numpy()
-                at += len(chunk)
+            copy_into(target[low:], column)
 
     def table(self) -> pa.Table:
-        """All of it, without copying; the numbers are one buffer, column after column."""
-        count, memory = len(self._times), pa.py_buffer(self._numbers)
-        arrays = [pa.Array.from_buffers(self._schema.field(0).type, count, [None, pa.py_buffer(self._times)])]
-        arrays += [
-            pa.Array.from_buffers(pa.float64(), count, [None, memory], 0, count * place)
-            for place in range(len(self._numbers))
-        ]
-        return pa.Table.from_arrays(arrays, schema=self._schema)
+        """All of it, without copying."""
+        return candle_table(self._times, self._numbers)
 
 
 def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") -> pa.Table:
