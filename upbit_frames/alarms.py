@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, time
 
-from upbit_frames.recorder import Event, Record, Recorder, Watcher
+from upbit_frames.recorder import Event, Record, Recorder, Watcher, counted
 
 __all__ = ["LOGGER", "Alarms", "Limits"]
 
@@ -80,9 +79,7 @@ class Alarms(Watcher):
 
 def measured(limits: Limits, calls: Sequence[Record], events: Sequence[Event]) -> list[tuple[str, float, float, str]]:
     """Name, value, limit and unit of everything that has a limit."""
-    happened: Counter[str] = Counter()
-    for _, name, number in events:
-        happened[name] += number
+    happened = counted(events)
     asked = [one for one in calls if one.channel not in ("rejected", "cancelled")]
     found: list[tuple[str, float, float | None, str]] = [
         ("p95_ms", p95([one.seconds * 1000 for one in asked if one.call not in LONG]), limits.p95_ms, " ms"),

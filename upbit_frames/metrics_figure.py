@@ -12,7 +12,7 @@ from upbit_frames.endpoints import LIMITS
 from upbit_frames.errors import QueryError, UsageError
 from upbit_frames.metrics_view import EVENTS, summaries
 from upbit_frames.plot.style import Style, style_of
-from upbit_frames.recorder import Record, recorder
+from upbit_frames.recorder import Record, counted, recorder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -170,9 +170,7 @@ def _empty(axes: Axes, style: Style, text: str = "no calls yet") -> None:
 
 def _tiles(axes: Axes, calls: list[Record], seconds: float, now: float, style: Style) -> None:
     """The numbers that should be small, and how many calls there were."""
-    happened: Counter[str] = Counter()
-    for _, name, number in recorder.happened(now - seconds):
-        happened[name] += number
+    happened = counted(recorder.happened(now - seconds))
     tiles = [
         ("calls", len(calls), False),
         ("without a request", sum(1 for one in calls if one.hit), False),

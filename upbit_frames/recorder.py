@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from time import perf_counter, time
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from upbit_frames.errors import ConfigError, QueryError, UsageError
 
-__all__ = ["MOST", "Event", "OpenCall", "Record", "Recorder", "Request", "Watcher", "recorder", "who"]
+__all__ = ["MOST", "Event", "OpenCall", "Record", "Recorder", "Request", "Watcher", "counted", "recorder", "who"]
 
 MOST = 10_000  # calls, requests and events of streams that are kept, of each
 MOST_OFFSETS = 100
@@ -123,6 +123,14 @@ class Event(NamedTuple):
     at: float
     name: str
     number: int
+
+
+def counted(events: Iterable[Event]) -> Counter[str]:
+    """How often what happened."""
+    happened: Counter[str] = Counter()
+    for _, name, number in events:
+        happened[name] += number
+    return happened
 
 
 _current: ContextVar[OpenCall | None] = ContextVar("upbit_frames_call", default=None)

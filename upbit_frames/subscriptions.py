@@ -25,6 +25,10 @@ _TABLES = {"ticker": "ticker", "trade": "trades", "orderbook": "orderbook"}
 _PLURALS = {"tickers": "ticker", "trades": "trade", "orderbooks": "orderbook"}
 
 
+Key = tuple[str, str, float]
+"""What a frame can be told by: type, market, grouping."""
+
+
 @dataclass(frozen=True, order=True)
 class Topic:
     """One type of one market.
@@ -47,7 +51,7 @@ class Topic:
     depth: int = 30
 
     @property
-    def key(self) -> tuple[str, str, float]:
+    def key(self) -> Key:
         """What its frames can be told by: type, market, grouping."""
         return self.type, self.market, self.level
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,7 @@ def test_notebooks_are_clean(path: Path) -> None:
 
     text = path.read_text(encoding="utf-8")
     assert len(text) < 600_000
-    assert "/root/" not in text
-    assert "/home/" not in text
-    assert "/tmp/" not in text
+    assert not re.search(r"/(root|home|tmp)/", text)  # paths of whoever ran them
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
     assert any(cell.get("outputs") for cell in book.cells if cell.cell_type == "code")

@@ -10,11 +10,9 @@ import msgspec
 from upbit_frames.live.listener import Listener
 from upbit_frames.live.repair import Gap, Line
 from upbit_frames.normalize_ws import Row, type_of
-from upbit_frames.subscriptions import Topic, merged
+from upbit_frames.subscriptions import Key, Topic, merged
 
-__all__ = ["Audience", "Key", "Torn"]
-
-Key = tuple[str, str, float]
+__all__ = ["Audience", "Torn"]
 
 
 class Torn(NamedTuple):
@@ -47,16 +45,12 @@ class Audience:
         """Everything that somebody wants."""
         return {topic for one in self.listeners for topic in one.topics}
 
-    def of(self, key: Key) -> list[Listener]:
-        """Whoever listens to this."""
-        return self._by_key.get(key, [])
-
     def knows(self, topic: Topic) -> bool:
         """Whether the others who listen have been told the state, and as deep as it is wanted."""
         line = self.lines.get(topic.key)
         if line is None or line.shown is None:
             return False
-        others = [other for one in self.of(topic.key) for other in one.topics if other.key == topic.key]
+        others = [other for one in self._by_key[topic.key] for other in one.topics if other.key == topic.key]
         return merged([topic, *others]) == merged(others)
 
     def add(self, listener: Listener, known: Iterable[Topic], started: int) -> bool:

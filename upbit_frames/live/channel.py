@@ -25,7 +25,7 @@ from upbit_frames.live.rules import Choice, Sight, Wish, choose, patience
 from upbit_frames.live.watch import Watch
 from upbit_frames.schema import arrow_schema
 from upbit_frames.stream_tables import Made, rows_of_rest, to_table
-from upbit_frames.subscriptions import Topic
+from upbit_frames.subscriptions import Key, Topic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +42,6 @@ FIRST = 5.0  # seconds for the first frame where the stream was asked for by nam
 MOST_MADE = 64  # tables that are at hand
 AGAIN = 5.0  # seconds after a failure before a stream is opened unasked again
 GROUPS = {"ticker": "ticker", "orderbook": "orderbook", "trade": "crix-trades", "candle": "candles"}
-Key = tuple[str, str, float]
 
 
 @dataclass

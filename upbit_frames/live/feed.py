@@ -15,12 +15,12 @@ from typing import Any
 
 from upbit_frames.clock import Clock, ServerTime
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
-from upbit_frames.live.audience import Audience, Key, Torn
+from upbit_frames.live.audience import Audience, Torn
 from upbit_frames.live.listener import Listener, Tempo
 from upbit_frames.live.over_rest import Mender, fetch_whole
 from upbit_frames.normalize_ws import decode
 from upbit_frames.recorder import recorder
-from upbit_frames.subscriptions import TYPES, Topic
+from upbit_frames.subscriptions import TYPES, Key, Topic
 from upbit_frames.transport.retry import RetryPolicy
 from upbit_frames.transport.ws_connection import Dialer, WsConnection
 
