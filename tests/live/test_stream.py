@@ -86,6 +86,27 @@ def test_trades_come_once_and_in_order(client: uf.Client, exchange: Exchange) ->
         assert (both[name] == both[f"{name}_rest"]).all()
 
 
+def test_what_rest_mended_is_counted_apart_as_far_as_it_was_taken(client: uf.Client, exchange: Exchange) -> None:
+    def broken() -> None:
+        eventually(lambda: exchange.streams.open)
+        time.sleep(0.3)
+        exchange.streams.faults.refuse = [503] * 1_000_000
+        exchange.streams.drop()
+        exchange.clock.advance(60.0)  # two hundred trades, more than are wanted
+        exchange.streams.faults.refuse = []
+
+    breaking = threading.Thread(target=broken)
+    breaking.start()
+    try:
+        frame = client.stream("KRW-BTC", "trade", count=60)
+    finally:
+        breaking.join()
+    record = uf.metrics("calls").iloc[-1]
+    assert (record["call"], record["channel"], record["rows"]) == ("stream", "live+rest", 60)
+    assert 0 < (frame["stream_type"] == "REST").sum() < 60 == len(frame)
+    assert frame["sequential_id"].is_unique
+
+
 def test_arrow_and_polars(client: uf.Client) -> None:
     table = client.stream("KRW-BTC", "trade", count=2, output="arrow")
     assert isinstance(table, pa.Table)
