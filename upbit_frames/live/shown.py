@@ -100,14 +100,17 @@ class _Enough:
 
 
 def collected(type_: str, rows: Sequence[Row], *, ordered: bool) -> list[Row]:
-    """Of a candle the last state only; trades and candles in order of time, if ``ordered``."""
+    """Of a candle the last state only; trades and candles in order of time, if ``ordered``.
+
+    Never by when they came, which another run would not repeat.
+    """
     kept = list(rows)
     if interval_of(type_):
         kept = list({(row.code, row.candle_date_time_utc): row for row in kept}.values())
         if ordered:
-            kept.sort(key=lambda row: row.candle_date_time_utc)
+            kept.sort(key=lambda row: (row.candle_date_time_utc, row.code))
     elif type_ == "trade" and ordered:
-        kept.sort(key=lambda row: (row.trade_timestamp, row.sequential_id))
+        kept.sort(key=lambda row: (row.trade_timestamp, row.sequential_id, row.code))
     return kept
 
 
