@@ -24,7 +24,7 @@ import pytest
 import upbit_frames as uf
 from upbit_frames import _bridge, errors
 from upbit_frames.intervals import INTERVALS
-from upbit_frames.live import following, hubs
+from upbit_frames.live import following, hubs, troubles
 from upbit_frames.live.follow import Follow
 from upbit_frames.normalize_ws import CLASSES
 from upbit_frames.schema import arrow_schema
@@ -247,6 +247,20 @@ def test_faults_of_rest_lose_nothing(exchange: Exchange, client: uf.Client) -> N
         exchange.clock.run(400.0)
         frames = read(f, "2026-03-01T03:50:00Z", retries=1)
         assert f.error is None
+        exchange.faults.clear()
+    assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
+
+
+def test_an_exchange_that_lies_on_and_on_is_given_up(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "1m", history=3) as f:
+        # What passes does not count towards it, however often it happens.
+        exchange.faults.add("503", match=CANDLES, times=100)
+        exchange.clock.run(400.0)
+        frames = read(f, "2026-03-01T03:32:00Z", retries=troubles.DOUBTS + 1)
+        exchange.faults.add("missing", match=CANDLES, times=None)
+        with pytest.raises(errors.SchemaError, match="is missing"):
+            read(f, "2026-03-01T04:30:00Z")
+        assert f.error is not None
         exchange.faults.clear()
     assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
 

@@ -109,7 +109,18 @@ def test_the_words_of_a_refusal_are_told(run: Any, rig: Any, answer: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    "body", [HTML, b"", b"   ", b"[1, 2", b'{"a": ', b"Not JSON", bytes(range(128, 256)), b"\xef\xbb\xbfhello"]
+    "body",
+    [
+        HTML,
+        b"",
+        b" ",
+        b"[1, 2",
+        b'{"a": ',
+        b'[{"a": 1}, {"b": 2}',
+        b"No JSON",
+        bytes(range(128, 256)),
+        b"\xef\xbb\xbfhello",
+    ],
 )
 def test_a_200_without_json_is_asked_for_again(run: Any, rig: Any, answer: Any, body: bytes) -> None:
     _, times = refused(run, rig, answer(body=body), errors.SchemaError)

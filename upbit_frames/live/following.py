@@ -17,20 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames import normalize
 from upbit_frames.endpoints import CANDLES_MAX_COUNT, candles_endpoint
-from upbit_frames.errors import (
-    LockTimeout,
-    RateLimited,
-    SchemaError,
-    ServerError,
-    TransportError,
-    UpbitFramesError,
-)
+from upbit_frames.errors import TransportError, UpbitFramesError
 from upbit_frames.history import History
 from upbit_frames.intervals import Span, merge
 from upbit_frames.live.feed import Hub
 from upbit_frames.live.followed import Asked, Batch, Part
 from upbit_frames.live.listener import Gaps, Listener
 from upbit_frames.live.track import Track
+from upbit_frames.live.troubles import Troubles
 from upbit_frames.planner import SEAL_GRACE, Step, sealed_until
 from upbit_frames.ports import Meter, cut, in_thread, meet_exchange
 from upbit_frames.query import CandleQuery
@@ -51,7 +45,6 @@ SLICE = 1.0  # seconds between two looks at the exchange's clock, which may be m
 AT_ONCE = 8  # markets that are asked for at the same time
 TOGETHER = 1.0  # seconds for which what is sealed waits for the other markets of the same round
 WELCOME = 2.0  # seconds for which opening waits for the stream
-DOUBTS = 5  # answers in a row that are not what the API promises, after which it is given up
 
 
 class Following:
@@ -86,9 +79,7 @@ class Following:
         self._listener: Listener | None = None
         self._history: dict[str, Any] | None = None  # of the frame the reader has not had yet
         self._history_route: list[dict[str, Any]] = []
-        self._retry = RetryPolicy()
-        self._failures: dict[str, int] = {}
-        self._again: dict[str, float] = {}
+        self._troubles = Troubles()
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
@@ -218,7 +209,7 @@ class Following:
             hub.leave(listener)
             failures += 1
             log.warning("no forming candles for now: %s", self.live_error.message)
-            await asyncio.sleep(max(SLICE, self._retry.pause(failures)))
+            await asyncio.sleep(max(SLICE, RetryPolicy().pause(failures)))
 
     def _heard(self, rows: list[Any]) -> None:
         self.received += len(rows)
@@ -253,7 +244,7 @@ class Following:
         while not self.over:
             due, now = self._due(), asyncio.get_running_loop().time()
             for track in self.tracks.values():
-                ready = due - track.sealed >= batch and self._again.get(track.market, 0.0) <= now
+                ready = due - track.sealed >= batch and self._troubles.again(track.market) <= now
                 if ready and track.market not in self._busy:
                     self._busy.add(track.market)
                     self._spawn(self._seal(track, due))
@@ -268,7 +259,7 @@ class Following:
         """Seconds to sleep, a slice at most."""
         now, time = self.ports.server_time.now(), asyncio.get_running_loop().time()
         waits = [
-            max((track.sealed + batch + SEAL_GRACE - now) / SECOND, self._again.get(track.market, 0.0) - time)
+            max((track.sealed + batch + SEAL_GRACE - now) / SECOND, self._troubles.again(track.market) - time)
             for track in self.tracks.values()
             if track.market not in self._busy
         ]
@@ -282,7 +273,7 @@ class Following:
             if until > track.sealed:
                 track.seal(table, until, steps)
                 self.sealed += len(table)
-                self._failures.pop(track.market, None)
+                self._troubles.over(track.market)
                 return
         except UpbitFramesError as error:
             why = error
@@ -293,11 +284,8 @@ class Following:
                 asyncio.get_running_loop().call_later(TOGETHER, self._news.set)
             else:
                 self._news.set()
-        failures = self._failures[track.market] = self._failures.get(track.market, 0) + 1
-        if why is not None and not _passing(why, failures):
-            raise why
+        self._troubles.failed(track.market, why, asyncio.get_running_loop().time())
         self.retries += 1
-        self._again[track.market] = asyncio.get_running_loop().time() + max(0.05, self._retry.pause(failures))
         log.warning("%s could not be sealed yet: %s", track.market, why.message if why else "not final so far")
 
     async def _sealed(self, track: Track, due: int) -> tuple[pa.Table, int, list[Step]]:
@@ -389,13 +377,6 @@ class Following:
             return "new"
         joined = self._listener is not None and not self._listener.over
         return self.hub.state if joined else "waiting"
-
-
-def _passing(error: UpbitFramesError, failures: int) -> bool:
-    """Whether trying again may help."""
-    if isinstance(error, SchemaError):
-        return failures < DOUBTS
-    return isinstance(error, (TransportError, RateLimited, ServerError, LockTimeout))
 
 
 def _of_market(answer: Answer | None, market: str, many: bool) -> pa.Table:

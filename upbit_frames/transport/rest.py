@@ -340,7 +340,7 @@ class _Attempt:
                     SchemaError, "a web page came instead of JSON", "a proxy or login page answers for the exchange?",
                     status=status,
                 )  # fmt: skip
-            if start[:1] not in (b"[", b"{") or body.rstrip()[-1:] not in (b"]", b"}"):
+            if start[:1] + body.rstrip()[-1:] not in (b"[]", b"{}"):
                 raise self._again(SchemaError, "the answer is not complete JSON", "try again", status=status)
             return
         text = error_message(body) or response.reason_phrase
