@@ -2,10 +2,11 @@
 
 Upbit allows ten requests a second for each group of endpoints and address, counted as they
 arrive (upbit-api section 5). Each group has ten slots. A slot is held while its request is under
-way and may be taken again one second after the earliest moment at which the request can have
-arrived last: ``received + 1 s - fastest round trip``. Whatever the jitter, two requests of one
-slot then arrive at least a second apart, so no second of any kind, fixed or sliding, sees more
-than ten; and with a steady round trip a slot goes round once a second, which is the full rate.
+way, and the next request may leave in it at ``received + 1 s - fastest round trip``: the way back
+of the one and the way there of the other take at least that long together. Whatever the jitter,
+two requests of one slot then arrive at least a second apart, so no second of any kind, fixed or
+sliding, sees more than ten; and with a steady round trip a slot goes round once a second, which is
+the full rate.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import asyncio
 import os
 import random
 import threading
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -28,8 +28,6 @@ from upbit_frames.transport.shared_slots import SharedSlots, Taken
 __all__ = ["Limiter", "NullLimiter", "Pacer", "Slot", "limiter_for"]
 
 MARGIN = 0.004  # of a second: the server's clock and ours do not run at exactly the same speed
-RECENT = 200  # round trips of which the fastest counts
-FEW, MANY, DOUBT = 10, 40, 0.03  # how many round trips are trusted how far, and seconds of doubt
 REST = (10.0, 20.0)  # seconds for which a refusal costs a slot; random, so that not all come back at once
 FIRST_BLOCK = 60.0  # seconds to keep away when the server does not say how long
 LONGEST_BLOCK = 3600.0
@@ -100,7 +98,6 @@ class Limiter:
         self._slots = slots
         self._clock = clock or SystemClock()
         self._window = 1.0 / rate + MARGIN
-        self._round_trips: deque[float] = deque(maxlen=RECENT)
         self._blocks = 0
         self._queues: dict[tuple[int, str], asyncio.Lock] = {}
         self._lock = threading.Lock()
@@ -130,20 +127,10 @@ class Limiter:
 
     def _over(self, taken: Taken, sent: float | None, remaining: int | None) -> None:
         now = self._clock.monotonic()
-        if sent is not None:
-            self._round_trips.append(now - sent)
         # Where nothing was answered, nothing is known about when the request arrived, if at all.
-        self._slots.give_back(taken, now + self._window - (0.0 if sent is None else self._fastest()))
+        self._slots.give_back(taken, now, self._window, None if sent is None else now - sent)
         if remaining is not None:
             self._slots.leave_room(taken, now, self._window, remaining, LIMITS[taken.group])
-
-    def _fastest(self) -> float:
-        """How long a round trip takes at least; too little does no harm, too much would."""
-        fastest, seen = min(self._round_trips), len(self._round_trips)
-        if seen < MANY:
-            # On a busy machine the first ones may all be slow, and a later one not.
-            fastest = (fastest / 2 if seen < FEW else fastest) - DOUBT
-        return max(0.0, fastest)
 
     def refused(self, group: str, times: int) -> None:
         """Keep the whole group quiet until the next second, longer when it happens again.

@@ -31,14 +31,18 @@ SLOTS = 10  # the most a group has
 IN_FLIGHT = 60.0  # seconds after which a slot that was never given back is free anyway
 DEAD = 2.0  # seconds after its request at which the slot of a process that died is free
 RESTING = 2.5  # a slot that is free only later than this was not used a second ago, but rests
+FEW, MANY, DOUBT = 10, 40, 0.03  # how many round trips are trusted how far, and seconds of doubt
 TOO_FAR = 3600.0  # a time further ahead than this is from before a reboot
-MAGIC = b"UFS1"
+RECENT = 30.0  # seconds: of round trips the fastest of this and of the last such time count
+MAGIC = b"UFS2"
 
 _HEAD = struct.Struct("<4sxxxxd")  # magic, blocked until (wall seconds)
+_TRIPS = struct.Struct("<ddqdq")  # since when; the fastest and how many since then, and of the time before
 _GROUP = struct.Struct("<d")  # paused until
 _SLOT = struct.Struct("<ddq")  # free at, taken at (0 = not in flight), process
 _GROUP_SIZE = _GROUP.size + SLOTS * _SLOT.size
-_SIZE = _HEAD.size + len(GROUPS) * _GROUP_SIZE
+_GROUPS_AT = _HEAD.size + _TRIPS.size
+_SIZE = _GROUPS_AT + len(GROUPS) * _GROUP_SIZE
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,19 @@ class SharedSlots:
             _SLOT.pack_into(state, _slot_offset(group, best), now + IN_FLIGHT, now, os.getpid())
             return Taken(group, best, now)
 
-    def give_back(self, taken: Taken, free_at: float) -> None:
-        """The request of a slot is over; from ``free_at`` on it may be taken again."""
+    def give_back(self, taken: Taken, now: float, window: float, trip: float | None) -> None:
+        """The request of a slot is over.
+
+        It may be taken again a ``window`` after the request can have arrived last: now, less what
+        the fastest round trip takes. ``trip`` is how long this one took; None if it is not known,
+        nor whether and when the request arrived.
+        """
         with self._state() as state:
+            early = 0.0 if trip is None else _certain(*_round_trips(state, now, trip))
             offset = _slot_offset(taken.group, taken.index)
             _, since, process = _SLOT.unpack_from(state, offset)
             if since == taken.since and process == os.getpid():  # else it was given up for dead
-                _SLOT.pack_into(state, offset, free_at, 0.0, 0)
+                _SLOT.pack_into(state, offset, now + window - early, 0.0, 0)
 
     def leave_room(self, taken: Taken, now: float, seconds: float, left: int, allowed: int) -> int:
         """Others on this address use the group too: take out of use what the server counted for them.
@@ -175,7 +185,7 @@ def _user() -> str:
 
 
 def _group_offset(group: str) -> int:
-    return _HEAD.size + GROUPS.index(group) * _GROUP_SIZE
+    return _GROUPS_AT + GROUPS.index(group) * _GROUP_SIZE
 
 
 def _slot_offset(group: str, index: int) -> int:
@@ -199,6 +209,26 @@ def _free_at(state: bytearray, group: str, index: int, now: float) -> float:
 def _idle_since(state: bytearray, group: str, index: int, moment: float) -> bool:
     free, taken, _ = _SLOT.unpack_from(state, _slot_offset(group, index))
     return not taken and free <= moment
+
+
+def _round_trips(state: bytearray, now: float, trip: float) -> tuple[float, int]:
+    """One more round trip; the fastest of late, and how many there were."""
+    since, fastest, seen, before, seen_before = _TRIPS.unpack_from(state, _HEAD.size)
+    if not since <= now < since + RECENT:
+        follows = since + RECENT <= now < since + 2 * RECENT
+        before, seen_before = (fastest, seen) if follows else (0.0, 0)
+        since, seen = now, 0
+    fastest, seen = min(trip, fastest) if seen else trip, seen + 1
+    _TRIPS.pack_into(state, _HEAD.size, since, fastest, seen, before, seen_before)
+    return min(fastest, before) if seen_before else fastest, seen + seen_before
+
+
+def _certain(fastest: float, seen: int) -> float:
+    """How long a round trip takes at least; too little does no harm, too much would."""
+    if seen < MANY:
+        # On a busy machine the first ones may all be slow, and a later one not.
+        return max(0.0, fastest - DOUBT) if seen >= FEW else 0.0
+    return fastest
 
 
 def _alive(process: int) -> bool:
