@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from time import monotonic
 from typing import Any, TypeVar
 
 from upbit_frames.errors import UsageError
@@ -26,6 +27,7 @@ T = TypeVar("T")
 Work = Callable[..., Coroutine[Any, Any, T]]
 THREAD_NAME = "upbit_frames"
 UNWIND = 5.0  # seconds an interrupted call may take to put things away
+END = 5.0  # seconds the end of the interpreter may take for closing connections, unless all hang
 SLICE = 0.1  # seconds; waiting in slices lets Ctrl-C through on every platform
 
 
@@ -46,7 +48,7 @@ class _Loop:
         asyncio.set_event_loop(self.asyncio)
         self.asyncio.run_forever()
 
-    def stop(self) -> None:
+    def stop(self, deadline: float) -> None:
         """Cancel what still runs, then end the thread and close the loop."""
 
         async def cancel_all() -> None:
@@ -57,9 +59,9 @@ class _Loop:
             await self.asyncio.shutdown_asyncgens()
 
         with contextlib.suppress(Exception):
-            asyncio.run_coroutine_threadsafe(cancel_all(), self.asyncio).result(timeout=2.0)
+            asyncio.run_coroutine_threadsafe(cancel_all(), self.asyncio).result(_left(deadline))
         self.asyncio.call_soon_threadsafe(self.asyncio.stop)
-        self.thread.join(timeout=2.0)
+        self.thread.join(_left(deadline))
         if not self.thread.is_alive():
             self.asyncio.close()
 
@@ -161,8 +163,14 @@ def _shut_down() -> None:
     loop = _loop
     if loop is None or loop.pid != os.getpid():
         return
+    deadline = monotonic() + END
     for closer in _closers:
         with contextlib.suppress(Exception):
-            asyncio.run_coroutine_threadsafe(closer(), loop.asyncio).result(timeout=2.0)
+            asyncio.run_coroutine_threadsafe(closer(), loop.asyncio).result(_left(deadline))
     _loop = None
-    loop.stop()
+    loop.stop(deadline)
+
+
+def _left(deadline: float) -> float:
+    """Seconds to wait for the next thing; some for each, so that one that hangs does not take all."""
+    return max(0.5, deadline - monotonic())

@@ -570,6 +570,22 @@ def test_closing_never_hangs(exchange: Exchange, tmp_path: Path, how: str) -> No
     asyncio.run(main())
 
 
+def test_closing_that_nobody_waits_for_leaves_no_socket(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with connected(exchange, tmp_path, BTC) as (it, _):
+            socket_ = it._wire._socket  # type: ignore[union-attr]
+            await asyncio.to_thread(exchange.streams.half_open)
+            closing = asyncio.create_task(it.aclose())
+            await asyncio.sleep(0.1)
+            assert not socket_.transport.is_closing()  # it waits for the other side
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()  # as the end of the interpreter does
+            await asyncio.gather(closing, return_exceptions=True)
+            await until(lambda: socket_.transport.is_closing())
+
+    asyncio.run(main())
+
+
 def test_a_connection_that_is_given_up_is_replaced(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         async with connected(exchange, tmp_path, BTC) as (it, ear):

@@ -216,7 +216,7 @@ def script(code: str, interrupt: bool, tmp_path: Path) -> tuple[int, str, float]
 def test_ctrl_c(head: str, tmp_path: Path, code: str) -> None:
     status, error, seconds = script(head + code, True, tmp_path)
     assert status in (1, -signal.SIGINT)
-    assert error.strip().endswith("KeyboardInterrupt")
+    assert error.strip().endswith("KeyboardInterrupt"), error
     assert seconds < 10
 
 

@@ -185,7 +185,11 @@ class _Socket:
         return True
 
     async def close(self) -> None:
-        await self._socket.close()
+        try:
+            await self._socket.close()
+        except asyncio.CancelledError:  # nobody waits for the other side any more
+            self._socket.transport.abort()
+            raise
 
     def _lost(self, closed: ConnectionClosed) -> ConnectionFailed:
         if closed.sent is not None and "keepalive" in closed.sent.reason:
