@@ -38,7 +38,7 @@ KINDS = ["trade", "ticker", "orderbook", "candle.1s", "candle.1m"]
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Exchange]:
-    lively = [replace(one, trades_per_day=300_000.0) if one.market in MARKETS else one for one in default_listings()]
+    lively = [replace(one, trades_per_day=900_000.0) if one.market in MARKETS else one for one in default_listings()]
     with Exchange(seed=7, now=NOW, markets=lively) as exchange:
         exchange.clock.run()
         yield exchange
@@ -92,7 +92,7 @@ def test_what_rest_mended_is_counted_apart_as_far_as_it_was_taken(client: uf.Cli
         time.sleep(0.3)
         exchange.streams.faults.refuse = [503] * 1_000_000
         exchange.streams.drop()
-        exchange.clock.advance(60.0)  # two hundred trades, more than are wanted
+        exchange.clock.advance(300.0)  # hundreds of trades, more than are wanted
         exchange.streams.faults.refuse = []
 
     breaking = threading.Thread(target=broken)
