@@ -61,11 +61,11 @@ ways = {
     "raw": lambda: pq.read_table(single).to_pandas().set_index("time"),
 }
 times = []
-for _ in range(6):
+for _ in range(24):
     begun = time.perf_counter()
     frame = ways[way]()
     times.append(time.perf_counter() - begun)
-print(len(frame), statistics.median(times[2:]))
+print(len(frame), statistics.median(times[4:]))
 """
 
 

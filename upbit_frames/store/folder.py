@@ -121,7 +121,8 @@ class SeriesFolder:
 
     def _at_once(self, read: Callable[..., pa.Table], parts: list[tuple[File, Span]]) -> pa.Table:
         """Many candles in one stretch of memory: what decoding takes for one file serves the next."""
-        counts = self._each(encoding.count_part, parts)
+        # Mostly known already: threads would wait for each other longer than that takes.
+        counts = self._each(encoding.count_part, parts, threads=False)
         lows = accumulate(counts, initial=0)
         places = {part: (low, count) for (_, part), low, count in zip(parts, lows, counts, strict=False)}
         block = rows.Block(sum(counts))
@@ -184,7 +185,7 @@ class SeriesFolder:
                     time.sleep(0.005)
         raise StoreError("the store changes faster than it can be read", suggestion="try again", path=str(self.path))
 
-    def _each(self, work: Callable[..., T], parts: list[tuple[File, Span]]) -> list[T]:
+    def _each(self, work: Callable[..., T], parts: list[tuple[File, Span]], *, threads: bool = True) -> list[T]:
         """Do the work for each part; what is damaged is set aside before the first error is raised."""
 
         def safely(one: tuple[File, Span]) -> tuple[T | None, Damaged | None]:
@@ -194,11 +195,11 @@ class SeriesFolder:
             except Damaged as damage:
                 return None, damage
 
-        if not self._many(parts):
+        if not (threads and self._many(parts)):
             results = [safely(one) for one in parts]
         else:
-            threads = min(len(parts), os.cpu_count() or 1, MOST_THREADS)
-            with ThreadPoolExecutor(threads, thread_name_prefix="upbit-frames-read") as pool:
+            number = min(len(parts), os.cpu_count() or 1, MOST_THREADS)
+            with ThreadPoolExecutor(number, thread_name_prefix="upbit-frames-read") as pool:
                 results = list(pool.map(safely, parts))
         damaged = [(file, damage) for (file, _), (_, damage) in zip(parts, results, strict=True) if damage is not None]
         if damaged:
