@@ -29,6 +29,7 @@ from upbit_frames.intervals import INTERVALS, Span, merge, subtract
 from upbit_frames.normalize_archive import candles_zip, trades_zip
 from upbit_frames.planner import Step
 from upbit_frames.store.base import Series, Store
+from upbit_frames.task_group import TaskGroup
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -214,12 +215,9 @@ class Filler:
                 if not self._down:
                     await self._one(portion)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for portion in portions:
-                    group.create_task(one(portion))
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        async with TaskGroup() as group:
+            for portion in portions:
+                group.create_task(one(portion))
         if self._down:
             self.published = Published(0)  # as if nothing were published
 

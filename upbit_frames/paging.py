@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from upbit_frames.errors import SchemaError
 from upbit_frames.intervals import EPOCH, Interval, Span, from_micros, merge
+from upbit_frames.task_group import TaskGroup
 
 __all__ = ["Outcome", "Page", "backfill"]
 
@@ -122,13 +123,9 @@ async def backfill(
     """
     walker = _Backfill(interval, fetch, keep, page_size, known_before)
     walker.plan(merge(spans), walks)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(walks, len(walker.segments))):
-                group.create_task(walker.work())
-    except BaseExceptionGroup as failed:
-        # The first failure stopped the other walks; it is the one that tells what went wrong.
-        raise failed.exceptions[0] from failed.exceptions[0].__cause__
+    async with TaskGroup() as group:
+        for _ in range(min(walks, len(walker.segments))):
+            group.create_task(walker.work())
     walker.outcome.covered = merge(walker.outcome.covered)
     return walker.outcome
 

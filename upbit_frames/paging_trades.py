@@ -17,6 +17,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from upbit_frames.errors import SchemaError
 from upbit_frames.intervals import Span, merge
+from upbit_frames.task_group import TaskGroup
 
 __all__ = ["Ask", "TradeRow", "backfill_trades", "by_day"]
 
@@ -94,12 +95,9 @@ async def backfill_trades(
     walker.queue = by_day(spans)
     if not walker.queue:
         return
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(walks):
-                group.create_task(walker.work())
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from failed.exceptions[0].__cause__
+    async with TaskGroup() as group:
+        for _ in range(walks):
+            group.create_task(walker.work())
 
 
 class _Walker(Generic[R]):

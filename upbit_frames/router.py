@@ -33,6 +33,7 @@ from upbit_frames.planner import (
 from upbit_frames.ports import Answer, Fresh, Meter, Ports, cut, in_thread
 from upbit_frames.query import CandleQuery
 from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.task_group import TaskGroup
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,11 +77,8 @@ class Router:
             async with room:
                 return await self._market(market, query, meter, walks)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(market)) for market in query.markets]
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        async with TaskGroup() as group:
+            tasks = [group.create_task(one(market)) for market in query.markets]
         return self._answer(query, [task.result() for task in tasks])
 
     def _answer(self, query: CandleQuery, parts: list[_Part]) -> Answer:
