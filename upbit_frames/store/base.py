@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
 from upbit_frames.intervals import INTERVALS, Interval, Span
@@ -19,7 +19,7 @@ from upbit_frames.query import parse_market
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["STORED_KINDS", "Finding", "Series", "SeriesInfo", "Store"]
+__all__ = ["STORED_KINDS", "Counted", "Finding", "Reading", "Series", "SeriesInfo", "Store"]
 
 STORED_KINDS = ("candles", "trades")
 
@@ -139,6 +139,37 @@ class Finding:
         return f"{self.series}: {self.problem}: {self.detail}{where}"
 
 
+class Reading(NamedTuple):
+    """Rows, and the ranges for which they are complete.
+
+    Both come from one listing of the series and from the files that were opened for it, so they
+    agree whatever other threads and processes do to the store meanwhile.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+    covered : list of Span
+        Merged, sorted, disjoint.
+    """
+
+    table: pa.Table
+    covered: list[Span]
+
+
+class Counted(NamedTuple):
+    """A number of rows, and the ranges for which it is complete.
+
+    Attributes
+    ----------
+    rows : int
+    covered : list of Span
+        Merged, sorted, disjoint.
+    """
+
+    rows: int
+    covered: list[Span]
+
+
 class Store(Protocol):
     """Rows of many series and what is known of each. Synchronous and safe to use from threads.
 
@@ -167,8 +198,37 @@ class Store(Protocol):
             counts as covered, so what is missing can be computed anew and fetched again.
         """
 
+    def read_covered(self, series: Series, span: Span) -> Reading:
+        """Read the rows of a range together with the parts of it that are covered.
+
+        Whoever needs a complete answer reads with this: the store may have changed since
+        :meth:`covered` was called, and only what this returns belongs together.
+
+        Raises
+        ------
+        CorruptFile
+            As for :meth:`read`.
+        """
+
     def count(self, series: Series, span: Span) -> int:
         """How many rows :meth:`read` would give."""
+
+    def count_covered(self, series: Series, span: Span) -> Counted:
+        """Count the rows of a range together with the parts of it that are covered."""
+
+    def tail_covered(self, series: Series, end: int, count: int) -> Reading:
+        """Read :meth:`tail` together with the covered range whose last rows they are.
+
+        ``covered`` is empty where no covered range reaches up to ``end``; else it is one range
+        that ends at ``end``.
+        """
+
+    def head_covered(self, series: Series, start: int, count: int) -> Reading:
+        """Read :meth:`head` together with the covered range whose first rows they are.
+
+        ``covered`` is empty where no covered range holds ``start``; else it is one range that
+        begins at ``start``.
+        """
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
         """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``.

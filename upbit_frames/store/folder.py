@@ -23,7 +23,7 @@ from upbit_frames.clock import Clock
 from upbit_frames.errors import CorruptFile, StoreError
 from upbit_frames.intervals import Span, merge
 from upbit_frames.store import encoding, files, layout, quarantine, rows
-from upbit_frames.store.base import Series
+from upbit_frames.store.base import Counted, Reading, Series
 from upbit_frames.store.encoding import Damaged, Vanished
 from upbit_frames.store.layout import File
 from upbit_frames.store.locks import exclusive
@@ -93,22 +93,30 @@ class SeriesFolder:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, span: Span) -> pa.Table:
-        """The rows of a stretch."""
+    def read(self, span: Span) -> Reading:
+        """Read the rows of a range, and which parts of it are covered, from one listing."""
         self.touch()
-        return self._again(lambda: self.rows_of(layout.territories(self.files(), span)))
+        return self._again(lambda: self._read(span))
 
-    def count(self, span: Span) -> int:
-        """How many rows a stretch has."""
-        return self._again(lambda: sum(self._each(encoding.count_part, layout.territories(self.files(), span))))
+    def _read(self, span: Span) -> Reading:
+        parts = layout.territories(self.files(), span)
+        return Reading(self.rows_of(parts), merge(part for _, part in parts))
 
-    def tail(self, end: int, count: int) -> pa.Table:
-        """The last rows before ``end``."""
+    def count(self, span: Span) -> Counted:
+        """Count the rows of a range, and say which parts of it are covered, from one listing."""
+        return self._again(lambda: self._count(span))
+
+    def _count(self, span: Span) -> Counted:
+        parts = layout.territories(self.files(), span)
+        return Counted(sum(self._each(encoding.count_part, parts)), merge(part for _, part in parts))
+
+    def tail(self, end: int, count: int) -> Reading:
+        """Read the last rows before ``end``, and say which covered range they end."""
         self.touch()
         return self._again(lambda: self._edge(end, count, last=True))
 
-    def head(self, start: int, count: int) -> pa.Table:
-        """The first rows from ``start`` on."""
+    def head(self, start: int, count: int) -> Reading:
+        """Read the first rows from ``start`` on, and say which covered range they begin."""
         self.touch()
         return self._again(lambda: self._edge(start, count, last=False))
 
@@ -157,7 +165,7 @@ class SeriesFolder:
         except Damaged as damage:
             raise self.discard([(file, damage)]) from damage
 
-    def _edge(self, moment: int, count: int, *, last: bool) -> pa.Table:
+    def _edge(self, moment: int, count: int, *, last: bool) -> Reading:
         if last:
             found, stretch = self.stretch(lambda span: span.start < moment <= span.end)
             wanted = Span(stretch.start if stretch else moment, moment)
@@ -173,7 +181,7 @@ class SeriesFolder:
             table = table.slice(max(0, len(table) - count)) if last else table.slice(0, count)
             tables.append(table)
             count -= len(table)
-        return rows.join(self.series.kind, tables[::-1] if last else tables)
+        return Reading(rows.join(self.series.kind, tables[::-1] if last else tables), merge([wanted]))
 
     def _again(self, work: Callable[[], T]) -> T:
         for attempt in range(TRIES):

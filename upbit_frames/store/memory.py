@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.clock import Clock, SystemClock
-from upbit_frames.intervals import Span, merge, subtract
+from upbit_frames.intervals import Span, intersect, merge, subtract
 from upbit_frames.store import rows
-from upbit_frames.store.base import Finding, Series, SeriesInfo, note_text, selects, sort_key
+from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, note_text, selects, sort_key
 from upbit_frames.store.policy import Piece, select
 
 if TYPE_CHECKING:
@@ -82,13 +82,23 @@ class MemoryStore:
 
     def read(self, series: Series, span: Span) -> pa.Table:
         """The rows with ``span.start <= time < span.end``, ascending."""
+        return self.read_covered(series, span).table
+
+    def read_covered(self, series: Series, span: Span) -> Reading:
+        """Read the rows of a range together with the parts of it that are covered."""
         with self._lock:
-            return rows.join(series.kind, list(self._parts(series, span)))
+            table = rows.join(series.kind, list(self._parts(series, span)))
+            return Reading(table, intersect(self.covered(series), [span]))
 
     def count(self, series: Series, span: Span) -> int:
         """How many rows :meth:`read` would give."""
+        return self.count_covered(series, span).rows
+
+    def count_covered(self, series: Series, span: Span) -> Counted:
+        """Count the rows of a range together with the parts of it that are covered."""
         with self._lock:
-            return sum(len(table) for table in self._parts(series, span))
+            number = sum(len(table) for table in self._parts(series, span))
+            return Counted(number, intersect(self.covered(series), [span]))
 
     def _parts(self, series: Series, span: Span) -> Iterator[pa.Table]:
         shelf = self._shelves.get(series)
@@ -106,17 +116,25 @@ class MemoryStore:
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
         """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
+        return self.tail_covered(series, end, count).table
+
+    def tail_covered(self, series: Series, end: int, count: int) -> Reading:
+        """Read :meth:`tail` together with the covered range whose last rows they are."""
         with self._lock:
-            stretch = [span for span in self.covered(series) if span.start < end <= span.end]
-            table = self.read(series, Span(stretch[0].start, end)) if stretch else rows.empty(series.kind)
-        return table.slice(max(0, len(table) - max(0, count)))
+            low = next((span.start for span in self.covered(series) if span.start < end <= span.end), end)
+            table, covered = self.read_covered(series, Span(low, end))
+        return Reading(table.slice(max(0, len(table) - max(0, count))), covered)
 
     def head(self, series: Series, start: int, count: int) -> pa.Table:
         """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+        return self.head_covered(series, start, count).table
+
+    def head_covered(self, series: Series, start: int, count: int) -> Reading:
+        """Read :meth:`head` together with the covered range whose first rows they are."""
         with self._lock:
-            stretch = [span for span in self.covered(series) if span.start <= start < span.end]
-            table = self.read(series, Span(start, stretch[0].end)) if stretch else rows.empty(series.kind)
-        return table.slice(0, max(0, count))
+            high = next((span.end for span in self.covered(series) if span.start <= start < span.end), start)
+            table, covered = self.read_covered(series, Span(start, high))
+        return Reading(table.slice(0, max(0, count)), covered)
 
     def write(
         self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False

@@ -17,7 +17,7 @@ from upbit_frames.clock import Clock, SystemClock
 from upbit_frames.errors import CorruptFile
 from upbit_frames.intervals import Span, merge
 from upbit_frames.store import layout, quarantine, rows, writing
-from upbit_frames.store.base import Finding, Series, SeriesInfo, selects
+from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, selects
 from upbit_frames.store.folder import SeriesFolder
 from upbit_frames.store.policy import Piece, select
 
@@ -88,18 +88,34 @@ class ParquetStore:
 
     def read(self, series: Series, span: Span) -> pa.Table:
         """The rows with ``span.start <= time < span.end``; see :class:`Store`."""
+        return self._folder(series).read(span).table
+
+    def read_covered(self, series: Series, span: Span) -> Reading:
+        """Read the rows of a range together with the parts of it that are covered."""
         return self._folder(series).read(span)
 
     def count(self, series: Series, span: Span) -> int:
         """How many rows :meth:`read` would give, mostly from the files' footers."""
+        return self._folder(series).count(span).rows
+
+    def count_covered(self, series: Series, span: Span) -> Counted:
+        """Count the rows of a range together with the parts of it that are covered."""
         return self._folder(series).count(span)
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
         """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
+        return self._folder(series).tail(end, count).table
+
+    def tail_covered(self, series: Series, end: int, count: int) -> Reading:
+        """Read :meth:`tail` together with the covered range whose last rows they are."""
         return self._folder(series).tail(end, count)
 
     def head(self, series: Series, start: int, count: int) -> pa.Table:
         """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+        return self._folder(series).head(start, count).table
+
+    def head_covered(self, series: Series, start: int, count: int) -> Reading:
+        """Read :meth:`head` together with the covered range whose first rows they are."""
         return self._folder(series).head(start, count)
 
     def notes(self, series: Series) -> dict[str, Any]:
