@@ -10,7 +10,7 @@ from upbit_frames import calls
 from upbit_frames.client import call_sync
 from upbit_frames.config import current
 from upbit_frames.engine import engine_for, store_root
-from upbit_frames.errors import InvalidMarket, QueryError
+from upbit_frames.errors import InvalidMarket, QueryError, StoreError
 from upbit_frames.intervals import Interval, Span
 from upbit_frames.planner import iso
 from upbit_frames.query import parse_market
@@ -51,7 +51,7 @@ class Cache:
         """
         import pandas as pd
 
-        rows = [_row(self._store.info(series)) for series in self._store.series()]
+        rows = [_row(info) for info in self._infos()]
         frame = pd.DataFrame(
             rows, columns=["kind", "market", "interval", "rows", "files", "bytes", "first", "last", "stretches"]
         )
@@ -146,8 +146,14 @@ class Cache:
         """The folder, or that there is none: inside a cassette the store is in memory."""
         return "memory" if self._store.path is None else str(self.path)
 
+    def _infos(self) -> list[SeriesInfo]:
+        return [self._store.info(series) for series in self._store.series()]
+
     def __repr__(self) -> str:
-        infos = [self._store.info(series) for series in self._store.series()]
+        try:
+            infos = self._infos()
+        except StoreError as error:  # a repr must not raise
+            return f"upbit_frames cache in {self._where()}: unreadable: {error}"
         total = sum(info.bytes for info in infos)
         lines = [f"upbit_frames cache: {len(infos)} series, {total / 1e6:,.1f} MB in {self._where()}"]
         for info in infos[:40]:
@@ -158,7 +164,10 @@ class Cache:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        infos = [self._store.info(series) for series in self._store.series()]
+        try:
+            infos = self._infos()
+        except StoreError:
+            return f"<pre>{escape(repr(self))}</pre>"
         body = "".join(
             f"<tr><td>{escape(info.series.market)}</td><td>{info.series.interval or info.series.kind}</td>"
             f"<td style='text-align:right'>{info.rows:,}</td>"

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import difflib
 import os
+import re
 import threading
 import zoneinfo
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,8 @@ __all__ = ["Config", "ConfigView", "config", "configure", "current", "using"]
 ENV_PREFIX = "UPBIT_FRAMES_"
 OUTPUTS = ("pandas", "arrow", "polars")
 RECORD_MODES = ("none", "once", "new_episodes", "all")
+_LONGEST_PATH = 3_800  # the system's limit is 4,096 on Linux; the store's own folders and names must fit below
+_LONGEST_NAME = 255
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -149,7 +152,7 @@ def _check(name: str, value: Any) -> Any:
 
     def refuse(expected: str) -> ConfigError:
         return ConfigError(
-            f"setting {name}={value!r} is not possible",
+            f"setting {name}={_short(value)} is not possible",
             suggestion=f"give {expected}, in code or as {ENV_PREFIX}{name.upper()}",
         )
 
@@ -163,9 +166,7 @@ def _check(name: str, value: Any) -> Any:
     elif name == "progress":
         return "auto" if value == "auto" else _check_bool(value, refuse)
     elif name in ("cache_dir", "cassette_dir"):
-        if not isinstance(value, (str, os.PathLike)):
-            raise refuse("a path")
-        return Path(value).expanduser()
+        return _check_folder(name, value, refuse)
     elif name == "output":
         if value not in OUTPUTS:
             raise refuse(f"one of {', '.join(OUTPUTS)}")
@@ -180,6 +181,38 @@ def _check(name: str, value: Any) -> Any:
     elif name in ("timeout", "rate"):
         return _check_number(value, refuse, most=1.0 if name == "rate" else 3600.0)
     return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: "C:/" is a drive
+
+
+def _check_folder(name: str, value: Any, refuse: Any) -> Path:
+    if not isinstance(value, (str, os.PathLike)):
+        raise refuse("the path of a folder, as str or pathlib.Path")
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise refuse("the path of a folder as text, not bytes")
+    if _URL.match(text):
+        if name != "cache_dir":
+            raise refuse("the path of a local folder, not a URL")
+        raise refuse(
+            "the path of a local folder, not a URL: the store needs locks and renames, which object stores lack "
+            "(a read-only shared store in front of it will be the setting shared_store)"
+        )
+    try:
+        if b"\0" in os.fsencode(text):
+            raise refuse("the path of a folder without NUL characters")
+        path = Path(text).expanduser()
+    except (UnicodeError, RuntimeError):
+        raise refuse("the path of a folder that exists or can be made (the user after ~ must exist)") from None
+    if len(os.fsencode(path)) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise refuse(f"a shorter path: up to {_LONGEST_PATH} bytes, and {_LONGEST_NAME} for each name in it")
+    return path
 
 
 def _check_url(value: Any, refuse: Any, *, websocket: bool) -> str:

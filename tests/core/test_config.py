@@ -62,13 +62,25 @@ def test_using_is_local_to_the_thread() -> None:
         {"rest_url": "http://api.upbit.com"}, {"rest_url": "ftp://x"}, {"rest_url": "api.upbit.com"}, {"ws_url": "https://x"},
         {"rest_url": "https://"}, {"rest_url": "http://127.0.0.1:notaport"}, {"region": "us"}, {"output": "csv"},
         {"record": "always"}, {"tz": "Seoul"}, {"timeout": 0}, {"timeout": "soon"}, {"rate": 0}, {"rate": 1.5},
-        {"archive": "perhaps"}, {"cache_dir": 5}, {"progress": "maybe"},
+        {"archive": "perhaps"}, {"cache_dir": 5}, {"cache_dir": b"x"},
+        {"cache_dir": "a\0b"}, {"cache_dir": "~no-such-user-here/x"},
+        {"cache_dir": "x" * 300}, {"cache_dir": "x/" * 5000},
+        {"cache_dir": "\ud800"}, {"cache_dir": "s3://bars"}, {"cache_dir": Path("s3://bars/x")}, {"cache_dir": "file:///x"},
+        {"cassette_dir": "gs://bars"}, {"cassette_dir": "a\0b"}, {"progress": "maybe"},
     ],
 )  # fmt: skip
 def test_impossible_values_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(errors.ConfigError, match=next(iter(settings))):
         uf.configure(**settings)
     assert current() == Config.from_env()
+
+
+def test_a_url_as_cache_dir_is_refused_with_a_hint() -> None:
+    with pytest.raises(errors.ConfigError, match="shared_store"):
+        uf.configure(cache_dir="s3://bars")
+    with pytest.raises(errors.ConfigError, match="shared_store"):
+        Config.from_env({"UPBIT_FRAMES_CACHE_DIR": "abfs://bars@account/x"})
+    assert Config(cache_dir="C:/bars").cache_dir == Path("C:/bars")
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:

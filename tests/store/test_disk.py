@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from upbit_frames.errors import CorruptFile, StoreError, UpbitFramesWarning
@@ -95,6 +97,75 @@ def test_a_system_out_of_handles_is_not_taken_for_damage(
             store.read(kit.series, span)
     assert store.read(kit.series, span).equals(table)
     assert store.problems() == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pa.ArrowMemoryError("malloc of size 8192 failed"),
+        MemoryError(),
+        pa.ArrowNotImplementedError("Support for codec 'lz4' not built"),
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        OSError(errno.EACCES, os.strerror(errno.EACCES)),
+        OSError(errno.EIO, os.strerror(errno.EIO)),
+        OSError(errno.EINTR, os.strerror(errno.EINTR)),
+        OSError(errno.ESTALE, os.strerror(errno.ESTALE)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", ["footer", "checksums", "rows"])
+def test_troubles_of_the_process_set_no_file_aside(
+    store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch, trouble: Exception, place: str
+) -> None:
+    """Second candles older than three months exist nowhere else: only damage may move them."""
+    table, span = kit.page(0, 100)
+    store.write(kit.series, table, span)
+    later, later_span = kit.page(200, 100)
+    store.write(kit.series, later, later_span)
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        raise trouble
+
+    target, name = {
+        "footer": (encoding, "read_seal"),
+        "checksums": (encoding, "check_groups"),
+        "rows": (encoding.pq.ParquetFile, "read_row_groups"),
+    }[place]
+    everything = Span(0, later_span.end)
+    calls: list[Callable[[], Any]] = [
+        lambda: store.read(kit.series, everything),
+        lambda: store.tail(kit.series, span.end, 5),
+        lambda: store.head(kit.series, span.start, 5),
+        lambda: store.count(kit.series, Span(span.start + kit.minute, span.end)),
+        lambda: store.verify(),
+        lambda: store.write(kit.series, table.slice(0, 9), Span(span.start, span.start + 9 * kit.minute), replace=True),
+    ]
+    if place == "footer":
+        calls += [lambda: store.info(kit.series), lambda: store.prune(before=1)]
+    for call in calls:
+        encoding._forget_all()
+        with monkeypatch.context() as patched:
+            patched.setattr(target, name, fails)
+            with pytest.raises(StoreError) as caught:
+                call()
+        assert not isinstance(caught.value, CorruptFile)
+        assert caught.value.suggestion
+    assert store.problems() == []
+    assert store.covered(kit.series) == [span, later_span]
+    assert store.read(kit.series, everything).equals(pa.concat_tables([table, later]))
+
+
+def test_where_no_more_threads_are_to_be_had_one_reads(
+    store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for month in range(1, 5):
+        store.write(kit.series, *kit.page(0, 100, base=kit.moment(f"2024-0{month}-01")))
+
+    def refused(*args: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert len(store.read(kit.series, Span(0, kit.moment("2025-01-01")))) == 400
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path, kit: Any) -> None:

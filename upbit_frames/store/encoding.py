@@ -182,6 +182,8 @@ def _blamed(path: str) -> Iterator[None]:
         raise Vanished(path) from None
     except IsADirectoryError as failed:
         raise Damaged("it is a folder") from failed
+    except (MemoryError, pa.ArrowCancelled, pa.ArrowNotImplementedError):
+        raise  # the process lacks memory or a codec, or was interrupted: the file may be sound
     except OSError as failed:
         if failed.errno is not None:
             raise

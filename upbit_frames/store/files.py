@@ -39,6 +39,12 @@ def explained(doing: str, path: Path) -> Iterator[None]:
     """Turn what the system says into a StoreError that says what to do."""
     try:
         yield
+    except MemoryError as failed:
+        hint = "free memory, or ask for a shorter range at once; the stored files are untouched"
+        raise StoreError(f"not enough memory while {doing}", suggestion=hint, path=str(path)) from failed
+    except NotImplementedError as failed:
+        hint = "install a pyarrow built with that feature; the stored files are untouched"
+        raise StoreError(f"pyarrow failed while {doing}: {failed}", suggestion=hint, path=str(path)) from failed
     except OSError as failed:
         if failed.errno in _FULL:
             hint = "make room or choose another cache_dir; uf.cache.prune() gives space back"

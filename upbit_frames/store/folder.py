@@ -148,7 +148,8 @@ class SeriesFolder:
     def read_file(self, file: File) -> pa.Table:
         """All rows of a file, checked anew; none if it is gone."""
         try:
-            return self.rows_of([(file, file.span)], afresh=True)
+            with files.explained("reading the store", self.path):
+                return self.rows_of([(file, file.span)], afresh=True)
         except Vanished:
             return rows.empty(self.series.kind)
 
@@ -161,7 +162,8 @@ class SeriesFolder:
             If it is damaged; it has been set aside.
         """
         try:
-            return encoding.facts_of(self.path_of(file), self.series, file.span)
+            with files.explained("reading the store", self.path):
+                return encoding.facts_of(self.path_of(file), self.series, file.span)
         except Damaged as damage:
             raise self.discard([(file, damage)]) from damage
 
@@ -207,8 +209,11 @@ class SeriesFolder:
             results = [safely(one) for one in parts]
         else:
             number = min(len(parts), os.cpu_count() or 1, MOST_THREADS)
-            with ThreadPoolExecutor(number, thread_name_prefix="upbit-frames-read") as pool:
-                results = list(pool.map(safely, parts))
+            try:
+                with ThreadPoolExecutor(number, thread_name_prefix="upbit-frames-read") as pool:
+                    results = list(pool.map(safely, parts))
+            except RuntimeError:  # the system allows no more threads
+                results = [safely(one) for one in parts]
         damaged = [(file, damage) for (file, _), (_, damage) in zip(parts, results, strict=True) if damage is not None]
         if damaged:
             raise self.discard(damaged)
@@ -319,7 +324,7 @@ class SeriesFolder:
         moments = []
         for name in self.names():
             if name == layout.USED or layout.parse_name(name):
-                with contextlib.suppress(FileNotFoundError):
+                with files.explained("listing the store", self.path), contextlib.suppress(FileNotFoundError):
                     moments.append((self.path / name).stat().st_mtime_ns // 1_000)
         return max(moments, default=0)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from upbit_frames.errors import UpbitFramesError
+from upbit_frames.errors import StoreError, UpbitFramesError
 from upbit_frames.intervals import INTERVALS, Span, from_micros, to_micros
 from upbit_frames.store.base import STORED_KINDS, Series, sort_key
 from upbit_frames.store.rows import cut, empty, times_of
@@ -93,6 +93,12 @@ def _subfolders(folder: Path, prefix: str) -> list[str]:
         return [one.name.removeprefix(prefix) for one in folder.iterdir() if one.name.startswith(prefix)]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as failed:
+        raise StoreError(
+            f"{failed.strerror or failed} while listing the store",
+            suggestion="check the owner and permissions of the folder, or choose another cache_dir",
+            path=str(folder),
+        ) from failed
 
 
 def file_name(span: Span) -> str:
