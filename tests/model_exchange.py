@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from upbit_frames.clock import ManualClock, ServerTime
-from upbit_frames.endpoints import Endpoint
+from upbit_frames.core.endpoints import Endpoint
+from upbit_frames.core.intervals import INTERVALS, Interval, from_micros, to_micros
 from upbit_frames.errors import MarketNotFound
-from upbit_frames.intervals import INTERVALS, Interval, from_micros, to_micros
+from upbit_frames.runtime.clock import ManualClock, ServerTime
 
 SECOND = 1_000_000
 

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames import errors
 from upbit_frames._version import __version__
-from upbit_frames.config import Config, config, configure, using
-from upbit_frames.schema import schema
+from upbit_frames.core.config import Config, config, configure, using
+from upbit_frames.core.schema import schema
 
 if TYPE_CHECKING:
-    from upbit_frames import aio, notebook
-    from upbit_frames._face import (
+    from upbit_frames import aio
+    from upbit_frames.api import notebook
+    from upbit_frames.api.cache import cache
+    from upbit_frames.api.client import AsyncClient, Client
+    from upbit_frames.api.dashboard import dashboard
+    from upbit_frames.api.functions import (
         candles,
         compare,
         download,
@@ -32,38 +36,34 @@ if TYPE_CHECKING:
         ticker,
         trades,
     )
-    from upbit_frames.cache_view import cache
-    from upbit_frames.cassette_folder import cassettes
-    from upbit_frames.client import AsyncClient, Client
-    from upbit_frames.metrics_figure import dashboard
-    from upbit_frames.metrics_view import metrics
-    from upbit_frames.recording import cassette
-    from upbit_frames.taping import tape
+    from upbit_frames.api.metrics import metrics
+    from upbit_frames.replay.cassette import cassette
+    from upbit_frames.replay.library import cassettes
+    from upbit_frames.replay.tape import tape
 
 _LAZY = {
-    "candles": "upbit_frames._face",
-    "compare": "upbit_frames._face",
-    "download": "upbit_frames._face",
-    "explain": "upbit_frames._face",
-    "follow": "upbit_frames._face",
-    "instruments": "upbit_frames._face",
-    "markets": "upbit_frames._face",
-    "orderbook": "upbit_frames._face",
-    "plan": "upbit_frames._face",
-    "stream": "upbit_frames._face",
-    "ticker": "upbit_frames._face",
-    "trades": "upbit_frames._face",
-    "cache": "upbit_frames.cache_view",
-    "dashboard": "upbit_frames.metrics_figure",
-    "metrics": "upbit_frames.metrics_view",
-    "cassette": "upbit_frames.recording",
-    "cassettes": "upbit_frames.cassette_folder",
-    "tape": "upbit_frames.taping",
-    "Client": "upbit_frames.client",
-    "AsyncClient": "upbit_frames.client",
-    "aio": "",
-    "notebook": "",
+    "candles": "upbit_frames.api.functions",
+    "compare": "upbit_frames.api.functions",
+    "download": "upbit_frames.api.functions",
+    "explain": "upbit_frames.api.functions",
+    "follow": "upbit_frames.api.functions",
+    "instruments": "upbit_frames.api.functions",
+    "markets": "upbit_frames.api.functions",
+    "orderbook": "upbit_frames.api.functions",
+    "plan": "upbit_frames.api.functions",
+    "stream": "upbit_frames.api.functions",
+    "ticker": "upbit_frames.api.functions",
+    "trades": "upbit_frames.api.functions",
+    "cache": "upbit_frames.api.cache",
+    "dashboard": "upbit_frames.api.dashboard",
+    "metrics": "upbit_frames.api.metrics",
+    "cassette": "upbit_frames.replay.cassette",
+    "cassettes": "upbit_frames.replay.library",
+    "tape": "upbit_frames.replay.tape",
+    "Client": "upbit_frames.api.client",
+    "AsyncClient": "upbit_frames.api.client",
 }
+_MODULES = {"aio": "upbit_frames.aio", "notebook": "upbit_frames.api.notebook"}
 
 __all__ = [
     "AsyncClient",
@@ -99,12 +99,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(_MODULES[name])
+    else:
         raise AttributeError(f"module 'upbit_frames' has no attribute {name!r}")
-    home = _LAZY[name]
-    found = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"{__name__}.{name}")
-    globals()[name] = found
-    return found
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

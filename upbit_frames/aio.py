@@ -8,8 +8,8 @@ Examples
 
 from __future__ import annotations
 
-from upbit_frames import calls
-from upbit_frames.client import as_coroutine, as_open_function
+from upbit_frames.api import calls
+from upbit_frames.api.client import as_coroutine, as_open_function
 
 __all__ = [
     "candles",

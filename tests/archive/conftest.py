@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from upbit_frames.intervals import Interval, Span, from_micros, to_micros
-from upbit_frames.testing.archive_app import ArchiveApp
+from upbit_frames.core.intervals import Interval, Span, from_micros, to_micros
+from upbit_frames.testing.server.archive_app import ArchiveApp
 
 CANDLE_HEADER = "date_time_utc,open,high,low,close,acc_trade_price,acc_trade_volume"
 TRADE_HEADER = "seq,timestamp,volume,price,ask_bid"

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from upbit_frames.archive_files import day_file, month_file
-from upbit_frames.intervals import INTERVALS, to_micros
-from upbit_frames.normalize_archive import candles_zip, trades_zip
-from upbit_frames.testing.archive_app import ArchiveApp, ModelSource
-from upbit_frames.testing.market import MarketModel
-from upbit_frames.testing.virtual_clock import VirtualClock
+from upbit_frames.archive.csv_tables import candles_zip, trades_zip
+from upbit_frames.archive.files import day_file, month_file
+from upbit_frames.core.intervals import INTERVALS, to_micros
+from upbit_frames.testing.market.model import MarketModel
+from upbit_frames.testing.server.archive_app import ArchiveApp, ModelSource
+from upbit_frames.testing.server.virtual_clock import VirtualClock
 
 DAY = 86_400_000_000
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.archive_files import TERMS
+from upbit_frames.archive.files import TERMS
 from upbit_frames.errors import UpbitFramesWarning
-from upbit_frames.testing.exchange import Exchange
-from upbit_frames.transport.retry import instant_retries
+from upbit_frames.exchange.transport.retry import instant_retries
+from upbit_frames.testing.server.exchange import Exchange
 
 
 @pytest.fixture

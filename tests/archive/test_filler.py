@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from upbit_frames.archive_files import day_file, month_file
-from upbit_frames.archive_history import Archive, Filled, Filler
-from upbit_frames.clock import ManualClock
+from upbit_frames.archive.client import ArchiveTransport
+from upbit_frames.archive.files import day_file, month_file
+from upbit_frames.archive.importer import Archive, Filled, Filler
+from upbit_frames.core.intervals import INTERVALS, Span, merge, subtract, to_micros
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import ChecksumMismatch, ConnectionFailed
-from upbit_frames.intervals import INTERVALS, Span, merge, subtract, to_micros
-from upbit_frames.planner import SECONDS_KEPT
-from upbit_frames.schema import arrow_schema
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.router.plan import SECONDS_KEPT
+from upbit_frames.runtime.clock import ManualClock
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore
-from upbit_frames.testing.archive_app import FAULTS
-from upbit_frames.testing.exchange import Exchange
-from upbit_frames.transport.archive import ArchiveTransport
-from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.testing.server.archive_app import FAULTS
+from upbit_frames.testing.server.exchange import Exchange
 
 DAY = 86_400_000_000
 CANDLES = Series("candles", "KRW-BTC", "1h")

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from upbit_frames import archive_zip
-from upbit_frames.archive_files import day_file, file_of, month_file
+from upbit_frames.archive import zip_reader as archive_zip
+from upbit_frames.archive.csv_tables import candles_zip, trades_zip
+from upbit_frames.archive.files import day_file, file_of, month_file
+from upbit_frames.core.intervals import INTERVALS, Span, to_micros
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidInterval, InvalidMarket, SchemaError
-from upbit_frames.intervals import INTERVALS, Span, to_micros
-from upbit_frames.normalize_archive import candles_zip, trades_zip
-from upbit_frames.schema import arrow_schema
 
 DAY = to_micros(datetime(2026, 2, 3, tzinfo=UTC))
 MINUTE = INTERVALS["1m"]

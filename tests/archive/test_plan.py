@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upbit_frames.archive_files import PUBLICATION_DELAY, TERMS, ArchiveFile, day_file, month_file
-from upbit_frames.archive_plan import plan_candle_files, plan_trade_files
-from upbit_frames.archive_published import (
+from upbit_frames.archive.catalog import (
     Listed,
     Portion,
     Published,
@@ -20,8 +18,10 @@ from upbit_frames.archive_published import (
     saving_hint,
     to_steps,
 )
-from upbit_frames.intervals import INTERVALS, Interval, Span, intersect, merge, subtract, to_micros
-from upbit_frames.planner import rest_step
+from upbit_frames.archive.files import PUBLICATION_DELAY, TERMS, ArchiveFile, day_file, month_file
+from upbit_frames.archive.plan import plan_candle_files, plan_trade_files
+from upbit_frames.core.intervals import INTERVALS, Interval, Span, intersect, merge, subtract, to_micros
+from upbit_frames.router.plan import rest_step
 
 DAY = 86_400_000_000
 MARKET = "KRW-BTC"

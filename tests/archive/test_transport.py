@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from upbit_frames.archive_files import day_file, month_file
-from upbit_frames.archive_published import Download, NotPublished
-from upbit_frames.clock import ManualClock
+from upbit_frames.archive.catalog import Download, NotPublished
+from upbit_frames.archive.client import ArchiveTransport
+from upbit_frames.archive.csv_tables import candles_zip, trades_zip
+from upbit_frames.archive.files import day_file, month_file
+from upbit_frames.core.intervals import INTERVALS, to_micros
 from upbit_frames.errors import (
     ChecksumMismatch,
     ConnectionFailed,
@@ -27,11 +29,9 @@ from upbit_frames.errors import (
     StoreError,
     Timeout,
 )
-from upbit_frames.intervals import INTERVALS, to_micros
-from upbit_frames.normalize_archive import candles_zip, trades_zip
-from upbit_frames.testing.archive_app import Reply
-from upbit_frames.transport.archive import ArchiveTransport
-from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.runtime.clock import ManualClock
+from upbit_frames.testing.server.archive_app import Reply
 
 HOUR = INTERVALS["1h"]
 FEBRUARY = to_micros(datetime(2026, 2, 1, tzinfo=UTC))
@@ -245,7 +245,7 @@ def test_strange_keys_never_become_urls(archive: Any, tmp_path: Path, key: str) 
 
 
 def test_an_endless_answer_is_cut_off(archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upbit_frames.transport.archive.FILE_MOST", 1000)
+    monkeypatch.setattr("upbit_frames.archive.client.FILE_MOST", 1000)
     with pytest.raises(SchemaError, match="larger than"):
         fetch(archive, tmp_path)
     assert left(tmp_path) == []
@@ -322,9 +322,9 @@ def test_memory_does_not_grow_with_the_file(archive: Any, tmp_path: Path, monkey
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from upbit_frames.clock import SystemClock
-from upbit_frames.transport.archive import ArchiveTransport
-from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.runtime.clock import SystemClock
+from upbit_frames.archive.client import ArchiveTransport
+from upbit_frames.exchange.transport.retry import RetryPolicy
 
 async def main(url, folder, keys):
     transport = ArchiveTransport(url, url, clock=SystemClock(), folder=Path(folder), connections=1)

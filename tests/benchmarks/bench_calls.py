@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from test_store_bench import ROWS, SERIES, YEAR, year_of_minutes
 
 import upbit_frames as uf
-from upbit_frames.engine import open_store
-from upbit_frames.intervals import from_micros
+from upbit_frames.api.engine import open_store
+from upbit_frames.core.intervals import from_micros
 
 PEAK = """
 import resource, sys, threading, time

@@ -29,16 +29,16 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.sync.client import connect as connect_sync
 
-from upbit_frames.clock import ServerTime, SystemClock
-from upbit_frames.live.feed import Hub
-from upbit_frames.live.listener import Listener
-from upbit_frames.normalize_ws import decode
-from upbit_frames.stream_tables import to_table
-from upbit_frames.subscriptions import Topic
+from upbit_frames.core.topics import Topic
+from upbit_frames.exchange.transport.rate_limiter import NullLimiter
+from upbit_frames.exchange.transport.websocket import SocketDialer
+from upbit_frames.exchange.wire.message_tables import to_table
+from upbit_frames.exchange.wire.messages import decode
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.subscriber import Listener
+from upbit_frames.runtime.clock import ServerTime, SystemClock
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import default_listings
-from upbit_frames.transport.limiter import NullLimiter
-from upbit_frames.transport.ws import SocketDialer
+from upbit_frames.testing.market.listings import default_listings
 
 MARKET = "KRW-BTC"
 KINDS = ("trade", "ticker", "orderbook", "candle.1s")

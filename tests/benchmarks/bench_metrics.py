@@ -18,9 +18,9 @@ from typing import Any
 from served import Served
 
 import upbit_frames as uf
-from upbit_frames import client as front
-from upbit_frames.recorder import Recorder, recorder
-from upbit_frames.transport import rest
+from upbit_frames.api import client as front
+from upbit_frames.exchange.transport import rest
+from upbit_frames.runtime.telemetry import Recorder, recorder
 
 BLOCKS = 150
 RECORDED = front.call_sync

@@ -47,7 +47,7 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
-from upbit_frames.endpoints import LIMITS, WS_MESSAGES_PER_SECOND
+from upbit_frames.core.endpoints import LIMITS, WS_MESSAGES_PER_SECOND
 
 __all__ = ["CALIBRATED", "Call", "Cost", "Prices", "Run", "Verdict", "cost", "judge"]
 

@@ -22,12 +22,12 @@ from benchmarks.router_served import Served
 from benchmarks.router_world import MARKETS, Truth
 
 import upbit_frames as uf
-from upbit_frames import _bridge
+from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.errors import UpbitFramesError
-from upbit_frames.intervals import INTERVALS
-from upbit_frames.live.feed import LINGER
-from upbit_frames.live.hubs import close_all
-from upbit_frames.live.rules import patience
+from upbit_frames.live.hub.hub import LINGER
+from upbit_frames.live.hub.registry import close_all
+from upbit_frames.router.live_rules import patience
+from upbit_frames.runtime import event_loop as _bridge
 
 __all__ = ["Player"]
 

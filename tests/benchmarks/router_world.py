@@ -12,11 +12,11 @@ from functools import cache
 import numpy as np
 
 from upbit_frames.testing import FixedTrades, Listing
-from upbit_frames.testing.columns import Trades
-from upbit_frames.testing.generated import seeded
-from upbit_frames.testing.market import MarketModel
-from upbit_frames.testing.ticks import SCALE, floor_to_tick
-from upbit_frames.testing.virtual_clock import moment
+from upbit_frames.testing.market.columns import Trades
+from upbit_frames.testing.market.generated import seeded
+from upbit_frames.testing.market.model import MarketModel
+from upbit_frames.testing.market.price_ticks import SCALE, floor_to_tick
+from upbit_frames.testing.server.virtual_clock import moment
 
 SEED = 7
 NOW = "2026-03-01T03:30:20Z"  # not at the turn of a minute, where two candles can still change

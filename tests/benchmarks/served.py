@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import default_listings
+from upbit_frames.testing.market.listings import default_listings
 
 NOW = "2026-03-01T00:00:30Z"
 BUSY = "2026-03-01T00:21:00Z"  # a lively minute

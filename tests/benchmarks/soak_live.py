@@ -27,7 +27,7 @@ import pandas as pd
 
 import upbit_frames as uf
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import default_listings
+from upbit_frames.testing.market.listings import default_listings
 
 MARKETS = ["KRW-BTC", "KRW-ETH", "KRW-XRP"]
 NOW = "2026-03-01T03:30:20Z"

@@ -17,18 +17,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from upbit_frames import archive_zip
-from upbit_frames.archive_files import ArchiveFile, month_file
-from upbit_frames.archive_history import Archive, Filler
-from upbit_frames.clock import SystemClock
-from upbit_frames.endpoints import CANDLES_MAX_COUNT, LIMITS
-from upbit_frames.intervals import INTERVALS, Span, to_micros
-from upbit_frames.normalize_archive import candles_zip
+from upbit_frames.archive import zip_reader as archive_zip
+from upbit_frames.archive.client import ArchiveTransport
+from upbit_frames.archive.csv_tables import candles_zip
+from upbit_frames.archive.files import ArchiveFile, month_file
+from upbit_frames.archive.importer import Archive, Filler
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
+from upbit_frames.core.intervals import INTERVALS, Span, to_micros
+from upbit_frames.runtime.clock import SystemClock
 from upbit_frames.store.base import Series
 from upbit_frames.store.parquet import ParquetStore
-from upbit_frames.testing.archive_app import zipped
-from upbit_frames.testing.exchange import Exchange
-from upbit_frames.transport.archive import ArchiveTransport
+from upbit_frames.testing.server.archive_app import zipped
+from upbit_frames.testing.server.exchange import Exchange
 
 MONTH = to_micros(datetime(2025, 9, 1, tzinfo=UTC))
 HEADER = "date_time_utc,open,high,low,close,acc_trade_price,acc_trade_volume"

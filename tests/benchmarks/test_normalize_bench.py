@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from upbit_frames import frames, normalize
-from upbit_frames.intervals import INTERVALS
-from upbit_frames.normalize import candle_rows
+from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.exchange import wire as normalize
+from upbit_frames.exchange.wire import candles as candle_rows
+from upbit_frames.frames import output as frames
 
 PAGES, ROWS = 20, 200
 MINUTE = INTERVALS["1m"]

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from upbit_frames.intervals import Span
-from upbit_frames.schema import arrow_schema
+from upbit_frames.core.intervals import Span
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.store.base import Series
 from upbit_frames.store.parquet import ParquetStore
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.cli import main
+from upbit_frames.cli.main import main
 from upbit_frames.testing import Exchange
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from upbit_frames.cassette_file import load
-from upbit_frames.cassette_folder import cassettes, problems
-from upbit_frames.tape_deck import Loaded
+from upbit_frames.replay.cassette_file import load
+from upbit_frames.replay.library import cassettes, problems
+from upbit_frames.replay.tape_session import Loaded
 from upbit_frames.testing.record import record
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from upbit_frames import recorded
-from upbit_frames.recorded import Asked
+from upbit_frames.replay import matching as recorded
+from upbit_frames.replay.matching import Asked
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
 PARAMS = st.dictionaries(st.sampled_from(["market", "to", "count", "cursor", "level"]), WORDS.filter(bool), max_size=4)

@@ -154,7 +154,7 @@ def test_threads_within_one_cassette(recording: Exchange, offline: Offline) -> N
 def test_failures_are_played_too_and_nothing_waits(
     recording: Exchange, offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upbit_frames.transport.retry import RetryPolicy
+    from upbit_frames.exchange.transport.retry import RetryPolicy
 
     recording.faults.add("503", times=2, match="/v1/candles")
     recording.faults.add("429", times=1, match="/v1/ticker")
@@ -188,10 +188,10 @@ def test_150_pages_ask_nobody_and_wait_for_nothing(
     def asked() -> pd.DataFrame:
         return uf.candles("KRW-BTC", "1m", start="2026-02-01", end="2026-02-22 07:00")
 
-    from upbit_frames.transport.limiter import Limiter, NullLimiter
+    from upbit_frames.exchange.transport.rate_limiter import Limiter, NullLimiter
 
     # Only replaying is looked at here; recording at Upbit's pace would take a quarter of a minute.
-    monkeypatch.setattr("upbit_frames.recording.limiter_for", lambda *_, **__: NullLimiter())
+    monkeypatch.setattr("upbit_frames.replay.cassette.limiter_for", lambda *_, **__: NullLimiter())
     with uf.cassette("long") as tape:
         first = asked()
     assert tape.recorded >= 150

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 import upbit_frames as uf
-from upbit_frames import engine, errors
-from upbit_frames.cassette_file import load, path_of
-from upbit_frames.cassette_folder import problems, record_again
-from upbit_frames.recording import eject
+from upbit_frames import errors
+from upbit_frames.api import engine
+from upbit_frames.exchange.transport.retry import instant_retries
+from upbit_frames.replay.cassette import eject
+from upbit_frames.replay.cassette_file import load, path_of
+from upbit_frames.replay.library import problems, record_again
 from upbit_frames.testing import Exchange
-from upbit_frames.transport.retry import instant_retries
 
 Offline = Callable[[], list[Any]]
 
@@ -404,10 +405,11 @@ def test_other_traffic_is_left_alone(recording: Exchange, folder: Path) -> None:
 
 
 def test_the_real_ones_are_used_as_they_are(real_data: Path, offline: Offline) -> None:
-    from upbit_frames import _bridge, normalize
-    from upbit_frames.config import current
-    from upbit_frames.endpoints import candles_endpoint
-    from upbit_frames.intervals import INTERVALS
+    from upbit_frames.core.config import current
+    from upbit_frames.core.endpoints import candles_endpoint
+    from upbit_frames.core.intervals import INTERVALS
+    from upbit_frames.exchange import wire as normalize
+    from upbit_frames.runtime import event_loop as _bridge
 
     attempts = offline()
     with uf.using(cassette_dir=real_data / "rest" / "cassettes"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from upbit_frames.cli import main
+from upbit_frames.cli.main import main
 from upbit_frames.testing import Exchange
 
 

@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from upbit_frames import _bridge
 from upbit_frames.errors import UsageError
+from upbit_frames.runtime import event_loop as _bridge
 
 
 async def double(number: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 import upbit_frames as uf
 from upbit_frames import errors
-from upbit_frames.config import Config, current
+from upbit_frames.core.config import Config, current
 
 
 @pytest.fixture(autouse=True)

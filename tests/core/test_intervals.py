@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upbit_frames.core.intervals import INTERVALS, Interval, Span, from_micros, intersect, merge, subtract, to_micros
 from upbit_frames.errors import InvalidInterval
-from upbit_frames.intervals import INTERVALS, Interval, Span, from_micros, intersect, merge, subtract, to_micros
 
 MOMENTS = st.integers(0, to_micros(datetime(2100, 1, 1, tzinfo=UTC)))
 NAMES = st.sampled_from(list(INTERVALS))

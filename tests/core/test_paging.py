@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
 from upbit_frames.errors import SchemaError
-from upbit_frames.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
-from upbit_frames.paging import Outcome, Page, backfill
+from upbit_frames.router.candle_pages import Outcome, Page, backfill
 
 MINUTE = INTERVALS["1m"]
 STEP = MINUTE.step

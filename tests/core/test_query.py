@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upbit_frames.core.intervals import to_micros
+from upbit_frames.core.query import CandleQuery, parse_market, parse_markets, parse_moment
 from upbit_frames.errors import ConfigError, InvalidInterval, InvalidMarket, InvalidRange, QueryError
-from upbit_frames.intervals import to_micros
-from upbit_frames.query import CandleQuery, parse_market, parse_markets, parse_moment
 
 UTC = ZoneInfo("UTC")
 SEOUL = ZoneInfo("Asia/Seoul")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from upbit_frames.task_group import TaskGroup
+from upbit_frames.runtime.task_group import TaskGroup
 
 
 def contexts(error: BaseException) -> list[BaseException]:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import upbit_frames as uf
-from upbit_frames.transport import limiter
+from upbit_frames.exchange.transport import rate_limiter as limiter
 
 
 def main() -> None:

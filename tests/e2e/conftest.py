@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.intervals import INTERVALS, to_micros
+from upbit_frames.core.intervals import INTERVALS, to_micros
+from upbit_frames.exchange.transport import rate_limiter as limiter
+from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.testing import Exchange
-from upbit_frames.transport import limiter
-from upbit_frames.transport.retry import instant_retries
 
 NOW = "2026-03-01T03:30:00Z"
 

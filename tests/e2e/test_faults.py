@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.engine import open_store
+from upbit_frames.api.engine import open_store
 from upbit_frames.store.base import Series
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.faults import KINDS
+from upbit_frames.testing.server.faults import KINDS
 
 SERIES = Series("candles", "KRW-BTC", "1m")
 START, END = "2026-02-20T00:00:00+00:00", "2026-02-21T00:00:00+00:00"

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.engine import open_store
-from upbit_frames.intervals import Span, intersect, to_micros
+from upbit_frames.api.engine import open_store
+from upbit_frames.core.intervals import Span, intersect, to_micros
 from upbit_frames.store.base import Series
 from upbit_frames.testing import Exchange
 

@@ -14,7 +14,7 @@ import pytest
 from upbit import Upbit
 
 import upbit_frames as uf
-from upbit_frames.intervals import to_micros
+from upbit_frames.core.intervals import to_micros
 from upbit_frames.testing import Exchange
 
 SCALE = 1e8

@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from upbit_frames import normalize
-from upbit_frames.clock import ServerTime, SystemClock
-from upbit_frames.endpoints import ENDPOINTS, Endpoint, candles_endpoint
-from upbit_frames.intervals import INTERVALS
-from upbit_frames.transport.limiter import NullLimiter
-from upbit_frames.transport.rest import Reply, RestTransport
+from upbit_frames.core.endpoints import ENDPOINTS, Endpoint, candles_endpoint
+from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.exchange import wire as normalize
+from upbit_frames.exchange.transport.rate_limiter import NullLimiter
+from upbit_frames.exchange.transport.rest import Reply, RestTransport
+from upbit_frames.runtime.clock import ServerTime, SystemClock
 
 KINDS = {
     "get_candles_days": "1d",

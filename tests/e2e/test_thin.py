@@ -69,7 +69,7 @@ def test_a_maintenance_of_the_whole_exchange(
 ) -> None:
     from datetime import UTC, datetime
 
-    from upbit_frames.intervals import to_micros
+    from upbit_frames.core.intervals import to_micros
 
     year = [to_micros(datetime(year, 1, 1, tzinfo=UTC)) for year in (2024, 2026)]
     hole = max(exchange.market.maintenance(*year), key=lambda span: span.end - span.start)

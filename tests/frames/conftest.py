@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from upbit_frames.schema import arrow_schema
+from upbit_frames.core.schema import arrow_schema
 
 Candles = Callable[[Mapping[int, Sequence[float]]], pa.Table]
 

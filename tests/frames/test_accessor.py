@@ -13,11 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from upbit_frames import accessor, frames, gaps
+from upbit_frames.core import gaps
+from upbit_frames.core.intervals import INTERVALS, Span
+from upbit_frames.core.resample import resample
 from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
-from upbit_frames.framed import infer
-from upbit_frames.intervals import INTERVALS, Span
-from upbit_frames.resample import resample
+from upbit_frames.frames import accessor
+from upbit_frames.frames import output as frames
+from upbit_frames.frames.from_pandas import infer
 
 START = 1_767_225_600_000_000  # 2026-01-01
 MINUTE = 60_000_000

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
-from upbit_frames import frames
-from upbit_frames.engine import open_store
-from upbit_frames.intervals import Span
-from upbit_frames.schema import arrow_schema
+from upbit_frames.api.engine import open_store
+from upbit_frames.core.intervals import Span
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.frames import output as frames
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames import frames
 from upbit_frames.errors import SchemaError
-from upbit_frames.frames_again import again
-from upbit_frames.normalize_ws import CLASSES
-from upbit_frames.stream_tables import Made
+from upbit_frames.exchange.wire.message_tables import Made
+from upbit_frames.exchange.wire.messages import CLASSES
+from upbit_frames.frames import output as frames
+from upbit_frames.frames.ticker_blocks import again
 
 INDEX = ["market"]
 NUMBERS = st.floats(0, 1e12)

@@ -18,9 +18,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upbit_frames import frames, normalize
+from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.errors import ConfigError, UsageError
-from upbit_frames.schema import KINDS, arrow_schema
+from upbit_frames.exchange import wire as normalize
+from upbit_frames.frames import output as frames
 
 ATTRS = {"market": "KRW-BTC", "interval": "1m", "route": [{"channel": "store", "rows": 3}]}
 TEXT = str(frames.text_type())  # "str" from pandas 3 on

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames import gaps
+from upbit_frames.core import gaps
+from upbit_frames.core.intervals import INTERVALS, Interval, Span, to_micros
+from upbit_frames.core.schema import FILLED, arrow_schema
 from upbit_frames.errors import InvalidRange, QueryError
-from upbit_frames.intervals import INTERVALS, Interval, Span, to_micros
-from upbit_frames.schema import FILLED, arrow_schema
 
 SCHEMA = arrow_schema("candles")
 NAMES = SCHEMA.names[1:]

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upbit_frames.core.intervals import INTERVALS, Span
+from upbit_frames.core.resample import candles_of_trades, check_divides, resample
+from upbit_frames.core.schema import COMPLETE, arrow_schema
 from upbit_frames.errors import InvalidInterval, QueryError
-from upbit_frames.intervals import INTERVALS, Span
-from upbit_frames.resample import candles_of_trades, check_divides, resample
-from upbit_frames.schema import COMPLETE, arrow_schema
 
 PAIRS = [
     ("1s", "1m"), ("1m", "3m"), ("1m", "1h"), ("15m", "4h"), ("4h", "1d"), ("1d", "1w"), ("1d", "1M"), ("1M", "1y"),

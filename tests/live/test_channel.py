@@ -14,7 +14,7 @@ import pytest
 import upbit_frames as uf
 from upbit_frames.errors import ConnectionFailed, InvalidRange, MarketNotFound, QueryError
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import default_listings
+from upbit_frames.testing.market.listings import default_listings
 
 NOW = "2026-03-01T03:00:20Z"
 MARKET = "KRW-BTC"

@@ -18,9 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upbit_frames as uf
-from upbit_frames.clock import ManualClock
-from upbit_frames.errors import Blocked, InvalidInterval, InvalidMarket, MarketNotFound, QueryError, ServerError
-from upbit_frames.live.compare import (
+from upbit_frames.api.channel_comparison import (
     CHANNELS,
     Sample,
     State,
@@ -32,8 +30,10 @@ from upbit_frames.live.compare import (
     summary,
     told,
 )
+from upbit_frames.errors import Blocked, InvalidInterval, InvalidMarket, MarketNotFound, QueryError, ServerError
+from upbit_frames.runtime.clock import ManualClock
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import default_listings
+from upbit_frames.testing.market.listings import default_listings
 
 NOW = "2026-03-01T03:00:20Z"
 T = 1_772_334_000_000_000

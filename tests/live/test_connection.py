@@ -19,7 +19,7 @@ import pytest
 from live.wires import BTC, ETH, NOW, QUICK, Ear, asked, connection, limiter, lively, pairs, until
 from loopback import listening
 
-from upbit_frames.clock import ManualClock, SystemClock
+from upbit_frames.core.topics import Topic
 from upbit_frames.errors import (
     ApiError,
     Blocked,
@@ -30,12 +30,12 @@ from upbit_frames.errors import (
     TransportError,
     UpbitFramesError,
 )
-from upbit_frames.subscriptions import Topic
+from upbit_frames.exchange.transport.rate_limiter import NullLimiter
+from upbit_frames.exchange.transport.reconnecting import WsConnection, _Budget
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.exchange.transport.websocket import SocketDialer
+from upbit_frames.runtime.clock import ManualClock, SystemClock
 from upbit_frames.testing import Exchange
-from upbit_frames.transport.limiter import NullLimiter
-from upbit_frames.transport.retry import RetryPolicy
-from upbit_frames.transport.ws import SocketDialer
-from upbit_frames.transport.ws_connection import WsConnection, _Budget
 
 BOOK = Topic("orderbook", "KRW-BTC")
 SHORT = {"ping_interval": 0.2, "ping_timeout": 0.2}

@@ -22,16 +22,19 @@ import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
-from upbit_frames import _bridge, errors
-from upbit_frames.intervals import INTERVALS
-from upbit_frames.live import following, hubs, troubles
-from upbit_frames.live.follow import Follow
-from upbit_frames.normalize_ws import CLASSES
-from upbit_frames.schema import arrow_schema
+from upbit_frames import errors
+from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.exchange.transport import rate_limiter as limiter
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.exchange.wire.messages import CLASSES
+from upbit_frames.live.follow import backoff as troubles
+from upbit_frames.live.follow import session as following
+from upbit_frames.live.follow.follow import Follow
+from upbit_frames.live.hub import registry as hubs
+from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import DEFAULT_LISTINGS
-from upbit_frames.transport import limiter
-from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.testing.market.listings import DEFAULT_LISTINGS
 
 NOW = "2026-03-01T03:30:20Z"
 SECOND = 1_000_000

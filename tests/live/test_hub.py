@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from live.wires import BTC, ETH, NOW, asked, hub_of, lively, pairs, until
 
+from upbit_frames.core.intervals import Interval, Span
+from upbit_frames.core.topics import Topic
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError
-from upbit_frames.intervals import Interval, Span
-from upbit_frames.live.feed import Hub
-from upbit_frames.live.listener import MOST_GAPS, Gaps, Listener
-from upbit_frames.live.repair import SECOND, Gap
-from upbit_frames.normalize_ws import Row
-from upbit_frames.stream_tables import REST, rows_of_rest, to_table
-from upbit_frames.subscriptions import Topic
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.exchange.wire.message_tables import REST, rows_of_rest, to_table
+from upbit_frames.exchange.wire.messages import Row
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.sequencer import SECOND, Gap
+from upbit_frames.live.hub.subscriber import MOST_GAPS, Gaps, Listener
 from upbit_frames.testing import Exchange
-from upbit_frames.transport.retry import RetryPolicy
 
 TICKER, BOOK = Topic("ticker", "KRW-BTC"), Topic("orderbook", "KRW-BTC")
 CANDLE = Topic("candle.1s", "KRW-BTC")

@@ -17,7 +17,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import default_listings
+from upbit_frames.testing.market.listings import default_listings
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of jupyter_client and zmq
 PATIENCE = 60.0

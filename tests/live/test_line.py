@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upbit_frames.intervals import INTERVALS, Span
-from upbit_frames.live import repair
-from upbit_frames.live.repair import Gap, Line
-from upbit_frames.normalize_ws import CLASSES
-from upbit_frames.stream_tables import REST
+from upbit_frames.core.intervals import INTERVALS, Span
+from upbit_frames.exchange.wire.message_tables import REST
+from upbit_frames.exchange.wire.messages import CLASSES
+from upbit_frames.live.hub import sequencer as repair
+from upbit_frames.live.hub.sequencer import Gap, Line
 
 SECOND = 1_000_000
 START = 1_772_000_040 * SECOND  # a whole minute

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames.live.rules import (
+from upbit_frames.router.live_rules import (
     ASKS,
     FRESH,
     IDLE_LEAST,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from live.wires import listened, lively, until
 
-from upbit_frames.normalize_ws import SIMPLE_KEYS, decode
-from upbit_frames.subscriptions import CANDLES, FORMATS, TYPES, Topic
+from upbit_frames.core.topics import CANDLES, FORMATS, TYPES, Topic
+from upbit_frames.exchange.wire.messages import SIMPLE_KEYS, decode
 from upbit_frames.testing import Exchange
 
 upbit = pytest.importorskip("upbit", reason="upbit-sdk is not installed")

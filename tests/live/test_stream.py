@@ -25,11 +25,11 @@ from upbit_frames.errors import (
     QueryError,
     UsageError,
 )
-from upbit_frames.live.background import Feed
+from upbit_frames.exchange.wire.message_tables import stream_schema
+from upbit_frames.live.feed import Feed
 from upbit_frames.live.stream import Stream
-from upbit_frames.stream_tables import stream_schema
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import default_listings
+from upbit_frames.testing.market.listings import default_listings
 
 NOW = "2026-03-01T03:00:20Z"
 MARKETS = ["KRW-BTC", "KRW-ETH"]

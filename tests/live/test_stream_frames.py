@@ -17,13 +17,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from live.wires import NOW, listened, lively
 
-from upbit_frames import normalize
+from upbit_frames.core.intervals import Interval
+from upbit_frames.core.schema import KINDS, arrow_schema
+from upbit_frames.core.topics import FORMATS, TYPES, Topic, table_of
 from upbit_frames.errors import SchemaError
-from upbit_frames.intervals import Interval
-from upbit_frames.normalize_ws import SIMPLE_KEYS, Control, control, decode, type_of
-from upbit_frames.schema import KINDS, arrow_schema
-from upbit_frames.stream_tables import REST, rows_of_rest, stream_schema, to_table
-from upbit_frames.subscriptions import FORMATS, TYPES, Topic, table_of
+from upbit_frames.exchange import wire as normalize
+from upbit_frames.exchange.wire.message_tables import REST, rows_of_rest, stream_schema, to_table
+from upbit_frames.exchange.wire.messages import SIMPLE_KEYS, Control, control, decode, type_of
 from upbit_frames.testing import Exchange
 
 ARRIVED = 1_785_395_043_900_123  # microseconds

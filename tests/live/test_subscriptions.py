@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames.errors import InvalidInterval, QueryError
-from upbit_frames.intervals import INTERVALS
-from upbit_frames.subscriptions import (
+from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.core.topics import (
     CANDLES,
     DEPTHS,
     FORMATS,
@@ -23,8 +22,9 @@ from upbit_frames.subscriptions import (
     request,
     table_of,
 )
+from upbit_frames.errors import InvalidInterval, QueryError
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.ws_session import Session
+from upbit_frames.testing.server.ws_session import Session
 
 MARKETS = ("KRW-BTC", "KRW-ETH", "BTC-ETH", "USDT-BTC")
 topics = st.builds(

@@ -11,19 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from upbit_frames.clock import ServerTime, SystemClock
+from upbit_frames.core.topics import Topic
 from upbit_frames.errors import ApiError, UpbitFramesError
-from upbit_frames.live.feed import Hub
-from upbit_frames.live.over_rest import RestMender
-from upbit_frames.subscriptions import Topic
+from upbit_frames.exchange.transport.rate_limit_state import SharedSlots
+from upbit_frames.exchange.transport.rate_limiter import Limiter
+from upbit_frames.exchange.transport.reconnecting import WsConnection
+from upbit_frames.exchange.transport.rest import RestTransport
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.exchange.transport.websocket import SocketDialer
+from upbit_frames.live.hub.backfill import RestMender
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.runtime.clock import ServerTime, SystemClock
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.listings import Listing, default_listings
-from upbit_frames.transport.limiter import Limiter
-from upbit_frames.transport.rest import RestTransport
-from upbit_frames.transport.retry import RetryPolicy
-from upbit_frames.transport.shared_slots import SharedSlots
-from upbit_frames.transport.ws import SocketDialer
-from upbit_frames.transport.ws_connection import WsConnection
+from upbit_frames.testing.market.listings import Listing, default_listings
 
 NOW = "2026-03-01T03:00:20Z"
 BTC, ETH = Topic("trade", "KRW-BTC"), Topic("trade", "KRW-ETH")

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.alarms import Alarms, Limits
+from upbit_frames.api.alerts import Alarms, Limits
 from upbit_frames.errors import MarketNotFound, QueryError, UsageError
-from upbit_frames.recorder import MOST, Event, Record, Recorder
+from upbit_frames.runtime.telemetry import MOST, Event, Record, Recorder
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:20Z"

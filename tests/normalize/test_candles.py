@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upbit_frames import normalize
+from upbit_frames.core.intervals import INTERVALS, Interval, from_micros, to_micros
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
-from upbit_frames.intervals import INTERVALS, Interval, from_micros, to_micros
-from upbit_frames.schema import arrow_schema
+from upbit_frames.exchange import wire as normalize
 
 MARKET = "KRW-BTC"
 MINUTE = INTERVALS["1m"]

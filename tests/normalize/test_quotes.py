@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upbit_frames import normalize
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
-from upbit_frames.schema import arrow_schema
+from upbit_frames.exchange import wire as normalize
 
 
 def ticker(market: str = "KRW-BTC", **changes: Any) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from upbit_frames import normalize
+from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
-from upbit_frames.intervals import INTERVALS
-from upbit_frames.schema import arrow_schema
+from upbit_frames.exchange import wire as normalize
 
 KINDS = {
     "seconds": "1s", "minutes": "1m", "days": "1d", "weeks": "1w", "months": "1M", "years": "1y",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames.normalize import error_message
+from upbit_frames.exchange.wire import error_message
 
 BODIES = {
     "quotation": (b'{"error":{"name":404,"message":"Code not found"}}', "Code not found"),

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from upbit_frames.api.notebook import provenance
 from upbit_frames.errors import QueryError
-from upbit_frames.notebook import provenance
 
 META: dict[str, Any] = {
     "kind": "candles",

@@ -16,9 +16,10 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 
-from upbit_frames import plot
 from upbit_frames.errors import QueryError, UsageError
-from upbit_frames.plot import ticks, words
+from upbit_frames.frames import plot
+from upbit_frames.frames.plot import axes as ticks
+from upbit_frames.frames.plot import labels as words
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +217,7 @@ def test_own_axes_are_used_and_no_other_figure_is_made():
 
 
 def test_the_accessor_draws(monkeypatch: pytest.MonkeyPatch):
-    import upbit_frames.accessor  # noqa: F401
+    import upbit_frames.frames.accessor  # noqa: F401
 
     ax = frame(10).uf.plot(volume=False, style="western")
     assert len(ax.figure.axes) == 1

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from model_exchange import HeardRest, ModelExchange
 
-from upbit_frames.clock import ManualClock, ServerTime
-from upbit_frames.intervals import to_micros
-from upbit_frames.ports import Ports
+from upbit_frames.core.intervals import to_micros
+from upbit_frames.router.ports import Ports
+from upbit_frames.runtime.clock import ManualClock, ServerTime
 from upbit_frames.store.memory import MemoryStore
 
 

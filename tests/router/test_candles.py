@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from upbit_frames.core.intervals import INTERVALS, from_micros, to_micros
+from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, MarketNotFound, NotCached, SchemaError
-from upbit_frames.intervals import INTERVALS, from_micros, to_micros
-from upbit_frames.ports import Answer, Meter, Ports
-from upbit_frames.query import CandleQuery
-from upbit_frames.router import Router
+from upbit_frames.router.candles import Router
+from upbit_frames.router.ports import Answer, Meter, Ports
 from upbit_frames.store.base import Series
 
 MINUTE = INTERVALS["1m"]

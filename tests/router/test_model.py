@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model_exchange import HeardRest, ModelExchange
 
-from upbit_frames.clock import ManualClock, ServerTime
+from upbit_frames.core.intervals import EPOCH, INTERVALS, from_micros, to_micros
+from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, SchemaError
-from upbit_frames.intervals import EPOCH, INTERVALS, from_micros, to_micros
-from upbit_frames.planner import sealed_until
-from upbit_frames.ports import Meter, Ports
-from upbit_frames.query import CandleQuery
-from upbit_frames.router import Router
+from upbit_frames.router.candles import Router
+from upbit_frames.router.plan import sealed_until
+from upbit_frames.router.ports import Meter, Ports
+from upbit_frames.runtime.clock import ManualClock, ServerTime
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore

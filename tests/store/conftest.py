@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from upbit_frames.intervals import Span, to_micros
-from upbit_frames.schema import arrow_schema
+from upbit_frames.core.intervals import Span, to_micros
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.store.base import Series, Store
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore

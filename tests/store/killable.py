@@ -18,8 +18,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from upbit_frames.intervals import Span
-from upbit_frames.schema import arrow_schema
+from upbit_frames.core.intervals import Span
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.store.base import Series
 from upbit_frames.store.parquet import ParquetStore
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from upbit_frames.intervals import Span
-from upbit_frames.store import encoding, files
+from upbit_frames.core.intervals import Span
+from upbit_frames.store import atomic_files as files
+from upbit_frames.store import encoding
 from upbit_frames.store.base import Series
 from upbit_frames.store.layout import parse_name
 from upbit_frames.store.parquet import ParquetStore

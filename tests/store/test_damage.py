@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from upbit_frames.core.intervals import Span
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import CorruptFile, UpbitFramesWarning
-from upbit_frames.intervals import Span
-from upbit_frames.schema import arrow_schema
 from upbit_frames.store import encoding
 from upbit_frames.store.base import Series
+from upbit_frames.store.checksums import seal
 from upbit_frames.store.parquet import ParquetStore
-from upbit_frames.store.seals import seal
 
 
 def rewrite(path: Path, change: Callable[[pa.Table], pa.Table], **meta: Any) -> None:

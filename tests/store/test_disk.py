@@ -16,9 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from upbit_frames.core.intervals import Span
 from upbit_frames.errors import CorruptFile, StoreError, UpbitFramesWarning
-from upbit_frames.intervals import Span
-from upbit_frames.store import encoding, files, folder
+from upbit_frames.store import atomic_files as files
+from upbit_frames.store import encoding
+from upbit_frames.store import reader as folder
 from upbit_frames.store.parquet import ParquetStore
 
 NOBODY = 65_534

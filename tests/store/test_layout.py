@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from upbit_frames.core.intervals import INTERVALS, Span, to_micros
 from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
-from upbit_frames.intervals import INTERVALS, Span, to_micros
 from upbit_frames.store import layout
 from upbit_frames.store.base import Series
 

@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from upbit_frames.intervals import Span
-from upbit_frames.store import writing
+from upbit_frames.core.intervals import Span
+from upbit_frames.store import writer as writing
 from upbit_frames.store.merging import FAN_IN, MOST_FILES, neighbours_to_merge, tier
 from upbit_frames.store.parquet import ParquetStore
 

@@ -19,9 +19,9 @@ import pyarrow as pa
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from upbit_frames.core.intervals import Span, to_micros
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import UpbitFramesWarning
-from upbit_frames.intervals import Span, to_micros
-from upbit_frames.schema import arrow_schema
 from upbit_frames.store import encoding, layout
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore

@@ -14,9 +14,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from upbit_frames.clock import ManualClock
+from upbit_frames.core.intervals import Span
 from upbit_frames.errors import StoreError
-from upbit_frames.intervals import Span
+from upbit_frames.runtime.clock import ManualClock
 from upbit_frames.store.base import Series, Store
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore

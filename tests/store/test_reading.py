@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from upbit_frames.intervals import Span, intersect, subtract
+from upbit_frames.core.intervals import Span, intersect, subtract
 from upbit_frames.store import encoding
 from upbit_frames.store.base import Counted, Reading, Store
 from upbit_frames.store.parquet import ParquetStore

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from upbit_frames.core.intervals import INTERVALS, Span
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import StoreError
-from upbit_frames.intervals import INTERVALS, Span
-from upbit_frames.schema import arrow_schema
-from upbit_frames.store import rows
+from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Series, Store
 from upbit_frames.store.parquet import ParquetStore
 

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from upbit_frames.core.intervals import Span, subtract
 from upbit_frames.errors import LockTimeout
-from upbit_frames.intervals import Span, subtract
-from upbit_frames.store import files, layout, locks
+from upbit_frames.store import atomic_files as files
+from upbit_frames.store import layout, locks
 from upbit_frames.store.base import Store
 from upbit_frames.store.parquet import ParquetStore
 

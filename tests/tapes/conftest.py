@@ -11,10 +11,10 @@ import pytest
 from tapes.handmade import SPEED, START, trade_frame
 
 import upbit_frames as uf
-from upbit_frames import _bridge
-from upbit_frames.live.hubs import close_all
-from upbit_frames.subscriptions import Topic
-from upbit_frames.tape_file import TapeWriter
+from upbit_frames.core.topics import Topic
+from upbit_frames.live.hub.registry import close_all
+from upbit_frames.replay.tape_file import TapeWriter
+from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:30Z"

@@ -16,13 +16,13 @@ from tapes.handmade import START, trade_frame
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
-from upbit_frames.cassette_folder import problems
-from upbit_frames.clock import ManualClock
-from upbit_frames.subscriptions import Topic
-from upbit_frames.tape_deck import Loaded
-from upbit_frames.tape_file import TapeWriter
-from upbit_frames.tape_wire import Player, TapeClock, TapeServerTime
-from upbit_frames.transport.ws_connection import EndOfTape
+from upbit_frames.core.topics import Topic
+from upbit_frames.exchange.transport.reconnecting import EndOfTape
+from upbit_frames.replay.library import problems
+from upbit_frames.replay.tape_file import TapeWriter
+from upbit_frames.replay.tape_session import Loaded
+from upbit_frames.replay.tape_wire import Player, TapeClock, TapeServerTime
+from upbit_frames.runtime.clock import ManualClock
 
 Make = Callable[..., Path]
 Offline = Callable[[], list[Any]]

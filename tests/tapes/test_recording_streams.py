@@ -16,11 +16,11 @@ from tapes.handmade import SPEED
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
-from upbit_frames.cassette_folder import problems
+from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.live.stream import Stream
-from upbit_frames.tape_deck import Loaded
+from upbit_frames.replay.library import problems
+from upbit_frames.replay.tape_session import Loaded
 from upbit_frames.testing import Exchange
-from upbit_frames.transport.retry import instant_retries
 
 Offline = Callable[[], list[Any]]
 BOTH = ["KRW-BTC", "KRW-ETH"]
@@ -389,7 +389,7 @@ def test_the_list(recording: Exchange, folder: Path) -> None:
 
 
 def test_the_command_line(recording: Exchange, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from upbit_frames.cli import main
+    from upbit_frames.cli.main import main
 
     with uf.tape("alone"):
         look()

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from upbit_frames import errors
-from upbit_frames.subscriptions import TYPES, Topic
-from upbit_frames.tape_deck import Loaded
-from upbit_frames.tape_file import Entry, TapeWriter, covers, read_tape, tape_beside, text_of
+from upbit_frames.core.topics import TYPES, Topic
+from upbit_frames.replay.tape_file import Entry, TapeWriter, covers, read_tape, tape_beside, text_of
+from upbit_frames.replay.tape_session import Loaded
 
 HEAD = {"tape": 1, "recorded_at": "2026-03-01T00:00:00Z", "origin": "stand-in", "by": "me"}
 

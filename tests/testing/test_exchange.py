@@ -13,10 +13,10 @@ import threading
 import httpx
 import pytest
 
-from upbit_frames.config import Config, current
+from upbit_frames.core.config import Config, current
 from upbit_frames.errors import UsageError
 from upbit_frames.testing import Exchange, Listing, VirtualClock
-from upbit_frames.testing.virtual_clock import moment
+from upbit_frames.testing.server.virtual_clock import moment
 
 
 def test_it_leaves_nothing_behind():

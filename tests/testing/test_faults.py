@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.faults import KINDS, Fault
-from upbit_frames.testing.messages import Request
+from upbit_frames.testing.server.faults import KINDS, Fault
+from upbit_frames.testing.server.http_messages import Request
 
 PAGE = "/v1/candles/minutes/1?market=KRW-BTC&count=5"
 

@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upbit_frames.intervals import INTERVALS, Span
+from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.testing import FixedTrades, Listing, MarketModel
-from upbit_frames.testing.columns import exact_floats
-from upbit_frames.testing.generated import GeneratedTrades, Maintenance
-from upbit_frames.testing.listings import DEFAULT_LISTINGS, default_listings, many
+from upbit_frames.testing.market.columns import exact_floats
+from upbit_frames.testing.market.generated import GeneratedTrades, Maintenance
+from upbit_frames.testing.market.listings import DEFAULT_LISTINGS, default_listings, many
+from upbit_frames.testing.market.price_ticks import (
+    SCALE,
+    ceil_to_tick,
+    floor_to_tick,
+    quote_of,
+    snap,
+    supported_levels,
+    tick_size,
+)
+from upbit_frames.testing.server.virtual_clock import moment
 from upbit_frames.testing.strategies import trades as some_trades
-from upbit_frames.testing.ticks import SCALE, ceil_to_tick, floor_to_tick, quote_of, snap, supported_levels, tick_size
-from upbit_frames.testing.virtual_clock import moment
 
 DAY = 86_400_000_000
 NOW = moment("2026-03-01T03:30:00Z")

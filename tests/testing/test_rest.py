@@ -16,9 +16,9 @@ import httpx
 import pytest
 import yaml
 
-from upbit_frames.intervals import INTERVALS, from_micros
+from upbit_frames.core.intervals import INTERVALS, from_micros
 from upbit_frames.testing import Exchange, FixedTrades, Listing
-from upbit_frames.testing.virtual_clock import moment
+from upbit_frames.testing.server.virtual_clock import moment
 
 NOW = moment("2026-03-01T03:30:00Z")
 DAY = 86_400_000_000
@@ -436,7 +436,7 @@ def test_the_other_regions_differ(region):
 
 @pytest.mark.parametrize("market", ["KRW-BTC", "KRW-SHIB", "BTC-XRP", "USDT-DOGE", "KRW-EMPTY"])
 def test_the_normaliser_reads_what_the_model_says(unlimited, ask, market):
-    from upbit_frames import normalize
+    from upbit_frames.exchange import wire as normalize
 
     for name in ("1s", "1m", "4h", "1d"):
         body = ask(path_of(INTERVALS[name]), market=market, count=200).content

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from upbit_frames.intervals import INTERVALS
+from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.testing import Exchange
-from upbit_frames.testing.ticks import SCALE
-from upbit_frames.testing.virtual_clock import moment
+from upbit_frames.testing.market.price_ticks import SCALE
+from upbit_frames.testing.server.virtual_clock import moment
 
 upbit = pytest.importorskip("upbit", reason="upbit-sdk is not installed")
 TO = "2026-02-28T10:00:00Z"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from upbit_frames.testing import CandleFile, Exchange, FixedTrades, Listing, MarketModel
-from upbit_frames.testing.sources import read_candle_file
-from upbit_frames.testing.ticks import SCALE
-from upbit_frames.testing.virtual_clock import moment
+from upbit_frames.testing.market.price_ticks import SCALE
+from upbit_frames.testing.market.sources import read_candle_file
+from upbit_frames.testing.server.virtual_clock import moment
 
 FILES = {
     "KRW-BTC_1m_2025-09.csv.gz": ("KRW-BTC", "1m"),

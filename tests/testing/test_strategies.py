@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upbit_frames.intervals import INTERVALS, Span, to_micros
-from upbit_frames.schema import arrow_schema
+from upbit_frames.core.intervals import INTERVALS, Span, to_micros
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.testing import strategies
-from upbit_frames.testing.ticks import SCALE, floor_to_tick
+from upbit_frames.testing.market.price_ticks import SCALE, floor_to_tick
 
 
 @settings(max_examples=50)

@@ -15,12 +15,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames.intervals import INTERVALS
-from upbit_frames.testing import wire
-from upbit_frames.testing.columns import Candles, Trades
-from upbit_frames.testing.quotes import Ticker
-from upbit_frames.testing.ticks import SCALE
-from upbit_frames.testing.virtual_clock import moment
+from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.testing.market.columns import Candles, Trades
+from upbit_frames.testing.market.price_ticks import SCALE
+from upbit_frames.testing.market.quotes import Ticker
+from upbit_frames.testing.server import rest_json as wire
+from upbit_frames.testing.server.virtual_clock import moment
 
 EPOCH = date(1970, 1, 1).toordinal()
 

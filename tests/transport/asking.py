@@ -7,12 +7,12 @@ import json
 import sys
 from collections import Counter
 
-from upbit_frames.clock import ServerTime, SystemClock
-from upbit_frames.endpoints import ENDPOINTS
+from upbit_frames.core.endpoints import ENDPOINTS
 from upbit_frames.errors import UpbitFramesError
-from upbit_frames.transport.limiter import limiter_for
-from upbit_frames.transport.rest import RestTransport
-from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.exchange.transport.rate_limiter import limiter_for
+from upbit_frames.exchange.transport.rest import RestTransport
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.runtime.clock import ServerTime, SystemClock
 
 
 async def ask(url: str, times: int, attempts: int) -> dict[str, int]:

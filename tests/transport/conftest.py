@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from loopback import listening
 
-from upbit_frames.clock import ServerTime, SystemClock
-from upbit_frames.transport.limiter import Limiter
-from upbit_frames.transport.rest import RequestRecord, RestTransport
-from upbit_frames.transport.retry import RetryPolicy
-from upbit_frames.transport.shared_slots import SharedSlots
+from upbit_frames.exchange.transport.rate_limit_state import SharedSlots
+from upbit_frames.exchange.transport.rate_limiter import Limiter
+from upbit_frames.exchange.transport.rest import RequestRecord, RestTransport
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.runtime.clock import ServerTime, SystemClock
 
 
 @dataclass

@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from upbit_frames import errors
-from upbit_frames.clock import ServerTime, SystemClock
-from upbit_frames.endpoints import ENDPOINTS
-from upbit_frames.transport.limiter import NullLimiter
-from upbit_frames.transport.rest import RestTransport
-from upbit_frames.transport.retry import RetryPolicy
+from upbit_frames.core.endpoints import ENDPOINTS
+from upbit_frames.exchange.transport.rate_limiter import NullLimiter
+from upbit_frames.exchange.transport.rest import RestTransport
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.runtime.clock import ServerTime, SystemClock
 
 TICKER = ENDPOINTS["ticker"]
 HTML = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body><h1>Checking</h1></body></html>"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from upbit_frames.transport.shared_slots import DOUBT, FEW, MANY, RECENT, SharedSlots, Taken
+from upbit_frames.exchange.transport.rate_limit_state import DOUBT, FEW, MANY, RECENT, SharedSlots, Taken
 
 
 class Asking:

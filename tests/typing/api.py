@@ -12,10 +12,10 @@ import pandas as pd
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
-from upbit_frames.live.follow import Follow
+from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.stream import Stream
-from upbit_frames.planner import Plan
-from upbit_frames.taping import Taping
+from upbit_frames.replay.tape import Taping
+from upbit_frames.router.plan import Plan
 
 
 def calls() -> None:

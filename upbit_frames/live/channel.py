@@ -1,6 +1,6 @@
 """The stream as one of the router's channels: what is asked for again and again is kept at hand.
 
-Rules decide (:mod:`upbit_frames.live.rules`); what is here counts who asks for what, opens and ends
+Rules decide (:mod:`upbit_frames.router.live_rules`); what is here counts who asks for what, opens and ends
 the subscriptions, and gives the newest rows. Whatever is asked only now and then never opens
 anything, and a subscription that nobody asks for any more ends by itself.
 """
@@ -17,15 +17,15 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING
 
-from upbit_frames.endpoints import LIMITS
+from upbit_frames.core.endpoints import LIMITS
+from upbit_frames.core.intervals import Interval, Span, from_micros
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.core.topics import Key, Topic
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
-from upbit_frames.intervals import Interval, Span, from_micros
-from upbit_frames.live.feed import Hub
-from upbit_frames.live.rules import Choice, Sight, Wish, choose, patience
-from upbit_frames.live.watch import Watch
-from upbit_frames.schema import arrow_schema
-from upbit_frames.stream_tables import Made, rows_of_rest, to_table
-from upbit_frames.subscriptions import Key, Topic
+from upbit_frames.exchange.wire.message_tables import Made, rows_of_rest, to_table
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.latest import Watch
+from upbit_frames.router.live_rules import Choice, Sight, Wish, choose, patience
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,390 +1,104 @@
-"""One connection for everything that listens: subscriptions merged, rows handed out, gaps mended.
-
-A :class:`Hub` lives on the background loop. It never waits for a listener: each has a bounded
-queue of its own, and what does not fit any more is dropped there, oldest first, and counted.
-"""
+"""A stream that fills a buffer in the background."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import re
-import time
-from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from upbit_frames.clock import Clock, ServerTime
-from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
-from upbit_frames.live.audience import Audience, Torn
-from upbit_frames.live.listener import Listener, Tempo
-from upbit_frames.live.over_rest import Mender, fetch_whole
-from upbit_frames.normalize_ws import decode
-from upbit_frames.recorder import recorder
-from upbit_frames.subscriptions import TYPES, Key, Topic
-from upbit_frames.transport.retry import RetryPolicy
-from upbit_frames.transport.ws_connection import Dialer, WsConnection
+from upbit_frames.errors import UpbitFramesError
+from upbit_frames.exchange.wire.messages import Row
+from upbit_frames.live.stream import Stream
+from upbit_frames.live.stream_frames import collected, framed, told
+from upbit_frames.runtime import event_loop as _bridge
 
-__all__ = ["LINGER", "Hub"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-log = logging.getLogger("upbit_frames.live")
-
-SETTLE = 5.0  # seconds after which a snapshot that has not come will not come
-LINGER = 2.0  # seconds for which a connection stays open that nobody listens to any more
-PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is down
-COMPLAINTS = 3  # errors one after the other, of names not known, until the newcomers are to blame
-NEVER = 2**63
-LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
-_TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
+__all__ = ["Feed"]
 
 
-class Hub:
-    """Shares one connection among listeners.
+class Feed:
+    """Live rows in the background, in a buffer that keeps the newest so many.
+
+    Made by ``uf.stream(..., background=True)``. Ends on :meth:`close`, at the end of a ``with``
+    block, when nobody holds it any more, or with the interpreter.
 
     Parameters
     ----------
-    dialer : Dialer
-    mender : Mender
-    clock, server_time
-    retry : RetryPolicy, optional
-    format : str
-        In which format frames are asked for; makes no difference to the rows.
-    settle, linger, patience : float
-        Seconds; see the constants of this module.
-    tempo : Tempo, optional
-        Of a tape that is recorded or played.
-    joined : callable, optional
-        Told the topics of every stream that begins, before anything else, and those whose state
-        it is told at once because others listen to them; may refuse it.
+    stream : Stream
+        Not opened yet.
     """
 
-    def __init__(
-        self,
-        dialer: Dialer,
-        mender: Mender,
-        *,
-        clock: Clock,
-        server_time: ServerTime,
-        retry: RetryPolicy | None = None,
-        format: str = "DEFAULT",  # noqa: A002 - the exchange's own name for it
-        settle: float = SETTLE,
-        linger: float = LINGER,
-        patience: float = PATIENCE,
-        tempo: Tempo | None = None,
-        joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
-    ) -> None:
-        self.breaks = 0
-        self.refused_frames = 0
-        self.frames = 0
-        self.heard = 0.0
-        self._dialer = dialer
-        self._mender = mender
-        self._clock = clock
-        self._server_time = server_time
-        self._retry = retry or RetryPolicy()
-        self._format = format
-        self._settle = settle
-        self._linger = linger
-        self._patience = patience
-        self._tempo = tempo
-        self._joined = joined
-        self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
-        self._ahead: int | None = None  # the exchange's clock against ours, as far as frames tell
-        self._torn = False
-        self._complaints = 0
-        self._mends: set[asyncio.Task[None]] = set()
-        self._connection: WsConnection | None = None
-        self._audience = Audience()
-        self._pending: list[tuple[bytes, int]] = []
-        self._drains = False
-        self._timers: list[asyncio.TimerHandle] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._listener = stream._listener
+        self._listener.ring = True
+        _bridge.run(stream._open)
 
-    # --- listeners ------------------------------------------------------------------------------
+    def to_frame(self, last: int | None = None) -> Any:
+        """What is in the buffer now.
 
-    @property
-    def state(self) -> str:
-        """Of the connection: idle, connecting, open, waiting (to try again) or ended."""
-        return self._connection.state if self._connection is not None else "idle"
+        Parameters
+        ----------
+        last : int, optional
+            Only the newest so many rows (order books are counted whole).
 
-    @property
-    def live(self) -> bool:
-        """Whether an exchange is at the other end, not a tape."""
-        return self._dialer.live
-
-    @property
-    def epoch(self) -> int:
-        """How many times the connection was open."""
-        return self._connection.epoch if self._connection is not None else 0
-
-    @property
-    def listeners(self) -> int:
-        """How many listen."""
-        return len(self._audience.listeners)
-
-    def current(self, key: Key) -> bool:
-        """Whether the connection as it is now has told the state of this, and nothing is being mended."""
-        return self.state == "open" and self._audience.whole(key, self.epoch)
-
-    def mending(self, key: Key) -> bool:
-        """Whether what a break has cost is still being fetched."""
-        line = self._audience.lines.get(key)
-        return line is not None and line.mending
-
-    async def alive(self, timeout: float) -> bool:
-        """Whether the other side answers a ping within so many seconds; counts as having heard it."""
-        if self._connection is None or not await self._connection.alive(timeout):
-            return False
-        self.heard = time.monotonic()
-        return True
-
-    async def abandon(self) -> None:
-        """Give the connection up, so that it is opened anew."""
-        if self._connection is not None:
-            await self._connection.abandon()
-
-    async def join(self, listener: Listener) -> None:
-        """Begin to listen; returns when the connection is open.
-
-        Raises
-        ------
-        UpbitFramesError
-            If it cannot be opened.
+        Returns
+        -------
+        pandas.DataFrame, pyarrow.Table or polars.DataFrame
+            Columns and order as of :meth:`Stream.collect`.
         """
-        self._drain()  # what came before belongs to those who were here before
-        known = frozenset(one for one in listener.topics if self._audience.knows(one))
-        if self._joined is not None:
-            self._joined(listener.topics, known)
-        self._audience.listeners.append(listener)
-        if self._tempo is not None:
-            listener.tempo = self._tempo
-            listener.since = self._clock.now() if self.state == "open" else None
-        fresh = self._audience.add(listener, known, self._exchange_time() or 0)
-        self._ask(anew=fresh)
-        if self.state == "open":
-            return
-        try:
-            async with asyncio.timeout(self._patience):
-                await listener.begun.wait()
-        except TimeoutError:
-            away = f"the stream could not be opened within {self._patience:g} s"
-            listener.end(ConnectionFailed(away, suggestion="check the network; try again"))
-        except asyncio.CancelledError:
-            self.leave(listener)
-            raise
-        if listener.error is not None:
-            self.leave(listener)
-            raise listener.error
+        rows = self._rows()
+        query = self._stream.query
+        table = collected(query.type, rows, ordered=True)
+        return framed(query, self._stream._view, table[-last:] if last else table, self._stream._attrs())
 
-    def leave(self, listener: Listener) -> None:
-        """Listen no more."""
-        if listener not in self._audience.listeners:
-            return
-        self._audience.remove(listener)
-        listener.end(None)
-        if self._connection is not None and self.state != "ended":
-            self._ask()
-        if not self._audience.listeners:
-            self._later(self._linger, self._close_if_idle)
+    def _rows(self) -> list[Row]:
+        async def copy() -> list[Row]:
+            return list(self._listener.rows)
 
-    def _ask(self, *, anew: bool = False) -> None:
-        """Tell the connection what is wanted; ``anew`` also where it is subscribed to the same already."""
-        if self._connection is None or self._connection.state == "ended":
-            self._connection = WsConnection(
-                self._dialer, self, clock=self._clock, retry=self._retry, format=self._format
-            )
-        self._connection.want(self._audience.topics, anew=anew)
+        return list(self._listener.rows) if self._listener.over else _bridge.run(copy)
 
-    def _later(self, seconds: float, do: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers = [one for one in self._timers if not one.cancelled() and one.when() > loop.time()]
-        self._timers.append(loop.call_later(seconds, do))
+    def latest(self) -> Any:
+        """The newest row of each market."""
+        newest = {row.code: row for row in self._rows()}
+        query = self._stream.query
+        return framed(query, self._stream._view, list(newest.values()), self._stream._attrs())
 
-    def _close_if_idle(self) -> None:
-        if not self._audience.listeners and self._connection is not None:
-            connection, self._connection = self._connection, None
-            self._spawn(connection.aclose())
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Every break of the connection; see :attr:`Stream.gaps`."""
+        return self._stream.gaps
 
-    async def aclose(self) -> None:
-        """End everything."""
-        for listener in list(self._audience.listeners):
-            self.leave(listener)
-        for timer in self._timers:
-            timer.cancel()
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connection.aclose()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Counts so far; see :attr:`Stream.stats`."""
+        return self._stream.stats
 
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    @property
+    def error(self) -> UpbitFramesError | None:
+        """Why it ended by itself; None while it goes on."""
+        return self._listener.error
 
-    # --- what the connection tells ----------------------------------------------------------------
+    @property
+    def closed(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._listener.over
 
-    def opened(self, epoch: int) -> None:
-        """It is open; what was missed is noticed with the first frame of each market."""
-        self.heard = time.monotonic()
-        now, told = self._clock.now(), self._exchange_time()
-        for listener in self._audience.listeners:
-            listener.begun.set()
-            if self._tempo is not None and listener.since is None:
-                listener.since = now
-        if epoch > 1:
-            recorder.event("reconnects")
-            self._due = (now + int(self._settle * 1e6), (told or now) + int(self._settle * 1e6))
-            self._later(self._settle + LATE, lambda: self._settled(epoch))
-        # On a tape it must be the same moment each time it is played, so only the first one counts.
-        if told is not None and (epoch > 1) is (self._tempo is None):
-            for line in self._audience.lines.values():
-                line.started = told
+    def close(self) -> None:
+        """Listen no more; what is in the buffer stays. May be called twice."""
+        self._stream.close()
 
-    def _exchange_time(self) -> int | None:
-        """What time it is at the exchange, or earlier: as REST has told it, or else the stream; None: nobody has."""
-        if self._server_time.known:
-            return self._server_time.now()
-        return None if self._ahead is None else self._clock.now() + self._ahead
+    def __len__(self) -> int:
+        return len(self._listener.rows)
 
-    def frame(self, frame: bytes, received: int) -> None:
-        """Keep it until the loop is idle: where many come at once, they are decoded at once."""
-        if received >= self._due[0]:
-            self._settle_down()
-        self._pending.append((frame, received))
-        self.heard = time.monotonic()
-        if self._torn:
-            self._drain()
-        elif not self._drains:
-            self._drains = True
-            asyncio.get_running_loop().call_soon(self._drain)
+    def __enter__(self) -> Self:
+        return self
 
-    def crowded(self) -> bool:
-        """Whether a listener that wants every row has little room left, or a gap is being mended first."""
-        if self._mends or not self._audience.listeners:
-            return True
-        more = len(self._pending)
-        if any(one.careful and (one.busy or one.rows or more) for one in self._audience.listeners):
-            return True
-        return any(not one.ring and 2 * (len(one.rows) + more) > one.limit for one in self._audience.listeners)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-    def broken(self, error: UpbitFramesError) -> None:
-        """Everything that came before the break is handed out first."""
-        self._drain()
-        self.breaks += 1
-        recorder.event("breaks")
-        now = self._clock.now()
-        if now >= self._due[0]:
-            self._settle_down()
-        self._due = (NEVER, 0)
-        self._audience.broke(now, error.message)
-        # A tape waits while a gap is mended, so nothing that came later may have been handed out.
-        self._torn = self._tempo is not None
-        self._complaints = self._complaints + 1 if isinstance(error, ApiError) else 0
-        if isinstance(error, ApiError) and self._complaints >= COMPLAINTS:
-            self._blame(error)
-
-    def refused(self, error: ApiError) -> None:
-        """The newcomers are to blame: whatever has brought a frame before was fine."""
-        self.broken(error)
-        self._blame(error)
-
-    def _blame(self, error: ApiError) -> None:
-        """End whoever wants something of which nothing has ever come."""
-        self._complaints = 0
-        for listener in self._audience.suspects():
-            listener.end(error)
-            self.leave(listener)
-
-    def ended(self, error: UpbitFramesError | None) -> None:
-        """It will not come back; what is being mended is handed out before."""
-        self._drain()
-        if self._clock.now() >= self._due[0]:
-            self._settle_down()
-        self._due = (NEVER, 0)
-        if self._mends:
-            self._spawn(self._end_mended(error))
-        else:
-            self._end(error)
-
-    async def _end_mended(self, error: UpbitFramesError | None) -> None:
-        await asyncio.gather(*self._mends, return_exceptions=True)
-        self._end(error)
-
-    def _end(self, error: UpbitFramesError | None) -> None:
-        for listener in list(self._audience.listeners):
-            listener.end(error)
-            self.leave(listener)
-
-    # --- rows -----------------------------------------------------------------------------------------
-
-    def _drain(self) -> None:
-        self._drains = False
-        pending, self._pending = self._pending, []
-        if not pending:
-            return
-        self.frames += len(pending)
-        rows, refused = decode([frame for frame, _ in pending], [received for _, received in pending])
-        if rows:
-            # Frames are older than they say, so whichever seems to have come the fastest tells most.
-            ahead = rows[-1].timestamp * 1000 - rows[-1].received_at
-            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
-        for torn in self._audience.heard(rows, self.epoch):
-            self._begin_mending(torn)
-        self._torn = self._torn and any(line.broken for line in self._audience.lines.values())
-        for error, (frame, _) in ((one, _frame_of(one, pending)) for one in refused):
-            self._refuse_frame(error, frame)
-
-    def _refuse_frame(self, error: SchemaError, frame: bytes) -> None:
-        """A frame that is not what the API promises ends whoever relies on its type."""
-        self.refused_frames += 1
-        found = _TYPE.search(frame)
-        name = found[1].decode("utf-8", "replace") if found else None
-        if name is not None and name not in TYPES:
-            log.warning("frames of the type %r are not known and left out", name)
-            return
-        for listener in list(self._audience.listeners):
-            if name is None or any(topic.type == name for topic in listener.topics):
-                listener.end(error)
-
-    # --- gaps -----------------------------------------------------------------------------------------
-
-    def _settled(self, epoch: int) -> None:
-        """Whatever has sent nothing by now had nothing to send."""
-        if self._connection is None or self._connection.epoch != epoch or self._connection.state != "open":
-            return
-        self._settle_down()
-
-    def _settle_down(self) -> None:
-        (at, now), self._due = self._due, (NEVER, 0)
-        if at == NEVER:
-            return
-        self._drain()
-        for torn in self._audience.silent(at, now):
-            self._begin_mending(torn)
-
-    def _begin_mending(self, torn: Torn) -> None:
-        task = self._spawn(self._mend(torn))
-        self._mends.add(task)
-        task.add_done_callback(self._mends.discard)
-
-    async def _mend(self, torn: Torn) -> None:
-        """Fetch what a gap lacks."""
-        key, line, gap, first = torn
-        try:
-            found = await fetch_whole(self._mender, gap, first, self._clock, self._retry)
-        except Exception as defect:  # what waits for the answer must not wait for ever
-            log.exception("a gap of %s %s could not be repaired in an unforeseen way", line.market, line.type)
-            found = f"unforeseen: {defect!r}"
-        if isinstance(found, str):
-            log.warning("a gap of %s %s could not be repaired: %s", line.market, line.type, found)
-            self._audience.hand_out(key, line, line.failed(gap, found))
-        else:
-            self._audience.hand_out(key, line, line.mended(gap, found))
-
-
-def _frame_of(error: SchemaError, pending: list[tuple[bytes, int]]) -> tuple[bytes, int]:
-    """The frame an error is about, by the sample it shows."""
-    sample = str(error.context.get("sample", ""))
-    return next((one for one in pending if one[0].decode("utf-8", "replace").startswith(sample)), (b"", 0))
+    def __repr__(self) -> str:
+        return f"<Feed {told(self._stream.query, self._listener, self._stream._hub)}>"

@@ -12,15 +12,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from upbit_frames import _bridge
+from upbit_frames.core.query import View
+from upbit_frames.core.stream_query import StreamQuery
 from upbit_frames.errors import UsageError
-from upbit_frames.live.asked import StreamQuery
-from upbit_frames.live.feed import Hub
-from upbit_frames.live.listener import Listener
-from upbit_frames.live.shown import attrs, checked, collect, collected, framed, gaps_frame, stats, told
-from upbit_frames.normalize_ws import Row
-from upbit_frames.query import View
-from upbit_frames.stream_tables import REST
+from upbit_frames.exchange.wire.message_tables import REST
+from upbit_frames.exchange.wire.messages import Row
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.subscriber import Listener
+from upbit_frames.live.stream_frames import attrs, checked, collect, collected, framed, gaps_frame, stats, told
+from upbit_frames.runtime import event_loop as _bridge
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from upbit_frames.core.intervals import INTERVALS, Interval, Span
+from upbit_frames.core.query import parse_market
 from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
-from upbit_frames.intervals import INTERVALS, Interval, Span
-from upbit_frames.query import parse_market
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,6 +1,6 @@
 """One file of the store: rows to bytes, and bytes to rows that can be trusted.
 
-Every byte is under a checksum (see :mod:`upbit_frames.store.seals`). The first time a process reads
+Every byte is under a checksum (see :mod:`upbit_frames.store.checksums`). The first time a process reads
 a part of a file it verifies the checksums, the order of the rows and that they lie where the
 file's name says; after that the part is trusted for as long as the file is the same one on the
 disk.
@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from upbit_frames._version import __version__
-from upbit_frames.intervals import Span, from_micros
-from upbit_frames.schema import SCHEMA_VERSION, arrow_schema
-from upbit_frames.store import rows
+from upbit_frames.core.intervals import Span, from_micros
+from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Series
-from upbit_frames.store.seals import Damaged, Seal, check_groups, read_seal, seal
+from upbit_frames.store.checksums import Damaged, Seal, check_groups, read_seal, seal
 
 __all__ = ["Damaged", "Facts", "Vanished", "encode", "facts_of", "origins_of", "read_part"]
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from upbit_frames.core.intervals import INTERVALS, Span, from_micros, to_micros
 from upbit_frames.errors import StoreError, UpbitFramesError
-from upbit_frames.intervals import INTERVALS, Span, from_micros, to_micros
 from upbit_frames.store.base import STORED_KINDS, Series, sort_key
-from upbit_frames.store.rows import cut, empty, times_of
+from upbit_frames.store.validation import cut, empty, times_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

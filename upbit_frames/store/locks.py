@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from upbit_frames.errors import LockTimeout
-from upbit_frames.store.files import explained
+from upbit_frames.store.atomic_files import explained
 
 __all__ = ["exclusive"]
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.clock import Clock, SystemClock
-from upbit_frames.intervals import Span, intersect, merge, subtract
-from upbit_frames.store import rows
+from upbit_frames.core.intervals import Span, intersect, merge, subtract
+from upbit_frames.runtime.clock import Clock, SystemClock
+from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, note_text, selects, sort_key
-from upbit_frames.store.policy import Piece, select
+from upbit_frames.store.pruning import Piece, select
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,7 @@ class MemoryStore:
 
     Examples
     --------
-    >>> from upbit_frames.schema import arrow_schema
+    >>> from upbit_frames.core.schema import arrow_schema
     >>> store = MemoryStore()
     >>> series = Series("candles", "KRW-BTC", "1m")
     >>> store.write(series, arrow_schema("candles").empty_table(), Span(0, 60_000_000))

@@ -1,7 +1,7 @@
 """The store on the disk: Parquet files whose names say what is known.
 
-See :mod:`upbit_frames.store.layout` for where things lie, :mod:`~upbit_frames.store.folder` for
-reading, :mod:`~upbit_frames.store.writing` for writing, :mod:`~upbit_frames.store.encoding` for
+See :mod:`upbit_frames.store.layout` for where things lie, :mod:`~upbit_frames.store.reader` for
+reading, :mod:`~upbit_frames.store.writer` for writing, :mod:`~upbit_frames.store.encoding` for
 what a file is.
 """
 
@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.clock import Clock, SystemClock
+from upbit_frames.core.intervals import Span, merge
 from upbit_frames.errors import CorruptFile
-from upbit_frames.intervals import Span, merge
-from upbit_frames.store import layout, quarantine, rows, writing
+from upbit_frames.runtime.clock import Clock, SystemClock
+from upbit_frames.store import layout, quarantine
+from upbit_frames.store import validation as rows
+from upbit_frames.store import writer as writing
 from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, selects
-from upbit_frames.store.folder import SeriesFolder
-from upbit_frames.store.policy import Piece, select
+from upbit_frames.store.pruning import Piece, select
+from upbit_frames.store.reader import SeriesFolder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +53,7 @@ class ParquetStore:
     Examples
     --------
     >>> import tempfile
-    >>> from upbit_frames.schema import arrow_schema
+    >>> from upbit_frames.core.schema import arrow_schema
     >>> store = ParquetStore(tempfile.mkdtemp())
     >>> series = Series("candles", "KRW-BTC", "1m")
     >>> store.write(series, arrow_schema("candles").empty_table(), Span(0, 60_000_000))

@@ -7,9 +7,9 @@ import uuid
 import warnings
 from pathlib import Path
 
+from upbit_frames.core.intervals import Span, from_micros, subtract
 from upbit_frames.errors import UpbitFramesWarning
-from upbit_frames.intervals import Span, from_micros, subtract
-from upbit_frames.store import files
+from upbit_frames.store import atomic_files as files
 from upbit_frames.store.base import Finding, Series
 from upbit_frames.store.layout import SET_ASIDE, SUFFIX, File, parse_name
 

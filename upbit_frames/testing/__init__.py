@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upbit_frames.testing.columns import Candles, Trades
-    from upbit_frames.testing.exchange import Exchange
-    from upbit_frames.testing.faults import Fault, Faults
-    from upbit_frames.testing.limits import Limits
-    from upbit_frames.testing.listings import Listing
-    from upbit_frames.testing.market import MarketModel
-    from upbit_frames.testing.sources import CandleFile, FixedTrades
-    from upbit_frames.testing.virtual_clock import VirtualClock
+    from upbit_frames.testing.market.columns import Candles, Trades
+    from upbit_frames.testing.market.listings import Listing
+    from upbit_frames.testing.market.model import MarketModel
+    from upbit_frames.testing.market.sources import CandleFile, FixedTrades
+    from upbit_frames.testing.server.exchange import Exchange
+    from upbit_frames.testing.server.faults import Fault, Faults
+    from upbit_frames.testing.server.limits import Limits
+    from upbit_frames.testing.server.virtual_clock import VirtualClock
 
 __all__ = [
     "CandleFile",
@@ -34,17 +34,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CandleFile": "sources",
-    "Candles": "columns",
-    "Exchange": "exchange",
-    "Fault": "faults",
-    "Faults": "faults",
-    "FixedTrades": "sources",
-    "Limits": "limits",
-    "Listing": "listings",
-    "MarketModel": "market",
-    "Trades": "columns",
-    "VirtualClock": "virtual_clock",
+    "CandleFile": "market.sources",
+    "Candles": "market.columns",
+    "Exchange": "server.exchange",
+    "Fault": "server.faults",
+    "Faults": "server.faults",
+    "FixedTrades": "market.sources",
+    "Limits": "server.limits",
+    "Listing": "market.listings",
+    "MarketModel": "market.model",
+    "Trades": "market.columns",
+    "VirtualClock": "server.virtual_clock",
 }
 
 

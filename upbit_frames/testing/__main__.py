@@ -9,11 +9,11 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from upbit_frames.clock import SystemClock
-from upbit_frames.endpoints import REGIONS
-from upbit_frames.testing.exchange import Exchange
-from upbit_frames.testing.faults import KINDS
-from upbit_frames.testing.limits import Limits
+from upbit_frames.core.endpoints import REGIONS
+from upbit_frames.runtime.clock import SystemClock
+from upbit_frames.testing.server.exchange import Exchange
+from upbit_frames.testing.server.faults import KINDS
+from upbit_frames.testing.server.limits import Limits
 
 __all__ = ["main"]
 

@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from upbit_frames.config import Config
-    from upbit_frames.endpoints import Endpoint
-    from upbit_frames.ports import Ports
-    from upbit_frames.recording import Cassette
-    from upbit_frames.testing.exchange import Exchange
-    from upbit_frames.testing.virtual_clock import VirtualClock
+    from upbit_frames.core.config import Config
+    from upbit_frames.core.endpoints import Endpoint
+    from upbit_frames.replay.cassette import Cassette
+    from upbit_frames.router.ports import Ports
+    from upbit_frames.testing.server.exchange import Exchange
+    from upbit_frames.testing.server.virtual_clock import VirtualClock
 
 MODES = ("none", "once", "new_episodes", "all")  # written out, because config.py is only loaded when needed
 FOLDER = "cassettes"
@@ -97,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 @pytest.fixture
 def upbit_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
     """The open cassette of this test; nothing is recorded if the test fails."""
-    from upbit_frames.recording import open_in
+    from upbit_frames.replay.cassette import open_in
 
     marker = request.node.get_closest_marker("upbit_cassette")
     name, mode = _marked(marker)
@@ -124,7 +124,7 @@ def _marked(marker: pytest.Mark | None) -> tuple[str | None, str | None]:
 
 def _folder(request: pytest.FixtureRequest) -> Path:
     """Where the setting, the ini file or the place of the test file says."""
-    from upbit_frames.config import Config, current
+    from upbit_frames.core.config import Config, current
 
     given = request.config.getini("upbit_cassette_dir")
     if given:
@@ -146,8 +146,8 @@ def upbit_exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[E
 
     Its clock stands still until it is moved. The store is an empty one in the test's own folder.
     """
-    from upbit_frames.config import config, configure
-    from upbit_frames.testing.exchange import Exchange
+    from upbit_frames.core.config import config, configure
+    from upbit_frames.testing.server.exchange import Exchange
 
     marker = request.node.get_closest_marker("upbit_exchange")
     with Exchange(**(marker.kwargs if marker else {})) as exchange:
@@ -174,7 +174,7 @@ def _upbit_frames(request: pytest.FixtureRequest) -> Iterator[None]:
             request.getfixturevalue("upbit_cassette")
         yield
         return
-    from upbit_frames.engine import substitute_ports
+    from upbit_frames.api.engine import substitute_ports
 
     with substitute_ports(_refusing):
         if request.node.get_closest_marker("upbit_cassette") is not None:
@@ -184,8 +184,8 @@ def _upbit_frames(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _refusing(config: Config) -> Ports | None:
     """Ports with the usual store, but without a way to the network; None for this machine."""
-    from upbit_frames.engine import live_ports
-    from upbit_frames.recorded import origin_of
+    from upbit_frames.api.engine import live_ports
+    from upbit_frames.replay.matching import origin_of
 
     if origin_of(config.rest_url) == "stand-in":
         return None

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import upbit_frames as uf
-from upbit_frames import demo, tape_deck
-from upbit_frames.clock import SystemClock
-from upbit_frames.tape_file import SUFFIX
-from upbit_frames.testing.exchange import Exchange
+from upbit_frames.cli import demo
+from upbit_frames.replay import tape_session as tape_deck
+from upbit_frames.replay.tape_file import SUFFIX
+from upbit_frames.runtime.clock import SystemClock
+from upbit_frames.testing.server.exchange import Exchange
 
 __all__ = ["main", "record"]
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from upbit_frames.intervals import INTERVALS, Interval, Span
-from upbit_frames.schema import arrow_schema
-from upbit_frames.testing.columns import Trades, exact_floats
-from upbit_frames.testing.ticks import SCALE, ceil_to_tick, floor_to_tick
+from upbit_frames.core.intervals import INTERVALS, Interval, Span
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.testing.market.columns import Trades, exact_floats
+from upbit_frames.testing.market.price_ticks import SCALE, ceil_to_tick, floor_to_tick
 
 if TYPE_CHECKING:
     import pyarrow as pa

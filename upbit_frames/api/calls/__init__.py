@@ -1,0 +1,40 @@
+"""Every call of the public surface, described once.
+
+Each function here takes the settings first, checks its arguments and returns a ``Call``.
+``Client``, ``AsyncClient``, the module-level functions and ``aio`` are made from these (see
+``upbit_frames.api.client``), so a call has one signature and one docstring.
+"""
+
+from __future__ import annotations
+
+from upbit_frames.api.calls.call import Call
+from upbit_frames.api.calls.candles import candles, plan
+from upbit_frames.api.calls.compare import compare
+from upbit_frames.api.calls.download import cross_check, download
+from upbit_frames.api.calls.explain import explain
+from upbit_frames.api.calls.follow import follow, open_follow
+from upbit_frames.api.calls.metrics import dashboard, metrics
+from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
+from upbit_frames.api.calls.stream import open_stream, stream
+from upbit_frames.api.calls.trades import trades
+
+__all__ = [
+    "Call",
+    "candles",
+    "compare",
+    "cross_check",
+    "dashboard",
+    "download",
+    "explain",
+    "follow",
+    "instruments",
+    "markets",
+    "metrics",
+    "open_follow",
+    "open_stream",
+    "orderbook",
+    "plan",
+    "stream",
+    "ticker",
+    "trades",
+]

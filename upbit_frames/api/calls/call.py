@@ -1,0 +1,64 @@
+"""What a call is: work for the background loop, and how its answer becomes a frame."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from upbit_frames.errors import UpbitFramesWarning
+from upbit_frames.router.ports import Meter
+
+if TYPE_CHECKING:
+    from upbit_frames.core.query import View
+    from upbit_frames.router.ports import Answer
+
+__all__ = ["Call", "shown"]
+
+T = TypeVar("T")
+
+
+@dataclass
+class Call(Generic[T]):
+    """Work for the loop and what to make of its answer.
+
+    Attributes
+    ----------
+    work : coroutine function
+        Runs on the background loop.
+    finish : function
+        Turns the answer into what the caller gets; runs in the caller's thread.
+    meter : Meter
+        How far the work has come.
+    title : str
+        What a progress bar calls it.
+    progress : bool or "auto"
+    quick : function, optional
+        The answer where it is at hand in memory, else None; runs in whatever thread or loop asks.
+    stored : function, optional
+        The answer where it needs no network, else None; runs in the caller's thread.
+    """
+
+    work: Callable[[], Coroutine[Any, Any, Any]]
+    finish: Callable[[Any], T]
+    meter: Meter = field(default_factory=Meter)
+    title: str = ""
+    progress: bool | str = False
+    stored: Callable[[], Any] = lambda: None
+    quick: Callable[[], Any] = lambda: None
+
+
+def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
+    """The answer as the kind of frame the user wants, its warnings told."""
+    from upbit_frames.frames.output import take_output
+
+    for text in answer.warnings:
+        warnings.warn(text, UpbitFramesWarning, stacklevel=6)
+    if answer.made is not None and view.output == "pandas":
+        from upbit_frames.frames.ticker_blocks import again
+
+        return again(answer.made, index, view.tz, answer.meta)
+    held = [answer.arrow]
+    answer.table = None  # given away, see take_output
+    return take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, adopt=answer.fresh)

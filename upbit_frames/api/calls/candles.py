@@ -1,0 +1,157 @@
+"""Candles, and the plan for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.api.calls.call import Call, shown
+from upbit_frames.api.engine import engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.query import CandleQuery, View, parse_zone
+from upbit_frames.router.ports import Meter
+
+if TYPE_CHECKING:
+    from upbit_frames.router.plan import Plan
+    from upbit_frames.router.ports import Answer
+
+__all__ = ["candles", "plan"]
+
+
+def candles(
+    config: Config,
+    market: str | Iterable[str],
+    interval: str = "1m",
+    *,
+    start: Any = None,
+    end: Any = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: str = "raw",
+    tz: str | None = None,
+    output: str | None = None,
+    source: str = "auto",
+    progress: bool | str | None = None,
+) -> Call[Any]:
+    """Candles of any length as one clean frame.
+
+    What the local store lacks is fetched, stored, and never asked for again.
+
+    Parameters
+    ----------
+    market : str or iterable of str
+        ``"KRW-BTC"`` (lower case is accepted). Several markets give a frame indexed by
+        (market, time).
+    interval : str
+        ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``; aliases such as ``60m``, ``day``,
+        ``month`` are understood. Periods begin on UTC boundaries: a day at 00:00 UTC, which is
+        09:00 in Korea.
+    start, end : str, datetime.date, datetime.datetime, pandas.Timestamp or numpy.datetime64
+        ``[start, end)`` on the candle's start: ``start`` inclusive, ``end`` exclusive. What has no
+        time zone of its own is read in ``tz``. Only ``start``: up to now. Only ``end``, or
+        neither: the last ``count`` candles before ``end`` (now).
+    count : int, optional
+        With ``end`` or alone: that many of the newest candles, 200 unless given. With ``start``:
+        that many of the first. Existing candles are counted; Upbit has none for a period without
+        a trade.
+    forming : bool
+        Also append the candles that can still change (the running period, and for 5 s the one
+        before). They are asked for every time and never stored; they do not count for ``count``.
+    gaps : {"raw", "fill", "nan"}
+        What stands for a period without a trade: nothing; a flat candle at the previous close
+        with volume 0, marked in a boolean column ``filled``; or NaN.
+    tz : str, optional
+        Zone in which naive times are read and the index is shown. Default: the setting, UTC.
+    output : {"pandas", "arrow", "polars"}, optional
+        Default: the setting, pandas.
+    source : {"auto", "cache", "rest", "live", "archive"}
+        ``"cache"`` never touches the network; ``"rest"`` asks the exchange even for what is stored;
+        ``"archive"`` takes Upbit's published files. Those are for personal, non-commercial use only
+        and may not be passed on; ``"auto"`` leaves them alone unless the setting ``archive`` is on.
+    progress : bool or "auto", optional
+        A progress bar; by default where it will take more than a second or two.
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        Index ``time`` (aware, microseconds, ascending, unique). Columns, all float64: ``open``,
+        ``high``, ``low``, ``close`` in the quote currency (KRW for KRW-*), ``volume`` in the base
+        currency, ``value`` in the quote currency (거래대금). ``attrs["upbit_frames"]`` says what was
+        asked and, in ``route``, who answered which stretch and why.
+
+    Raises
+    ------
+    InvalidMarket, InvalidInterval, InvalidRange, QueryError
+        Before anything is read or asked.
+    MarketNotFound
+        If the exchange does not know the market.
+    NotCached
+        With ``source="cache"``, naming what is missing.
+    RateLimited, Blocked, ServerError, Timeout, ConnectionFailed, SchemaError, StoreError
+        If it could not be had. Everything fetched until then is stored; the next call continues.
+
+    Notes
+    -----
+    upbit-api 3.2 (candles) and 4 (their semantics). Second candles reach back three months.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> df = uf.candles("KRW-BTC", "1m", start="2026-01-01", end="2026-03-01")  # doctest: +SKIP
+    """
+    view = View.build(config, tz, output)
+    query = CandleQuery.build(
+        market, interval, start=start, end=end, count=count, forming=forming,
+        gaps=gaps, source=source, tz=view.tz,
+    )  # fmt: skip
+    meter = Meter()
+    engine = engine_for(config)
+
+    def finish(answer: Answer) -> Any:
+        index = ["market", "time"] if query.many else ["time"]
+        return shown(answer, "candles", view, index)
+
+    return Call(
+        lambda: engine.router.candles(query, meter), finish, meter,
+        f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.interval}",
+        config.progress if progress is None else progress, lambda: engine.router.stored(query),
+    )  # fmt: skip
+
+
+def plan(
+    config: Config,
+    market: str | Iterable[str],
+    interval: str = "1m",
+    *,
+    start: Any = None,
+    end: Any = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: str = "raw",
+    tz: str | None = None,
+    source: str = "auto",
+) -> Call[Plan]:
+    """What :func:`candles` with the same arguments would do; nothing is asked.
+
+    Returns
+    -------
+    Plan
+        Steps with channel, reason and estimates of requests, bytes and seconds; ``requests``,
+        ``seconds``, ``bytes``, ``rows`` in all; ``to_frame()``.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.plan("KRW-BTC", "1m", start="2025-01-01", end="2026-01-01")  # doctest: +SKIP
+    """
+    zone = parse_zone(config.tz if tz is None else tz)
+    query = CandleQuery.build(
+        market, interval, start=start, end=end, count=count, forming=forming,
+        gaps=gaps, source=source, tz=zone.key,
+    )  # fmt: skip
+    engine = engine_for(config)
+
+    async def work() -> Plan:
+        return engine.router.plan(query)
+
+    return Call(work, lambda found: found, Meter())

@@ -1,0 +1,173 @@
+"""The channels side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from upbit_frames.api import channel_comparison as sides
+from upbit_frames.api.calls.call import Call
+from upbit_frames.api.engine import Engine, engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.query import CandleQuery, TradesQuery, parse_markets
+from upbit_frames.core.schema import SCHEMA_VERSION
+from upbit_frames.core.topics import interval_of, parse_kind
+from upbit_frames.errors import QueryError
+from upbit_frames.router.plan import iso
+from upbit_frames.router.ports import Answer, Meter
+from upbit_frames.runtime.telemetry import recorder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare"]
+
+MOST = 5_000
+TRADES = 30  # so many of each market are compared
+
+
+def compare(
+    config: Config,
+    kind: str = "ticker",
+    markets: str | Iterable[str] = "KRW-BTC",
+    n: int = 50,
+    *,
+    every: float = 0.2,
+    depth: int = 5,
+    progress: bool | str | None = None,
+) -> Call[pd.DataFrame]:
+    """Ask the same of REST and of the stream, again and again, and compare what they tell.
+
+    Parameters
+    ----------
+    kind : str
+        ``"ticker"``, ``"orderbook"``, ``"trades"`` (the newest 30), or ``"candle.<interval>"`` from
+        1s to 4h (the newest sealed one and the one that can still change).
+    markets : str or iterable of str
+        Trades and candles of several markets are asked for side by side.
+    n : int
+        How often each channel is asked, 2 to 5,000.
+    every : float
+        Seconds between two rounds. Below 0.1 s REST waits for its limit of ten requests a second,
+        and that wait is part of its latency.
+    depth : int
+        Price levels of each side of an order book, 1 to 30.
+    progress
+        As for :func:`candles`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``channel``: rest, live. Columns, times in milliseconds:
+
+        * asked, answered: how often
+        * opening: latency of the first answer, which had to open a connection; not part of the rest
+        * latency_p50, latency_p95, latency_max: from asking until the table was there (making a
+          frame of it takes the same over both channels)
+        * age_p50, age_p95: the exchange's time when the answer was here, minus the time of what it
+          told: of the last trade (ticker, trades) or the last change (order book), on average over
+          the markets. A quiet market makes both channels old; what counts is the difference. The
+          exchange's time is known to within ``attrs["upbit_frames"]["clock_uncertainty"]`` ms, an
+          error that both share. NaN for candles, whose rows carry no time of change
+        * newer: share of the pairs of states of one market in which this channel told the later one
+        * same: share in which both told the same
+        * agreement: share of the rounds in which nothing contradicts: the same time means the same
+          values, and the newer state explains the older one (trades reached by both are the same
+          ones; volume and high have not fallen, low has not risen, open has stayed). Of two books
+          that changed at different times nothing can be checked; see ``same``
+        * requests: over REST, also those that the stream needed
+
+        ``attrs["upbit_frames"]["samples"]`` is a list of every answer: round, channel, latency, age,
+        newest (microseconds, UTC), requests, error; ``pandas.DataFrame(...)`` of it is the raw data.
+
+    Raises
+    ------
+    InvalidMarket, InvalidInterval, QueryError
+        Before anything is asked.
+    MarketNotFound, Blocked
+        Any other failure of a single answer is counted, and told in the samples.
+
+    Notes
+    -----
+    Both channels are asked one right after the other, and take turns in being first. It takes
+    ``n * every`` seconds and at least ``n`` requests.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.compare("ticker", ["KRW-BTC"], n=50)[["latency_p50", "age_p50", "agreement"]]  # doctest: +SKIP
+    """
+    type_ = parse_kind(kind)
+    codes, _ = parse_markets(markets)
+    if isinstance(n, bool) or not isinstance(n, int) or not 2 <= n <= MOST:
+        raise QueryError(f"n={n!r} is not possible", suggestion=f"give how often to ask, 2 to {MOST:,}")
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 <= every <= 3600:
+        raise QueryError(f"every={every!r} is not possible", suggestion="give seconds between two rounds, such as 0.2")
+    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= 30:
+        raise QueryError(f"depth={depth!r} is not possible", suggestion="give a whole number from 1 to 30")
+    engine, meter = engine_for(config), Meter(expected=2 * n)
+    short = type_.partition(".")[0]
+
+    def count(_: sides.Sample) -> None:
+        meter.requests += 1
+
+    async def ask(channel: str) -> tuple[dict[str, sides.State], int]:
+        return await _asked(engine, type_, codes, depth, channel)
+
+    async def work() -> list[sides.Sample]:
+        await engine.quotes.require(codes)
+        return await sides.alternate(ask, n, float(every), engine.ports.clock, count)
+
+    def finish(samples: list[sides.Sample]) -> pd.DataFrame:
+        import pandas as pd
+
+        clock = engine.ports.server_time
+        # The offset is a lower bound; the middle of what is possible is off by half of it at most.
+        offset = clock.offset + (clock.uncertainty or 0) // 2
+        answered = Counter(one.channel for one in samples if not one.error)
+        route = [{"channel": channel, "reason": "compare", "rows": number} for channel, number in answered.items()]
+        recorder.answered({"route": route})
+        frame = pd.DataFrame.from_dict(sides.summary(short, samples, offset), orient="index")
+        frame.index.name = "channel"
+        frame = frame.astype(dict.fromkeys(("asked", "answered", "requests"), "int64"))
+        frame.attrs["upbit_frames"] = {
+            "kind": type_, "market": list(codes), "n": n, "every": float(every), "fetched_at": iso(clock.now()),
+            "clock_uncertainty": (clock.uncertainty or 0) / 2000, "schema": SCHEMA_VERSION,
+            "samples": sides.told(short, samples, offset),
+        }  # fmt: skip
+        return frame
+
+    return Call(
+        work, finish, meter, f"{type_} by REST and by stream", config.progress if progress is None else progress
+    )
+
+
+async def _asked(
+    engine: Engine, type_: str, codes: tuple[str, ...], depth: int, channel: str
+) -> tuple[dict[str, sides.State], int]:
+    """What one channel tells now, and the requests that this took."""
+    if type_ == "ticker":
+        answer = await engine.quotes.ticker(codes, None, False, channel)
+        return sides.states_of("ticker", answer.arrow), _requests(answer)
+    if type_ == "orderbook":
+        answer = await engine.quotes.orderbook(codes, depth, None, False, channel)
+        return sides.states_of("orderbook", answer.arrow), _requests(answer)
+
+    async def one(market: str) -> tuple[dict[str, sides.State], int]:
+        if type_ == "trade":
+            query = TradesQuery.build(market, count=TRADES, source=channel)
+            answer = await engine.trades.trades(query, Meter())
+        else:
+            interval = interval_of(type_)
+            asked = CandleQuery.build(market, interval, count=1, forming=True, source=channel)
+            answer = await engine.router.candles(asked, Meter())
+        return sides.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
+
+    found = await asyncio.gather(*(one(market) for market in codes))
+    return {code: state for states, _ in found for code, state in states.items()}, sum(count for _, count in found)
+
+
+def _requests(answer: Answer) -> int:
+    return sum(int(step["requests"]) for step in answer.meta["route"])

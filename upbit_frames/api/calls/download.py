@@ -1,0 +1,101 @@
+"""Many series at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.api.calls.call import Call
+from upbit_frames.api.engine import engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.intervals import Interval
+from upbit_frames.core.query import choice, parse_markets, parse_range, parse_zone
+from upbit_frames.errors import InvalidRange
+from upbit_frames.router import download as bulk
+from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.store.base import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["cross_check", "download"]
+
+DOWNLOAD_SOURCES = ("auto", "rest", "archive")
+
+
+def download(
+    config: Config,
+    markets: str | Iterable[str],
+    interval: str = "1m",
+    start: Any = None,
+    end: Any = None,
+    *,
+    tz: str | None = None,
+    source: str = "auto",
+    progress: bool | str | None = None,
+) -> Call[pd.DataFrame]:
+    """Have a range of many markets in the local store.
+
+    Nothing is fetched twice: a run that was broken off goes on where it stopped, and a market that
+    fails does not stop the others.
+
+    Parameters
+    ----------
+    markets : str or iterable of str
+    interval : str
+        As for :func:`candles`, or ``"trades"``.
+    start : str, date, datetime or Timestamp
+        Inclusive. Required.
+    end : str, date, datetime or Timestamp, optional
+        Exclusive; default now.
+    tz, progress
+        As for :func:`candles`.
+    source : {"auto", "rest", "archive"}
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``market``; columns rows (in the range now), stored (were there before), rest, archive
+        (came from there), requests, missing (stretches nobody has), error (empty where all is well).
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.download(["KRW-BTC", "KRW-ETH"], "1h", "2024-01-01")  # doctest: +SKIP
+    """
+    codes, _ = parse_markets(markets)
+    unit = None if interval == "trades" else Interval.parse(interval)
+    choice("source", source, DOWNLOAD_SOURCES)
+    low, high, _ = parse_range(start, end, None, parse_zone(config.tz if tz is None else tz))
+    if low is None:
+        raise InvalidRange("a download needs a start", suggestion="give start, for instance '2024-01-01'")
+    meter = Meter()
+    engine = engine_for(config)
+
+    def finish(summaries: list[bulk.Summary]) -> pd.DataFrame:
+        import pandas as pd
+
+        came = {"store": "stored", "rest": "rest", "archive": "archive"}
+        route = [
+            {"channel": channel, "reason": "download", "rows": rows}
+            for channel, name in came.items()
+            if (rows := sum(getattr(one, name) for one in summaries))
+        ]
+        recorder.answered({"route": route})
+        return pd.DataFrame(bulk.to_rows(summaries)).set_index("market")
+
+    return Call(
+        lambda: bulk.download(engine.ports, codes, unit, low, high, source, meter), finish, meter,
+        f"{len(codes)} markets {interval}", config.progress if progress is None else progress,
+    )  # fmt: skip
+
+
+def cross_check(
+    config: Config, market: str, interval: str, *, sample: int = 10, repair: bool = False
+) -> Call[list[Finding]]:
+    """Compare stored candles with fresh answers; the work behind ``uf.cache.verify(sample=…)``."""
+    codes, _ = parse_markets(market)
+    unit = Interval.parse(interval)
+    engine = engine_for(config)
+    return Call(lambda: bulk.cross_check(engine.ports, codes[0], unit, sample, repair), lambda found: found)

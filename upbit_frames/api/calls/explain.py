@@ -1,0 +1,148 @@
+"""Why a channel is chosen, without asking anybody."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from upbit_frames.api.calls.call import Call
+from upbit_frames.api.calls.candles import candles
+from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
+from upbit_frames.api.calls.trades import trades
+from upbit_frames.api.engine import Engine, engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.intervals import Span, intersect, subtract
+from upbit_frames.core.query import CandleQuery, TradesQuery, parse_markets, parse_zone
+from upbit_frames.core.topics import DEPTHS, Topic
+from upbit_frames.errors import QueryError
+from upbit_frames.router.explain import Explanation, Part, of_step
+from upbit_frames.router.live_rules import Choice, Wish
+from upbit_frames.router.plan import FORMING, MISSING, Step
+from upbit_frames.store.base import Series
+
+__all__ = ["explain"]
+
+_EXPLAINED: dict[str, Callable[..., Any]] = {
+    one.__name__: one for one in (candles, instruments, markets, orderbook, ticker, trades)
+}
+_LISTS = {"store": "prices and lists are never stored", "live": "there is no stream of it", "archive": "not published"}
+
+
+def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Call[Explanation]:
+    """Who would answer a call now, why, and why nobody else; nothing is asked and nothing changes.
+
+    Parameters
+    ----------
+    call : str or function
+        ``"ticker"``, ``"orderbook"``, ``"trades"``, ``"candles"``, ``"markets"``, ``"instruments"``, or
+        the function itself.
+    *args, **kwargs
+        As for that call.
+
+    Returns
+    -------
+    Explanation
+        ``channel``, ``rule``, ``reason``, ``alternatives``, ``parts``, ``to_frame()``; readable when
+        printed. The rules, in their order, stand in :mod:`upbit_frames.router.live_rules`.
+
+    Raises
+    ------
+    QueryError
+        If there is nothing to explain about that call, or an argument is wrong.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.explain("ticker", "KRW-BTC").rule  # doctest: +SKIP
+    'seldom'
+    """
+    name = call if isinstance(call, str) else getattr(call, "__name__", repr(call))
+    if name not in _EXPLAINED:
+        raise QueryError(f"{name!r} cannot be explained", suggestion=f"there are {', '.join(sorted(_EXPLAINED))}")
+    func = _EXPLAINED[name]
+    func(config, *args, **kwargs)  # every check of its own; what it returns has not begun to work
+    bound = inspect.signature(func).bind(config, *args, **kwargs)
+    bound.apply_defaults()
+    asked = dict(bound.arguments)
+    shown = [repr(one) for one in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
+    engine = engine_for(config)
+    parts = {"candles": _candles, "trades": _trades, "ticker": _quotes, "orderbook": _quotes}.get(name, _lists)
+
+    async def work() -> Explanation:
+        return Explanation(f"{name}({', '.join(shown)})", tuple(parts(config, engine, name, asked)))
+
+    return Call(work, lambda found: found)
+
+
+def _lists(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
+    key = "markets" if name == "markets" else ("instruments", tuple(sorted(parse_markets(asked["markets"])[0])))
+    if engine.ports.shelf.holds(key, engine.ports.clock.monotonic):
+        return [Part("", "memory", "kept", "asked less than a minute ago", {"rest": "it is in memory"} | _LISTS)]
+    return [Part("", "rest", "missing", "not asked within the last minute", _LISTS, 1)]
+
+
+def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
+    if asked["markets"] is None:
+        others = _LISTS | {"live": "a stream needs to be told the markets"}
+        return [Part("", "rest", "whole", "every market in one request", others, 1)]
+    codes = parse_markets(asked["markets"])[0]
+    level, depth = float(asked.get("level") or 0), asked.get("depth") or DEPTHS[-1]
+    topics = [Topic(name, code, level, depth) for code in codes]
+    wish = Wish(name, markets=len(codes), source=asked["source"], allowed=engine.ports.streams)
+    return [_part(engine.live.decide(wish, topics, note=False), codes[0] if len(codes) == 1 else "")]
+
+
+def _part(choice: Choice, market: str, step: Span | None = None) -> Part:
+    start, end = (None, None) if step is None else step
+    requests = 1 if choice.channel == "rest" else 0
+    return Part(market, choice.channel, choice.rule, choice.reason, choice.alternatives, requests, start, end)
+
+
+def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
+    tz = parse_zone(config.tz if asked["tz"] is None else asked["tz"]).key
+    query = TradesQuery.build(
+        asked["market"], start=asked["start"], end=asked["end"], count=asked["count"], source=asked["source"], tz=tz
+    )
+    if query.start is None and query.end is None and query.source in ("auto", "rest", "live"):
+        wish = Wish("trade", count=query.count or 0, source=query.source, allowed=engine.ports.streams)
+        return [_part(engine.live.decide(wish, [Topic("trade", query.market)], note=False), query.market)]
+    now = engine.ports.server_time.now()
+    covered = engine.ports.store.covered(Series("trades", query.market))
+    end = now if query.end is None else query.end
+    span = Span(end if query.start is None else query.start, end)
+    if query.source == "rest":
+        covered = []
+    stored = intersect(covered, [span])
+    return sorted(
+        [of_step(Step("store", "stored", *one, market=query.market)) for one in stored]
+        + [
+            of_step(Step("rest", MISSING, *one, market=query.market), _no_archive(engine, query.source))
+            for one in subtract([span], covered)
+        ],
+        key=lambda part: part.start or 0,
+    )
+
+
+def _no_archive(engine: Engine, source: str) -> str:
+    """Why the archive is not used at all; empty where it may be."""
+    if engine.ports.archive is None:
+        return "this exchange publishes none"
+    if source == "auto" and not engine.ports.archive_allowed:
+        return "not allowed (the setting archive=True allows it)"
+    return ""
+
+
+def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
+    names = ("start", "end", "count", "forming", "gaps", "source")
+    tz = parse_zone(config.tz if asked["tz"] is None else asked["tz"]).key
+    query = CandleQuery.build(asked["market"], asked["interval"], **{name: asked[name] for name in names}, tz=tz)
+    parts = []
+    for step in engine.router.plan(query).steps:
+        if step.reason != FORMING or query.interval.stream is None:
+            parts.append(of_step(step, _no_archive(engine, query.source)))
+            continue
+        topic = Topic(query.interval.stream, step.market)
+        wish = Wish(topic.type, source=query.source, allowed=engine.ports.streams)
+        parts.append(_part(engine.live.decide(wish, [topic], note=False), step.market, Span(step.start, step.end)))
+    return parts

@@ -1,0 +1,171 @@
+"""Candles that continue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from upbit_frames.api.calls.call import Call
+from upbit_frames.api.calls.stream import hub_opener
+from upbit_frames.api.engine import engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.intervals import INTERVALS, Interval
+from upbit_frames.core.query import MAX_COUNT, View, parse_markets
+from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
+from upbit_frames.live.follow.batches import Asked
+from upbit_frames.live.follow.follow import Follow
+from upbit_frames.live.follow.session import Following
+from upbit_frames.router.ports import Meter
+
+__all__ = ["follow", "open_follow"]
+
+KEEP = 100_000  # sealed candles of each market
+
+
+def follow(
+    config: Config,
+    market: str | Iterable[str],
+    interval: str = "1m",
+    history: int = 500,
+    *,
+    forming: bool = False,
+    keep: int | None = None,
+    tz: str | None = None,
+    output: str | None = None,
+) -> Call[Follow]:
+    """Candles that continue: history first, then each sealed candle exactly once, without a hole.
+
+    Parameters
+    ----------
+    market : str or iterable of str
+        Several markets give frames indexed by (market, time).
+    interval : str
+        One that Upbit streams: ``1s 1m 3m 5m 10m 15m 30m 1h 4h``.
+    history : int
+        So many of the newest sealed candles to begin with, as ``uf.candles(count=history)`` gives
+        them; 0 for none.
+    forming : bool
+        Iterating also gives a frame whenever the candle that can still change has changed, and
+        every frame has a boolean column ``sealed``.
+    keep : int, optional
+        Most sealed candles of each market that stay in memory for ``.to_frame()``, at least
+        ``history``. Default: 100,000, or ``history`` if that is more.
+    tz, output : str, optional
+        As for :func:`candles`.
+
+    Returns
+    -------
+    Follow
+        Open already, with the history; see :class:`~upbit_frames.live.follow.follow.Follow`. Iterate over
+        it (``for`` or ``async for``): the history as one frame, then a frame whenever candles were
+        sealed. ``.to_frame()`` gives all of it at any time. ``.gaps``, ``.stats``; ``.close()``,
+        or use it in ``with``.
+
+    Raises
+    ------
+    InvalidMarket, InvalidInterval, InvalidRange, QueryError
+        Before anything is opened.
+    MarketNotFound
+    RateLimited, Blocked, ServerError, Timeout, ConnectionFailed, SchemaError, StoreError
+        If the history cannot be had. Later, what passes is tried again until it has passed; what
+        cannot pass is raised to the reader, after everything that came before it.
+
+    Notes
+    -----
+    A candle is sealed when its period and a grace of 5 s are over by the exchange's clock; then it
+    is fetched over REST (one request a market and period; of second candles several at once, every
+    5 s or more), put into the store, and handed out, so it always equals what ``uf.candles`` gives.
+    Forming candles come from the stream (upbit-api 6.9). While the stream is down, sealed candles
+    go on coming. A period without a trade has no candle.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> with uf.follow("KRW-BTC", "1m", history=500) as f:  # doctest: +SKIP
+    ...     for batch in f:
+    ...         print(batch.tail(1))
+    """
+    meter = Meter()
+    made = _made(config, market, interval, history, forming, keep, tz, output, meter)
+    title = f"{', '.join(made.asked.markets[:3])}{' …' if len(made.asked.markets) > 3 else ''} {made.asked.interval}"
+    return Call(made._open, lambda _: made.opened(6), meter, title, config.progress)
+
+
+def open_follow(
+    config: Config,
+    market: str | Iterable[str],
+    interval: str = "1m",
+    history: int = 500,
+    *,
+    forming: bool = False,
+    keep: int | None = None,
+    tz: str | None = None,
+    output: str | None = None,
+) -> Follow:
+    """Candles that continue, for ``async with`` and ``async for``.
+
+    Parameters
+    ----------
+    market, interval, history, forming, keep, tz, output
+        As for ``uf.follow``.
+
+    Returns
+    -------
+    Follow
+        An asynchronous context manager and iterator of frames; not open yet.
+
+    Examples
+    --------
+    >>> from upbit_frames import aio
+    >>> async with aio.follow("KRW-BTC", "1m") as f:  # doctest: +SKIP
+    ...     async for batch in f:
+    ...         print(batch)
+    """
+    return _made(config, market, interval, history, forming, keep, tz, output, Meter())
+
+
+def _made(
+    config: Config, market: object, interval: object, history: object, forming: object, keep: object,
+    tz: str | None, output: str | None, meter: Meter,
+) -> Follow:  # fmt: skip
+    """Everything checked, nothing opened."""
+    view = View.build(config, tz, output)
+    markets, many = parse_markets(market)
+    number = _whole(history)
+    if number is None or number > MAX_COUNT:
+        raise InvalidRange(
+            f"history={history!r} is not possible",
+            suggestion="give how many sealed candles to begin with, such as 500; 0 for none",
+        )
+    room = max(KEEP, number) if keep is None else _whole(keep)
+    if room is None or room < max(1, number):
+        raise QueryError(
+            f"keep={keep!r} is not possible",
+            suggestion=f"give how many candles to keep, at least {max(1, number)}: the history must fit",
+        )
+    if not isinstance(forming, bool):
+        raise QueryError(f"forming={forming!r} is not possible", suggestion="give True or False")
+    asked = Asked(markets, many, _streamed(interval), number, forming, room)
+    return Follow(asked, view, Following(asked, engine_for(config).router, hub_opener(config, markets), meter))
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number of at least 0; None for anything else."""
+    try:
+        number = int(value.__index__())
+    except (AttributeError, TypeError):
+        return None
+    return None if isinstance(value, bool) or number < 0 else number
+
+
+def _streamed(interval: object) -> Interval:
+    found = Interval.parse(interval)
+    if found.stream is None:
+        streamed = [one.name for one in INTERVALS.values() if one.stream is not None]
+        raise InvalidInterval(
+            f"there is no stream of {found.name} candles to follow",
+            suggestion=f"follow one of {', '.join(streamed)}, or ask uf.candles(market, {found.name!r}, forming=True) "
+            "now and then",
+            interval=found.name,
+        )
+    return found

@@ -1,0 +1,51 @@
+"""What the calls of the process were like, for clients and coroutines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from upbit_frames.api.calls.call import Call
+from upbit_frames.core.config import Config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from upbit_frames.frames.plot.style import Style
+
+__all__ = ["dashboard", "metrics"]
+
+T = TypeVar("T")
+
+
+def metrics(config: Config, by: str = "call") -> Call[pd.DataFrame]:
+    """As ``uf.metrics``: what the calls of this process were like, whoever made them.
+
+    Parameters
+    ----------
+    by : {"call", "channel", "calls"}
+    """
+    from upbit_frames.api.metrics import metrics as view
+
+    return _at_hand(lambda: view(by))
+
+
+def dashboard(
+    config: Config, *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
+) -> Call[Any]:
+    """As ``uf.dashboard``: latency, channels, request rate, ages and trouble of the last minutes in one figure.
+
+    Parameters
+    ----------
+    seconds, live, every, style
+    """
+    from upbit_frames.api.dashboard import dashboard as picture
+
+    return _at_hand(lambda: picture(seconds=seconds, live=live, every=every, style=style))
+
+
+def _at_hand(make: Callable[[], T]) -> Call[T]:
+    async def work() -> None:
+        """Nothing has to be asked."""
+
+    return Call(work, lambda _: make(), quick=lambda: True)

@@ -1,0 +1,205 @@
+"""Market lists, tickers and order books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from upbit_frames.api.calls.call import Call, shown
+from upbit_frames.api.engine import engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.query import View, choice, parse_markets
+from upbit_frames.errors import QueryError
+
+__all__ = ["instruments", "markets", "orderbook", "ticker"]
+
+ON_ERROR = ("raise", "skip")
+QUOTE_SOURCES = ("auto", "rest", "live")
+
+
+def markets(config: Config, quote: str | None = None, *, output: str | None = None) -> Call[Any]:
+    """Every market the exchange lists today.
+
+    Parameters
+    ----------
+    quote : str, optional
+        Only those of one quote currency, such as ``"KRW"``.
+    output : {"pandas", "arrow", "polars"}, optional
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        Index ``market``; columns korean_name (null outside Korea), english_name, warning (bool: an
+        investment warning, 유의), cautions (list of the names of the caution flags set).
+        Delisted markets are not in it. Kept in memory for a minute.
+
+    Notes
+    -----
+    upbit-api 3.1.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.markets("KRW").index[:2]  # doctest: +SKIP
+    """
+    view = View.build(config, None, output)
+    engine = engine_for(config)
+    return Call(lambda: engine.quotes.markets(quote), _finish("markets", view, ["market"]))
+
+
+def instruments(config: Config, markets: str | Iterable[str], *, output: str | None = None) -> Call[Any]:
+    """Tick size and order book groupings of markets, at today's prices.
+
+    Parameters
+    ----------
+    markets : str or iterable of str
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        Index ``market``; columns quote_currency, tick_size (float64, quote currency),
+        supported_levels (list of float64; 0 means no grouping). Kept in memory for a minute.
+
+    Raises
+    ------
+    MarketNotFound
+        Naming the unknown ones.
+
+    Notes
+    -----
+    upbit-api 3.7.
+    """
+    view = View.build(config, None, output)
+    codes, _ = parse_markets(markets)
+    engine = engine_for(config)
+    return Call(lambda: engine.quotes.instruments(codes), _finish("instruments", view, ["market"]))
+
+
+def ticker(
+    config: Config,
+    markets: str | Iterable[str] | None = None,
+    *,
+    quote: str | None = None,
+    errors: str = "raise",
+    output: str | None = None,
+    tz: str | None = None,
+    source: str = "auto",
+) -> Call[Any]:
+    """Last price, change, and sums of the day and of 24 hours, one row a market.
+
+    Parameters
+    ----------
+    markets : str or iterable of str, optional
+        Any number, in one request. Without it: every market.
+    quote : str, optional
+        Every market of one quote currency, in one request. Not together with ``markets``.
+    errors : {"raise", "skip"}
+        What an unknown market leads to: an error naming it, or an answer without it; the left out
+        ones stand in ``attrs["upbit_frames"]["skipped"]``.
+    output, tz : str, optional
+        As for :func:`candles`.
+    source : {"auto", "rest", "live"}
+        With ``"auto"`` REST answers, until the same is asked again and again: then a stream does, from
+        memory. ``attrs["upbit_frames"]["route"]`` says which and why; ``uf.explain`` says it before.
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        Index ``market``, in the order asked for (by 24 h value where all were). ``uf.schema("ticker")``
+        lists the columns: prices in the quote currency, ``value*`` (거래대금) too, ``volume*`` in the
+        base currency, times aware. ``change_price`` and ``change_rate`` are signed. Never kept.
+
+    Raises
+    ------
+    MarketNotFound, QueryError
+
+    Notes
+    -----
+    upbit-api 3.4 and 3.5.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.ticker(quote="KRW")["value_24h"].head()  # doctest: +SKIP
+    """
+    view = View.build(config, tz, output)
+    skip = choice("errors", errors, ON_ERROR) == "skip"
+    choice("source", source, QUOTE_SOURCES)
+    if markets is not None and quote is not None:
+        raise QueryError("markets and quote were both given", suggestion="give one of them")
+    codes = None if markets is None else parse_markets(markets)[0]
+    engine = engine_for(config)
+    return Call(
+        lambda: engine.quotes.ticker(codes, quote, skip, source), _finish("ticker", view, ["market"]),
+        quick=lambda: engine.quotes.glance("ticker", codes, source),
+    )  # fmt: skip
+
+
+def orderbook(
+    config: Config,
+    markets: str | Iterable[str],
+    *,
+    depth: int = 30,
+    level: float | str | None = None,
+    errors: str = "raise",
+    output: str | None = None,
+    tz: str | None = None,
+    source: str = "auto",
+) -> Call[Any]:
+    """Order books, best prices first.
+
+    Parameters
+    ----------
+    markets : str or iterable of str
+        Any number, in one request.
+    depth : int
+        How many price levels of each side, 1 to 30.
+    level : float or str, optional
+        Group prices by so much of the quote currency; KRW markets in Korea only.
+        ``uf.instruments`` lists what each market supports.
+    errors, output, tz, source
+        As for :func:`ticker`.
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        Index (market, level), level 0 being the best price. Columns ask_price, ask_size, bid_price,
+        bid_size (null where a side is shorter), total_ask_size, total_bid_size (base currency, as
+        the exchange states them), grouping, time (of the last change, aware). Never kept.
+
+    Raises
+    ------
+    MarketNotFound, QueryError
+
+    Notes
+    -----
+    upbit-api 3.6.
+    """
+    view = View.build(config, tz, output)
+    skip = choice("errors", errors, ON_ERROR) == "skip"
+    choice("source", source, QUOTE_SOURCES)
+    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= 30:
+        raise QueryError(f"depth={depth!r} is not possible", suggestion="give a whole number from 1 to 30")
+    codes, _ = parse_markets(markets)
+    grouping = None if level is None else _grouping(level)
+    engine = engine_for(config)
+    return Call(
+        lambda: engine.quotes.orderbook(codes, depth, grouping, skip, source),
+        _finish("orderbook", view, ["market", "level"]),
+        quick=lambda: engine.quotes.glance("orderbook", codes, source, depth, grouping),
+    )
+
+
+def _grouping(level: float | str) -> str:
+    """The level as Upbit spells it: whole numbers without a point, fractions as plain decimals."""
+    try:
+        number = float(level)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 1e9:
+        raise QueryError(f"level={level!r} is not a price grouping", suggestion="give a number such as 10000")
+    return f"{number:.8f}".rstrip("0").rstrip(".")
+
+
+def _finish(kind: str, view: View, index: list[str]) -> Any:
+    return lambda found: shown(found, kind, view, index)

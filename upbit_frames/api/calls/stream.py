@@ -1,0 +1,159 @@
+"""Streams."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from upbit_frames.api.engine import engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.query import View
+from upbit_frames.core.stream_query import StreamQuery
+from upbit_frames.errors import QueryError
+from upbit_frames.live.feed import Feed
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.subscriber import BUFFER
+from upbit_frames.live.stream import Stream
+from upbit_frames.live.stream_frames import checked
+from upbit_frames.runtime.telemetry import recorder
+
+__all__ = ["hub_opener", "open_stream", "stream"]
+
+
+def stream(
+    config: Config,
+    markets: str | Iterable[str],
+    kind: str = "trade",
+    *,
+    seconds: float | None = None,
+    count: int | None = None,
+    background: bool = False,
+    depth: int = 30,
+    level: float | None = None,
+    buffer: int = BUFFER,
+    tz: str | None = None,
+    output: str | None = None,
+) -> Any:
+    """Live rows over the WebSocket: collected into a frame, one batch after the other, or in the background.
+
+    Parameters
+    ----------
+    markets : str or iterable of str
+        Checked against the market list, since the exchange ignores what it does not know.
+    kind : str
+        ``"trade"``, ``"ticker"``, ``"orderbook"``, or ``"candle.<interval>"`` from 1s to 4h.
+    seconds, count : float, int, optional
+        Collect for so long or so many rows, whichever comes first, and return one frame. Order
+        books are counted whole; the updates of one candle count as one.
+    background : bool
+        Return a :class:`~upbit_frames.live.feed.Feed` that fills a buffer until ``.close()``.
+    depth : int
+        Price levels of each side of an order book, 1 to 30.
+    level : float, optional
+        Group an order book's prices; see ``uf.instruments``.
+    buffer : int
+        Most rows that may wait for a reader, or that a background feed keeps. What does not fit
+        is dropped, oldest first, and counted in ``.stats``; the connection never waits.
+    tz, output : str, optional
+        As for :func:`candles`.
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        With ``seconds`` or ``count``. Index ``time``; columns market, those that REST gives for
+        the kind, ``stream_type`` (SNAPSHOT, REALTIME, or REST for a row that mended a gap) and
+        ``received_at`` (aware, by this machine's clock). Each trade once, in order of time; of a
+        candle its latest state. ``attrs["upbit_frames"]["gaps"]`` tells the breaks.
+    Feed
+        With ``background=True``.
+    Stream
+        With neither: use it in ``with`` and ``for``, or ``async with`` and ``async for``.
+
+    Raises
+    ------
+    InvalidMarket, InvalidInterval, QueryError
+        Before anything is opened.
+    MarketNotFound
+    ConnectionFailed, Timeout, RateLimited, Blocked
+        If no connection can be opened. Later breaks are mended and told in ``.gaps``.
+
+    Notes
+    -----
+    upbit-api 6. After a break the rows that were missed are fetched over REST: trades exactly, by
+    ``sequential_id``, candles by time.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> df = uf.stream("KRW-BTC", "trade", seconds=10)  # doctest: +SKIP
+    >>> feed = uf.stream(["KRW-BTC", "KRW-ETH"], "ticker", background=True)  # doctest: +SKIP
+    >>> feed.to_frame().tail(); feed.close()  # doctest: +SKIP
+    """
+    collecting = seconds is not None or count is not None
+    if background and collecting:
+        raise QueryError("background was given with seconds or count", suggestion="give one of them")
+    if collecting:
+        checked(seconds, count)
+    made = open_stream(config, markets, kind, depth=depth, level=level, buffer=buffer, tz=tz, output=output)
+    if background:
+        return Feed(made)
+    if not collecting:
+        return made
+    with recorder.call("stream") as record:
+        frame, mended = made.collected(seconds, count)
+        route = [{"channel": "live", "reason": "collected", "rows": len(frame) - mended}]
+        if mended:
+            route.append({"channel": "rest", "reason": "after a break", "rows": mended})
+        record.answered({"route": route})
+    return frame
+
+
+def open_stream(
+    config: Config,
+    markets: str | Iterable[str],
+    kind: str = "trade",
+    *,
+    depth: int = 30,
+    level: float | None = None,
+    buffer: int = BUFFER,
+    tz: str | None = None,
+    output: str | None = None,
+) -> Stream:
+    """Live rows over the WebSocket, for ``async with`` and ``async for``.
+
+    Parameters
+    ----------
+    markets, kind, depth, level, buffer, tz, output
+        As for ``uf.stream``.
+
+    Returns
+    -------
+    Stream
+        An asynchronous context manager and iterator of frames; ``await stream.collect(seconds=…)``
+        gives one frame.
+
+    Examples
+    --------
+    >>> from upbit_frames import aio
+    >>> async with aio.stream("KRW-BTC", "orderbook", depth=5) as stream:  # doctest: +SKIP
+    ...     async for batch in stream:
+    ...         print(batch)
+    """
+    view = View.build(config, tz, output)
+    query = StreamQuery.build(markets, kind, depth=depth, level=level, buffer=buffer)
+    return Stream(query, view, hub_opener(config, query.markets, query.level))
+
+
+def hub_opener(config: Config, markets: tuple[str, ...], level: float = 0.0) -> Callable[[], Awaitable[Hub]]:
+    """What opens the hub of these settings on the background loop, and makes sure of the markets."""
+    engine = engine_for(config)
+
+    async def opened() -> Hub:
+        from upbit_frames.live.hub.registry import hub_for
+
+        hub = hub_for(config, engine.ports)
+        if hub.live:
+            await engine.quotes.require(markets, level)
+        return hub
+
+    return opened

@@ -1,0 +1,83 @@
+"""Trades."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.api.calls.call import Call, shown
+from upbit_frames.api.engine import engine_for
+from upbit_frames.core.config import Config
+from upbit_frames.core.query import TradesQuery, View
+from upbit_frames.router.ports import Meter
+
+if TYPE_CHECKING:
+    from upbit_frames.router.ports import Answer
+
+__all__ = ["trades"]
+
+
+def trades(
+    config: Config,
+    market: str,
+    *,
+    start: Any = None,
+    end: Any = None,
+    count: int | None = None,
+    tz: str | None = None,
+    output: str | None = None,
+    source: str = "auto",
+    progress: bool | str | None = None,
+) -> Call[Any]:
+    """Single trades, oldest first.
+
+    Upbit serves the last seven UTC days; what was fetched once stays in the local store and
+    outlives them.
+
+    Parameters
+    ----------
+    market : str
+    start, end : str, date, datetime, Timestamp or datetime64, optional
+        ``[start, end)`` on the time of the trade. What has no zone is read in ``tz``.
+    count : int, optional
+        With ``end`` or alone: the newest so many, 200 unless given. With ``start``: the first.
+    tz, output, progress
+        As for :func:`candles`.
+    source : {"auto", "cache", "rest", "live", "archive"}
+        The newest trades (neither ``start`` nor ``end``), asked for again and again, are answered from a
+        stream; ``"live"`` asks for that by name, up to 500 of them.
+
+    Returns
+    -------
+    pandas.DataFrame, pyarrow.Table or polars.DataFrame
+        Index ``time`` (aware, ascending; several trades may share one). Columns price (quote
+        currency), volume (base currency), value (their product, 거래대금), side ("ask" or "bid", the
+        taker's: bid means that a buyer took an ask), sequential_id (int64, unique), seq (only from
+        the archive).
+
+    Warns
+    -----
+    UpbitFramesWarning
+        Where a part of the range is older than Upbit's seven days and not in the store; the
+        route says which.
+
+    Raises
+    ------
+    InvalidMarket, InvalidRange, MarketNotFound, NotCached
+        And everything that :func:`candles` can raise.
+
+    Notes
+    -----
+    upbit-api 3.3.
+    """
+    view = View.build(config, tz, output)
+    query = TradesQuery.build(market, start=start, end=end, count=count, source=source, tz=view.tz)
+    meter = Meter()
+    engine = engine_for(config)
+
+    def finish(answer: Answer) -> Any:
+        return shown(answer, "trades", view, ["time"])
+
+    return Call(
+        lambda: engine.trades.trades(query, meter), finish, meter, f"{query.market} trades",
+        config.progress if progress is None else progress,
+    )  # fmt: skip

@@ -1,0 +1,253 @@
+"""The sync and the async client, made from the calls (``calls``)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from time import perf_counter
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from upbit_frames.api import calls
+from upbit_frames.api.calls import Call
+from upbit_frames.api.progress import Bar
+from upbit_frames.core.config import Config, current
+from upbit_frames.router.ports import Answer
+from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime.telemetry import OpenCall, recorder, who
+
+__all__ = ["AsyncClient", "Client"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def call_sync(
+    func: Callable[Concatenate[Config, P], Call[T]], config: Config, /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run a call on the background loop and wait for it here; what is at hand or stored needs no loop."""
+    begun = perf_counter()
+    call, made = _at_once(begun, True, func, config, *args, **kwargs)
+    if made:
+        return made[0]
+    with recorder.call(func.__name__, begun) as record:
+        return _answered(call, record, _by_loop(call))
+
+
+async def call_async(
+    func: Callable[Concatenate[Config, P], Call[T]], config: Config, /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run a call on the background loop and await it here, on whatever loop this is."""
+    begun = perf_counter()
+    call, made = _at_once(begun, False, func, config, *args, **kwargs)
+    if made:
+        return made[0]
+    with recorder.call(func.__name__, begun) as record:
+        return _answered(call, record, await _by_loop_async(call))
+
+
+def _at_once(
+    begun: float,
+    stored: bool,
+    func: Callable[Concatenate[Config, P], Call[T]],
+    config: Config,
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> tuple[Call[T], list[T]]:
+    """The call, and what it gives if that is in memory or, where the store may be read here, stored."""
+    name = func.__name__
+    try:
+        call = func(config, *args, **kwargs)
+        found = call.quick()
+        if found is None and stored:
+            found = call.stored()
+        if found is None:
+            return call, []
+        made = call.finish(found)
+    except BaseException as error:
+        recorder.failed(name, begun, error)
+        raise
+    if type(found) is Answer:
+        # Written out, and little of it: a warm ticker is so quick that more would be felt.
+        route, age = found.meta["route"], found.meta.get("age_ms")
+        step = route[0] if len(route) == 1 else who(route)
+        recorder.at_hand((name, begun, perf_counter(), step["channel"], step["rows"], age))
+    return call, [made]
+
+
+def _answered(call: Call[T], record: OpenCall, answer: Any) -> T:
+    if isinstance(answer, Answer):
+        record.answered(answer.meta)
+    return call.finish(answer)
+
+
+def _by_loop(call: Call[Any]) -> Any:
+    bar = Bar(call.meter, call.progress, call.title)
+    finished = False
+    try:
+        answer = _bridge.run(call.work, tick=bar.tick if bar.wanted else None)
+        finished = True
+        return answer
+    finally:
+        bar.close(finished=finished)
+
+
+async def _by_loop_async(call: Call[Any]) -> Any:
+    bar = Bar(call.meter, call.progress, call.title)
+    if not bar.wanted:
+        return await _bridge.run_async(call.work)
+    task = asyncio.ensure_future(_bridge.run_async(call.work))
+    finished = False
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_bridge.SLICE)
+            bar.tick()
+        finished = not task.cancelled() and task.exception() is None
+        return task.result()
+    finally:
+        task.cancel()
+        bar.close(finished=finished)
+
+
+def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    """The call as a method of :class:`Client`."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return call_sync(func, self.config, *args, **kwargs)
+
+    _describe(method, func, "self")
+    return method
+
+
+def as_async_method(
+    func: Callable[Concatenate[Config, P], Call[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """The call as a method of :class:`AsyncClient`."""
+
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await call_async(func, self.config, *args, **kwargs)
+
+    _describe(method, func, "self")
+    return method
+
+
+def as_function(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, T]:
+    """The call as a function with the settings in force."""
+
+    def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return call_sync(func, current(), *args, **kwargs)
+
+    _describe(function, func)
+    return function
+
+
+def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """The call as a coroutine function with the settings in force."""
+
+    async def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await call_async(func, current(), *args, **kwargs)
+
+    _describe(function, func)
+    return function
+
+
+def as_opener(func: Callable[Concatenate[Config, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """What returns something that lives on, such as a stream, as a method of either client."""
+
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return func(self.config, *args, **kwargs)
+
+    _describe(method, func, "self")
+    return method
+
+
+def as_open_function(func: Callable[Concatenate[Config, P], T]) -> Callable[P, T]:
+    """The same as a function with the settings in force."""
+
+    def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return func(current(), *args, **kwargs)
+
+    _describe(function, func)
+    return function
+
+
+def _describe(made: Any, func: Callable[..., Any], *first: str) -> None:
+    """Name, docstring and signature of the call, without the settings that help() must not show."""
+    functools.update_wrapper(made, func)
+    signature = inspect.signature(func)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in first]
+    parameters += list(signature.parameters.values())[1:]
+    made.__signature__ = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+    del made.__wrapped__
+
+
+class _Configured:
+    """Its own settings, taken once: environment, then what is given."""
+
+    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        base = current() if config is None else config
+        self.config = base.replace(**settings) if settings else base
+
+    def __repr__(self) -> str:
+        return f"<upbit_frames.{type(self).__name__} {self.config.rest_url} store={self.config.cache_dir}>"
+
+
+class Client(_Configured):
+    """Every call with settings of its own.
+
+    Parameters
+    ----------
+    config : Config, optional
+        Default: the settings in force where the client is made.
+    **settings
+        Single settings on top of it.
+
+    Examples
+    --------
+    >>> client = Client(tz="Asia/Seoul")
+    >>> client.config.tz
+    'Asia/Seoul'
+    """
+
+    candles = as_method(calls.candles)
+    compare = as_method(calls.compare)
+    dashboard = as_method(calls.dashboard)
+    download = as_method(calls.download)
+    explain = as_method(calls.explain)
+    follow = as_method(calls.follow)
+    instruments = as_method(calls.instruments)
+    markets = as_method(calls.markets)
+    metrics = as_method(calls.metrics)
+    orderbook = as_method(calls.orderbook)
+    plan = as_method(calls.plan)
+    stream = as_opener(calls.stream)
+    ticker = as_method(calls.ticker)
+    trades = as_method(calls.trades)
+
+
+class AsyncClient(_Configured):
+    """The same calls as coroutines, for any event loop.
+
+    Parameters
+    ----------
+    config, **settings
+        As for :class:`Client`.
+    """
+
+    candles = as_async_method(calls.candles)
+    compare = as_async_method(calls.compare)
+    dashboard = as_async_method(calls.dashboard)
+    download = as_async_method(calls.download)
+    explain = as_async_method(calls.explain)
+    follow = as_opener(calls.open_follow)
+    instruments = as_async_method(calls.instruments)
+    markets = as_async_method(calls.markets)
+    metrics = as_async_method(calls.metrics)
+    orderbook = as_async_method(calls.orderbook)
+    plan = as_async_method(calls.plan)
+    stream = as_opener(calls.open_stream)
+    ticker = as_async_method(calls.ticker)
+    trades = as_async_method(calls.trades)

@@ -1,0 +1,173 @@
+"""What lives on the background loop: one set of ports and a router for each way of asking.
+
+Settings that only change how an answer looks do not make a new engine, so every client of the
+same exchange and store shares its connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upbit_frames.archive.importer import Archive
+from upbit_frames.core.config import Config
+from upbit_frames.core.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
+from upbit_frames.live.channel import LiveChannel
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.router.candles import Router
+from upbit_frames.router.ports import Ports
+from upbit_frames.router.quotes import Quotes
+from upbit_frames.router.trades import TradesRouter
+from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime.clock import Clock, ServerTime, SystemClock
+from upbit_frames.store.base import Store
+
+__all__ = ["Engine", "engine_for", "open_store", "substitute_ports"]
+
+
+@dataclass
+class Engine:
+    """Ports and router of one exchange and store."""
+
+    ports: Ports
+    live: LiveChannel
+    router: Router
+    trades: TradesRouter
+    quotes: Quotes
+
+
+_lock = threading.Lock()
+_engines: dict[tuple[object, ...], Engine] = {}
+_clocks: dict[str, ServerTime] = {}
+_generation: int | None = None
+_substitute: Callable[[Config], Ports | None] | None = None
+
+
+def _after_fork() -> None:
+    # Another thread may have held the lock; what the engines stand on is the parent's.
+    global _lock
+    _lock = threading.Lock()
+    _engines.clear()
+    _clocks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def store_root(config: Config) -> Path:
+    """The store's folder: data of different exchanges never share one."""
+    return config.cache_dir / config.origin if config.origin else config.cache_dir
+
+
+def open_store(config: Config) -> Store:
+    """The Parquet store of these settings."""
+    from upbit_frames.store.parquet import ParquetStore
+
+    return ParquetStore(store_root(config))
+
+
+def engine_for(config: Config) -> Engine:
+    """The engine of these settings, made on first use and anew after a fork."""
+    global _generation
+    if _substitute is not None:
+        ports = _substitute(config)
+        if ports is not None:
+            return _assemble(ports, config)
+    key = (
+        config.rest_url, str(config.cache_dir), config.timeout, config.rate, config.region,
+        config.archive, config.archive_url, config.archive_listing_url, config.ws_url,
+    )  # fmt: skip
+    generation = _bridge.generation()
+    with _lock:
+        if generation != _generation:
+            _engines.clear()
+            _generation = generation
+        engine = _engines.get(key)
+        if engine is None:
+            engine = _engines[key] = _make(config)
+        return engine
+
+
+def live_ports(config: Config, store: Store | None = None) -> Ports:
+    """Ports that reach the real exchange of these settings."""
+    from upbit_frames.exchange.transport.rate_limiter import limiter_for
+    from upbit_frames.exchange.transport.rest import RestTransport
+
+    clock = SystemClock()
+    server_time = _clocks.setdefault(config.rest_url, ServerTime(clock))
+    rest = RestTransport(
+        config.rest_url,
+        clock=clock,
+        server_time=server_time,
+        limiter=limiter_for(config.rest_url, rate=config.rate),
+        timeout=config.timeout,
+    )
+    _bridge.at_exit(rest.aclose)
+    return Ports(
+        rest,
+        open_store(config) if store is None else store,
+        clock,
+        server_time,
+        archive=_archive(config, clock),
+        archive_allowed=config.archive,
+        rate=config.rate,
+    )
+
+
+def _archive(config: Config, clock: Clock) -> Archive | None:
+    """The published files of the exchange that answers REST; never those of another one."""
+    official = (config.archive_url, config.archive_listing_url) == (ARCHIVE_URL, ARCHIVE_LISTING_URL)
+    if official != (config.origin == ""):
+        return None
+    return Archive(_LazyArchive(config, clock), clock.monotonic)
+
+
+class _LazyArchive:
+    """Opens the archive's transport when it is first needed, on the loop that needs it."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._transport: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._transport is None:
+            from upbit_frames.archive.client import ArchiveTransport
+
+            self._transport = ArchiveTransport(
+                self._config.archive_url, self._config.archive_listing_url, clock=self._clock,
+                folder=store_root(self._config) / "_archive", timeout=self._config.timeout,
+            )  # fmt: skip
+            _bridge.at_exit(self._transport.aclose)
+        return getattr(self._transport, name)
+
+
+def _make(config: Config) -> Engine:
+    return _assemble(live_ports(config), config)
+
+
+def _assemble(ports: Ports, config: Config) -> Engine:
+    def hub() -> Hub:
+        from upbit_frames.live.hub.registry import hub_for
+
+        return hub_for(config, ports)
+
+    live = LiveChannel(hub, allowed=ports.streams)
+    return Engine(ports, live, Router(ports, live), TradesRouter(ports, live), Quotes(ports, config.region, live))
+
+
+@contextlib.contextmanager
+def substitute_ports(factory: Callable[[Config], Ports | None]) -> Iterator[None]:
+    """Let every call of the process go through other ports, as a cassette needs it."""
+    global _substitute
+    before, _substitute = _substitute, factory
+    try:
+        yield
+    finally:
+        _substitute = before

@@ -1,0 +1,34 @@
+"""The module-level calls with the settings in force; loaded on first use by the package."""
+
+from __future__ import annotations
+
+from upbit_frames.api import calls
+from upbit_frames.api.client import as_function, as_open_function
+
+__all__ = [
+    "candles",
+    "compare",
+    "download",
+    "explain",
+    "follow",
+    "instruments",
+    "markets",
+    "orderbook",
+    "plan",
+    "stream",
+    "ticker",
+    "trades",
+]
+
+candles = as_function(calls.candles)
+compare = as_function(calls.compare)
+download = as_function(calls.download)
+follow = as_function(calls.follow)
+explain = as_function(calls.explain)
+instruments = as_function(calls.instruments)
+markets = as_function(calls.markets)
+orderbook = as_function(calls.orderbook)
+plan = as_function(calls.plan)
+stream = as_open_function(calls.stream)
+ticker = as_function(calls.ticker)
+trades = as_function(calls.trades)

@@ -1,0 +1,185 @@
+"""``uf.metrics``: what the calls of this process were like."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.api.alerts import Alarms, Limits
+from upbit_frames.core.query import choice
+from upbit_frames.errors import QueryError
+from upbit_frames.runtime.telemetry import Record, recorder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EVENTS", "Metrics", "metrics"]
+
+VIEWS = ("call", "channel", "calls")
+EVENTS = ("reconnects", "breaks", "drops")
+COLUMNS = (
+    "calls", "errors", "hits", "rows", "requests", "retries", "refusals", "waited_s", "p50_ms", "p95_ms", "p99_ms",
+    "age_p50_ms", "age_p95_ms",
+)  # fmt: skip
+
+
+class Metrics:
+    """Call it for a frame; it has more ways to look.
+
+    Everything is counted for the whole process, whoever calls: the last 10,000 calls are kept.
+    """
+
+    def __call__(self, by: str = "call") -> pd.DataFrame:
+        """What the calls were like.
+
+        Parameters
+        ----------
+        by : {"call", "channel", "calls"}
+            One row for each call and channel, for each channel, or for each single call.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index (call, channel) or channel: who really answered, as the route says. Where nobody
+            did: ``failed``, ``rejected`` (the arguments were) or ``cancelled``. Columns calls, errors,
+            hits (answered from what was at hand), rows, requests, retries, refusals (429 and 418),
+            waited_s (for the limit and between attempts), p50_ms, p95_ms, p99_ms (what the caller
+            waited), age_p50_ms, age_p95_ms (how old a stream's answer may have been). With
+            ``"calls"``: index ``time`` (aware, UTC), a column for each attribute of
+            :class:`upbit_frames.runtime.telemetry.Record`.
+            ``attrs["upbit_frames"]["streams"]`` counts reconnects, breaks and drops.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.metrics()  # doctest: +SKIP
+        """
+        import pandas as pd
+
+        calls = recorder.records()
+        if choice("by", by, VIEWS) == "calls":
+            frame = pd.DataFrame([one._asdict() for one in calls], columns=list(Record._fields))
+            frame["age_ms"] = frame["age_ms"].astype("float64")
+            frame.index = pd.to_datetime(frame.pop("at").astype("float64"), unit="s", utc=True).rename("time")
+        else:
+            keys = ["call", "channel"] if by == "call" else ["channel"]
+            groups = summaries(calls, keys)
+            rows = [{**dict(zip(keys, key, strict=True)), **facts} for key, facts in groups.items()]
+            frame = pd.DataFrame(rows, columns=[*keys, *COLUMNS]).set_index(keys)
+        frame.attrs["upbit_frames"] = {"kind": "metrics", "streams": self.streams}
+        return frame
+
+    @property
+    def streams(self) -> dict[str, int]:
+        """How many times streams were reconnected and broke, and rows that were dropped for want of a reader."""
+        return {name: recorder.totals[name] for name in EVENTS}
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Summary and single calls as JSON, also written to a file if one is named."""
+        calls = recorder.records()
+        told = {
+            "summary": [
+                {"call": call, "channel": channel, **facts}
+                for (call, channel), facts in summaries(calls, ["call", "channel"]).items()
+            ],
+            "streams": self.streams,
+            "calls": [one._asdict() for one in calls],
+        }
+        text = json.dumps(told, ensure_ascii=False)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def reset(self) -> None:
+        """Begin anew."""
+        recorder.reset()
+
+    def watch(
+        self,
+        *,
+        p95_ms: float | None = None,
+        error_share: float | None = None,
+        refusals: int | None = None,
+        reconnects: int | None = None,
+        drops: int | None = None,
+        age_ms: float | None = None,
+        seconds: float = 60.0,
+    ) -> None:
+        """Warn through ``logging`` (``upbit_frames.metrics``) when something goes above a limit, once each time.
+
+        Parameters
+        ----------
+        p95_ms, age_ms : float, optional
+            95th percentile of what callers waited, and of the age of streams' answers.
+        error_share : float, optional
+            Of the calls, 0 to 1.
+        refusals, reconnects, drops : int, optional
+            How many.
+        seconds : float
+            The stretch of time that is looked at. Without any limit nothing is watched any more.
+
+        Raises
+        ------
+        QueryError
+            For what is no number of at least 0.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.metrics.watch(p95_ms=500, refusals=0)
+        >>> uf.metrics.watch()
+        """
+        given = {
+            "p95_ms": p95_ms, "error_share": error_share, "refusals": refusals, "reconnects": reconnects,
+            "drops": drops, "age_ms": age_ms,
+        }  # fmt: skip
+        for name, limit in [*given.items(), ("seconds", seconds)]:
+            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0):
+                raise QueryError(f"{name}={limit!r} is no limit", suggestion="give a number of at least 0")
+        wanted = any(limit is not None for limit in given.values())
+        recorder.watcher = Alarms(Limits(**given, seconds=seconds)) if wanted else None  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())
+        if not recorder.calls:
+            return f"<uf.metrics: no calls yet; streams: {told}>"
+        return f"{self().to_string(float_format=lambda value: f'{value:,.1f}')}\nstreams: {told}"
+
+    def _repr_html_(self) -> str:
+        told = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())
+        return f"{self().round(1).to_html()}<p>streams: {told}</p>"
+
+
+def summaries(calls: Iterable[Record], keys: list[str]) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Counts and percentiles of the calls by some of their attributes, the busiest first."""
+    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for one in calls:
+        groups[tuple(getattr(one, key) or "-" for key in keys)].append(one)
+    order = Counter({key: len(group) for key, group in groups.items()})
+    return {key: _summary(groups[key]) for key, _ in order.most_common()}
+
+
+def _summary(group: list[Record]) -> dict[str, Any]:
+    import numpy as np
+
+    times = np.array([one.seconds for one in group]) * 1000
+    ages = np.array([one.age_ms for one in group if one.age_ms is not None])
+    p50, p95, p99 = np.percentile(times, [50, 95, 99]).tolist()
+    age50, age95 = np.percentile(ages, [50, 95]).tolist() if len(ages) else (None, None)
+    return {
+        "calls": len(group),
+        "errors": sum(1 for one in group if one.error),
+        "hits": sum(1 for one in group if one.hit),
+        "rows": sum(one.rows for one in group),
+        "requests": sum(one.requests for one in group),
+        "retries": sum(one.retries for one in group),
+        "refusals": sum(one.refusals for one in group),
+        "waited_s": sum(one.waited for one in group),
+        "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "age_p50_ms": age50, "age_p95_ms": age95,
+    }  # fmt: skip
+
+
+metrics = Metrics()

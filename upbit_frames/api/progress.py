@@ -1,0 +1,94 @@
+"""A progress bar for long calls, drawn in the caller's thread."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from typing import Any
+
+from upbit_frames.router.ports import Meter
+
+__all__ = ["Bar"]
+
+WORTH_SHOWING = 1.5  # seconds still to go before a bar appears by itself
+REQUESTS_PER_SECOND = 10
+
+
+class Bar:
+    """Follows a :class:`Meter`; shows itself only where somebody looks and it takes a while.
+
+    Parameters
+    ----------
+    meter : Meter
+    mode : bool or "auto"
+        True: always; False: never; "auto": on a terminal or in a notebook, for long work.
+    """
+
+    def __init__(self, meter: Meter, mode: bool | str, title: str) -> None:
+        self._meter = meter
+        self._title = title
+        self._bar: Any = None
+        self._wanted = bool(mode) and (mode is True or _somebody_looks())
+        self._always = mode is True
+        self._started = time.monotonic()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether calling :meth:`tick` can ever show anything."""
+        return self._wanted
+
+    def tick(self) -> None:
+        """Bring the bar up to date, or decide that it is time to show it."""
+        if not self._wanted:
+            return
+        meter = self._meter
+        left = max(0, meter.expected - meter.requests) / REQUESTS_PER_SECOND
+        if self._bar is None:
+            if not self._always and left < WORTH_SHOWING:
+                return
+            self._bar = _tqdm(self._title, max(meter.expected, 1))
+        if meter.expected > self._bar.total:
+            self._bar.total = meter.expected
+        self._bar.n = min(meter.requests, self._bar.total)
+        note = f"{meter.rows:,} rows"
+        self._bar.set_postfix_str(f"{note} | {meter.saved_hint}" if meter.saved_hint else note, refresh=True)
+
+    def close(self, *, finished: bool = True) -> None:
+        """Leave the bar as it ended."""
+        if self._bar is not None:
+            if finished:  # thin markets need fewer requests than there are windows
+                self._bar.total = self._bar.n = max(self._meter.requests, 1)
+            self._bar.refresh()
+            self._bar.close()
+            self._bar = None
+
+
+def _somebody_looks() -> bool:
+    if os.environ.get("CI") or os.environ.get("PYTEST_CURRENT_TEST"):
+        return False
+    return sys.stderr.isatty() or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None:
+        return False
+    shell = ipython.get_ipython()
+    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _tqdm(title: str, total: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm.auto warns where ipywidgets is missing
+        if in_notebook():
+            try:
+                import ipywidgets  # noqa: F401
+                from tqdm.notebook import tqdm
+            except ImportError:
+                from tqdm.std import tqdm
+        else:
+            from tqdm.std import tqdm
+    return tqdm(total=total, desc=title, unit="req", leave=True, dynamic_ncols=True)

@@ -1,0 +1,1 @@
+"""Upbit's published files: catalogue, download, CSV, import."""

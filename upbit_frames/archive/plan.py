@@ -1,0 +1,347 @@
+"""Which published files and which REST pages together answer what is missing (pure).
+
+The cheapest mix of candle files is found exactly, by walking the missing days once: a shortest
+path, on which the only thing to remember is how much room the REST page being filled has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from upbit_frames.archive.catalog import (
+    FILE_REQUESTS,
+    TRADE_BYTES,
+    TRADES_A_DAY,
+    Portion,
+    Published,
+    file_cost,
+)
+from upbit_frames.archive.files import ArchiveFile, day_file, has_archive, month_file, since
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, ENDPOINTS, LIMITS
+from upbit_frames.core.intervals import INTERVALS, Interval, Span, intersect, merge, subtract
+from upbit_frames.router.plan import EXPIRED, PAGE_BYTES
+
+__all__ = ["plan_candle_files", "plan_trade_files"]
+
+MONTHLY, DAILY = "published monthly file", "published daily file"
+CHEAPER = "fewer pages than a file costs"
+UNPUBLISHED = "not published in the archive"
+UNUSED = "so few candles that the archive is not used for this interval"
+ABSENT = "neither published nor served any more"
+TRADE_PAGE_BYTES = 20_000  # a gzipped page of 500 trades, give or take the market
+
+TRADES_KEPT_DAYS = 7
+"""REST serves trades of today and of so many UTC days before."""
+
+_DAY = INTERVALS["1d"]
+_MONTH = INTERVALS["1M"]
+
+
+# --- candles ------------------------------------------------------------------------------------
+
+
+class _Cost(NamedTuple):
+    """Compared in this order: candles nobody answers, candles of pages where files are wished, seconds."""
+
+    lost: int
+    unwanted: int
+    seconds: float
+
+    def plus(self, other: _Cost) -> _Cost:
+        return _Cost(self.lost + other.lost, self.unwanted + other.unwanted, self.seconds + other.seconds)
+
+
+class _Chain(NamedTuple):
+    """Decisions made so far, newest first: the days, and the file that answers each or None."""
+
+    before: _Chain | None
+    days: tuple[int, ...]
+    file: ArchiveFile | None
+
+
+class _State(NamedTuple):
+    cost: _Cost
+    chain: _Chain | None
+
+
+_States = dict[int, _State]
+"""By the room that is left in the REST page being filled."""
+
+_Day = tuple[int, list[Span]]
+"""A UTC day and what of it is missing."""
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The walk along the missing days.
+
+    ``page`` is the seconds one REST page costs, ``rest_from`` from when on REST may be used.
+    """
+
+    market: str
+    interval: Interval
+    published: Published
+    page: float
+    rest_from: int | None
+    prefer_files: bool
+
+    def run(self, days: Sequence[_Day]) -> _Chain | None:
+        """The best decision for every day."""
+        states: _States = {0: _State(_Cost(0, 0, 0.0), None)}
+        months: dict[int, list[_Day]] = {}
+        for day in days:
+            months.setdefault(_MONTH.floor(day[0]), []).append(day)
+        end: int | None = None
+        for month in months.values():
+            states = self._month(states, month, end)
+            end = month[-1][1][-1].end
+        return min(states.values(), key=_cost).chain
+
+    def rest_allowed(self, piece: Span) -> bool:
+        return self.rest_from is not None and piece.start >= self.rest_from
+
+    def _month(self, states: _States, days: list[_Day], end: int | None) -> _States:
+        """Its file for everything that is missing, or each day on its own."""
+        options = self._file(states, days, month_file)
+        for day in days:
+            states, end = self._day(states, day, end), day[1][-1].end
+        for room, state in states.items():
+            _offer(options, room, state)
+        return self._pruned(options)
+
+    def _day(self, states: _States, day: _Day, end: int | None) -> _States:
+        """Its file, or pages."""
+        options = self._file(states, [day], day_file)
+        if end != day[1][0].start:
+            # After a gap nothing can be added to the page that was being filled.
+            states = {0: min(states.values(), key=_cost)}
+        for room, state in states.items():
+            added, left = self._pages(room, day[1])
+            _offer(options, left, _State(state.cost.plus(added), _Chain(state.chain, (day[0],), None)))
+        return self._pruned(options)
+
+    def _file(self, states: _States, days: list[_Day], of: Callable[[str, Interval, int], ArchiveFile]) -> _States:
+        file = of(self.market, self.interval, days[0][0])
+        answers = file.answers
+        if not self.published.has(file) or days[0][1][0].start < answers.start:
+            return {}
+        best = min(states.values(), key=_cost)
+        cost = best.cost.plus(_Cost(0, 0, file_cost(self.published, file)))
+        return {0: _State(cost, _Chain(best.chain, tuple(day for day, _ in days), file))}
+
+    def _pages(self, room: int, pieces: list[Span]) -> tuple[_Cost, int]:
+        """What pages for these pieces cost, and how much room the last one has left.
+
+        ``room`` is what a page that ends where the first piece starts can still take.
+        """
+        cost, end = _Cost(0, 0, 0.0), pieces[0].start
+        for piece in pieces:
+            slots = self.interval.slots(*piece)
+            if not self.rest_allowed(piece):
+                cost, room = cost.plus(_Cost(slots, 0, 0.0)), 0
+                continue
+            room = room if piece.start == end else 0
+            end = piece.end
+            pages = -(-max(0, slots - room) // CANDLES_MAX_COUNT)
+            room += pages * CANDLES_MAX_COUNT - slots
+            cost = cost.plus(_Cost(0, slots if self.prefer_files else 0, pages * self.page))
+        return cost, room
+
+    def _pruned(self, states: _States) -> _States:
+        """Without states that another one beats in every future: cheaper and with as much room.
+
+        Room is worth a page at most, so whoever is a page dearer than the cheapest is beaten too.
+        """
+        kept: _States = {}
+        limit = min(state.cost for state in states.values()).plus(_Cost(0, 0, self.page))
+        for room in sorted(states, reverse=True):
+            cost = states[room].cost
+            if cost < limit:
+                kept[room], limit = states[room], cost
+        return kept
+
+
+def _cost(state: _State) -> _Cost:
+    return state.cost
+
+
+def _offer(options: _States, room: int, state: _State) -> None:
+    if room not in options or state.cost < options[room].cost:
+        options[room] = state
+
+
+def plan_candle_files(
+    market: str,
+    interval: Interval,
+    missing: Iterable[Span],
+    published: Published,
+    *,
+    rate: float = 1.0,
+    rest_from: int | None = 0,
+    prefer_files: bool = False,
+) -> list[Portion]:
+    """The cheapest way to get what is missing.
+
+    Parameters
+    ----------
+    market : str
+    interval : Interval
+    missing : iterable of Span
+        On the interval's grid, sealed.
+    published : Published
+    rate : float
+        Share of the request limit in use.
+    rest_from : int or None
+        Before this moment REST has nothing (second candles); None: REST must not be used.
+    prefer_files : bool
+        Take a file wherever there is one, even where REST pages are cheaper.
+
+    Returns
+    -------
+    list of Portion
+        Ascending. Their spans together are exactly what is missing, each moment once. Channel
+        ``none`` marks what nobody can answer. Never dearer than REST alone where REST can.
+    """
+    if rest_from is not None:
+        rest_from = interval.ceil(rest_from)
+    walk = _Walk(market, interval, published, 1 / (LIMITS["candles"] * rate), rest_from, prefer_files)
+    if not has_archive(interval):
+        return _answered_by_rest(walk, list(missing), UNUSED)
+    days = _by_day(missing, [since(interval.name), rest_from or 0])
+    decided = dict(days)
+    portions: list[Portion] = []
+    pages: list[Span] = []
+    chain = walk.run(days)
+    while chain is not None:
+        pieces = [piece for day in chain.days for piece in decided[day]]
+        if chain.file is None:
+            pages += pieces
+        else:
+            portions.append(_answered_by_file(published, interval, chain.file, pieces))
+        chain = chain.before
+    portions += _answered_by_rest(walk, pages, CHEAPER)
+    return sorted(portions, key=lambda portion: portion.spans[0])
+
+
+def _by_day(missing: Iterable[Span], cuts: Sequence[int]) -> list[_Day]:
+    """The missing pieces of each UTC day, also cut where another rule begins to hold."""
+    days: dict[int, list[Span]] = {}
+    for span in merge(missing):
+        start = span.start
+        while start < span.end:
+            day = _DAY.floor(start)
+            end = min([span.end, day + _DAY.step, *(cut for cut in cuts if start < cut)])
+            days.setdefault(day, []).append(Span(start, end))
+            start = end
+    return list(days.items())
+
+
+def _answered_by_file(published: Published, interval: Interval, file: ArchiveFile, pieces: list[Span]) -> Portion:
+    return Portion(
+        "archive",
+        tuple(merge(pieces)),
+        MONTHLY if file.monthly else DAILY,
+        file,
+        FILE_REQUESTS,
+        published.size(file),
+        sum(interval.slots(*piece) for piece in pieces),
+        file_cost(published, file),
+    )
+
+
+def _answered_by_rest(walk: _Walk, pieces: list[Span], reason: str) -> list[Portion]:
+    """A portion for each stretch of pages, and one for each stretch that REST does not have."""
+    allowed = merge(piece for piece in pieces if walk.rest_allowed(piece))
+    portions = [
+        Portion("none", (span,), EXPIRED if walk.rest_from else UNPUBLISHED) for span in subtract(pieces, allowed)
+    ]
+    for span in allowed:
+        rows = walk.interval.slots(*span)
+        requests = max(1, -(-rows // CANDLES_MAX_COUNT))
+        why = reason if reason != CHEAPER or _published_throughout(walk, span) else UNPUBLISHED
+        seconds = requests * walk.page
+        portions.append(Portion("rest", (span,), why, None, requests, requests * PAGE_BYTES, rows, seconds))
+    return portions
+
+
+def _published_throughout(walk: _Walk, span: Span) -> bool:
+    return all(
+        walk.published.has(day_file(walk.market, walk.interval, day))
+        or walk.published.has(month_file(walk.market, walk.interval, day))
+        for day in range(_DAY.floor(span.start), span.end, _DAY.step)
+    )
+
+
+# --- trades -------------------------------------------------------------------------------------
+
+
+def plan_trade_files(
+    market: str,
+    missing: Iterable[Span],
+    covered: Iterable[Span],
+    published: Published,
+    *,
+    rate: float = 1.0,
+    rest: bool = True,
+    prefer_files: bool = False,
+) -> list[Portion]:
+    """Who answers missing trades, UTC day by UTC day.
+
+    Only daily files are used: a month of a busy market would not fit comfortably into memory.
+    Rows of both channels never share a day, because only those of REST carry a
+    ``sequential_id``: what is missing of a day that is partly stored comes from REST while REST
+    has it, and later the day's file, which then replaces what is stored of the day.
+
+    Parameters
+    ----------
+    market : str
+    missing, covered : iterable of Span
+        What is wanted and not stored, and what is stored.
+    published : Published
+    rate : float
+    rest : bool
+        Whether REST may be used.
+    prefer_files : bool
+        Take a file wherever there is one and nothing of the day is stored.
+
+    Returns
+    -------
+    list of Portion
+        Ascending; their spans together are exactly what is missing.
+    """
+    covered = list(covered)
+    oldest = _DAY.floor(published.now) - TRADES_KEPT_DAYS * _DAY.step
+    portions: list[Portion] = []
+    for day, pieces in _by_day(missing, []):
+        file = day_file(market, None, day)
+        partly = bool(intersect(covered, [file.period]))
+        asked = _trade_pages(pieces, rate)
+        if published.has(file) and file.answers == file.period:
+            answer = _trade_file(published, file, pieces)
+            usable = rest and day >= oldest
+            if usable and (partly or (asked.seconds < answer.seconds and not prefer_files)):
+                answer = asked
+            portions.append(answer)
+        elif rest and day >= oldest:
+            portions.append(replace(asked, reason=UNPUBLISHED))
+        else:
+            portions.append(Portion("none", tuple(pieces), ABSENT if rest else UNPUBLISHED))
+    return portions
+
+
+def _trade_file(published: Published, file: ArchiveFile, pieces: list[Span]) -> Portion:
+    size = published.size(file)
+    cost = file_cost(published, file)
+    return Portion("archive", tuple(pieces), DAILY, file, FILE_REQUESTS, size, size // TRADE_BYTES, cost)
+
+
+def _trade_pages(pieces: list[Span], rate: float) -> Portion:
+    endpoint = ENDPOINTS["trades"]
+    assert endpoint.max_count is not None  # pages have a size
+    share = sum(piece.end - piece.start for piece in pieces) / _DAY.step
+    rows = round(TRADES_A_DAY * share)
+    requests = max(len(pieces), -(-rows // endpoint.max_count))
+    seconds = requests / (LIMITS[endpoint.group] * rate)
+    return Portion("rest", tuple(pieces), CHEAPER, None, requests, requests * TRADE_PAGE_BYTES, rows, seconds)

@@ -1,0 +1,1 @@
+"""Vocabulary without I/O: intervals, queries, schemas, endpoints, availability, routes."""

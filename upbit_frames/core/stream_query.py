@@ -1,0 +1,65 @@
+"""What is listened to, and how it is shown: the arguments of a stream, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from upbit_frames.core.query import parse_markets
+from upbit_frames.core.topics import Topic, parse_kind
+from upbit_frames.errors import QueryError
+from upbit_frames.live.hub.subscriber import BUFFER
+
+__all__ = ["StreamQuery"]
+
+
+@dataclass(frozen=True)
+class StreamQuery:
+    """What is listened to, checked.
+
+    Attributes
+    ----------
+    type : str
+        Wire name.
+    markets : tuple of str
+    depth : int
+        Price levels of order books.
+    level : float
+        Their price grouping; 0 for none.
+    buffer : int
+        Most rows that may wait for whoever reads.
+    """
+
+    type: str
+    markets: tuple[str, ...]
+    depth: int = 30
+    level: float = 0.0
+    buffer: int = BUFFER
+
+    @classmethod
+    def build(
+        cls, markets: object, kind: object, *, depth: Any = 30, level: Any = None, buffer: Any = BUFFER
+    ) -> StreamQuery:
+        """Check everything; see ``uf.stream`` for the meaning of the arguments."""
+        type_ = parse_kind(kind)
+        codes, _ = parse_markets(markets)
+        if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= 30:
+            raise QueryError(f"depth={depth!r} is not possible", suggestion="give a whole number from 1 to 30")
+        if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
+            raise QueryError(f"buffer={buffer!r} is not possible", suggestion="give how many rows to keep, at least 1")
+        if type_ != "orderbook":
+            if level is not None or depth != 30:
+                raise QueryError(f"depth and level belong to order books, not to {type_}")
+            return cls(type_, codes, buffer=buffer)
+        try:
+            grouping = float(level or 0)
+        except (TypeError, ValueError):
+            grouping = -1.0
+        if not 0 <= grouping <= 1e9:
+            raise QueryError(f"level={level!r} is not a price grouping", suggestion="give a number such as 10000")
+        return cls(type_, codes, depth, grouping, buffer)
+
+    @property
+    def topics(self) -> frozenset[Topic]:
+        """What to subscribe to."""
+        return frozenset(Topic(self.type, market, self.level, self.depth) for market in self.markets)

@@ -1,0 +1,1 @@
+"""How Upbit is spoken to: transport, wire formats, typed requests."""

@@ -1,0 +1,1 @@
+"""Arrow tables to and from pandas and Polars, the accessor, plots."""

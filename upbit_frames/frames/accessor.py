@@ -1,0 +1,278 @@
+"""``df.uf``: what a frame of candles or trades can do beyond pandas.
+
+Loaded with the first frame this package makes. It works on any frame that has the columns,
+whoever made it, so a frame that was sliced, joined or read from a file keeps its abilities.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from upbit_frames.core import candle_checks as verdicts
+from upbit_frames.core import gaps, resample
+from upbit_frames.core.intervals import EPOCH, Interval, Span
+from upbit_frames.core.query import GAPS, choice, parse_moment
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.errors import InvalidRange, QueryError
+from upbit_frames.frames import output as frames
+from upbit_frames.frames.from_pandas import (
+    infer,
+    joined,
+    kind_of,
+    micros_of,
+    moments,
+    plain_zone,
+    several,
+    tables,
+    zone_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["UpbitFrames"]
+
+
+@pd.api.extensions.register_dataframe_accessor("uf")
+class UpbitFrames:
+    """The accessor ``df.uf`` of candles, and of trades as far as it makes sense.
+
+    A frame of several markets, with ``market`` as an index level or a column, is worked on market
+    by market. Where an interval is needed, it is the one named, else the one in
+    ``df.attrs["upbit_frames"]``, else the longest whose grid all times lie on.
+
+    Raises
+    ------
+    AttributeError
+        If the frame has neither the columns of candles nor those of trades, naming what is missing.
+
+    Examples
+    --------
+    >>> table = arrow_schema("candles").empty_table()
+    >>> df = frames.to_output(table, "candles", "pandas", attrs={"interval": "1m"})
+    >>> df.uf.meta
+    {'interval': '1m'}
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._kind = kind_of(frame)
+        self._frame = frame
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What was asked and who answered: ``df.attrs["upbit_frames"]``, or an empty dict."""
+        return dict(self._frame.attrs.get(frames.ATTRS, {}))
+
+    def gaps(self, *, interval: str | None = None, start: Any = None, end: Any = None) -> pd.DataFrame:
+        """The stretches without a candle.
+
+        Parameters
+        ----------
+        interval : str, optional
+            Of the candles.
+        start, end : str, datetime.date, datetime.datetime or pandas.Timestamp, optional
+            ``[start, end)`` to look at; by default from the first candle to the end of the last.
+            What has no zone is read in the frame's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each stretch: ``start`` (inclusive) and ``end`` (exclusive) in the frame's
+            zone, and ``periods`` (int64), how many candles are not there; with several markets,
+            ``market`` before them. A candle that was filled in counts as not there.
+
+        Examples
+        --------
+        >>> table = arrow_schema("candles").empty_table()
+        >>> df = frames.to_output(table, "candles", "pandas")
+        >>> df.uf.gaps(interval="1h", start="2026-01-01", end="2026-01-02")["periods"].tolist()
+        [24]
+        """
+        rows = []
+        for market, table, step, span in self._stretches(interval, start, end):
+            found = gaps.stretches(micros_of(table), step, span)
+            rows += [(market, one.start, one.end, step.slots(*one)) for one in found]
+        zone = zone_of(self._frame)
+        columns = {
+            "start": moments([row[1] for row in rows], zone),
+            "end": moments([row[2] for row in rows], zone),
+            "periods": np.array([row[3] for row in rows], dtype=np.int64),
+        }
+        return self._told([row[0] for row in rows], columns)
+
+    def validate(self, *, interval: str | None = None) -> pd.DataFrame:
+        """What in the candles cannot be.
+
+        Parameters
+        ----------
+        interval : str, optional
+            Of the candles.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each kind of fault: ``check``, ``rows`` (int64, how many) and ``first`` (the
+            time of the first); with several markets, ``market`` before them. No row: all is well.
+            Candles that were filled in are not looked at.
+        """
+        rows = []
+        for market, table in self._candles(ordered=False):
+            rows += [(market, *fault) for fault in verdicts.faults(table, self._interval(interval))]
+        columns = {
+            "check": pd.array([row[1] for row in rows], dtype=frames.text_type()),
+            "rows": np.array([row[2] for row in rows], dtype=np.int64),
+            "first": moments([row[3] for row in rows], zone_of(self._frame)),
+        }
+        return self._told([row[0] for row in rows], columns)
+
+    def resample(
+        self, interval: str, *, base: str | None = None, start: Any = None, end: Any = None, edges: str = "drop"
+    ) -> pd.DataFrame:
+        """Coarser candles, as Upbit itself would have made them; of trades, candles.
+
+        Parameters
+        ----------
+        interval : str
+            What is wanted, on the UTC grid: ``"5m"``, ``"1h"``, ``"1d"`` …
+        base : str, optional
+            The interval of the frame's candles.
+        start, end : str, datetime.date, datetime.datetime or pandas.Timestamp, optional
+            ``[start, end)`` in which the frame knows everything; by default from the first candle
+            to the end of the last (of trades: from the first to the last). It decides which
+            candles at the edges are complete.
+        edges : {"drop", "keep", "flag"}
+            What becomes of those that are not: left out; kept; or kept and told by a boolean
+            column ``complete``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns as of candles: open of the first, highest high, lowest low, close of the last,
+            sums of volume and value. A period without a trade has no row; candles that were
+            filled in count for nothing.
+
+        Raises
+        ------
+        InvalidInterval
+            If periods of ``interval`` are not made of whole periods of the frame's.
+        """
+        wanted = Interval.parse(interval)
+
+        if self._kind == "trades":
+            parts = [
+                (
+                    market,
+                    resample.candles_of_trades(table, wanted, span=self._span(table, None, start, end), edges=edges),
+                )
+                for market, table in tables(self._frame, "trades")
+            ]
+        else:
+            parts = [
+                (market, resample.resample(table, step, wanted, span=span, edges=edges))
+                for market, table, step, span in self._stretches(base, start, end)
+            ]
+        return self._made(parts, interval=wanted.name, resampled=True)
+
+    def fill(
+        self, policy: str = "fill", *, interval: str | None = None, start: Any = None, end: Any = None
+    ) -> pd.DataFrame:
+        """The candles on a regular grid, or back to those there really are.
+
+        Parameters
+        ----------
+        policy : {"fill", "nan", "raw"}
+            For a period without a trade: a flat candle at the previous close with volume 0, told
+            by a boolean column ``filled``; NaN; or no row.
+        interval : str, optional
+            Of the candles.
+        start, end : str, datetime.date, datetime.datetime or pandas.Timestamp, optional
+            ``[start, end)`` to cover, which must hold all candles; by default from the first
+            candle to the end of the last.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        choice("policy", policy, GAPS)
+        parts = [
+            (market, gaps.fill(table, step, span or Span(EPOCH, EPOCH), policy))
+            for market, table, step, span in self._stretches(interval, start, end)
+        ]
+        return self._made(parts, gaps=policy)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the candles; :func:`upbit_frames.frames.plot.candles` tells the options.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Of the prices.
+        """
+        self._candles(ordered=False)
+        if several(self._frame):
+            raise QueryError("one chart shows one market", suggestion="choose one: df.loc['KRW-BTC'].uf.plot()")
+        from upbit_frames.frames import plot
+
+        return plot.candles(self._frame, ax=ax, **options)
+
+    # --- what they share ---------------------------------------------------------------------------
+
+    def _candles(self, *, ordered: bool = True) -> list[tuple[str | None, pa.Table]]:
+        if self._kind != "candles":
+            raise QueryError(
+                "this needs candles, and the frame holds trades",
+                suggestion="df.uf.resample('1m') makes candles of trades",
+            )
+        return tables(self._frame, "candles", ordered=ordered)
+
+    def _interval(self, named: str | None) -> Interval | None:
+        """What is named or known; None if neither."""
+        told = named or self.meta.get("interval")
+        return None if told is None else Interval.parse(told)
+
+    def _span(self, table: pa.Table, step: Interval | None, start: Any, end: Any) -> Span | None:
+        """What the arguments say, else from the first row to the end of the last; None if neither."""
+        times = micros_of(table)
+        if not len(times) and (start is None or end is None):
+            return None
+        zone = plain_zone(zone_of(self._frame))
+        low = int(times[0]) if start is None else parse_moment(start, zone, "start")
+        if end is not None:
+            high = parse_moment(end, zone, "end")
+        else:
+            high = int(times[-1]) + 1 if step is None else step.shift(int(times[-1]), 1)
+        if high < low:
+            raise InvalidRange(
+                "the end is before the start", suggestion="exchange the two", start=str(start), end=str(end)
+            )
+        return Span(low, high)
+
+    def _stretches(
+        self, interval: str | None, start: Any, end: Any
+    ) -> list[tuple[str | None, pa.Table, Interval, Span | None]]:
+        """The candles market by market, their interval, and the stretch to look at."""
+        parts = self._candles()
+        rows = np.concatenate([micros_of(table) for _, table in parts]) if parts else np.empty(0, np.int64)
+        step = self._interval(interval)
+        if step is None:
+            if not len(rows) and (start is None or end is None):
+                return []  # nothing is known, and nothing was asked for
+            step = infer(rows)
+        return [(market, table, step, self._span(table, step, start, end)) for market, table in parts]
+
+    def _told(self, markets: list[str | None], columns: dict[str, Any]) -> pd.DataFrame:
+        if several(self._frame):
+            columns = {"market": pd.array(markets, dtype=frames.text_type()), **columns}
+        return pd.DataFrame(columns)
+
+    def _made(self, parts: list[tuple[str | None, pa.Table]], **meta: Any) -> pd.DataFrame:
+        many = several(self._frame)
+        table = arrow_schema("candles").empty_table()
+        if parts:
+            table = joined(parts) if many else parts[0][1]
+        index = ["market", "time"] if many and parts else ["time"]
+        return frames.to_pandas(table, index=index, tz=zone_of(self._frame), attrs={**self.meta, **meta})

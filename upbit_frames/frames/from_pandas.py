@@ -1,0 +1,188 @@
+"""pandas frames → Arrow tables: the way back, for frames that went through a user's hands.
+
+Nothing is taken for granted: the index may have been sliced, renamed or reset, times may be in
+another zone or unit, columns may have come from a CSV file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from upbit_frames.core.intervals import INTERVALS, Interval
+from upbit_frames.core.schema import KINDS, arrow_schema
+from upbit_frames.errors import InvalidInterval, QueryError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CANDLES",
+    "TRADES",
+    "infer",
+    "joined",
+    "kind_of",
+    "micros_of",
+    "moments",
+    "plain_zone",
+    "several",
+    "tables",
+    "zone_of",
+]
+
+CANDLES = tuple(column.name for column in KINDS["candles"] if column.name != "time")
+TRADES = ("price", "volume", "value")
+
+
+def kind_of(frame: pd.DataFrame) -> str:
+    """Whether it holds candles or trades.
+
+    Raises
+    ------
+    AttributeError
+        Naming the missing columns, if it is neither.
+    """
+    names = {*frame.columns, *frame.index.names}
+    missing = [] if isinstance(frame.index, pd.DatetimeIndex) or "time" in names else ["time"]
+    if not missing and set(TRADES) <= names and not set(CANDLES) <= names:
+        return "trades"
+    missing += [name for name in CANDLES if name not in names]
+    if missing:
+        raise AttributeError(
+            f"df.uf is for frames of candles or trades; as candles, this one lacks {', '.join(missing)}"
+        )
+    return "candles"
+
+
+def several(frame: pd.DataFrame) -> bool:
+    """Whether rows tell their market."""
+    return "market" in frame.index.names or "market" in frame.columns
+
+
+def _times(frame: pd.DataFrame) -> pd.DatetimeIndex:
+    if isinstance(frame.index, pd.DatetimeIndex):
+        times = frame.index
+    elif "time" in frame.index.names:
+        times = pd.DatetimeIndex(frame.index.get_level_values("time"))
+    else:
+        times = pd.DatetimeIndex(frame["time"])
+    if times.tz is None:
+        raise QueryError(
+            "the times of this frame have no zone, so it is unknown which moments they are",
+            suggestion="df.index = df.index.tz_localize('UTC') if they are UTC, else with their own zone",
+        )
+    if times.hasnans:
+        raise QueryError("a row of this frame has no time", suggestion="df = df[df.index.notna()]")
+    return times
+
+
+def zone_of(frame: pd.DataFrame) -> Any:
+    """The zone in which the frame shows its times."""
+    return _times(frame).tz
+
+
+def plain_zone(zone: Any) -> Any:
+    """The same zone as one that a naive datetime can simply be given.
+
+    Those of pytz, which pandas before 3 makes, mean a zone's oldest local time when used so.
+    """
+    try:
+        return ZoneInfo(str(zone))
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return zone  # a fixed offset, or a zone by file
+
+
+def micros_of(table: pa.Table) -> NDArray[np.int64]:
+    """The column ``time`` as int64 microseconds."""
+    return np.asarray(table["time"].cast(pa.int64()))
+
+
+def moments(micros: list[int], zone: Any) -> pd.DatetimeIndex:
+    """Microseconds as aware times of that zone."""
+    return pd.DatetimeIndex(np.array(micros, dtype=np.int64).view("datetime64[us]")).tz_localize("UTC").tz_convert(zone)
+
+
+def tables(
+    frame: pd.DataFrame, kind: str, *, ordered: bool = True, filled: bool = False
+) -> list[tuple[str | None, pa.Table]]:
+    """The rows market by market, with the columns of the kind that ``df.uf`` needs.
+
+    Candles that :mod:`upbit_frames.core.gaps` put in (``filled``, or NaN) are left out, because no
+    trade made them; flat ones are kept if ``filled`` asks for them.
+
+    Raises
+    ------
+    QueryError
+        If times have no zone, or, with ``ordered``, do not increase.
+    """
+    times = np.asarray(_times(frame).tz_convert("UTC").tz_localize(None), dtype="datetime64[us]")
+    names = CANDLES if kind == "candles" else TRADES
+    arrays = [pa.array(times.view(np.int64)).view(arrow_schema("candles").field("time").type)]
+    arrays += [pa.array(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), from_pandas=False) for name in names]
+    table = pa.Table.from_arrays(arrays, names=["time", *names])
+    real = np.ones(len(table), dtype=bool)
+    if kind == "candles":
+        real &= ~np.isnan(np.asarray(table["close"]))
+        if "filled" in frame.columns and not filled:
+            real &= ~frame["filled"].to_numpy(dtype=bool, na_value=False)
+    parts: list[tuple[str | None, pa.Table]] = []
+    for market, rows in _by_market(frame, real):
+        part = table if rows is None else table.take(pa.array(rows))
+        if ordered:
+            _check_order(part, kind, market)
+        parts.append((market, part))
+    return parts
+
+
+def _by_market(frame: pd.DataFrame, real: NDArray[np.bool_]) -> list[tuple[str | None, NDArray[np.intp] | None]]:
+    """Positions of the real rows of each market; None where that is every row."""
+    if not several(frame):
+        return [(None, None if real.all() else np.flatnonzero(real))]
+    inside = "market" in frame.index.names
+    codes, words = pd.factorize(frame.index.get_level_values("market") if inside else pd.Index(frame["market"]))
+    return [(str(word), np.flatnonzero(real & (codes == code))) for code, word in enumerate(words)]
+
+
+def _check_order(table: pa.Table, kind: str, market: str | None) -> None:
+    times = micros_of(table)
+    rises = times[1:] > times[:-1] if kind == "candles" else times[1:] >= times[:-1]
+    if not rises.all():
+        raise QueryError(
+            f"the times of this frame do not {'increase' if kind == 'candles' else 'rise'}",
+            suggestion="sort it (df.sort_index()) and drop repeated rows; df.uf.validate() counts them",
+            market=market,
+        )
+
+
+def infer(times: NDArray[np.int64]) -> Interval:
+    """The interval that times look like: the longest on whose grid all of them lie.
+
+    Raises
+    ------
+    InvalidInterval
+        If they lie on none, or if there are fewer than two.
+    """
+    steps = np.diff(np.unique(times)).tolist()
+    shortest = min(steps, default=0)
+    fitting = [one for one in INTERVALS.values() if shortest >= one.step and (one.floors(times) == times).all()]
+    if not fitting:
+        raise InvalidInterval(
+            "the interval of these candles cannot be told from their times",
+            suggestion="name it, such as interval='1m'",
+        )
+    return max(fitting, key=lambda one: one.step)
+
+
+def joined(parts: list[tuple[str | None, pa.Table]]) -> pa.Table:
+    """Tables of several markets as one, with the market as its first column."""
+    field = arrow_schema("ticker").field("market")
+    words = pa.array([market for market, _ in parts], pa.string())
+    made = []
+    for code, (_, table) in enumerate(parts):
+        codes = pa.array(np.full(len(table), code, dtype=np.int32))
+        made.append(table.add_column(0, field, pa.DictionaryArray.from_arrays(codes, words)))
+    return pa.concat_tables(made)

@@ -1,0 +1,1 @@
+"""History, then every candle as it is sealed."""

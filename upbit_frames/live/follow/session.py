@@ -1,0 +1,392 @@
+"""What follows candles on the background loop: listens, seals, and wakes whoever reads.
+
+The stream tells how a candle forms, at once. It has no mark for a candle that is over, and whether
+its last frame holds the last trades is not promised (upbit-api 6.9), so what is sealed is asked of
+REST, once the period and a grace are over by the exchange's clock: on the way of ``uf.candles``,
+which stores it and knows a period without a trade as such. A break of the stream can therefore
+lose nothing that is sealed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.intervals import Span, merge
+from upbit_frames.core.query import CandleQuery
+from upbit_frames.errors import TransportError, UpbitFramesError
+from upbit_frames.exchange import wire as normalize
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.exchange.wire.message_tables import rows_of_rest
+from upbit_frames.live.follow.backoff import Troubles
+from upbit_frames.live.follow.batches import Asked, Batch, Part
+from upbit_frames.live.follow.series import Track
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.subscriber import Gaps, Listener
+from upbit_frames.router.candle_history import History
+from upbit_frames.router.candles import Answer, Router
+from upbit_frames.router.plan import SEAL_GRACE, Step, sealed_until
+from upbit_frames.router.ports import Meter, cut, in_thread, meet_exchange
+from upbit_frames.runtime.telemetry import recorder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Following"]
+
+log = logging.getLogger("upbit_frames.live")
+
+SECOND = 1_000_000
+SLICE = 1.0  # seconds between two looks at the exchange's clock, which may be moved
+AT_ONCE = 8  # markets that are asked for at the same time
+TOGETHER = 1.0  # seconds for which what is sealed waits for the other markets of the same round
+WELCOME = 2.0  # seconds for which opening waits for the stream
+
+
+class Following:
+    """The part of a follow that lives on the background loop.
+
+    Parameters
+    ----------
+    asked : Asked
+    router : Router
+    open_hub : coroutine function () -> Hub
+        Also makes sure that the markets exist.
+    meter : Meter
+        How far the history has come.
+    """
+
+    def __init__(self, asked: Asked, router: Router, open_hub: Callable[[], Awaitable[Hub]], meter: Meter) -> None:
+        self.asked = asked
+        self.router = router
+        self.ports = router.ports
+        self.meter = meter
+        self.tracks = {market: Track(market, asked.interval, asked.keep) for market in asked.markets}
+        self.gaps = Gaps()
+        self.warnings: list[str] = []
+        self.over = False
+        self.error: UpbitFramesError | None = None
+        self.live_error: UpbitFramesError | None = None
+        self.hub: Hub | None = None
+        self.received = self.sealed = self.requests = self.retries = 0
+        self.ending: asyncio.Task[None] | None = None
+        self._told = 0  # the latest time that the exchange has told on the stream
+        self._open_hub = open_hub
+        self._listener: Listener | None = None
+        self._history: dict[str, Any] | None = None  # of the frame the reader has not had yet
+        self._history_route: list[dict[str, Any]] = []
+        self._troubles = Troubles()
+        self._busy: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._joined = asyncio.Event()
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Have the history, and go on from there in the background."""
+        try:
+            self.hub = await self._open_hub()
+            self._spawn(self._listen(self.hub))
+            await self._begin()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WELCOME):
+                    await self._joined.wait()
+            await self._fill_seam()
+        except BaseException:
+            await self.aclose()
+            raise
+        self._spawn(self._seal_on())
+
+    async def aclose(self) -> None:
+        """End; what is in memory stays. May be called twice."""
+        self._end(None)
+        mine = [task for task in self._tasks if task is not asyncio.current_task()]
+        await asyncio.gather(*mine, return_exceptions=True)
+
+    def _end(self, error: UpbitFramesError | None) -> None:
+        """Nothing will come any more."""
+        if not self.over:
+            self.over, self.error = True, error
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        if self.hub is not None and self._listener is not None:
+            self.hub.leave(self._listener)
+        self._news.set()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except UpbitFramesError as error:
+            self._end(error)
+        except Exception as defect:  # a defect must reach whoever reads, not be lost in a task
+            log.exception("following %s failed in an unforeseen way", ", ".join(self.asked.markets))
+            told = TransportError(f"following failed in an unforeseen way: {defect!r}")
+            told.__cause__ = defect
+            self._end(told)
+
+    # --- the beginning --------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        asked, ports = self.asked, self.ports
+        if not ports.server_time.known:
+            await meet_exchange(ports, candles_endpoint(asked.interval), asked.markets[0], self.meter)
+        end = sealed_until(asked.interval, ports.server_time.now())
+        answer: Answer | None = None
+        if asked.history:
+            query = CandleQuery(asked.markets, asked.many, asked.interval, None, end, asked.history)
+            answer = await self.router.candles(query, self.meter)
+            self._history, self.warnings = answer.meta, answer.warnings
+            recorder.answered(answer.meta)
+            self._history_route = answer.meta["route"]
+        for track in self.tracks.values():
+            table = _of_market(answer, track.market, asked.many)
+            track.begin(table, await self._known(track, table, end))
+
+    async def _known(self, track: Track, table: pa.Table, end: int) -> int:
+        """Up to where the store knows everything after the first row: there the next candle joins."""
+        if not len(table):
+            return end
+        covered = await in_thread(self.ports.store.covered, self._source(track.market).series)
+        start = table["time"][0].value
+        last = self.asked.interval.shift(table["time"][-1].value, 1)
+        return max([last, *(min(one.end, end) for one in covered if one.start <= start < one.end)])
+
+    async def _fill_seam(self) -> None:
+        """Candles whose period is over but not their grace: no snapshot tells of them."""
+        interval = self.asked.interval
+        now = interval.floor(self.ports.server_time.now())
+
+        async def one(track: Track) -> None:
+            count = min(CANDLES_MAX_COUNT, interval.slots(track.sealed, now) + 1)
+            params = {"market": track.market, "count": str(count)}
+            async with self._room:
+                reply = await self.ports.rest.get(candles_endpoint(interval), params)
+            table = normalize.candles(reply.body, track.market, interval)
+            fresh = cut(table, Span(track.sealed, track.sealed + 2 * CANDLES_MAX_COUNT * interval.step))
+            for row in rows_of_rest(str(interval.stream), track.market, fresh, reply.received):
+                track.hear(row)
+
+        waiting = [one(track) for track in self.tracks.values() if track.sealed < now]
+        for failed in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(failed, UpbitFramesError):
+                log.warning("what can still change could not be had: %s", failed.message)
+            elif failed is not None:
+                raise failed
+
+    # --- listening --------------------------------------------------------------------------------
+
+    async def _listen(self, hub: Hub) -> None:
+        """Take what the stream tells; without it sealed candles go on coming."""
+        failures = 0
+        while not self.over:
+            self._listener = listener = Listener(self.asked.topics, gaps=self.gaps, careful=True)
+            try:
+                await hub.join(listener)
+                self._joined.set()
+                self.live_error, failures = None, 0
+                while rows := await listener.take():
+                    self._heard(rows)
+                if listener.error is None:  # the hub was closed, or a tape is over
+                    self._end(None)
+                    return
+                self.live_error = listener.error
+            except UpbitFramesError as error:
+                self.live_error = error
+            self._joined.set()
+            hub.leave(listener)
+            failures += 1
+            log.warning("no forming candles for now: %s", self.live_error.message)
+            await asyncio.sleep(max(SLICE, RetryPolicy().pause(failures)))
+
+    def _heard(self, rows: list[Any]) -> None:
+        self.received += len(rows)
+        changed = False
+        due = self._due()
+        for row in rows:
+            track = self.tracks[row.code]
+            before = track.version
+            track.hear(row)
+            changed = changed or track.version != before
+            self._told = max(self._told, track.heard)
+        if changed:
+            self._news.set()
+        if self._due() != due:
+            if self._listener is not None:
+                self._listener.busy = True
+            self._wake.set()
+
+    # --- sealing ----------------------------------------------------------------------------------
+
+    def _due(self) -> int:
+        """Up to where candles should be final by the exchange's clock.
+
+        What the stream tells proves that it is at least so late, give or take a trade's way into
+        its candle. A stored candle is final by the date of the very answer that brought it,
+        whatever is believed here.
+        """
+        return sealed_until(self.asked.interval, max(self.ports.server_time.now(), self._told - SECOND))
+
+    async def _seal_on(self) -> None:
+        batch = self.asked.batch(self.ports.rate)
+        while not self.over:
+            due, now = self._due(), asyncio.get_running_loop().time()
+            for track in self.tracks.values():
+                ready = due - track.sealed >= batch and self._troubles.again(track.market) <= now
+                if ready and track.market not in self._busy:
+                    self._busy.add(track.market)
+                    self._spawn(self._seal(track, due))
+            if self._listener is not None and all(due - track.sealed < batch for track in self.tracks.values()):
+                self._listener.busy = False
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._until_next(batch)):
+                    await self._wake.wait()
+
+    def _until_next(self, batch: int) -> float:
+        """Seconds to sleep, a slice at most."""
+        now, time = self.ports.server_time.now(), asyncio.get_running_loop().time()
+        waits = [
+            max((track.sealed + batch + SEAL_GRACE - now) / SECOND, self._troubles.again(track.market) - time)
+            for track in self.tracks.values()
+            if track.market not in self._busy
+        ]
+        return min(SLICE, max(0.005, min(waits, default=SLICE)))
+
+    async def _seal(self, track: Track, due: int) -> None:
+        why: UpbitFramesError | None = None
+        try:
+            async with self._room:
+                table, until, steps = await self._sealed(track, due)
+            if until > track.sealed:
+                track.seal(table, until, steps)
+                self.sealed += len(table)
+                self._troubles.over(track.market)
+                return
+        except UpbitFramesError as error:
+            why = error
+        finally:
+            self._busy.discard(track.market)
+            self._wake.set()
+            if self._busy:
+                asyncio.get_running_loop().call_later(TOGETHER, self._news.set)
+            else:
+                self._news.set()
+        self._troubles.failed(track.market, why, asyncio.get_running_loop().time())
+        self.retries += 1
+        log.warning("%s could not be sealed yet: %s", track.market, why.message if why else "not final so far")
+
+    async def _sealed(self, track: Track, due: int) -> tuple[pa.Table, int, list[Step]]:
+        """Sealed candles on the way of ``uf.candles``, and up to where they are known now."""
+        source = self._source(track.market)
+        try:
+            await source.ensure(Span(track.sealed, due))
+        finally:
+            self.requests += source.meter.requests
+        covered = await in_thread(source.store.covered, source.series)
+        known = [one for one in merge([*covered, *source.lost]) if one.start <= track.sealed < one.end]
+        span = Span(track.sealed, min(known[0].end, due) if known else track.sealed)
+        table = await source.between(span)
+        return table, span.end, source.route(span, table)
+
+    def _source(self, market: str) -> History:
+        return History(self.ports, market, self.asked.interval, "auto", Meter(), 1)
+
+    # --- reading ------------------------------------------------------------------------------------
+
+    async def take(self) -> Batch | None:
+        """What the reader has not had; waits until there is something. None: it is over.
+
+        It counts as had only once :meth:`had` says so, so that an interrupted reader misses nothing.
+        """
+        while True:
+            self._news.clear()
+            over = self.over
+            batch = await self._fresh()
+            if batch is not None:
+                return batch
+            if over:
+                if self.error is not None:
+                    raise self.error
+                return None
+            await self._news.wait()
+
+    async def _fresh(self) -> Batch | None:
+        meta = self._history
+        parts = [await self._part(track, begins=meta is not None) for track in self.tracks.values()]
+        batch = Batch(parts, meta)
+        if meta is None and not any(part.span.start < part.span.end or len(part.forming) for part in parts):
+            return None
+        if meta is None and not batch.rows:
+            self.had(batch)  # nothing was traded
+            return None
+        return batch
+
+    async def _part(self, track: Track, *, begins: bool) -> Part:
+        import pyarrow as pa
+
+        span = Span(track.given, track.seam if begins else track.sealed)
+        version = track.version
+        changes = self.asked.forming and not begins
+        forming = track.open_table(track.shown if changes else version)
+        route = [step for step in track.steps if span.start <= step.start < span.end]
+        table = track.window(Span(max(span.start, track.low), span.end))
+        if span.start < track.low:  # the reader is far behind
+            source, older = self._source(track.market), Span(span.start, min(track.low, span.end))
+            found = await source.between(older)
+            table, route = pa.concat_tables([found, table]), [*source.route(older, found), *route]
+        return Part(track.market, span, table, forming, route, version if changes else track.shown)
+
+    def had(self, batch: Batch) -> None:
+        """The reader has had a batch; from any thread."""
+        if batch.meta is not None:
+            self._history = None
+        for part in batch.parts:
+            track = self.tracks[part.market]
+            track.given, track.shown = part.span.end, part.version
+
+    def whole(self, *, forming: bool) -> Batch:
+        """Everything in memory now."""
+        parts = []
+        for track in self.tracks.values():
+            span = track.kept
+            table = track.open_table() if forming else track.open_table(track.version)
+            parts.append(Part(track.market, span, track.window(span), table, track.totals))
+        return Batch(parts, None, self._history_route)
+
+    # --- telling ------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """Of the stream: open, waiting, connecting …; closed when all is over."""
+        if self.over:
+            return "closed"
+        if self.hub is None:
+            return "new"
+        joined = self._listener is not None and not self._listener.over
+        return self.hub.state if joined else "waiting"
+
+
+def _of_market(answer: Answer | None, market: str, many: bool) -> pa.Table:
+    import pyarrow.compute as pc
+
+    from upbit_frames.core.schema import arrow_schema
+
+    if answer is None:
+        return arrow_schema("candles").empty_table()
+    if not many:
+        return answer.table
+    table = answer.table
+    return table.filter(pc.equal(table["market"].cast("string"), market)).drop_columns(["market"])

@@ -1,0 +1,1 @@
+"""One shared connection: sequencing, fan-out, gap backfill."""

@@ -1,0 +1,186 @@
+"""Rows of a stream as the frames that users hold."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.core.intervals import from_micros
+from upbit_frames.core.query import View
+from upbit_frames.core.schema import SCHEMA_VERSION
+from upbit_frames.core.stream_query import StreamQuery
+from upbit_frames.core.topics import interval_of, table_of
+from upbit_frames.errors import QueryError
+from upbit_frames.exchange.wire.message_tables import REST, to_table
+from upbit_frames.exchange.wire.messages import Row
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.sequencer import Gap
+from upbit_frames.live.hub.subscriber import Listener
+from upbit_frames.router.plan import iso
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["attrs", "checked", "collect", "collected", "framed", "gaps_frame", "stats", "told"]
+
+INDEX = ["time"]
+BEHIND = 0.02  # seconds between two looks at a tape that is played late
+MOST_GAPS = 100  # told in attrs; all of them stand in ``gaps``
+
+
+def checked(seconds: float | None, count: int | None) -> tuple[float, float]:
+    """How long and how many, infinity where it was not said."""
+    if seconds is None and count is None:
+        raise QueryError(
+            "neither seconds nor count was given",
+            suggestion="say how long to listen (seconds=10), or for how many rows (count=100)",
+        )
+    try:
+        length = math.inf if seconds is None else float(seconds)
+        number = math.inf if count is None else count.__index__()
+    except (AttributeError, TypeError, ValueError):
+        length = number = 0
+    if not length > 0 or not number > 0:
+        raise QueryError(f"seconds={seconds!r}, count={count!r} is not possible", suggestion="give numbers above 0")
+    return length, number
+
+
+async def collect(listener: Listener, type_: str, seconds: float, count: float) -> list[Row]:
+    """Take rows until it is enough; each candle is counted once."""
+    rows: list[Row] = []
+    end = math.inf if listener.since is None else listener.since + seconds * 1e6
+    enough = _Enough(type_, end, count)
+    wait = seconds if listener.tempo is None else seconds / listener.tempo.speed
+    due = asyncio.get_running_loop().time() + wait if 0 < wait < math.inf else None
+    while not enough.reached:
+        try:
+            async with asyncio.timeout_at(due):
+                taken = await listener.take()
+        except TimeoutError:
+            if listener.tempo is not None and listener.tempo.reached() < end:
+                due = asyncio.get_running_loop().time() + BEHIND
+                continue
+            if listener.since is not None:  # what arrived in the last moment counts by when it arrived
+                await asyncio.sleep(0)
+                rows += enough.of(listener, listener.waiting())
+            break
+        if not taken:
+            break
+        rows += enough.of(listener, taken)
+    if listener.error is not None:
+        raise listener.error
+    return collected(type_, rows, ordered=True)
+
+
+class _Enough:
+    """How many rows are still wanted, row by row: what is not goes back, so no batch decides."""
+
+    def __init__(self, type_: str, end: float, count: float) -> None:
+        self.reached = False
+        self._candles = interval_of(type_) is not None
+        self._end = end
+        self._count = count
+        self._seen: set[Any] = set()
+        self._taken = 0
+
+    def of(self, listener: Listener, rows: list[Row]) -> list[Row]:
+        """As many of the rows as are wanted."""
+        for place, row in enumerate(rows):
+            if self.reached or (row.received_at >= self._end and row.stream_type != REST):
+                self.reached = True
+                listener.put_back(rows[place:])
+                return rows[:place]
+            if self._candles:
+                self._seen.add((row.code, row.candle_date_time_utc))
+            self._taken += 1
+            self.reached = (len(self._seen) if self._candles else self._taken) >= self._count
+        return rows
+
+
+def collected(type_: str, rows: Sequence[Row], *, ordered: bool) -> list[Row]:
+    """Of a candle the last state only; trades and candles in order of time, if ``ordered``.
+
+    Never by when they came, which another run would not repeat.
+    """
+    kept = list(rows)
+    if interval_of(type_):
+        kept = list({(row.code, row.candle_date_time_utc): row for row in kept}.values())
+        if ordered:
+            kept.sort(key=lambda row: (row.candle_date_time_utc, row.code))
+    elif type_ == "trade" and ordered:
+        kept.sort(key=lambda row: (row.trade_timestamp, row.sequential_id, row.code))
+    return kept
+
+
+def framed(query: StreamQuery, view: View, rows: Sequence[Row], attrs: dict[str, Any]) -> Any:
+    """Rows as the kind of frame the user wants; ``time`` is the index in pandas."""
+    from upbit_frames.frames import output as frames
+
+    table = to_table(query.type, rows, depth=query.depth)
+    attrs["rows"] = len(table)
+    return frames.to_output(table, table_of(query.type), view.output, tz=view.tz, index=INDEX, attrs=attrs)
+
+
+def stats(listener: Listener, hub: Hub | None) -> dict[str, Any]:
+    """What a stream can tell about itself, as JSON scalars."""
+    return {
+        "received": listener.received,
+        "dropped": listener.dropped,
+        "waiting": len(listener.rows),
+        "breaks": listener.gaps.breaks,
+        "state": "closed" if listener.over else "new" if hub is None else hub.state,
+    }
+
+
+def attrs(query: StreamQuery, listener: Listener, hub: Hub | None) -> dict[str, Any]:
+    """What goes with every frame of a stream: JSON scalars, lists and dicts only."""
+    return {
+        "kind": query.type,
+        "market": list(query.markets),
+        "channel": "live",
+        "schema": SCHEMA_VERSION,
+        **stats(listener, hub),
+        "gaps": [
+            {"market": gap.market, "since": gap.since and iso(gap.since), "until": gap.until and iso(gap.until),
+             "reason": gap.reason, "rows": gap.rows, "outcome": gap.outcome}
+            for gap in listener.gaps[-MOST_GAPS:]
+        ],
+    }  # fmt: skip
+
+
+def told(query: StreamQuery, listener: Listener, hub: Hub | None) -> str:
+    """A stream in a line."""
+    facts = stats(listener, hub)
+    shown = ", ".join(query.markets[:3])
+    if len(query.markets) > 3:
+        shown += f" and {len(query.markets) - 3} more"
+    state = f"ended: {listener.error.message}" if listener.error else facts["state"]
+    rows = f"{facts['received']} rows received, {facts['waiting']} waiting, {facts['dropped']} dropped"
+    return f"{query.type} of {shown}: {state}, {rows}, {facts['breaks']} breaks"
+
+
+def gaps_frame(gaps: Sequence[Gap], tz: str) -> pd.DataFrame:
+    """Breaks as a frame."""
+    import pandas as pd
+
+    gaps = list(gaps)  # more may come while the frame is made
+
+    def moments(values: list[int | None]) -> pd.DatetimeIndex:
+        found: Any = [None if not one else from_micros(one) for one in values]
+        return pd.DatetimeIndex(pd.to_datetime(found, utc=True)).as_unit("us").tz_convert(tz)
+
+    return pd.DataFrame(
+        {
+            "market": pd.Series([one.market for one in gaps], dtype=object).astype(str),
+            "kind": pd.Series([one.type for one in gaps], dtype=object).astype(str),
+            "since": moments([one.since for one in gaps]),
+            "until": moments([one.until for one in gaps]),
+            "broken_at": moments([one.broken_at for one in gaps]),
+            "restored_at": moments([one.restored_at for one in gaps]),
+            "reason": pd.Series([one.reason for one in gaps], dtype=object).astype(str),
+            "rows": pd.Series([one.rows for one in gaps], dtype="int64"),
+            "outcome": pd.Series([one.outcome for one in gaps], dtype=object).astype(str),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Who serves which range: plan, fetch, read."""

@@ -1,0 +1,304 @@
+"""Walking pages of candles: several walks at once, none of them asking for anything twice (pure).
+
+Upbit pages only backwards: a request says ``to`` and ``count`` and is answered by the newest
+``count`` existing candles that start before ``to`` (upbit-api 3.2). A page therefore tells more
+than its rows: between its oldest row and ``to`` there is nothing else. One walk alone is bound
+by the round trip, so the range is cut into segments that are walked side by side; a walk that is
+done takes half of what the slowest one has left. A cut costs at most one request too many,
+because only the last page of a segment can reach into what another one has fetched.
+
+Knows no network, no Arrow and no store: it works against a ``fetch`` and a ``keep`` function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from upbit_frames.core.intervals import EPOCH, Interval, Span, from_micros, merge
+from upbit_frames.errors import SchemaError
+from upbit_frames.runtime.task_group import TaskGroup
+
+__all__ = ["Outcome", "Page", "backfill"]
+
+WALKS = 10  # so that the very first requests use a whole second's limit at once
+LEAST_PAGES = 2  # a segment of fewer pages is not worth a walk of its own
+MAX_SEGMENTS = 11  # each may cost one request too many
+WORTH_SPLITTING = 4  # pages that must be left in a segment before half of it is given away
+
+
+class Page(NamedTuple):
+    """What one request told.
+
+    ``rows`` candles, the oldest starting at ``oldest``; None for an empty page. ``payload`` is
+    whatever the fetch function wants to hand to the keep function.
+    """
+
+    rows: int
+    oldest: int | None
+    payload: Any
+
+
+Fetch = Callable[[int, int], Awaitable[Page]]
+Keep = Callable[[Span, Page], Awaitable[None]]
+
+
+async def settled(begun: Sequence[asyncio.Future[None]]) -> None:
+    """Wait until all has ended, even if whoever waits is cancelled meanwhile; raise what failed."""
+    if not begun:
+        return
+    waiting = asyncio.ensure_future(asyncio.wait(begun))
+    try:
+        await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await waiting
+        raise
+    for one in begun:
+        one.result()
+
+
+@dataclass
+class Outcome:
+    """What a backfill found out.
+
+    Attributes
+    ----------
+    covered : list of Span
+        Where everything is known now.
+    history_start : int or None
+        The first candle there is, if the walk met the beginning of history.
+    requests, rows : int
+        How much was asked, and how many rows came (rows seen twice count twice).
+    """
+
+    covered: list[Span] = field(default_factory=list)
+    history_start: int | None = None
+    requests: int = 0
+    rows: int = 0
+
+
+@dataclass(eq=False)
+class _Segment:
+    low: int
+    high: int  # everything from here up to where the segment began is known
+    walked: bool = False
+
+
+async def backfill(
+    spans: Sequence[Span],
+    interval: Interval,
+    fetch: Fetch,
+    keep: Keep,
+    *,
+    page_size: int = 200,
+    walks: int = WALKS,
+    known_before: Callable[[int], bool] = lambda moment: False,
+) -> Outcome:
+    """Fetch every candle of the spans.
+
+    Parameters
+    ----------
+    spans : sequence of Span
+        What is missing, on the interval's grid.
+    interval : Interval
+    fetch : coroutine function (to, count) -> Page
+        Asks for the newest ``count`` candles before ``to``.
+    keep : function (span, page) -> awaitable
+        Told of each page: inside the span the candles are exactly the page's. Each walk asks for
+        its next page meanwhile, but never is more than one page ahead. Whatever was begun has
+        ended when this returns or raises.
+    page_size : int
+        Most rows a page can have.
+    walks : int
+        Most requests under way at once.
+    known_before : function (moment) -> bool
+        Whether a candle older than the moment is known already from elsewhere.
+
+    Raises
+    ------
+    SchemaError
+        If the exchange claims that history begins later than a candle it gave before.
+    """
+    walker = _Backfill(interval, fetch, keep, page_size, known_before)
+    walker.plan(merge(spans), walks)
+    async with TaskGroup() as group:
+        for _ in range(min(walks, len(walker.segments))):
+            group.create_task(walker.work())
+    walker.outcome.covered = merge(walker.outcome.covered)
+    return walker.outcome
+
+
+class _Backfill:
+    def __init__(
+        self, interval: Interval, fetch: Fetch, keep: Keep, page_size: int, known_before: Callable[[int], bool]
+    ) -> None:
+        self.interval = interval
+        self.fetch = fetch
+        self.keep = keep
+        self.page_size = page_size
+        self.known_before = known_before
+        self.segments: list[_Segment] = []
+        self.outcome = Outcome()
+        self.oldest_seen: int | None = None
+        self.slots_seen = 0
+        self.empty_claims: list[int] = []
+        self.doubtful = EPOCH  # a page before this moment was empty: perhaps nothing is older
+        self.ending = asyncio.Lock()
+
+    # --- which stretch next -------------------------------------------------------------------
+
+    def plan(self, spans: Sequence[Span], walks: int) -> None:
+        """Cut the spans into about as many segments as there are walks, whole pages each."""
+        total = sum(self.interval.slots(*span) for span in spans)
+        pages = max(LEAST_PAGES, -(-total // (self.page_size * walks)))
+        for span in spans:
+            high = span.end
+            while self.interval.slots(span.start, high) > pages * self.page_size:
+                low = self.interval.shift(high, -pages * self.page_size)
+                self.segments.append(_Segment(low, high))
+                high = low
+            self.segments.append(_Segment(span.start, high))
+
+    def take(self) -> _Segment | None:
+        """A segment nobody walks, else half of the one with most left, else None."""
+        idle = [one for one in self.segments if not one.walked and one.high > one.low]
+        if idle:
+            return max(idle, key=lambda one: one.high)
+        victim = max(self.segments, key=self.pages_left, default=None)
+        if victim is None or len(self.segments) >= MAX_SEGMENTS or self.pages_left(victim) < WORTH_SPLITTING:
+            return None
+        # Cut a whole number of (full) pages below the walker, so that in a dense market neither
+        # half ends with part of a page.
+        low = self.worth_cutting(victim)
+        ahead = max(1, self.interval.slots(low, victim.high) // (2 * self.page_size))
+        middle = self.interval.shift(victim.high, -ahead * self.page_size)
+        if not low < middle < victim.high:
+            return None
+        lower = _Segment(victim.low, middle)
+        victim.low = middle
+        self.segments.append(lower)
+        return lower
+
+    def pages_left(self, segment: _Segment) -> float:
+        """About how many pages a segment still needs, from the density seen so far."""
+        slots = self.interval.slots(self.worth_cutting(segment), segment.high)
+        density = self.outcome.rows / self.slots_seen if self.slots_seen else 1.0
+        return slots * min(1.0, density) / self.page_size
+
+    def worth_cutting(self, segment: _Segment) -> int:
+        """From where on a segment may hold candles."""
+        return max(segment.low, min(self.doubtful, segment.high))
+
+    def leave_to_upper(self, segment: _Segment) -> bool:
+        """Let the walk that comes down from above find out whether a segment is empty, if there is one.
+
+        It will meet the oldest candle on its way and test that once, instead of every walk
+        testing for itself that it began before the listing.
+        """
+        for upper in self.segments:
+            if upper.walked and upper.low == segment.high < upper.high:
+                self.doubtful = max(self.doubtful, segment.high)
+                upper.low, segment.low = segment.low, segment.high
+                return True
+        return False
+
+    # --- walking ------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        keeping: list[asyncio.Future[None]] = []
+        try:
+            while (segment := self.take()) is not None:
+                segment.walked = True
+                while segment.high > segment.low:
+                    await self.step(segment, keeping)
+        finally:
+            await settled(keeping)
+
+    async def step(self, segment: _Segment, keeping: list[asyncio.Future[None]]) -> None:
+        """One page of a segment; it is kept while the next one is on its way."""
+        to = segment.high
+        count = min(self.page_size, self.interval.slots(segment.low, to))
+        page = await self.ask(to, count)
+        if page.rows == 0 and self.leave_to_upper(segment):
+            return
+        if page.rows < count:
+            page = await self.check_end(to, count, page)
+        start = self.outcome.history_start if page.oldest is None else page.oldest
+        assert start is not None  # an empty page that is not the end raises in check_end
+        if page.oldest is not None:
+            keeping.append(self.record(Span(page.oldest, to), page))
+        self.known(Span(min(start, to), to))
+        await settled(keeping[:-1])
+        del keeping[:-1]
+
+    async def ask(self, to: int, count: int) -> Page:
+        self.outcome.requests += 1
+        page = await self.fetch(to, count)
+        self.outcome.rows += page.rows
+        if page.oldest is not None:
+            if self.outcome.history_start is not None and page.oldest < self.outcome.history_start:
+                raise self.contradiction(self.outcome.history_start)
+            self.oldest_seen = page.oldest if self.oldest_seen is None else min(self.oldest_seen, page.oldest)
+        return page
+
+    def record(self, span: Span, page: Page) -> asyncio.Future[None]:
+        self.slots_seen += self.interval.slots(*span)
+        self.outcome.covered.append(span)
+        return asyncio.ensure_future(self.keep(span, page))
+
+    def known(self, span: Span) -> None:
+        """Take what is known off every segment that it tops."""
+        for segment in self.segments:
+            if span.start < segment.high <= span.end:
+                segment.high = max(span.start, segment.low)
+
+    # --- the beginning of history -------------------------------------------------------------
+
+    async def check_end(self, to: int, count: int, page: Page) -> Page:
+        """Test the claim of a page that came back short: nothing older exists.
+
+        It is believed if a second request says the same and nothing older is known. If the
+        second request does find older candles, the short page left something out, so it is
+        asked again; the fuller of the two counts.
+        """
+        claim = to if page.oldest is None else page.oldest
+        async with self.ending:
+            known = self.outcome.history_start
+            if known is not None and claim <= known:
+                return page
+            if page.oldest is None:
+                # Another walk was told that nothing is older than an even later moment.
+                told_already = any(other >= claim for other in self.empty_claims)
+                self.empty_claims.append(claim)
+                if told_already:
+                    await self.end_of_history(claim)
+                    return page
+            beyond = await self.ask(claim, self.page_size)
+            if beyond.rows == 0:
+                await self.end_of_history(claim)
+                return page
+        if page.oldest is None:
+            if beyond.rows >= min(count, self.page_size):
+                return beyond
+            return await self.check_end(to, count, beyond)
+        again = await self.ask(to, count)
+        return again if again.rows >= page.rows else page
+
+    async def end_of_history(self, start: int) -> None:
+        if (self.oldest_seen is not None and self.oldest_seen < start) or self.known_before(start):
+            raise self.contradiction(start)
+        self.outcome.history_start = start
+        for segment in self.segments:
+            segment.low = max(segment.low, min(start, segment.high))
+        await self.keep(Span(EPOCH, start), Page(0, None, None))
+        self.outcome.covered.append(Span(EPOCH, start))
+
+    def contradiction(self, claim: int) -> SchemaError:
+        return SchemaError(
+            f"the exchange says that nothing is older than {from_micros(claim).isoformat()}, "
+            "but older candles are known",
+            suggestion="ask again later; nothing was stored on that claim",
+            interval=self.interval.name,
+        )

@@ -1,0 +1,136 @@
+"""Why a channel answers: what ``uf.explain`` gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from upbit_frames.core.intervals import from_micros
+from upbit_frames.router.plan import iso
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from upbit_frames.router.plan import Step
+
+__all__ = ["Explanation", "Part", "of_step"]
+
+COLUMNS = ("market", "channel", "rule", "reason", "requests", "start", "end", "instead")
+NO_HISTORY = "a stream has no history"
+# Of a stretch of time: by channel, why each of the others does not answer it.
+_OTHERS = {
+    "store": {"rest": "it is stored already", "archive": "it is stored already", "live": NO_HISTORY},
+    "rest": {"store": "not stored", "archive": "not published, or slower for so little", "live": NO_HISTORY},
+    "archive": {"store": "not stored", "rest": "files are faster for so much", "live": NO_HISTORY},
+    "none": {"store": "not stored", "rest": "not served any more", "archive": "not published", "live": NO_HISTORY},
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a call, and who would answer it.
+
+    Attributes
+    ----------
+    market : str
+        Empty where it is about all of them.
+    channel : {"store", "rest", "archive", "live", "memory", "none"}
+    rule, reason : str
+        The rule that decides, and why in words.
+    alternatives : dict
+        Every other channel, and why not.
+    requests : int
+        HTTP requests expected.
+    start, end : int or None
+        The stretch of time, microseconds UTC, half open; None for what is true now.
+    """
+
+    market: str
+    channel: str
+    rule: str
+    reason: str
+    alternatives: dict[str, str]
+    requests: int = 0
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Who would answer a call, why, and why nobody else. Printing it shows all; nothing was asked.
+
+    Attributes
+    ----------
+    call : str
+    parts : tuple of Part
+    """
+
+    call: str
+    parts: tuple[Part, ...]
+
+    @property
+    def channel(self) -> str:
+        """The channel, or the channels joined by ``+`` in the order in which they answer."""
+        return "+".join(dict.fromkeys(part.channel for part in self.parts))
+
+    @property
+    def rule(self) -> str:
+        """The rule, or the rules joined by ``+``."""
+        return "+".join(dict.fromkeys(part.rule for part in self.parts))
+
+    @property
+    def reason(self) -> str:
+        """Why, of the last part: the newest data."""
+        return self.parts[-1].reason if self.parts else "nothing is asked"
+
+    @property
+    def alternatives(self) -> dict[str, str]:
+        """The other channels and why not, of the last part."""
+        return dict(self.parts[-1].alternatives) if self.parts else {}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a part: market, channel, rule, reason, requests, start, end (aware, UTC), instead."""
+        import pandas as pd
+
+        rows = [
+            (
+                part.market, part.channel, part.rule, part.reason, part.requests,
+                None if part.start is None else from_micros(part.start),
+                None if part.end is None else from_micros(part.end),
+                "; ".join(f"{name}: {why}" for name, why in part.alternatives.items()),
+            )
+            for part in self.parts
+        ]  # fmt: skip
+        frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        for name in ("start", "end"):
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        return frame
+
+    def __repr__(self) -> str:
+        lines = [f"{self.call} → {self.channel or 'nothing to ask'}"]
+        for part in self.parts:
+            when = "" if part.start is None or part.end is None else f" {iso(part.start)} → {iso(part.end)}"
+            lines.append(f"  {part.market or 'all':<12} {part.channel:<7}{when}  {part.rule}: {part.reason}")
+            lines += [f"      not {name}: {why}" for name, why in part.alternatives.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><td>{escape(part.market or 'all')}</td><td><b>{part.channel}</b></td>"
+            f"<td>{escape(part.rule)}: {escape(part.reason)}</td><td>"
+            + "<br>".join(f"not {name}: {escape(why)}" for name, why in part.alternatives.items())
+            + f"</td><td style='text-align:right'>{part.requests:,}</td></tr>"
+            for part in self.parts
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("market", "channel", "why", "why not", "requests"))
+        return f"<p>{escape(self.call)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def of_step(step: Step, no_archive: str = "") -> Part:
+    """A step of a plan as a part; ``no_archive`` is why the archive is not used at all."""
+    rule = {"store": "stored", "none": "nowhere"}.get(step.channel, "missing")
+    others = _OTHERS.get(step.channel, {})
+    if no_archive and step.channel == "rest":
+        others = others | {"archive": no_archive}
+    return Part(step.market, step.channel, rule, step.reason, others, step.requests, step.start, step.end)

@@ -1,0 +1,214 @@
+"""Who answers which stretch, and what that will cost (pure).
+
+A :class:`Step` says it for one stretch. The same steps serve as the plan (estimates, before) and
+as the route (what happened, after).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import Any
+
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
+from upbit_frames.core.intervals import Interval, Span, from_micros, intersect, subtract
+
+__all__ = ["Plan", "Step", "plan_candles", "sealed_until"]
+
+SECOND = 1_000_000
+SEAL_GRACE = 5 * SECOND
+"""How long after its end a candle is taken as final. Storage times of up to 3.8 s past the end
+have been captured (upbit-api section 4)."""
+
+SECONDS_KEPT = 93 * 86_400 * SECOND
+"""Upbit serves second candles of the last three months only (upbit-api 4.7); the longest three
+months have 92 days, and one day more makes sure that nothing available is left unasked."""
+
+PAGE_BYTES = 8_000  # a gzipped page of 200 candles on the wire, give or take the market
+
+STORED = "stored"
+MISSING = "not in the store"
+FORCED = "asked for with source='rest'"
+FORMING = "can still change, never stored"
+OFFLINE = "can still change, and source='cache' may not ask"
+NOWHERE = "neither published in the archive nor served over REST"
+EXPIRED = "older than the three months for which Upbit serves second candles"
+
+
+def sealed_until(interval: Interval, now: int) -> int:
+    """The end of the last period that can no longer change, by the server's ``now``."""
+    return interval.floor(now - SEAL_GRACE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stretch and who answers it.
+
+    Attributes
+    ----------
+    channel : {"store", "rest", "archive", "live", "none"}
+    reason : str
+        Why that one.
+    start, end : int
+        Microseconds UTC, half open.
+    rows, requests, bytes : int
+        Estimates in a plan, counts in a route.
+    seconds : float
+        Estimated time at the allowed request rate.
+    market : str
+    """
+
+    channel: str
+    reason: str
+    start: int
+    end: int
+    rows: int = 0
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    market: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON scalars, with ISO times."""
+        return {
+            "channel": self.channel,
+            "reason": self.reason,
+            "start": iso(self.start),
+            "end": iso(self.end),
+            "rows": self.rows,
+            "requests": self.requests,
+            "market": self.market,
+        }
+
+
+def iso(micros: int) -> str:
+    """ISO 8601 in UTC with a ``Z``."""
+    return from_micros(micros).isoformat().replace("+00:00", "Z")
+
+
+def rest_step(market: str, interval: Interval, span: Span, reason: str, rate: float = 1.0) -> Step:
+    """What fetching a stretch page by page will cost, if every period has a candle."""
+    rows = interval.slots(*span)
+    requests = max(1, -(-rows // CANDLES_MAX_COUNT))
+    return Step(
+        "rest", reason, span.start, span.end, rows, requests,
+        requests * PAGE_BYTES, requests / (LIMITS["candles"] * rate), market,
+    )  # fmt: skip
+
+
+def plan_candles(
+    market: str,
+    interval: Interval,
+    wanted: Span,
+    covered: Iterable[Span],
+    now: int,
+    *,
+    sealed: int,
+    forming: bool,
+    reason: str = MISSING,
+    rate: float = 1.0,
+) -> list[Step]:
+    """The steps for a stretch of candles, ascending.
+
+    Parameters
+    ----------
+    wanted : Span
+        On the interval's grid; what of it is not sealed is answered live if ``forming``.
+    covered : iterable of Span
+        What the store knows.
+    now, sealed : int
+        The server's time, and until when candles are final.
+    """
+    final = Span(wanted.start, min(wanted.end, sealed))
+    steps = [
+        Step("store", STORED, *span, rows=interval.slots(*span), market=market) for span in intersect([final], covered)
+    ]
+    lost, missing = split_expired(interval, subtract([final], covered), now)
+    steps += [Step("none", EXPIRED, *span, market=market) for span in lost]
+    steps += [rest_step(market, interval, span, reason, rate) for span in missing]
+    if forming and wanted.end > sealed:
+        span = Span(max(wanted.start, sealed), max(wanted.end, sealed + interval.step))
+        steps.append(rest_step(market, interval, span, FORMING, rate))
+    return sorted(steps, key=lambda step: step.start)
+
+
+def rest_horizon(interval: Interval, now: int) -> int:
+    """Before this moment REST has no candles of the interval, whatever was traded."""
+    return interval.floor(now - SECONDS_KEPT) if interval.name == "1s" else 0
+
+
+def split_expired(interval: Interval, missing: Sequence[Span], now: int) -> tuple[list[Span], list[Span]]:
+    """What of the missing stretches REST cannot have any more, and what it can."""
+    old = Span(0, rest_horizon(interval, now))
+    return intersect(missing, [old]), subtract(missing, [old])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a call would do. Printing it shows a table; nothing was asked yet.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    hint : str
+        What would make it cheaper, if anything.
+    """
+
+    steps: tuple[Step, ...] = field(default_factory=tuple)
+    hint: str = ""
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests in all (at most: a market that trades seldom needs fewer)."""
+        return sum(step.requests for step in self.steps)
+
+    @property
+    def rows(self) -> int:
+        """Rows in all (at most: periods without a trade have none)."""
+        return sum(step.rows for step in self.steps)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes on the wire, estimated."""
+        return sum(step.bytes for step in self.steps)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds at the allowed request rate, estimated."""
+        return sum(step.seconds for step in self.steps)
+
+    def to_frame(self) -> Any:
+        """The steps as a pandas DataFrame with aware UTC times."""
+        import pandas as pd
+
+        frame = pd.DataFrame([asdict(step) for step in self.steps], columns=list(Step.__dataclass_fields__))
+        for name in ("start", "end"):
+            frame[name] = pd.to_datetime(frame[name].astype("int64"), unit="us", utc=True)
+        return frame
+
+    def _total(self) -> str:
+        return (
+            f"{self.requests:,} requests, about {self.seconds:,.1f} s and {self.bytes / 1e6:,.1f} MB, "
+            f"at most {self.rows:,} rows"
+        )
+
+    def __repr__(self) -> str:
+        lines = [f"Plan: {self._total()}"]
+        lines += [
+            f"  {step.market:<12} {step.channel:<8} {iso(step.start)} → {iso(step.end)}  "
+            f"{step.requests:>6,} requests  {step.reason}"
+            for step in self.steps
+        ]
+        return "\n".join([*lines, *([f"  Hint: {self.hint}"] if self.hint else [])])
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><td>{escape(step.market)}</td><td>{step.channel}</td><td>{iso(step.start)}</td>"
+            f"<td>{iso(step.end)}</td><td style='text-align:right'>{step.requests:,}</td>"
+            f"<td>{escape(step.reason)}</td></tr>"
+            for step in self.steps
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("market", "channel", "start", "end", "requests", "reason"))
+        hint = f"<p>{escape(self.hint)}</p>" if self.hint else ""
+        return f"<p>{self._total()}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{hint}"

@@ -1,0 +1,186 @@
+"""What the router reaches the world through, and small helpers around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from upbit_frames.archive.importer import Archive, Filled, Filler
+from upbit_frames.core.endpoints import Endpoint
+from upbit_frames.core.intervals import Span
+from upbit_frames.errors import QueryError
+from upbit_frames.router.candle_pages import WALKS
+from upbit_frames.runtime.clock import Clock, ServerTime
+from upbit_frames.runtime.ttl_cache import Shelf
+from upbit_frames.store.base import Series, Store
+from upbit_frames.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from upbit_frames.exchange.transport.rest import Reply
+    from upbit_frames.exchange.wire.message_tables import Made
+
+__all__ = ["Answer", "Fresh", "Meter", "Ports", "cut", "fill_from_archive", "in_thread", "meet_exchange", "position"]
+
+T = TypeVar("T")
+
+
+class Rest(Protocol):
+    """What is needed of the REST transport."""
+
+    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Reply:
+        """Ask once."""
+
+
+@dataclass
+class Ports:
+    """Everything the router reaches the world through.
+
+    Attributes
+    ----------
+    rest, store, clock, server_time
+    archive : Archive or None
+        The published files; None where the exchange has none.
+    archive_allowed : bool
+        Whether they may be used unasked: the user has agreed to their terms.
+    rate : float
+        Share of the request limit in use, for estimates.
+    walks : int
+        Most requests one series may have under way at once. With one, what is asked does not
+        depend on the order in which answers come, as a recording needs it.
+    streams : bool
+        Whether a stream may be opened unasked. Inside a cassette it may not: when one is worth
+        opening depends on the moment, and a recording must be asked the same every time.
+    flights, shelf
+        What simultaneous callers share.
+    """
+
+    rest: Rest
+    store: Store
+    clock: Clock
+    server_time: ServerTime
+    archive: Archive | None = None
+    archive_allowed: bool = False
+    rate: float = 1.0
+    walks: int = WALKS
+    streams: bool = True
+    flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=Shelf)
+
+    def archive_for(self, source: str) -> Archive | None:
+        """The archive, if a call with that source may use it.
+
+        Raises
+        ------
+        QueryError
+            If it was asked for and there is none.
+        """
+        if source == "archive" and self.archive is None:
+            raise QueryError(
+                "there is no published archive of this exchange",
+                suggestion="use source='rest', or set archive_url and archive_listing_url too",
+            )
+        return self.archive if source == "archive" or (source == "auto" and self.archive_allowed) else None
+
+    def flight(self, series: Series) -> asyncio.Lock:
+        """One fetcher a series: whoever comes second finds it stored."""
+        return self.flights.setdefault(series, asyncio.Lock())
+
+
+@dataclass
+class Answer:
+    """A table and what there is to say about it.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        None where ``made`` has it.
+    meta : dict
+        JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
+    warnings : list of str
+        What the caller should be told.
+    made : Made or None
+        Where the same may be asked for again: the rows, and what was made of them so far.
+    fresh : bool
+        Whether the table's memory is nobody else's.
+    """
+
+    table: pa.Table
+    meta: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+    made: Made | None = None
+    fresh: bool = False
+
+    @property
+    def arrow(self) -> pa.Table:
+        """The table; made now where only the rows were at hand."""
+        return self.table if self.made is None else self.made.table
+
+
+class Fresh(MemoryStore):
+    """What ``source="rest"`` works on: empty for reading, and the real store gets a copy."""
+
+    def __init__(self, behind: Store) -> None:
+        super().__init__()
+        self._behind = behind
+
+    def write(self, series: Series, table: pa.Table, span: Span, **options: Any) -> None:
+        """Keep the rows here and hand them on."""
+        super().write(series, table, span, **options)
+        self._behind.write(series, table, span, **options)
+
+
+@dataclass
+class Meter:
+    """How far a long call has come; written on the loop, read by the caller's thread."""
+
+    requests: int = 0
+    expected: int = 0
+    rows: int = 0
+    saved_hint: str = ""
+
+
+async def in_thread(func: Callable[..., T], *args: Any) -> T:
+    """File work must not hold up the loop, which also feeds the streams."""
+    return await asyncio.to_thread(func, *args)
+
+
+async def meet_exchange(ports: Ports, endpoint: Endpoint, market: str, meter: Meter) -> None:
+    """Learn the exchange's time before anything is taken for expired by the machine's clock alone."""
+    if not ports.server_time.known:
+        await ports.rest.get(endpoint, {"market": market, "count": "1"})
+        meter.requests += 1
+
+
+async def fill_from_archive(
+    archive: Archive, ports: Ports, series: Series, missing: list[Span], meter: Meter, *, rest_from: int | None
+) -> Filled:
+    """Store what published files can answer."""
+
+    def told(requests: int, rows: int) -> None:
+        meter.requests += requests
+        meter.expected = max(meter.expected, meter.requests)
+        meter.rows += rows
+
+    filler = Filler(
+        archive, ports.store, series, now=ports.server_time.now(), rate=ports.rate,
+        rest_from=rest_from, prefer_files=rest_from is None, told=told,
+    )  # fmt: skip
+    return await filler.fill(missing)
+
+
+def cut(table: pa.Table, span: Span) -> pa.Table:
+    """The rows of a table sorted by time that lie in the span."""
+    low, high = position(table, span.start), position(table, span.end)
+    return table.slice(low, high - low)
+
+
+def position(table: pa.Table, moment: int) -> int:
+    """How many rows of a table sorted by time are older than the moment."""
+    import numpy as np
+
+    times = table["time"].cast("int64").to_numpy()
+    return int(np.searchsorted(times, moment, side="left"))

@@ -1,0 +1,309 @@
+"""Market lists, tickers and order books: what is true now, fetched now.
+
+Prices and books are never kept. The market list and the instruments change rarely, so they are
+kept in memory for a minute and shared by simultaneous callers; an error is never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.core.endpoints import ENDPOINTS, REGIONS
+from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.core.topics import DEPTHS, Topic
+from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
+from upbit_frames.exchange import wire as normalize
+from upbit_frames.live.channel import Found, LiveChannel
+from upbit_frames.router.live_rules import Wish
+from upbit_frames.router.plan import Step, iso
+from upbit_frames.router.ports import Answer, Ports
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from upbit_frames.exchange.wire.message_tables import Made
+
+__all__ = ["Quotes"]
+
+CODES_AT_ONCE = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
+ASKED = "always asked: it is true only now"
+KEPT_REASON = "asked less than a minute ago"
+
+
+class Quotes:
+    """The endpoints that tell what is true now.
+
+    Parameters
+    ----------
+    ports : Ports
+    region : str
+        Decides which quote currencies there are.
+    live : LiveChannel, optional
+        Answers what is asked again and again; without one REST does.
+    """
+
+    def __init__(self, ports: Ports, region: str, live: LiveChannel | None = None) -> None:
+        self.ports = ports
+        self.live = live
+        self.quotes = REGIONS[region].quotes
+        self.shelf = ports.shelf
+
+    # --- lists that change rarely ----------------------------------------------------------------
+
+    async def markets(self, quote: str | None) -> Answer:
+        """Every market, or those of one quote currency."""
+        import pyarrow.compute as pc
+
+        table, kept = await self._markets()
+        if quote is not None:
+            wanted = quote.upper()
+            names = table["market"].cast("string")
+            chosen = table.filter(pc.starts_with(names, f"{wanted}-"))
+            if not len(chosen):
+                raise QueryError(
+                    f"there is no market with the quote currency {quote!r}",
+                    suggestion=f"there are {', '.join(sorted({n.split('-')[0] for n in names.to_pylist()}))}",
+                )
+            table = chosen
+        return Answer(table, self._meta("markets", [self._step(kept, len(table))]))
+
+    async def _markets(self) -> tuple[pa.Table, bool]:
+        async def fetch() -> pa.Table:
+            reply = await self.ports.rest.get(ENDPOINTS["markets"], {"is_details": "true"})
+            return normalize.markets(reply.body)
+
+        found, kept = await self.shelf.get("markets", self.ports.clock.monotonic, fetch)
+        return found, kept
+
+    async def require(self, markets: Sequence[str], level: float = 0.0) -> None:
+        """Make sure that the exchange knows these markets, and can group their books by ``level``.
+
+        A stream needs it: what it does not know it ignores without a word.
+
+        Raises
+        ------
+        MarketNotFound, QueryError
+        """
+        listed = set((await self._markets())[0]["market"].cast("string").to_pylist())
+        unknown = [code for code in markets if code not in listed]
+        if unknown:
+            raise _unknown_markets(unknown)
+        if not level:
+            return
+        table = (await self.instruments(markets)).table
+        rows = zip(table["market"].to_pylist(), table["supported_levels"].to_pylist(), strict=True)
+        plain = [code for code, levels in rows if level not in (levels or ())]
+        if plain:
+            raise _ungrouped(plain, f"{level:g}")
+
+    async def instruments(self, markets: Sequence[str]) -> Answer:
+        """Tick size and price groupings of the markets."""
+        key = ("instruments", tuple(sorted(markets)))
+
+        async def fetch() -> tuple[pa.Table, list[str], int]:
+            return await self._listed("instruments", markets, {}, normalize.instruments, skip=False)
+
+        (table, _, requests), kept = await self.shelf.get(key, self.ports.clock.monotonic, fetch)
+        table = in_order(table, markets)
+        return Answer(table, self._meta("instruments", [self._step(kept, len(table), requests)], markets))
+
+    # --- prices ------------------------------------------------------------------------------------
+
+    async def ticker(
+        self, markets: Sequence[str] | None, quote: str | None, skip: bool, source: str = "auto"
+    ) -> Answer:
+        """The latest of the markets, of a quote currency, or of everything, each in one request."""
+        if markets is None:
+            if source == "live":
+                raise QueryError(
+                    "a stream needs to be told the markets", suggestion="give them, or leave out source='live'"
+                )
+            quotes = self.quotes if quote is None else (quote.upper(),)
+            if quote is not None and quote.upper() not in self.quotes:
+                raise QueryError(
+                    f"there is no quote currency {quote!r} here", suggestion=f"there are {', '.join(self.quotes)}"
+                )
+            reply = await self.ports.rest.get(ENDPOINTS["ticker_all"], {"quote_currencies": ",".join(quotes)})
+            table = normalize.ticker(reply.body)
+            return Answer(table, self._meta("ticker", [self._step(False, len(table))]))
+        found, why = await self._present("ticker", _topics("ticker", markets, None, None), source, None)
+        if found is not None:
+            return found
+        table, skipped, requests = await self._listed("ticker", markets, {}, normalize.ticker, skip=skip)
+        table = in_order(table, markets)
+        return Answer(table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped))
+
+    # --- the stream -------------------------------------------------------------------------------
+
+    def glance(
+        self, kind: str, markets: Sequence[str] | None, source: str, depth: int | None = None, level: str | None = None
+    ) -> Answer | None:
+        """The answer, if the stream has it at hand; from any thread, in microseconds."""
+        if self.live is None or markets is None or source != "auto":
+            return None
+        topics = _topics(kind, markets, depth, level)
+        found = self.live.glance(self._wish(kind, topics, source), topics, depth)
+        return None if found is None or found.made is None else self._live_answer(kind, topics, found, found.made)
+
+    async def _present(
+        self, kind: str, topics: list[Topic], source: str, depth: int | None
+    ) -> tuple[Answer | None, str]:
+        """The stream's answer; where REST has to give it, why."""
+        if self.live is None:
+            return None, ASKED
+        if source == "live":
+            await self.require([topic.market for topic in topics], topics[0].level)
+        found = await self.live.present(self._wish(kind, topics, source), topics, depth)
+        if found.made is None:
+            return None, found.choice.told
+        return self._live_answer(kind, topics, found, found.made), ""
+
+    def _wish(self, kind: str, topics: Sequence[Topic], source: str) -> Wish:
+        return Wish(kind, markets=len(topics), source=source, allowed=self.ports.streams)
+
+    def _live_answer(self, kind: str, topics: Sequence[Topic], found: Found, made: Made) -> Answer:
+        now = self.ports.server_time.now()
+        step = Step("live", found.choice.told, now, now, len(made))
+        meta = self._meta(kind, [step], [topic.market for topic in topics])
+        return Answer(None, meta | {"age_ms": round(found.age, 3)}, made=made)
+
+    async def orderbook(
+        self, markets: Sequence[str], depth: int, level: str | None, skip: bool, source: str = "auto"
+    ) -> Answer:
+        """The books of the markets to the given depth, in one request."""
+        found, why = await self._present("orderbook", _topics("orderbook", markets, depth, level), source, depth)
+        if found is not None:
+            return found
+        params = {"count": str(depth)}
+        if level is not None:
+            params["level"] = level
+        table, skipped, requests = await self._listed("orderbook", markets, params, normalize.orderbook, skip=skip)
+        answered = set(table["market"].cast("string").to_pylist())
+        silent = [code for code in markets if code not in answered and code not in skipped]
+        if silent and level not in (None, "0"):
+            if not skip:
+                raise _ungrouped(silent, level)
+            skipped = [*skipped, *silent]
+        table = in_order(table, markets)
+        return Answer(table, self._meta("orderbook", [self._step(False, len(table), requests, why)], markets, skipped))
+
+    # --- lists with unknown codes --------------------------------------------------------------------
+
+    async def _listed(
+        self,
+        name: str,
+        markets: Sequence[str],
+        params: dict[str, str],
+        read: Callable[[bytes], pa.Table],
+        *,
+        skip: bool,
+    ) -> tuple[pa.Table, list[str], int]:
+        """Table, skipped codes and requests of an endpoint that takes a list of codes.
+
+        One unknown code makes Upbit refuse the whole list without naming it, so the market list
+        tells which one it was; only if that cannot, the list is halved until it is found.
+        """
+        import pyarrow as pa
+
+        tables, skipped, requests = [], [], 0
+        for low in range(0, len(markets), CODES_AT_ONCE):
+            part = list(markets[low : low + CODES_AT_ONCE])
+            while part:
+                requests += 1
+                try:
+                    reply = await self.ports.rest.get(ENDPOINTS[name], {"markets": ",".join(part), **params})
+                except MarketNotFound as error:
+                    unknown, asked = await self._unknown(name, part, params)
+                    requests += asked
+                    if not skip or not unknown:
+                        raise _named(unknown or part, error) from error
+                    skipped += unknown
+                    part = [code for code in part if code not in unknown]
+                    continue
+                tables.append(read(reply.body))
+                break
+        table = pa.concat_tables(tables, promote_options="default") if tables else arrow_schema(name).empty_table()
+        return table.unify_dictionaries(), skipped, requests
+
+    async def _unknown(self, name: str, markets: list[str], params: dict[str, str]) -> tuple[list[str], int]:
+        listed = set((await self._markets())[0]["market"].cast("string").to_pylist())
+        unknown = [code for code in markets if code not in listed]
+        if unknown or len(markets) == 1:
+            return unknown or markets, 1
+        asked = 1
+        for half in (markets[: len(markets) // 2], markets[len(markets) // 2 :]):
+            asked += 1
+            try:
+                await self.ports.rest.get(ENDPOINTS[name], {"markets": ",".join(half), **params})
+            except MarketNotFound:
+                found, more = ([half[0]], 0) if len(half) == 1 else await self._unknown(name, half, params)
+                unknown += found
+                asked += more
+        return unknown, asked
+
+    # --- telling ------------------------------------------------------------------------------------------
+
+    def _step(self, kept: bool, rows: int, requests: int = 1, why: str = ASKED) -> Step:
+        now = self.ports.server_time.now()
+        if kept:
+            return Step("memory", KEPT_REASON, now, now, rows)
+        return Step("rest", why, now, now, rows, requests)
+
+    def _meta(
+        self, kind: str, steps: list[Step], markets: Sequence[str] | None = None, skipped: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        meta: dict[str, Any] = {
+            "kind": kind,
+            "fetched_at": iso(self.ports.server_time.now()),
+            "schema": SCHEMA_VERSION,
+            "route": [step.to_json() for step in steps],
+        }
+        if markets is not None:
+            meta["market"] = list(markets)
+        if skipped:
+            meta["skipped"] = list(skipped)
+        return meta
+
+
+def _topics(kind: str, markets: Sequence[str], depth: int | None, level: str | None) -> list[Topic]:
+    return [Topic(kind, market, float(level or 0), depth or DEPTHS[-1]) for market in markets]
+
+
+def _named(unknown: list[str], error: MarketNotFound) -> MarketNotFound:
+    return _unknown_markets(
+        unknown, "; errors='skip' leaves them out", status=error.context.get("status"), url=error.context.get("url")
+    )
+
+
+def _unknown_markets(unknown: list[str], way_out: str = "", **context: Any) -> MarketNotFound:
+    return MarketNotFound(
+        f"the exchange does not know {', '.join(unknown)}",
+        suggestion=f"misspelt, delisted, or of another region? uf.markets() lists all{way_out}",
+        markets=unknown,
+        **context,
+    )
+
+
+def _ungrouped(markets: list[str], level: str) -> QueryError:
+    return QueryError(
+        f"{', '.join(markets)} cannot be grouped by {level}",
+        suggestion="uf.instruments(markets) lists the levels each market has",
+        markets=markets,
+    )
+
+
+def in_order(table: pa.Table, markets: Sequence[str]) -> pa.Table:
+    """The rows in the order in which the markets were asked for."""
+    import pyarrow as pa
+
+    place = {code: i for i, code in enumerate(markets)}
+    codes = table["market"].cast("string").to_pylist()
+    strangers = {code for code in codes if code not in place}
+    if strangers:
+        raise SchemaError(
+            f"the exchange answered with {', '.join(sorted(strangers)[:5])}, which was not asked for",
+            suggestion="check what stands between you and the exchange",
+        )
+    order = sorted(range(len(codes)), key=lambda i: place[codes[i]])
+    return table.take(pa.array(order, pa.int64()))

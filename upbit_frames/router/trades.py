@@ -1,0 +1,150 @@
+"""Answers questions about trades: the stream, the store, or the exchange, and says who answered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from upbit_frames.core.intervals import Span
+from upbit_frames.core.query import TradesQuery
+from upbit_frames.core.schema import SCHEMA_VERSION
+from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached, SchemaError
+from upbit_frames.live.channel import Found, LiveChannel
+from upbit_frames.router.live_rules import MOST
+from upbit_frames.router.plan import Step, iso
+from upbit_frames.router.ports import Answer, Fresh, Meter, Ports
+from upbit_frames.router.trade_history import TradesHistory
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["TradesRouter"]
+
+CLOCK_TRUSTED = 2_000_000  # microseconds by which the first guess at now may be off
+TRIES = 5  # to join what REST tells to what the stream tells
+LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+
+
+class TradesRouter:
+    """Decides who answers about trades.
+
+    Parameters
+    ----------
+    ports : Ports
+    live : LiveChannel, optional
+        Answers the newest trades where it has them.
+    """
+
+    def __init__(self, ports: Ports, live: LiveChannel | None = None) -> None:
+        self.ports = ports
+        self.live = live
+
+    async def trades(self, query: TradesQuery, meter: Meter) -> Answer:
+        """Trades of one market."""
+        newest = query.start is None and query.end is None
+        if query.source == "live":
+            return await self._by_stream(query, meter, newest)
+        if self.live is None or not newest or query.source not in ("auto", "rest"):
+            return await self._told(query, meter, "")
+        count = query.count or 0
+        found = await self.live.trades(query.market, count, query.source)
+        if found.table is not None:
+            return self._from_stream(query, found)
+        answer = await self._told(query, meter, found.choice.told)
+        self.live.seed(query.market, answer.table, count)
+        return answer
+
+    async def _by_stream(self, query: TradesQuery, meter: Meter, newest: bool) -> Answer:
+        """Asked for by name; REST only tells what was traded before the stream began."""
+        count = query.count or 0
+        if self.live is None or not newest or count > MOST["trade"]:
+            raise InvalidRange(
+                f"a stream holds the newest {MOST['trade']} trades and no history",
+                suggestion=f"leave out start and end, give a count up to {MOST['trade']}, or leave out source='live'",
+                market=query.market,
+            )
+        before = meter.requests
+        for attempt in range(TRIES):
+            found = await self.live.trades(query.market, count, "live")
+            if found.table is not None:
+                found.requests = meter.requests - before
+                return self._from_stream(query, found)
+            await self.ports.clock.sleep(LAG * attempt)
+            answer = await self._told(replace(query, source="rest"), meter, "")
+            self.live.seed(query.market, answer.table, count)
+        raise ConnectionFailed(
+            f"REST does not tell the trade of {query.market} with which the stream began",
+            suggestion="leave out source='live', then REST answers",
+            market=query.market,
+        )
+
+    def _from_stream(self, query: TradesQuery, found: Found) -> Answer:
+        assert found.table is not None
+        table, now = found.table, self.ports.server_time.now()
+        times = table["time"].cast("int64")
+        start, end = (times[0].as_py(), times[-1].as_py() + 1) if len(table) else (now, now)
+        told, rows = found.choice.told, len(table)
+        step = Step("live", told, start, end, rows=rows, requests=found.requests, market=query.market)
+        return Answer(table, self._meta(query, start, end, [step]) | {"age_ms": round(found.age, 3)})
+
+    async def _told(self, query: TradesQuery, meter: Meter, why: str) -> Answer:
+        """From the store, the archive and REST; ``why`` is why not from the stream."""
+        ports = self.ports
+        if query.source == "rest":
+            ports = replace(ports, store=Fresh(ports.store), flights={})
+        for _ in range(3):
+            stranger = not self.ports.server_time.known
+            believed = self.ports.server_time.now()
+            history = TradesHistory(ports, query.market, query.source, meter)
+            try:
+                table, span = await self._trades(query, history)
+            except SchemaError:
+                # Asked for the day that the machine's clock says, the exchange answered for its own.
+                if stranger and self.ports.server_time.known:
+                    continue
+                raise
+            if not stranger or abs(self.ports.server_time.now() - believed) < CLOCK_TRUSTED:
+                break
+        lost = history.lost_text(span)
+        route = history.route(span, table)
+        if why:
+            route = [replace(one, reason=f"{one.reason}; {why}") if one.channel == "rest" else one for one in route]
+        meta = self._meta(query, span.start, span.end, route)
+        return Answer(table, meta, [*history.warnings, *([lost] if lost else [])])
+
+    def _meta(self, query: TradesQuery, start: int, end: int, route: list[Step]) -> dict[str, Any]:
+        return {
+            "kind": "trades",
+            "market": query.market,
+            "start": iso(start),
+            "end": iso(end),
+            "fetched_at": iso(self.ports.server_time.now()),
+            "schema": SCHEMA_VERSION,
+            "route": [step.to_json() for step in route],
+        }
+
+    async def _trades(self, query: TradesQuery, history: TradesHistory) -> tuple[pa.Table, Span]:
+        covered = history.store.covered(history.series)
+        now = max(self.ports.server_time.now(), covered[-1].end if covered else 0)
+        if query.source == "cache":
+            if not covered:
+                raise NotCached(
+                    f"no trades of {query.market} are in the store",
+                    suggestion="ask without source='cache' to fetch them",
+                    market=query.market,
+                    missing=[],
+                )
+            now = covered[-1].end
+        end = now if query.end is None else query.end
+        if query.source != "cache":
+            end = min(end, now)
+        if query.start is not None and query.start >= end:
+            raise InvalidRange(
+                f"start={iso(query.start)} lies in the future", suggestion="the exchange's clock says " + iso(now)
+            )
+        if query.start is None:
+            return await history.last(end, query.count or 0)
+        if query.count is not None:
+            return await history.first(query.start, end, query.count)
+        span = Span(query.start, end)
+        return await history.between(span), span

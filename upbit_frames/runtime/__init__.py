@@ -1,0 +1,1 @@
+"""The process: clocks, the event loop, telemetry, caches with a time to live."""

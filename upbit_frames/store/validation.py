@@ -1,0 +1,177 @@
+"""Checks and cuts of tables that are sorted by time (pure)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from upbit_frames.core.arrow import candle_table, copy_into
+from upbit_frames.core.intervals import Span, to_micros
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.errors import StoreError
+from upbit_frames.store.base import Series
+
+__all__ = ["cut", "disorder", "empty", "join", "prices", "times_of", "validate"]
+
+LATEST = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
+ORIGINS = ("rest", "archive", "live")
+NULLABLE = frozenset({"sequential_id", "seq"})  # each is null where the other one identifies the trade
+
+
+def empty(kind: str) -> pa.Table:
+    """No rows, with the kind's schema."""
+    return arrow_schema(kind).empty_table()
+
+
+def times_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The column ``time`` as int64 microseconds."""
+    column = table.column("time")
+    if column.num_chunks == 1:
+        return np.asarray(column.chunk(0).view(pa.int64()))
+    return np.asarray(column.cast(pa.int64()))
+
+
+def cut(table: pa.Table, span: Span) -> pa.Table:
+    """The rows of a table sorted by time that lie in the span; nothing is copied."""
+    if len(table) == 0:
+        return table
+    low, high = np.searchsorted(times_of(table), (span.start, span.end), side="left")
+    return table if high - low == len(table) else table.slice(int(low), int(high - low))
+
+
+def join(kind: str, tables: list[pa.Table]) -> pa.Table:
+    """The tables one after the other."""
+    filled = [table for table in tables if len(table)]
+    return pa.concat_tables(filled) if filled else empty(kind)
+
+
+class Block:
+    """Memory for so many candles, filled in any order and by several threads."""
+
+    def __init__(self, length: int) -> None:
+        self._times = np.empty(length, np.int64)
+        self._numbers = np.empty((len(arrow_schema("candles")) - 1, length))
+
+    def put(self, low: int, table: pa.Table) -> None:
+        """The table's rows from the place ``low`` on."""
+        for target, column in zip((self._times, *self._numbers), table.columns, strict=True):
+            copy_into(target[low:], column)
+
+    def table(self) -> pa.Table:
+        """All of it, without copying."""
+        return candle_table(self._times, self._numbers)
+
+
+def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") -> pa.Table:
+    """The table with exactly the kind's schema, if it may be stored.
+
+    Raises
+    ------
+    StoreError
+        Saying what is wrong: schema, nulls, order, grid, or rows outside the span.
+    """
+    if origin not in ORIGINS:
+        raise _refused(series, span, f"{origin!r} is not an origin; there are {', '.join(ORIGINS)}")
+    if span.start < 0 or span.end < span.start or span.end > LATEST:
+        raise _refused(
+            series, span, f"[{span.start}, {span.end}) is not a stretch of time between the years 1970 and 9999"
+        )
+    schema = arrow_schema(series.kind)
+    if not isinstance(table, pa.Table) or not table.schema.equals(schema):
+        shown = getattr(table, "schema", type(table).__name__)
+        raise _refused(series, span, f"the table is not of the schema of {series.kind}: {shown}")
+    fault = disorder(series, table, span)
+    if fault:
+        raise _refused(series, span, fault)
+    return pa.Table.from_arrays(table.columns, schema=schema)
+
+
+def _refused(series: Series, span: Span, fault: str) -> StoreError:
+    return StoreError(
+        f"rows of {series} are not fit to be stored: {fault}",
+        suggestion="nothing was written; this points to a fault in what made the rows, please report it",
+        market=series.market,
+        interval=series.interval,
+        span=tuple(span),
+    )
+
+
+def disorder(series: Series, table: pa.Table, span: Span) -> str | None:
+    """What keeps the rows from being stored under this span; None if nothing does."""
+    for name in table.column_names:
+        if name not in NULLABLE and table.column(name).null_count:
+            return f"column {name!r} has nulls"
+    if len(table) == 0:
+        return None
+    times = times_of(table)
+    if series.grid is None:
+        fault = _trade_order(table, times)
+    else:
+        fault = _first(np.diff(times) <= 0, times[1:], "the time does not increase")
+    return fault or _outside(times, span) or _off_grid(series, times)
+
+
+def _first(wrong: Any, times: Any, text: str) -> str | None:
+    if not wrong.any():
+        return None
+    row = int(np.argmax(wrong))
+    return f"{text} at {np.datetime64(int(times[row]), 'us')} ({int(wrong.sum())} such rows)"
+
+
+def _outside(times: Any, span: Span) -> str | None:
+    if times[0] >= span.start and times[-1] < span.end:
+        return None
+    return _first((times < span.start) | (times >= span.end), times, f"outside {_text(span)}")
+
+
+def _text(span: Span) -> str:
+    return f"[{np.datetime64(span.start, 'us')}, {np.datetime64(span.end, 'us')})"
+
+
+def _off_grid(series: Series, times: Any) -> str | None:
+    grid = series.grid
+    if grid is None:
+        return None
+    if grid.seconds is not None:
+        wrong = (times - grid.floor(0)) % grid.step != 0
+    else:
+        # Months and years differ in length; there are few enough to look at each.
+        wrong = np.array([grid.floor(int(time)) != time for time in times])
+    return _first(wrong, times, f"no period of {grid} starts")
+
+
+def _trade_order(table: pa.Table, times: Any) -> str | None:
+    key = pc.coalesce(table.column("sequential_id"), table.column("seq"))
+    if key.null_count:
+        return "a trade has neither sequential_id nor seq"
+    ids = np.asarray(key)
+    step = np.diff(times)
+    return _first((step < 0) | ((step == 0) & (np.diff(ids) <= 0)), times[1:], "(time, id) does not increase")
+
+
+def prices(series: Series, table: pa.Table) -> str | None:
+    """What is impossible about the numbers themselves; None if nothing is."""
+    if len(table) == 0:
+        return None
+    values = {name: np.asarray(table.column(name)) for name in table.column_names if name in _NUMBERS}
+    for name, column in values.items():
+        if not np.isfinite(column).all():
+            return f"{name} is not a finite number in {int((~np.isfinite(column)).sum())} rows"
+        if (column < 0).any():
+            return f"{name} is negative in {int((column < 0).sum())} rows"
+    times = times_of(table)
+    if series.kind == "trades":
+        unknown = sorted(set(pc.unique(table.column("side")).to_pylist()) - {"ask", "bid"})
+        return f"side is {unknown[0]!r}" if unknown else None
+    low, high = values["low"], values["high"]
+    wrong = np.zeros(len(times), bool)
+    for name in ("open", "close"):
+        wrong |= (values[name] < low) | (values[name] > high)
+    return _first(wrong, times, "open or close lies outside low and high")
+
+
+_NUMBERS = frozenset({"open", "high", "low", "close", "volume", "value", "price"})

@@ -1,0 +1,1 @@
+"""The model behind the stand-in exchange: seeded trades and everything computed from them."""

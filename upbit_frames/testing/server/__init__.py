@@ -1,0 +1,1 @@
+"""The loopback server of the stand-in exchange."""

@@ -1,0 +1,59 @@
+"""The archive's two hosts as paths of the exchange's HTTP server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
+
+from upbit_frames.testing.market.model import MarketModel
+from upbit_frames.testing.server.http_messages import App, Reply, Request
+
+if TYPE_CHECKING:
+    from upbit_frames.testing.server.archive_app import ArchiveApp
+
+__all__ = ["ArchiveBridge"]
+
+
+class ArchiveBridge:
+    """Makes the archive app when it is first asked, and speaks to it in its terms.
+
+    Parameters
+    ----------
+    model : MarketModel
+    now : function () -> int
+    """
+
+    FILES: ClassVar[str] = "/archive"
+    LISTING: ClassVar[str] = "/archive-listing"
+
+    def __init__(self, model: MarketModel, now: Callable[[], int]) -> None:
+        self._model = model
+        self._now = now
+
+    @cached_property
+    def app(self) -> ArchiveApp:
+        """The archive itself."""
+        from upbit_frames.testing.server.archive_app import ArchiveApp, ModelSource
+
+        return ArchiveApp(ModelSource(self._model), self._now)
+
+    def apps(self) -> list[tuple[str, App]]:
+        """The path prefixes it answers, the longer first."""
+        return [(self.LISTING, self), (self.FILES, self)]
+
+    def handle(self, request: Request) -> Reply:
+        """A listing, a file or a checksum."""
+        if request.path.startswith(self.LISTING):
+            found = self.app.handle(request.path, {"prefix": "", **request.params()})
+        else:
+            found = self.app.handle(unquote(request.path.removeprefix(self.FILES)))
+        return Reply(
+            found.status,
+            found.body,
+            [("Content-Type", found.content_type)],
+            chunked=False,
+            drop_after=found.drop_after,
+            delay=found.delay,
+        )

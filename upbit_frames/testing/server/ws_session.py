@@ -1,0 +1,281 @@
+"""What one WebSocket client asked for, and what it is sent as time goes on (upbit-api 6; pure).
+
+A session knows no socket: it is told what the client said and what time it is, and gives frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from upbit_frames.core.intervals import Interval
+from upbit_frames.core.topics import CANDLES, DEPTHS, FORMATS
+from upbit_frames.exchange.wire.messages import SIMPLE_KEYS
+from upbit_frames.testing.market.book import allowed_level
+from upbit_frames.testing.market.columns import Trades, storage_lag
+from upbit_frames.testing.market.generated import DAY_MS
+from upbit_frames.testing.market.model import MarketModel
+from upbit_frames.testing.market.price_ticks import SCALE
+from upbit_frames.testing.server import ws_json as ws_wire
+from upbit_frames.testing.server.rest_json import plain
+
+__all__ = ["Mistake", "Session", "Timed"]
+
+_SECOND = 1_000_000
+_BEAT_MS = 100  # books come on this grid
+_MOST_BOOKS = 20  # of one market in one go; what is older has been replaced before it could be sent
+
+
+class Timed(NamedTuple):
+    """A frame and the virtual moment at which it is sent, in microseconds."""
+
+    at: int
+    text: str
+
+
+@dataclass
+class Mistake(Exception):
+    """A request that is answered with an error; ``value`` is what the message quotes."""
+
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One type object of a request."""
+
+    type: str
+    codes: tuple[str, ...]
+    level: int = 0
+    snapshot: bool = True
+    realtime: bool = True
+
+    def markets(self) -> Iterator[tuple[str, int]]:
+        """Each code as market and depth."""
+        for code in self.codes:
+            market, dot, suffix = code.partition(".")
+            depth = int(suffix) if suffix.isdigit() and int(suffix) in DEPTHS else DEPTHS[-1]
+            if self.type == "orderbook" or not dot:
+                yield market, depth
+
+
+@dataclass
+class Session:
+    """One connection's subscriptions.
+
+    Attributes
+    ----------
+    model : MarketModel
+    region : str
+    now : int
+        Up to when everything was sent, virtual microseconds.
+    """
+
+    model: MarketModel
+    region: str
+    now: int
+    _parts: list[_Part] = field(default_factory=list)
+    _format: str = "DEFAULT"
+
+    @property
+    def korea(self) -> bool:
+        """Whether this is the Korean exchange."""
+        return self.region == "kr"
+
+    @property
+    def _simple(self) -> bool:
+        return self._format.startswith("SIMPLE")
+
+    # --- what the client says -----------------------------------------------------------------
+
+    def said(self, message: str, now: int) -> list[str]:
+        """The frames that answer a request at once: snapshots, or the list of subscriptions.
+
+        Raises
+        ------
+        Mistake
+            If it is refused; everything is over then.
+        """
+        try:
+            parts = json.loads(message)
+        except ValueError:
+            raise Mistake("WRONG_FORMAT") from None
+        if not isinstance(parts, list) or not parts or not all(isinstance(one, dict) for one in parts):
+            raise Mistake("WRONG_FORMAT")
+        ticket = next((one["ticket"] for one in parts if "ticket" in one), None)
+        if not isinstance(ticket, str) or not ticket:
+            raise Mistake("NO_TICKET")
+        form = next((one["format"] for one in parts if "format" in one), "DEFAULT")
+        if form not in FORMATS:
+            raise Mistake("WRONG_FORMAT")
+        if any(one.get("method") == "LIST_SUBSCRIPTIONS" for one in parts):
+            self._format = form
+            return [self._listed(ticket)]
+        wanted = [one for one in parts if not {"ticket", "format"} & set(one) or "type" in one]
+        if not wanted or any("type" not in one for one in wanted):
+            raise Mistake("NO_TYPE")
+        self._parts = [self._part(one) for one in wanted]
+        self._format = form
+        self.now = now
+        return list(self._snapshots(now))
+
+    def _part(self, one: dict[str, Any]) -> _Part:
+        type_, codes, level = one["type"], one.get("codes"), one.get("level", 0)
+        if type_ not in ("ticker", "trade", "orderbook", *CANDLES):
+            raise Mistake("INVALID_PARAM", str(type_))
+        if not isinstance(codes, list) or not codes:
+            raise Mistake("NO_CODES")
+        if "level" in one and not self.korea:
+            raise Mistake("WRONG_FORMAT")
+        try:
+            units = round(float(level) * SCALE)
+        except (TypeError, ValueError):
+            raise Mistake("WRONG_FORMAT") from None
+        only_snapshot = one.get("is_only_snapshot", one.get("isOnlySnapshot", False)) is True
+        only_realtime = one.get("is_only_realtime", one.get("isOnlyRealtime", False)) is True
+        return _Part(type_, tuple(map(str, codes)), units, not only_realtime, not only_snapshot)
+
+    def _listed(self, ticket: str) -> str:
+        result = []
+        for part in self._parts:
+            one: dict[str, Any] = {"type": part.type, "codes": list(part.codes)}
+            if part.type == "orderbook":
+                one["level"] = float(plain(part.level)) if part.level % SCALE else part.level // SCALE
+            result.append(one)
+        answer: dict[str, Any] = {"method": "LIST_SUBSCRIPTIONS", "result": result, "ticket": ticket}
+        if self._simple:
+            short = SIMPLE_KEYS["LIST_SUBSCRIPTIONS"]
+            answer["result"] = [{short[key]: value for key, value in one.items()} for one in result]
+            answer = {short[key]: value for key, value in answer.items()}
+        return json.dumps(answer, separators=(",", ":"))
+
+    # --- what the client is sent --------------------------------------------------------------
+
+    def _snapshots(self, now: int) -> Iterator[str]:
+        for part in self._parts:
+            if not part.snapshot:
+                continue
+            frames = [one for market, depth in part.markets() if (one := self._latest(part, market, depth, now))]
+            if self._format.endswith("_LIST"):
+                yield from [f"[{','.join(frames)}]"] if frames else []
+            else:
+                yield from frames
+
+    def _latest(self, part: _Part, market: str, depth: int, now: int) -> str | None:
+        """The state at a moment; None where there is none, or nobody knows the code."""
+        listing = self.model.listing(market, now)
+        if listing is None:
+            return None
+        if part.type == "orderbook":
+            return self._book(part, market, depth, now, "SNAPSHOT")
+        if part.type in CANDLES:
+            candles = self.model.last_candles(market, CANDLES[part.type], now, 1, now)
+            return None if not len(candles) else ws_wire.candle_frame(
+                part.type, market, candles, "SNAPSHOT", simple=self._simple
+            )  # fmt: skip
+        last = self.model.last_trade(market, now)
+        if not len(last):
+            return None
+        if part.type == "trade":
+            return self._trade(market, last, 0, now, "SNAPSHOT")
+        return self._ticker(market, now, "SNAPSHOT")
+
+    def _book(self, part: _Part, market: str, depth: int, now: int, stream_type: str) -> str | None:
+        last = self.model.last_trade(market, now)
+        if part.level and not (len(last) and allowed_level(market, int(last.price[0]), part.level)):
+            return None
+        book = self.model.book(market, now).grouped(part.level)
+        return ws_wire.orderbook_frame(market, book, depth, stream_type, simple=self._simple, with_level=self.korea)
+
+    def _trade(self, market: str, trades: Trades, row: int, now: int, stream_type: str) -> str:
+        ms = int(trades.ms[row])
+        previous = self.model.previous_close(market, ms // DAY_MS)
+        return ws_wire.trade_frame(
+            market, trades, row, int(trades.price[row]) if previous is None else previous,
+            self.model.book(market, now), stream_type, at=ms + int(storage_lag(ms)), simple=self._simple,
+        )  # fmt: skip
+
+    def _ticker(self, market: str, now: int, stream_type: str) -> str | None:
+        one, listing = self.model.ticker(market, now), self.model.listing(market, now)
+        if one is None or listing is None:
+            return None
+        return ws_wire.ticker_frame(one, listing, stream_type, at=one.ms, simple=self._simple)
+
+    def until(self, now: int) -> Iterator[list[Timed]]:
+        """What happened since the last call, market by market, each in order of time.
+
+        Frames of different markets of one call are still to be put in order.
+        """
+        since, self.now = self.now, max(now, self.now)
+        for part in self._parts:
+            if not part.realtime or now <= since:
+                continue
+            for market, depth in part.markets():
+                if self.model.listing(market, now) is None:
+                    continue
+                frames = self._since(part, market, depth, since, now)
+                listed = self._format.endswith("_LIST")
+                yield [Timed(at, f"[{text}]" if listed else text) for at, text in frames]
+
+    def _since(self, part: _Part, market: str, depth: int, since: int, now: int) -> list[Timed]:
+        if part.type == "orderbook":
+            return self._books(part, market, depth, since, now)
+        if part.type in CANDLES:
+            return self._candles(part.type, CANDLES[part.type], market, since, now)
+        trades = self.model.trades(market, since, now, now)
+        # A trade can be seen from the microsecond after its millisecond began.
+        moments = trades.ms * 1000 + 1
+        if part.type == "trade":
+            return [
+                Timed(int(at), self._trade(market, trades, row, int(at), "REALTIME"))
+                for row, at in enumerate(moments.tolist())
+            ]
+        found = []
+        # Trades of a tenth of a second are folded into one frame.
+        for row in _last_of_each(moments // (_BEAT_MS * 1000)):
+            text = self._ticker(market, int(moments[row]), "REALTIME")
+            if text is not None:
+                found.append(Timed(int(moments[row]), text))
+        return found
+
+    def _books(self, part: _Part, market: str, depth: int, since: int, now: int) -> list[Timed]:
+        """Every change on the grid of a tenth of a second, the newest so many."""
+        step = _BEAT_MS * 1000
+        first = max(since // step + 1, now // step - _MOST_BOOKS + 1)
+        # Against the last look, not against the last call: what changed in between is still to be told.
+        known = self.model.book(market, (first - 1) * step).ms
+        found = []
+        for moment in range(first * step, now + 1, step):
+            changed = self.model.book(market, moment).ms
+            if changed != known:
+                known = changed
+                text = self._book(part, market, depth, moment, "REALTIME")
+                if text is not None:
+                    found.append(Timed(moment, text))
+        return found
+
+    def _candles(self, type_: str, interval: Interval, market: str, since: int, now: int) -> list[Timed]:
+        """The candle at each whole second before which something was traded."""
+        low, high = since - since % _SECOND, now - now % _SECOND
+        trades = self.model.trades(market, low, high, now)
+        found = []
+        for second in np.unique(trades.ms // 1000).tolist():
+            at = (second + 1) * _SECOND
+            if at <= since:
+                continue
+            start = interval.floor(second * _SECOND)
+            candles = self.model.candles(market, interval, start, start + 1, at)
+            found.append(Timed(at, ws_wire.candle_frame(type_, market, candles, "REALTIME", simple=self._simple)))
+        return found
+
+
+def _last_of_each(keys: Any) -> list[int]:
+    """The last place of every run of equal keys."""
+    if not len(keys):
+        return []
+    return [*np.flatnonzero(keys[1:] != keys[:-1]).tolist(), len(keys) - 1]
