@@ -103,7 +103,7 @@ class UpbitFramesError(Exception):
 
     def __str__(self) -> str:
         text = self.message
-        shown = [f"{key}={_short(value)}" for key, value in self.context.items()]
+        shown = [f"{key}={_short(value)}" for key, value in self.context.items() if not _says(text, value)]
         if shown:
             text = f"{text.rstrip('.')} ({', '.join(shown)})"
         if self.suggestion:
@@ -118,6 +118,11 @@ def _rebuild(
     cls: type[UpbitFramesError], message: str, suggestion: str | None, context: dict[str, Any]
 ) -> UpbitFramesError:
     return cls(message, suggestion=suggestion, **context)
+
+
+def _says(text: str, value: Any) -> bool:
+    """Whether a message names a fact of its context itself, so that it need not be repeated behind it."""
+    return isinstance(value, str) and len(value) > 1 and value in text
 
 
 def _short(value: Any, limit: int = 160) -> str:

@@ -145,3 +145,66 @@ def test_minutes_make_the_hours_of_upbit_exactly(real_data: Path, candles: Any):
     common = sorted(set(made) & set(tables[1]))
     assert len(common) > 600
     assert [made[time][:5] for time in common] == [tables[1][time][:5] for time in common]
+
+
+def decimal_sums(rows: list[tuple[int, Decimal]], interval: Any) -> dict[int, Decimal]:
+    sums: dict[int, Decimal] = {}
+    for time, amount in rows:
+        start = interval.floor(time)
+        sums[start] = sums.get(start, Decimal(0)) + amount
+    return sums
+
+
+@pytest.mark.parametrize(("base", "coarse"), [("1m", "5m"), ("5m", "15m"), ("15m", "30m"), ("30m", "4h"), ("1h", "1d")])
+def test_volumes_of_doge_keep_every_decimal(real_data: Path, candles: Any, base: str, coarse: str):
+    """A coin with volumes of tens of millions an hour: the decimal digits of the capture, summed as decimals."""
+    with gzip.open(real_data / "history" / "KRW-DOGE_1m_2025-09.csv.gz", "rt", encoding="utf-8") as file:
+        frame = pd.read_csv(file, dtype={"volume": str})
+    times = pd.to_datetime(frame["timestamp"], utc=True).dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    minutes = list(zip(times.view(np.int64).tolist(), map(Decimal, frame["volume"]), strict=True))
+    finer = decimal_sums(minutes, INTERVALS[base])
+    made = told(
+        resample(
+            candles({time: [1, 1, 1, 1, float(amount), float(amount)] for time, amount in finer.items()}),
+            INTERVALS[base], INTERVALS[coarse], edges="keep",
+        )
+    )  # fmt: skip
+    wanted = decimal_sums(minutes, INTERVALS[coarse])
+    assert list(made) == list(wanted)
+    small = {time: float(amount) for time, amount in wanted.items() if amount < 2**26}
+    assert small
+    assert {time: made[time][4] for time in small} == small
+    assert {time: made[time][5] for time in small} == small
+    for time in set(wanted) - set(small):
+        assert made[time][4] == pytest.approx(float(wanted[time]), rel=3e-16)
+
+
+def test_an_amount_seen_at_the_exchange(candles: Any):
+    rows = {0: [1, 1, 1, 1, 1563605.64937873, 1.0], 300_000_000: [1, 1, 1, 1, 34164231.25350756, 1.0]}
+    table = resample(candles(rows), INTERVALS["5m"], INTERVALS["15m"], edges="keep")
+    assert table["volume"].to_pylist() == [35727836.90288629]
+
+
+@given(st.lists(st.integers(0, 2**26 * 10**8), min_size=1, max_size=20))
+def test_sums_below_two_to_the_26_are_exact(candles: Any, units: list[int]):
+    while sum(units) >= 2**26 * 10**8:
+        units = [unit // 2 for unit in units]
+    rows = {i * 60_000_000: [1, 1, 1, 1, unit / 1e8, 1] for i, unit in enumerate(units)}
+    made = told(resample(candles(rows), INTERVALS["1m"], INTERVALS["1h"], edges="keep"))
+    assert made[0][4] == sum(units) / 1e8
+
+
+def test_amounts_below_a_unit_are_summed_before_they_are_rounded():
+    schema = arrow_schema("trades")
+    times = pa.array([0, 1, 2]).view(schema.field("time").type)
+    columns = [pa.array([3e-4] * 3), pa.array([1e-5] * 3), pa.array([3e-9] * 3)]
+    table = pa.Table.from_arrays([times, *columns], names=["time", "price", "volume", "value"])
+    made = candles_of_trades(table, INTERVALS["1m"], edges="keep")
+    assert made["value"].to_pylist() == [1e-8]
+
+
+def test_a_missing_amount_stays_missing(candles: Any):
+    rows = {0: [1, 1, 1, 1, float("nan"), 2.0], 60_000_000: [1, 1, 1, 1, 1.0, 2.0]}
+    made = resample(candles(rows), INTERVALS["1m"], INTERVALS["5m"], edges="keep")
+    assert np.isnan(made["volume"].to_pylist()[0])
+    assert made["value"].to_pylist() == [4.0]

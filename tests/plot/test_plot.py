@@ -187,6 +187,24 @@ def test_labels():
     assert plot.candles(frame(3), title="").get_title("left") == ""
 
 
+@pytest.mark.parametrize(
+    ("count", "freq", "interval", "end", "label"),
+    [
+        (60, "1min", "1m", "2026-11-24 00:00", "2026-Nov-23  KST"),  # up to midnight, which is not their day
+        (24, "1h", "1h", "2026-11-24 00:00", "2026-Nov-23  KST"),
+        (8, "1h", "1h", "2026-11-24 04:00", "2026-Nov-24  KST"),
+        (30, "1D", "1d", "2026-12-01 09:00", "2026-Nov  KST"),
+        (60, "1min", "1m", "2026-01-01 00:00", "2025-Dec-31  KST"),
+    ],
+)
+def test_the_offset_names_the_day_of_the_newest_candle(count: int, freq: str, interval: str, end: str, label: str):
+    df = frame(count, interval=interval)
+    end_ = pd.Timestamp(end, tz="Asia/Seoul")
+    df.index = pd.date_range(end=end_ - pd.Timedelta(freq), periods=count, freq=freq, name="time")
+    ax = drawn(plot.candles(df))
+    assert panel(ax).xaxis.get_offset_text().get_text() == label
+
+
 def test_the_last_close_is_marked_and_nothing_overlaps_it():
     df = frame(60)
     ax = drawn(plot.candles(df))

@@ -8,11 +8,13 @@ January 1st.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from upbit_frames.core.periods import Period, read_period
 from upbit_frames.errors import InvalidInterval
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def from_micros(micros: int) -> datetime:
 
 @dataclass(frozen=True)
 class Interval:
-    """One candle interval and every name it goes by.
+    """One candle interval of Upbit and its names on each channel.
 
     Attributes
     ----------
@@ -59,8 +61,6 @@ class Interval:
         that a resting file has some thousand to some million rows.
     unit : int or None
         The ``unit`` that minute candles carry on the wire.
-    aliases : tuple of str
-        Other accepted spellings.
     """
 
     name: str
@@ -70,32 +70,34 @@ class Interval:
     archive: str | None
     segment: str
     unit: int | None = None
-    aliases: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name
 
     @staticmethod
-    def parse(text: object) -> Interval:
-        """The interval of that name.
+    def parse(value: object) -> Interval:
+        """Return the interval of Upbit that a value means.
+
+        Parameters
+        ----------
+        value : str, datetime.timedelta, numpy.timedelta64, pandas offset or Interval
+            A count and one of ``s m h d w M y``, such as ``"15m"``; words such as ``"day"`` and
+            ``"minute15"``; whatever :func:`upbit_frames.core.periods.read_period` understands.
 
         Raises
         ------
         InvalidInterval
-            For anything else, naming the nearest interval there is.
+            For anything else, naming the intervals next to it.
         """
-        if isinstance(text, Interval):
-            return text
-        if isinstance(text, str):
-            found = _BY_NAME.get(text) or _BY_NAME.get(text.lower() if text != "1M" else text)
-            if found is not None:
-                return found
-        near = difflib.get_close_matches(str(text), list(_BY_NAME), n=1, cutoff=0.0)
-        raise InvalidInterval(
-            f"{text!r} is not an interval of Upbit",
-            suggestion=f"did you mean {_BY_NAME[near[0]].name!r}? There are: {', '.join(INTERVALS)}",
-            interval=str(text),
-        )
+        if isinstance(value, Interval):
+            return value
+        if isinstance(value, str) and value in INTERVALS:
+            return INTERVALS[value]
+        period = read_period(value)
+        interval = None if period is None else _BY_PERIOD.get(period)
+        if interval is None:
+            raise _refusal(value, period)
+        return interval
 
     @property
     def step(self) -> int:
@@ -161,33 +163,77 @@ class Interval:
         return found
 
 
-def _minutes(n: int, name: str, segment: str, *aliases: str) -> Interval:
+def _minutes(n: int, name: str, segment: str) -> Interval:
     # Minute candles share one shape; only the unit differs. 60 and 240 are called 1h and 4h here.
-    return Interval(
-        name, n * _MINUTE, f"candles/minutes/{n}", f"candle.{n}m", f"{n}m", segment, n,
-        (f"minute{n}", f"minutes{n}", f"minutes/{n}", f"{n}min", *aliases),
-    )  # fmt: skip
+    return Interval(name, n * _MINUTE, f"candles/minutes/{n}", f"candle.{n}m", f"{n}m", segment, n)
 
 
 INTERVALS: dict[str, Interval] = {
-    one.name: one
-    for one in (
-        Interval("1s", 1, "candles/seconds", "candle.1s", "1s", "month", None, ("second", "seconds", "sec", "second1")),
-        _minutes(1, "1m", "month", "minute", "minutes"),
+    interval.name: interval
+    for interval in (
+        Interval("1s", 1, "candles/seconds", "candle.1s", "1s", "month"),
+        _minutes(1, "1m", "month"),
         _minutes(3, "3m", "month"),
         _minutes(5, "5m", "month"),
         _minutes(10, "10m", "month"),
         _minutes(15, "15m", "month"),
         _minutes(30, "30m", "month"),
-        _minutes(60, "1h", "year", "60m", "hour"),
-        _minutes(240, "4h", "year", "240m"),
-        Interval("1d", _DAY, "candles/days", None, "day", "decade", None, ("day", "days", "24h", "1day")),
-        Interval("1w", 7 * _DAY, "candles/weeks", None, "week", "decade", None, ("week", "weeks", "7d", "1week")),
-        Interval("1M", None, "candles/months", None, "month", "decade", None, ("month", "months", "1mo", "1month")),
-        Interval("1y", None, "candles/years", None, None, "decade", None, ("year", "years", "12M", "1year")),
+        _minutes(60, "1h", "year"),
+        _minutes(240, "4h", "year"),
+        Interval("1d", _DAY, "candles/days", None, "day", "decade"),
+        Interval("1w", 7 * _DAY, "candles/weeks", None, "week", "decade"),
+        Interval("1M", None, "candles/months", None, "month", "decade"),
+        Interval("1y", None, "candles/years", None, None, "decade"),
     )
 }
-_BY_NAME: dict[str, Interval] = {alias: one for one in INTERVALS.values() for alias in (one.name, *one.aliases)}
+_PERIODS = {Period(int(name[:-1]), name[-1]): interval for name, interval in INTERVALS.items()}
+_BY_PERIOD = _PERIODS | {Period(7, "d"): INTERVALS["1w"]}
+_ADVERBS = {"hourly": "1h", "daily": "1d", "weekly": "1w", "monthly": "1M", "yearly": "1y", "annual": "1y"}
+_COUNT_AND_WORD = re.compile(r"([1-9][0-9]*) *[^\W\d]+")
+
+
+def _refusal(value: object, period: Period | None) -> InvalidInterval:
+    """Return the error for what is no interval of Upbit, with the intervals that come nearest to it."""
+    message = f"interval must be one of Upbit's, got {value!r}"
+    hint = ""
+    if period is not None:
+        message = f"{message}, which is {period}" if str(period) != value else message
+        minutes = _PERIODS.get(Period.of(period.months, "m")) if period.months else None
+        if minutes is not None and isinstance(value, str) and "M" in value:
+            hint = f"'M' is a month; write {minutes.name!r} for minutes."
+        else:
+            hint = f"did you mean {_or(_neighbours(period))}?"
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        same = [repr(interval.name) for (p, interval) in _PERIODS.items() if p.seconds == value * _MINUTE]
+        hint = f"a number has no unit; write {same[0] if same else repr('15m')} for minutes."
+    elif isinstance(value, str) and (near := _lookalikes(value.strip())):
+        hint = f"did you mean {_or(near)}?"
+    return InvalidInterval(message, suggestion=f"{hint} There are: {', '.join(INTERVALS)}".strip(), interval=str(value))
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(map(repr, names))
+
+
+def _neighbours(period: Period) -> list[str]:
+    """Return the next shorter and the next longer interval."""
+    lengths = {interval.name: native.rough_seconds for native, interval in _PERIODS.items()}
+    shorter = [name for name, length in lengths.items() if length < period.rough_seconds]
+    longer = [name for name, length in lengths.items() if length > period.rough_seconds]
+    return [*shorter[-1:], *longer[:1]]
+
+
+def _lookalikes(text: str) -> list[str]:
+    """Return the intervals that a text without meaning resembles."""
+    if text.lower() in _ADVERBS:
+        return [_ADVERBS[text.lower()]]
+    if match := _COUNT_AND_WORD.fullmatch(text):  # the number may be right where the unit is not
+        same = [name for name in INTERVALS if name[:-1] == match.group(1)]
+        if same:
+            return same
+    words = {name: name for name in INTERVALS} | _ADVERBS
+    near = difflib.get_close_matches(text.lower(), list(words), n=1, cutoff=0.5)
+    return [words[name] for name in near]
 
 
 class Span(NamedTuple):

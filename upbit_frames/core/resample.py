@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["EDGES", "candles_of_trades", "check_divides", "resample"]
 
 EDGES = ("drop", "keep", "flag")
-_EXACT = 2.0**53 / 1e8  # up to here a float64 can tell apart amounts of eight decimals
+UNIT = 10**8  # amounts of candles have eight decimals
+_EXACT = 2**53 // UNIT  # whole numbers below which an amount in units is exact in a float64
 _DAY = 86_400
 
 
@@ -45,7 +46,9 @@ def resample(
     -------
     pyarrow.Table
         Schema ``candles``: open of the first, highest high, lowest low, close of the last, sums
-        of volume and value. A period without a candle has none.
+        of volume and value. A period without a candle has none. Sums below 2**26 (67,108,864) equal
+        those of the decimal numbers to all eight decimals; above, a float64 cannot tell neighbouring
+        amounts apart, and the last digit may differ.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def candles_of_trades(
     if span is None and len(times):
         span = Span(int(times[0]), int(times[-1]) + 1)
     price, volume, value = (_numpy(table[name]) for name in ("price", "volume", "value"))
-    return _aggregate(times, [price, price, price, price, volume, value], interval, span, edges)
+    return _aggregate(times, [price, price, price, price, volume, value], interval, span, edges, products=True)
 
 
 def check_divides(base: Interval, interval: Interval) -> None:
@@ -124,8 +127,9 @@ def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _aggregate(
-    times: NDArray[np.int64], columns: list[NDArray[np.float64]], interval: Interval, span: Span | None, edges: str
-) -> pa.Table:
+    times: NDArray[np.int64], columns: list[NDArray[np.float64]], interval: Interval, span: Span | None, edges: str,
+    *, products: bool = False,
+) -> pa.Table:  # fmt: skip
     import numpy as np
 
     choice("edges", edges, EDGES)
@@ -135,17 +139,17 @@ def _aggregate(
     starts = periods[first]
     complete = _complete(starts, interval, span)
     open_, high, low, close, volume, value = columns
-    made = [
+    combined = [
         open_[first],
         _reduced(np.maximum, high, first),
         _reduced(np.minimum, low, first),
         close[last],
-        _decimals(_summed(volume, first)),
-        _decimals(_summed(value, first)),
+        _summed(volume, first),
+        _summed(value, first, products=products),
     ]
     if edges == "drop":
-        starts, made = starts[complete], [one[complete] for one in made]
-    return _table(starts, made, complete if edges == "flag" else None)
+        starts, combined = starts[complete], [column[complete] for column in combined]
+    return _table(starts, combined, complete if edges == "flag" else None)
 
 
 def _complete(starts: NDArray[np.int64], interval: Interval, span: Span | None) -> NDArray[np.bool_]:
@@ -160,26 +164,28 @@ def _reduced(function: np.ufunc, values: NDArray[np.float64], first: NDArray[np.
     return function.reduceat(values, first) if len(first) else values[:0]
 
 
-def _summed(values: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sums that do not depend on how many candles they are made of.
+def _summed(values: NDArray[np.float64], first: NDArray[np.int64], *, products: bool = False) -> NDArray[np.float64]:
+    """Sum amounts exactly, as int64 units of 1e-8 (upbit-api 2.5).
 
-    Whole parts are added as integers, so only the fractions can round; a plain sum of a day of
-    one-minute amounts is off in its last digits.
+    Whole parts and fractions are summed apart, so that neither is bounded by the other. With ``products``
+    the amounts are prices times volumes, which have up to 16 decimals: what is below a unit is summed, too,
+    and only the sum is rounded.
     """
     import numpy as np
 
     fractions, wholes = np.modf(values)
-    if len(first) == 0 or np.abs(wholes).sum() >= 2.0**62:
+    if len(first) == 0 or not np.abs(wholes).sum() < 2.0**62:  # also where a value is NaN
         return _reduced(np.add, values, first)
-    added = np.add.reduceat(wholes.astype(np.int64), first)
-    return np.asarray(added + np.add.reduceat(fractions, first), dtype=np.float64)
-
-
-def _decimals(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Amounts of candles have eight decimals (upbit-api 2.5), so their sums have, too."""
-    import numpy as np
-
-    return np.where(np.abs(amounts) < _EXACT, np.round(amounts, 8), amounts)
+    scaled = fractions * UNIT
+    units = np.rint(scaled)
+    sums = np.add.reduceat(units.astype(np.int64), first)
+    if products:
+        sums += np.rint(np.add.reduceat(scaled - units, first)).astype(np.int64)
+    carry, sums = np.divmod(sums, UNIT)
+    total = np.add.reduceat(wholes.astype(np.int64), first) + carry
+    # Both sides of the division are exact there, so the quotient is the float64 nearest to the decimal number.
+    exact = np.abs(total) < _EXACT
+    return np.where(exact, (np.where(exact, total, 0) * UNIT + sums) / UNIT, total + sums / UNIT)
 
 
 def _table(starts: NDArray[np.int64], columns: list[NDArray[np.float64]], complete: Any) -> pa.Table:

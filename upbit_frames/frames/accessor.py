@@ -153,7 +153,8 @@ class UpbitFrames:
         pandas.DataFrame
             Columns as of candles: open of the first, highest high, lowest low, close of the last,
             sums of volume and value. A period without a trade has no row; candles that were
-            filled in count for nothing.
+            filled in count for nothing. Sums below 2**26 (67,108,864) equal the decimal numbers to
+            all eight decimals; above, a float64 cannot hold them, and the last digit may differ.
 
         Raises
         ------

@@ -42,10 +42,10 @@ def candles(
     market : str or iterable of str
         ``"KRW-BTC"`` (lower case is accepted). Several markets give a frame indexed by
         (market, time).
-    interval : str
-        ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``; aliases such as ``60m``, ``day``,
-        ``month`` are understood. Periods begin on UTC boundaries: a day at 00:00 UTC, which is
-        09:00 in Korea.
+    interval : str or datetime.timedelta
+        ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``; other spellings such as ``60min``, ``day``,
+        ``minute15``, pandas frequencies and offsets are understood. ``M`` is always a month. Periods
+        begin on UTC boundaries: a day at 00:00 UTC, which is 09:00 in Korea.
     start, end : str, datetime.date, datetime.datetime, pandas.Timestamp or numpy.datetime64
         ``[start, end)`` on the candle's start: ``start`` inclusive, ``end`` exclusive. What has no
         time zone of its own is read in ``tz``. Only ``start``: up to now. Only ``end``, or

@@ -70,24 +70,44 @@ class Amounts(Formatter):
 
 
 class Times(ConciseDateFormatter):
-    """Concise dates; what they leave out stands at the end of the axis, and the zone with it."""
+    """Concise dates; what they leave out stands at the end of the axis, and the zone with it.
+
+    Parameters
+    ----------
+    locator : matplotlib.dates.AutoDateLocator
+    zone : tzinfo
+    newest : float
+        Start of the newest candle, in days: a tick at the midnight after it belongs to another day.
+    """
+
+    def __init__(self, locator: AutoDateLocator, zone: Any, newest: float) -> None:
+        super().__init__(locator, tz=zone)
+        self._newest = newest
+        self._beyond: float | None = None
 
     def format_ticks(self, values: Any) -> list[str]:
         """The labels; none for no ticks, on which the original stumbles."""
-        return super().format_ticks(values) if len(values) else []
+        if not len(values):
+            return []
+        self._beyond = float(values[-1]) if values[-1] > self._newest >= values[0] else None
+        labels: list[str] = super().format_ticks(values)
+        return labels
 
     def get_offset(self) -> str:
-        """Day, month or year that all ticks share, and the zone."""
+        """Day, month or year of the newest candle in view, as far as the ticks leave it out, and the zone."""
         axis: Any = self.axis
-        moment = num2date(axis.get_view_interval()[1], self._tz)
-        return f"{super().get_offset()}  {moment.strftime('%Z')}".strip()
+        text = super().get_offset()
+        if self._beyond is not None and text:
+            last, newest = num2date(self._beyond, self._tz), num2date(self._newest, self._tz)
+            text = next((newest.strftime(f) for f in self.offset_formats if f and last.strftime(f) == text), text)
+        return f"{text}  {num2date(axis.get_view_interval()[1], self._tz).strftime('%Z')}".strip()
 
 
-def time_axis(axis: Any, zone: Any) -> None:
+def time_axis(axis: Any, zone: Any, newest: float) -> None:
     """Ticks at round times of the zone."""
     locator = AutoDateLocator(tz=zone, minticks=4, maxticks=9)
     axis.set_major_locator(locator)
-    axis.set_major_formatter(Times(locator, tz=zone))
+    axis.set_major_formatter(Times(locator, zone, newest))
 
 
 def few(count: int) -> MaxNLocator:

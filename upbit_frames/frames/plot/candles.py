@@ -228,11 +228,11 @@ def _axes(ax: Axes, below: Axes | None, chart: _Chart, zone: Any, last: bool) ->
     if len(chart) == 0:
         return
     ax.yaxis.set_major_formatter(ticks.Prices(float(chart.close[-1]) if last else None))
-    ticks.time_axis(ax.xaxis, zone)
+    ticks.time_axis(ax.xaxis, zone, float(chart.left[-1]))
     if below is not None:
         below.yaxis.set_major_formatter(ticks.Amounts())
         below.yaxis.set_major_locator(ticks.few(3))
-        ticks.time_axis(below.xaxis, zone)
+        ticks.time_axis(below.xaxis, zone, float(chart.left[-1]))
         ax.tick_params(labelbottom=False)
         ax.xaxis.get_offset_text().set_visible(False)
 
