@@ -152,7 +152,7 @@ def test_ctrl_c_stops_the_work_and_lets_it_unwind() -> None:
     done = run_script(
         """
         import asyncio, signal
-        from upbit_frames import _bridge
+        from upbit_frames.runtime import event_loop as _bridge
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 
@@ -179,7 +179,7 @@ def test_the_interpreter_ends_without_a_hang_or_a_word() -> None:
     done = run_script(
         """
         import asyncio
-        from upbit_frames import _bridge
+        from upbit_frames.runtime import event_loop as _bridge
         _bridge.start(asyncio.sleep, 60)
         print(_bridge.run(asyncio.sleep, 0, "fine"))
         """

@@ -305,7 +305,7 @@ def test_matplotlib_missing_is_told():
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "import pandas as pd\n"
-        "from upbit_frames import plot, errors\n"
+        "from upbit_frames import errors\nfrom upbit_frames.frames import plot\n"
         "try:\n"
         "    plot.candles(pd.DataFrame())\n"
         "except errors.UsageError as error:\n"

@@ -11,7 +11,7 @@ from upbit_frames.errors import NotRecorded, UsageError
 __all__ = ["cassette_folder", "run"]
 
 NAME = "demo"
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent.parent
 
 
 def cassette_folder() -> Path:
