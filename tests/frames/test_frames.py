@@ -222,7 +222,8 @@ def test_polars_missing_is_told(walk: Any, monkeypatch: pytest.MonkeyPatch):
 def test_the_modules_load_neither_pandas_nor_matplotlib():
     """Pandas comes with the first frame; the router works without (pure Arrow)."""
     code = (
-        "import sys; from upbit_frames import frames; from upbit_frames.core import gaps, resample; from upbit_frames.exchange import wire; from upbit_frames.frames import output, plot;"
+        "import sys; from upbit_frames.core import gaps, resample; from upbit_frames.exchange import wire\n"
+        "from upbit_frames.frames import output, plot\n"
         "assert not {'pandas', 'polars', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
