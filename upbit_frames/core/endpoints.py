@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from upbit_frames.core.intervals import Interval
 
-__all__ = ["ENDPOINTS", "LIMITS", "REGIONS", "Endpoint", "Region", "candles_endpoint"]
+__all__ = [
+    "CANDLES_MAX_COUNT",
+    "ENDPOINTS",
+    "LIMITS",
+    "REGIONS",
+    "TRADES_MAX_COUNT",
+    "Endpoint",
+    "Region",
+    "candles_endpoint",
+]
 
 
 @dataclass(frozen=True)
@@ -70,19 +79,20 @@ class Endpoint:
     max_count: int | None = None
 
 
+CANDLES_MAX_COUNT = 200  # rows a page
+TRADES_MAX_COUNT = 500
+
 ENDPOINTS: dict[str, Endpoint] = {
     one.name: one
     for one in (
         Endpoint("markets", "v1/market/all", "market", "markets"),
-        Endpoint("trades", "v1/trades/ticks", "crix-trades", "trades", 500),
+        Endpoint("trades", "v1/trades/ticks", "crix-trades", "trades", TRADES_MAX_COUNT),
         Endpoint("ticker", "v1/ticker", "ticker", "ticker"),
         Endpoint("ticker_all", "v1/ticker/all", "ticker", "ticker"),
         Endpoint("orderbook", "v1/orderbook", "orderbook", "orderbook", 30),
         Endpoint("instruments", "v1/orderbook/instruments", "orderbook", "instruments"),
     )
 }
-
-CANDLES_MAX_COUNT = 200
 
 
 def candles_endpoint(interval: Interval) -> Endpoint:

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EPOCH", "INTERVALS", "Interval", "Span", "from_micros", "intersect", "merge", "subtract", "to_micros"]
+__all__ = [
+    "EPOCH",
+    "INTERVALS",
+    "Interval",
+    "Span",
+    "from_micros",
+    "intersect",
+    "iso",
+    "merge",
+    "subtract",
+    "to_micros",
+]
 
 MICROS = 1_000_000
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -38,6 +49,11 @@ def to_micros(moment: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """The aware UTC datetime of microseconds since the epoch."""
     return _EPOCH_DATETIME + timedelta(microseconds=micros)
+
+
+def iso(micros: int) -> str:
+    """Format microseconds since 1970 as ISO 8601 in UTC with a ``Z``."""
+    return from_micros(micros).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
@@ -243,16 +259,12 @@ class Span(NamedTuple):
     end: int
 
     def __str__(self) -> str:
-        return f"[{_iso(self.start)}, {_iso(self.end)})"
+        return f"[{iso(self.start)}, {iso(self.end)})"
 
     @property
     def empty(self) -> bool:
         """Whether no moment is inside."""
         return self.end <= self.start
-
-
-def _iso(micros: int) -> str:
-    return from_micros(micros).isoformat().replace("+00:00", "Z")
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:

@@ -12,9 +12,9 @@ from html import escape
 from typing import Any
 
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
-from upbit_frames.core.intervals import Interval, Span, from_micros, intersect, subtract
+from upbit_frames.core.intervals import Interval, Span, intersect, iso, subtract
 
-__all__ = ["Plan", "Step", "plan_candles", "sealed_until"]
+__all__ = ["Plan", "Step", "iso", "plan_candles", "sealed_until"]
 
 SECOND = 1_000_000
 SEAL_GRACE = 5 * SECOND
@@ -80,11 +80,6 @@ class Step:
             "requests": self.requests,
             "market": self.market,
         }
-
-
-def iso(micros: int) -> str:
-    """ISO 8601 in UTC with a ``Z``."""
-    return from_micros(micros).isoformat().replace("+00:00", "Z")
 
 
 def rest_step(market: str, interval: Interval, span: Span, reason: str, rate: float = 1.0) -> Step:
