@@ -7,22 +7,32 @@ of the one and the way there of the other take at least that long together. What
 two requests of one slot then arrive at least a second apart, so no second of any kind, fixed or
 sliding, sees more than ten; and with a steady round trip a slot goes round once a second, which is
 the full rate.
+
+The state is shared by all processes of a user (:mod:`upbit_frames.exchange.transport.rate_limit_state`). Where
+another process holds its lock, an operation is tried again a moment later, on the loop and without
+blocking it; what only gives something back is done in the background.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import random
+import re
 import threading
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from upbit_frames.core.endpoints import LIMITS
-from upbit_frames.errors import Blocked
-from upbit_frames.exchange.transport.rate_limit_state import SharedSlots, Taken
+from upbit_frames.errors import Blocked, ConnectionFailed
+from upbit_frames.exchange.transport.guarded_file import LockBusy
+from upbit_frames.exchange.transport.headers import LONGEST_WAIT
+from upbit_frames.exchange.transport.rate_limit_state import NoHandles, SharedSlots, Taken
 from upbit_frames.runtime.clock import Clock, SystemClock
 
 __all__ = ["Limiter", "NullLimiter", "Pacer", "Slot", "limiter_for"]
@@ -31,6 +41,11 @@ MARGIN = 0.004  # of a second: the server's clock and ours do not run at exactly
 REST = (10.0, 20.0)  # seconds for which a refusal costs a slot; random, so that not all come back at once
 FIRST_BLOCK = 60.0  # seconds to keep away when the server does not say how long
 LONGEST_BLOCK = 3600.0
+LOOK_AGAIN = 0.002  # seconds; the lock is held for some hundredths of that
+PATIENCE = 3.0  # seconds for which a lock may be held while nothing is written: then its holder was stopped
+LONGEST_NAME = 100  # letters of a host in a file name
+
+T = TypeVar("T")
 
 
 class Slot(Protocol):
@@ -84,7 +99,7 @@ class _Slot:
 
 
 class Limiter:
-    """The limits of one exchange, shared by everything on this machine.
+    """The limits of one exchange, shared by all processes of this user on this machine.
 
     Parameters
     ----------
@@ -99,8 +114,11 @@ class Limiter:
         self._clock = clock or SystemClock()
         self._window = 1.0 / rate + MARGIN
         self._blocks = 0
+        self._blocked_until = 0.0  # wall seconds, as far as this process was told
         self._queues: dict[tuple[int, str], asyncio.Lock] = {}
         self._lock = threading.Lock()
+        self._postponed: deque[Callable[[], object]] = deque()
+        self._catching_up: set[asyncio.Task[None]] = set()
 
     async def acquire(self, group: str) -> Slot:
         """Wait for a slot of the group; first come, first served on each event loop.
@@ -109,15 +127,17 @@ class Limiter:
         ------
         Blocked
             At once, while the address is blocked.
+        ConnectionFailed
+            If no file handle is free, so that no request could be sent either.
         """
-        self._check_block(group)
+        await self._check_block(group)
         async with self._queue(group):
             while True:
-                self._check_block(group)
-                got = self._slots.take(group, self._clock.monotonic(), LIMITS[group])
+                got = await self._when_free(lambda: self._slots.take(group, self._clock.monotonic(), LIMITS[group]))
                 if isinstance(got, Taken):
                     return _Slot(self, got)
                 await self._clock.sleep(got)
+                await self._check_block(group)
 
     def _queue(self, group: str) -> asyncio.Lock:
         # An asyncio lock belongs to one loop; among loops and processes the slots themselves decide.
@@ -128,9 +148,11 @@ class Limiter:
     def _over(self, taken: Taken, sent: float | None, remaining: int | None) -> None:
         now = self._clock.monotonic()
         # Where nothing was answered, nothing is known about when the request arrived, if at all.
-        self._slots.give_back(taken, now, self._window, None if sent is None else now - sent)
+        trip = None if sent is None else now - sent
+        self._soon(lambda: self._slots.give_back(taken, now, self._window, trip))
         if remaining is not None:
-            self._slots.leave_room(taken, now, self._window, remaining, LIMITS[taken.group])
+            allowed = LIMITS[taken.group]
+            self._soon(lambda: self._slots.leave_room(taken, now, self._window, remaining, allowed))
 
     def refused(self, group: str, times: int) -> None:
         """Keep the whole group quiet until the next second, longer when it happens again.
@@ -138,27 +160,93 @@ class Limiter:
         Somebody else on this address uses the limit too, so a slot is left to them for a while.
         """
         now = self._clock.monotonic()
-        self._slots.rest(group, now, random.uniform(*REST) * self._window, LIMITS[group])
-        self._slots.pause(group, now + min(60.0, self._window * 2 ** (times - 1)))
+        rest = random.uniform(*REST) * self._window
+        until = now + min(60.0, self._window * 2 ** min(times - 1, 10))
+        self._soon(lambda: self._slots.rest(group, now, rest, LIMITS[group]))
+        self._soon(lambda: self._slots.pause(group, now, until))
 
     def blocked(self, url: str, seconds: float | None) -> Blocked:
-        """Open the circuit: nobody on this machine asks again until the block is over."""
+        """Open the circuit: no process of this user asks again until the block is over."""
         self._blocks += 1
-        wait = seconds if seconds else min(LONGEST_BLOCK, FIRST_BLOCK * 2 ** (self._blocks - 1))
-        until = self._clock.now() / 1e6 + wait
-        self._slots.block(until)
-        return _blocked(until, url)
+        stated = seconds is not None and 0 < seconds <= LONGEST_WAIT
+        if seconds is None or not stated:
+            seconds = min(LONGEST_BLOCK, FIRST_BLOCK * 2 ** min(self._blocks - 1, 10))
+        now, until = self._clock.monotonic(), self._clock.now() / 1e6 + seconds
+        self._blocked_until = max(self._blocked_until, until)
+        self._soon(lambda: self._slots.block(now, until))
+        return _blocked(until, url, stated=stated)
 
-    def _check_block(self, group: str) -> None:
-        until = self._slots.blocked_until()
-        if until > self._clock.now() / 1e6:
+    async def _check_block(self, group: str) -> None:
+        wall = self._clock.now() / 1e6
+        # Like the shared one, our own is not believed where it is further ahead than any can be:
+        # the machine's time was set back since.
+        until = self._blocked_until if wall < self._blocked_until <= wall + LONGEST_WAIT else 0.0
+        if not until:
+            until = await self._when_free(lambda: self._slots.blocked_until(self._clock.monotonic(), wall))
+        if until:
             raise _blocked(until, None, group)
 
+    # --- the lock of the shared state ---------------------------------------------------------------
 
-def _blocked(until: float, url: str | None, group: str | None = None) -> Blocked:
-    moment = datetime.fromtimestamp(until, UTC)
+    async def _when_free(self, operation: Callable[[], T]) -> T:
+        """Do something as soon as no other process holds the lock, after what was postponed."""
+        sign: object = None
+        while True:
+            try:
+                self._catch_up()
+                return operation()
+            except (LockBusy, NoHandles) as error:
+                now = self._clock.monotonic()
+                seen = error.sign if isinstance(error, LockBusy) else NoHandles
+                if seen != sign:  # the state has been changed since, so the holder is at work
+                    sign, begun = seen, now
+                stuck = now - begun > PATIENCE
+                failure = error
+            if stuck and isinstance(failure, NoHandles):
+                raise ConnectionFailed(
+                    f"no file or connection can be opened: {failure}",
+                    suggestion="close files or connections that are not needed, or raise the limit (ulimit -n)",
+                ) from failure
+            if stuck:
+                self._slots.move_on()
+            await self._clock.sleep(LOOK_AGAIN)
+
+    def _soon(self, operation: Callable[[], object]) -> None:
+        """Do something now, or in the background where another process holds the lock."""
+        self._postponed.append(operation)
+        try:
+            self._catch_up()
+        except (LockBusy, NoHandles):
+            if not self._catching_up:
+                task = asyncio.get_running_loop().create_task(self._when_free(lambda: None))
+                self._catching_up.add(task)
+                task.add_done_callback(self._caught_up)
+
+    def _caught_up(self, task: asyncio.Task[None]) -> None:
+        self._catching_up.discard(task)
+        if not task.cancelled():
+            task.exception()  # no handles are free: the next request says so, and catches up first
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            while self._postponed:
+                operation = self._postponed.popleft()
+                try:
+                    operation()
+                except (LockBusy, NoHandles):
+                    self._postponed.appendleft(operation)
+                    raise
+
+
+def _blocked(until: float, url: str | None, group: str | None = None, *, stated: bool = True) -> Blocked:
+    moment = datetime.fromtimestamp(until, UTC)  # never far ahead: every wait is bounded
+    text = f"until {moment:%Y-%m-%d %H:%M:%S} UTC"
+    if stated:
+        message = f"the exchange blocks this address {text}"
+    else:
+        message = f"the exchange blocks this address, for no stated time up to a day; no request is sent {text}"
     return Blocked(
-        f"the exchange blocks this address until {moment:%Y-%m-%d %H:%M:%S} UTC",
+        message,
         suggestion="wait until then; other programs on this address share the limit, and asking on makes it longer",
         until=moment,
         status=418,
@@ -211,7 +299,10 @@ if hasattr(os, "register_at_fork"):
 def limiter_for(url: str, *, rate: float = 1.0) -> Limiter:
     """The limiter of the exchange at that URL, one for the whole process."""
     parts = urlsplit(url)
-    name = f"{parts.hostname}_{parts.port or 443}".replace(":", "_")
+    host = re.sub(r"[^a-z0-9.-]", "_", parts.hostname or "")
+    if len(host) > LONGEST_NAME:  # a file name is made of it
+        host = host[:LONGEST_NAME] + hashlib.sha256(host.encode()).hexdigest()[:16]
+    name = f"{host}_{parts.port or 443}"
     with _limiters_lock:
         key = (name, rate)
         if key not in _limiters:
