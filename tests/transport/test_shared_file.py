@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from upbit_frames.exchange.transport.guarded_file import GuardedFile, LockBusy
 
 from upbit_frames.core.endpoints import LIMITS
 from upbit_frames.errors import Blocked, ConnectionFailed
 from upbit_frames.exchange.transport import rate_limit_state as shared_slots
+from upbit_frames.exchange.transport.guarded_file import GuardedFile, LockBusy
 from upbit_frames.exchange.transport.rate_limit_state import QUIET, SharedSlots, Taken
 from upbit_frames.exchange.transport.rate_limiter import Limiter, limiter_for
 from upbit_frames.runtime.clock import ManualClock
