@@ -34,7 +34,9 @@ def call(exchange: Exchange, tmp_path: Path) -> Callable[[Callable[[RestApi], Aw
     async def work(use: Callable[[RestApi], Awaitable[Page]]) -> Page:
         clock = SystemClock()
         limiter = Limiter(SharedSlots("test", folder=tmp_path / "slots"), clock=clock)
-        transport = RestTransport(exchange.rest_url, limiter=limiter, clock=clock, server_time=ServerTime(clock))
+        transport = RestTransport(
+            exchange.rest_url, limiter=limiter, clock=clock, server_time=ServerTime(clock), timeout=20.0
+        )
         try:
             return await use(RestApi(transport))
         finally:
