@@ -20,13 +20,13 @@ from served import Served
 import upbit_frames as uf
 from upbit_frames.api import client as front
 from upbit_frames.exchange.transport import rest
-from upbit_frames.runtime.telemetry import Recorder, recorder
+from upbit_frames.runtime.telemetry import Telemetry, telemetry
 
 BLOCKS = 150
 RECORDED = front.call_sync
 
 
-class Deaf(Recorder):
+class Deaf(Telemetry):
     """Hears nothing; for the transport, whose one line cannot be taken out from here."""
 
     def request(self, *facts: Any, **more: Any) -> None:
@@ -48,11 +48,11 @@ def unrecorded(func: Any, config: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 
 def with_it() -> None:
-    front.call_sync, rest.recorder = RECORDED, recorder
+    front.call_sync, rest.telemetry = RECORDED, telemetry
 
 
 def without() -> None:
-    front.call_sync, rest.recorder = unrecorded, DEAF
+    front.call_sync, rest.telemetry = unrecorded, DEAF
 
 
 def compare(name: str, work: Callable[[], object], blocks: int, each: int = 25, pause: float = 0.0) -> None:
@@ -86,8 +86,8 @@ def block(work: Callable[[], object], each: int, pause: float) -> float:
 
 
 def alone() -> None:
-    """The recorder's own work for a call that asks somebody, in a loop that does nothing else."""
-    own, meta, times = Recorder(), {"route": [{"channel": "rest", "reason": "x", "rows": 1}]}, []
+    """The telemetry's own work for a call that asks somebody, in a loop that does nothing else."""
+    own, meta, times = Telemetry(), {"route": [{"channel": "rest", "reason": "x", "rows": 1}]}, []
     for _ in range(4000):
         begun = time.perf_counter()
         with own.call("ticker", begun) as record:

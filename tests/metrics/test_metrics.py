@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.api.alerts import Alarms, Limits
+from upbit_frames.api.alerts import ThresholdObserver, Thresholds
 from upbit_frames.errors import MarketNotFound, QueryError, UsageError
-from upbit_frames.runtime.telemetry import MOST, Event, Record, Recorder
+from upbit_frames.runtime.telemetry import MAX_KEPT, CallRecord, Event, Telemetry
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:20Z"
@@ -141,8 +141,8 @@ def test_json(client: uf.Client, tmp_path: Path) -> None:
 
 def test_limits_warn_once_each_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="upbit_frames.metrics")
-    own = Recorder()
-    own.watcher = alarms = Alarms(Limits(error_share=0.1, seconds=30))
+    own = Telemetry()
+    own.observer = alarms = ThresholdObserver(Thresholds(error_share=0.1, seconds=30))
 
     def call(error: type[Exception] | None = None) -> None:
         alarms._next = 0.0  # look at every call
@@ -177,8 +177,8 @@ def test_refusals_of_the_exchange_are_warned_of(
 
 
 def test_what_happens_to_streams_is_warned_of_without_any_call(caplog: pytest.LogCaptureFixture) -> None:
-    own = Recorder()
-    own.watcher = alarms = Alarms(Limits(drops=1000))
+    own = Telemetry()
+    own.observer = alarms = ThresholdObserver(Thresholds(drops=1000))
     for _ in range(3):
         alarms._next = 0.0
         own.event("drops", 400)
@@ -187,17 +187,17 @@ def test_what_happens_to_streams_is_warned_of_without_any_call(caplog: pytest.Lo
 
 
 def test_looking_takes_its_share_of_the_time_at_most() -> None:
-    own = Recorder()
+    own = Telemetry()
     looks: list[float] = []
 
-    class Counted(Alarms):
-        def compare(self, calls: Sequence[Record], events: Sequence[Event]) -> list[tuple[int, str]]:
+    class Counted(ThresholdObserver):
+        def compare(self, calls: Sequence[CallRecord], events: Sequence[Event]) -> list[tuple[int, str]]:
             began = perf_counter()
             found = super().compare(calls, events)
             looks.append(perf_counter() - began)
             return found
 
-    own.watcher = Counted(Limits(p95_ms=1e9))
+    own.observer = Counted(Thresholds(p95_ms=1e9))
     began = perf_counter()
     while perf_counter() - began < 0.5:
         with own.call("some"):
@@ -208,21 +208,21 @@ def test_looking_takes_its_share_of_the_time_at_most() -> None:
 
 @pytest.mark.parametrize("limit", [{"p95_ms": -1}, {"refusals": "many"}, {"seconds": True}, {"age_ms": float("nan")}])
 def test_no_limits(client: uf.Client, limit: dict[str, object]) -> None:
-    with pytest.raises(QueryError, match="is no limit"):
+    with pytest.raises(QueryError, match="must be a number of at least 0"):
         uf.metrics.watch(**limit)  # type: ignore[arg-type]
 
 
 def test_memory_is_bounded() -> None:
-    own = Recorder()
-    for _ in range(MOST + 500):
+    own = Telemetry()
+    for _ in range(MAX_KEPT + 500):
         with own.call("x"):
             own.request("candles", 200, 0.02)
-    assert len(own.calls) == MOST
-    assert len(own.requests) <= 2 * MOST
+    assert len(own.calls) == MAX_KEPT
+    assert len(own.requests) <= 2 * MAX_KEPT
 
 
 def test_a_call_inside_of_a_call_is_no_second_one() -> None:
-    own = Recorder()
+    own = Telemetry()
     with own.call("outer"), own.call("inner"):
         own.request("candles", 200, 0.02, 1, 10, 0.5)
     assert [(one.call, one.requests, one.waited) for one in own.calls] == [("outer", 1, 0.5)]

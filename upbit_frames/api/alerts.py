@@ -1,4 +1,4 @@
-"""Limits for what is recorded, and a warning whenever one of them is crossed."""
+"""Thresholds on the telemetry, and a log line each time one is crossed."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, time
 
-from upbit_frames.runtime.telemetry import Event, Record, Recorder, Watcher, counted
+from upbit_frames.runtime.telemetry import CallRecord, Event, Observer, Telemetry, count_events
 
-__all__ = ["LOGGER", "Alarms", "Limits"]
+__all__ = ["LOGGER", "ThresholdObserver", "Thresholds"]
 
 LOGGER = "upbit_frames.metrics"
-SHARE = 0.01  # of the time that looking may take
-LONG = frozenset({"compare", "download", "stream"})  # they take as long as was asked for
+SHARE = 0.01  # of the time that checking may take
+LONG = frozenset({"compare", "download", "stream"})  # their duration is an argument
 
 log = logging.getLogger(LOGGER)
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What is warned of; None for not at all. See ``uf.metrics.watch``."""
+class Thresholds:
+    """Thresholds; None is not checked. See ``uf.metrics.watch``."""
 
     p95_ms: float | None = None
     error_share: float | None = None
@@ -33,66 +33,68 @@ class Limits:
 
 
 @dataclass
-class Alarms(Watcher):
-    """Compares the last stretch of time with the limits, as often as costs little.
+class ThresholdObserver(Observer):
+    """Compares the last ``seconds`` with the thresholds, as often as costs little.
 
     Attributes
     ----------
-    limits : Limits
+    limits : Thresholds
     crossed : set of str
-        The limits that are crossed now, and were told.
+        The thresholds exceeded now, already logged.
     """
 
-    limits: Limits
+    limits: Thresholds
     crossed: set[str] = field(default_factory=set)
     _next: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, recorder: Recorder) -> None:
-        """Look, unless that was just done; callers never wait for each other here."""
+    def look(self, telemetry: Telemetry) -> None:
+        """Check, unless that was just done; callers never wait for each other here."""
         began = perf_counter()
         if began < self._next or not self._lock.acquire(blocking=False):
             return
         try:
             now = time()
             since = now - self.limits.seconds
-            told = self.compare(recorder.records(since), recorder.happened(since))
+            lines = self.compare(telemetry.records(since), telemetry.events_since(since))
             self._next = began + (perf_counter() - began) / SHARE
         finally:
             self._lock.release()
-        for level, text in told:  # a handler may call the package again
+        for level, text in lines:  # a handler may call the package again
             log.log(level, text)
 
-    def compare(self, calls: Sequence[Record], events: Sequence[Event]) -> list[tuple[int, str]]:
-        """What is to be told, and how loudly: each crossing once, and once that it is over."""
-        told = []
+    def compare(self, calls: Sequence[CallRecord], events: Sequence[Event]) -> list[tuple[int, str]]:
+        """Return level and text of each crossing, and of each return below the threshold, once."""
+        lines = []
         length = f"in the last {self.limits.seconds:g} s ({len(calls):,} calls)"
         for name, value, limit, unit in measured(self.limits, calls, events):
             if value > limit and name not in self.crossed:
                 self.crossed.add(name)
-                told.append((logging.WARNING, f"{name} is {value:.4g}{unit} {length}, above {limit:g}"))
+                lines.append((logging.WARNING, f"{name} is {value:.4g}{unit} {length}, above {limit:g}"))
             elif value <= limit and name in self.crossed:
                 self.crossed.discard(name)
-                told.append((logging.INFO, f"{name} is {value:.4g}{unit} again {length}, not above {limit:g}"))
-        return told
+                lines.append((logging.INFO, f"{name} is {value:.4g}{unit} again {length}, not above {limit:g}"))
+        return lines
 
 
-def measured(limits: Limits, calls: Sequence[Record], events: Sequence[Event]) -> list[tuple[str, float, float, str]]:
-    """Name, value, limit and unit of everything that has a limit."""
-    happened = counted(events)
-    asked = [one for one in calls if one.channel not in ("rejected", "cancelled")]
-    found: list[tuple[str, float, float | None, str]] = [
-        ("p95_ms", p95([one.seconds * 1000 for one in asked if one.call not in LONG]), limits.p95_ms, " ms"),
-        ("error_share", sum(1 for one in asked if one.error) / max(1, len(asked)), limits.error_share, ""),
+def measured(
+    limits: Thresholds, calls: Sequence[CallRecord], events: Sequence[Event]
+) -> list[tuple[str, float, float, str]]:
+    """Return name, value, limit and unit of everything with a threshold."""
+    counts = count_events(events)
+    executed = [one for one in calls if one.channel not in ("rejected", "cancelled")]
+    values: list[tuple[str, float, float | None, str]] = [
+        ("p95_ms", p95([one.seconds * 1000 for one in executed if one.call not in LONG]), limits.p95_ms, " ms"),
+        ("error_share", sum(1 for one in executed if one.error) / max(1, len(executed)), limits.error_share, ""),
         ("refusals", sum(one.refusals for one in calls), limits.refusals, ""),
-        ("reconnects", happened["reconnects"], limits.reconnects, ""),
-        ("drops", happened["drops"], limits.drops, " rows"),
+        ("reconnects", counts["reconnects"], limits.reconnects, ""),
+        ("drops", counts["drops"], limits.drops, " rows"),
         ("age_ms", p95([one.age_ms for one in calls if one.age_ms is not None]), limits.age_ms, " ms"),
     ]
-    return [(name, float(value), float(limit), unit) for name, value, limit, unit in found if limit is not None]
+    return [(name, float(value), float(limit), unit) for name, value, limit, unit in values if limit is not None]
 
 
 def p95(values: list[float]) -> float:
-    """The value that 95 in 100 do not exceed; 0 of none."""
+    """Return the 95th percentile (nearest rank); 0 if there are no values."""
     ascending = sorted(values)
     return ascending[-(-95 * len(ascending) // 100) - 1] if ascending else 0.0

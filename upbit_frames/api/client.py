@@ -15,7 +15,7 @@ from upbit_frames.api.progress import Bar
 from upbit_frames.core.config import Config, current
 from upbit_frames.router.ports import Answer
 from upbit_frames.runtime import event_loop as _bridge
-from upbit_frames.runtime.telemetry import OpenCall, recorder, who
+from upbit_frames.runtime.telemetry import CallSpan, summarise_route, telemetry
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -31,7 +31,7 @@ def call_sync(
     call, made = _at_once(begun, True, func, config, *args, **kwargs)
     if made:
         return made[0]
-    with recorder.call(func.__name__, begun) as record:
+    with telemetry.call(func.__name__, begun) as record:
         return _answered(call, record, _by_loop(call))
 
 
@@ -43,7 +43,7 @@ async def call_async(
     call, made = _at_once(begun, False, func, config, *args, **kwargs)
     if made:
         return made[0]
-    with recorder.call(func.__name__, begun) as record:
+    with telemetry.call(func.__name__, begun) as record:
         return _answered(call, record, await _by_loop_async(call))
 
 
@@ -67,17 +67,17 @@ def _at_once(
             return call, []
         made = call.finish(found)
     except BaseException as error:
-        recorder.failed(name, begun, error)
+        telemetry.failed(name, begun, error)
         raise
     if type(found) is Answer:
         # Written out, and little of it: a warm ticker is so quick that more would be felt.
         route, age = found.meta["route"], found.meta.get("age_ms")
-        step = route[0] if len(route) == 1 else who(route)
-        recorder.at_hand((name, begun, perf_counter(), step["channel"], step["rows"], age))
+        step = route[0] if len(route) == 1 else summarise_route(route)
+        telemetry.record_local((name, begun, perf_counter(), step["channel"], step["rows"], age))
     return call, [made]
 
 
-def _answered(call: Call[T], record: OpenCall, answer: Any) -> T:
+def _answered(call: Call[T], record: CallSpan, answer: Any) -> T:
     if isinstance(answer, Answer):
         record.answered(answer.meta)
     return call.finish(answer)

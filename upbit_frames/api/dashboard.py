@@ -12,7 +12,7 @@ from upbit_frames.api.metrics import EVENTS, summaries
 from upbit_frames.core.endpoints import LIMITS
 from upbit_frames.errors import QueryError, UsageError
 from upbit_frames.frames.plot.style import Style, style_of
-from upbit_frames.runtime.telemetry import Record, counted, recorder
+from upbit_frames.runtime.telemetry import CallRecord, count_events, telemetry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveDashboard", "dashboard"]
 
-# One colour a channel, told apart also by those who do not see red and green.
+# One colour a channel, told apart also by those summarise_route do not see red and green.
 CHANNELS = {
     "rest": "#1f63c4", "live": "#d6304a", "store": "#1a936f", "memory": "#8f6bb3", "archive": "#c98a1b",
     "failed": "#3c4149", "none": "#9aa1ab",
@@ -135,8 +135,8 @@ def draw(seconds: float, style: Style) -> Figure:
     from matplotlib.figure import Figure
 
     now = time.time()
-    calls = recorder.records(now - seconds)
-    moments = [one.at for one in recorder.sent(now - seconds)]
+    calls = telemetry.records(now - seconds)
+    moments = [one.at for one in telemetry.requests_since(now - seconds)]
     began = min([one.at for one in calls] + moments, default=now - LEAST_SPAN)
     span = max(LEAST_SPAN, now - began)
     figure = Figure(figsize=(11, 7.2), facecolor=style.paper, layout="constrained")
@@ -168,9 +168,9 @@ def _empty(axes: Axes, style: Style, text: str = "no calls yet") -> None:
     axes.set_yticks([])
 
 
-def _tiles(axes: Axes, calls: list[Record], seconds: float, now: float, style: Style) -> None:
+def _tiles(axes: Axes, calls: list[CallRecord], seconds: float, now: float, style: Style) -> None:
     """The numbers that should be small, and how many calls there were."""
-    happened = counted(recorder.happened(now - seconds))
+    counts = count_events(telemetry.events_since(now - seconds))
     tiles = [
         ("calls", len(calls), False),
         ("without a request", sum(1 for one in calls if one.hit), False),
@@ -178,7 +178,7 @@ def _tiles(axes: Axes, calls: list[Record], seconds: float, now: float, style: S
         ("retries", sum(one.retries for one in calls), True),
         ("429 / 418", sum(one.refusals for one in calls), True),
         ("errors", sum(1 for one in calls if one.error), True),
-        *((f"stream {name}", happened[name], True) for name in EVENTS),
+        *((f"stream {name}", counts[name], True) for name in EVENTS),
     ]
     axes.set_axis_off()
     for place, (name, number, bad) in enumerate(tiles):
@@ -192,11 +192,11 @@ def _colour(channel: str) -> str:
     return CHANNELS.get(channel, OTHER)
 
 
-def _latency(axes: Axes, calls: list[Record], now: float, span: float, style: Style) -> None:
+def _latency(axes: Axes, calls: list[CallRecord], now: float, span: float, style: Style) -> None:
     _plain(axes, "What callers waited, ms", style)
     if not calls:
         return _empty(axes, style)
-    by: dict[str, list[Record]] = defaultdict(list)
+    by: dict[str, list[CallRecord]] = defaultdict(list)
     for one in calls:
         by[one.channel or "-"].append(one)
     for channel, some in sorted(by.items(), key=lambda item: -len(item[1])):
@@ -218,7 +218,7 @@ def _ago(axes: Axes, span: float) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: "now" if abs(value) < 1e-9 else f"{-value:g} s ago")
 
 
-def _shares(axes: Axes, calls: list[Record], style: Style) -> None:
+def _shares(axes: Axes, calls: list[CallRecord], style: Style) -> None:
     _plain(axes, "Who answered", style, grid=None)
     shares = Counter(one.channel or "-" for one in calls).most_common(MOST_ROWS)
     if not shares:
@@ -239,15 +239,15 @@ def _shares(axes: Axes, calls: list[Record], style: Style) -> None:
 def _rate(axes: Axes, seconds: float, now: float, span: float, style: Style) -> None:
     """Requests in every second, by limit group, against the limit of one."""
     _plain(axes, "Requests a second, by limit group", style)
-    sent = [(one.at, one.group) for one in recorder.sent(now - seconds)]
-    if not sent:
+    requests = [(one.at, one.group) for one in telemetry.requests_since(now - seconds)]
+    if not requests:
         return _empty(axes, style, "no requests")
     width = max(1.0, span / 150)  # bars that can be seen
-    groups = sorted({group for _, group in sent})
+    groups = sorted({group for _, group in requests})
     bottom: dict[int, float] = defaultdict(float)
     palette = [*CHANNELS.values()]
     for place, group in enumerate(groups):
-        slots = Counter(int((at - now) // width) for at, one in sent if one == group)
+        slots = Counter(int((at - now) // width) for at, one in requests if one == group)
         heights = [number / width for number in slots.values()]
         axes.bar(
             [(slot + 0.5) * width for slot in slots], heights, width=width * 0.86,
@@ -264,7 +264,7 @@ def _rate(axes: Axes, seconds: float, now: float, span: float, style: Style) -> 
     return None
 
 
-def _percentiles(axes: Axes, calls: list[Record], style: Style) -> None:
+def _percentiles(axes: Axes, calls: list[CallRecord], style: Style) -> None:
     _plain(axes, "p50 — p95 — p99, ms", style, grid="x")
     rows = list(summaries(calls, ["call", "channel"]).items())[:MOST_ROWS][::-1]
     if not rows:

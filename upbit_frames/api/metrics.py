@@ -1,4 +1,4 @@
-"""``uf.metrics``: what the calls of this process were like."""
+"""``uf.metrics``: sources, latency, requests and errors of the calls of this process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.api.alerts import Alarms, Limits
+from upbit_frames.api.alerts import ThresholdObserver, Thresholds
 from upbit_frames.core.query import choice
 from upbit_frames.errors import QueryError
-from upbit_frames.runtime.telemetry import Record, recorder
+from upbit_frames.runtime.telemetry import CallRecord, telemetry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +27,13 @@ COLUMNS = (
 
 
 class Metrics:
-    """Call it for a frame; it has more ways to look.
+    """Statistics of this process; call it for a frame.
 
-    Everything is counted for the whole process, whoever calls: the last 10,000 calls are kept.
+    Counts the whole process, all clients and threads; the last 10,000 calls are kept.
     """
 
     def __call__(self, by: str = "call") -> pd.DataFrame:
-        """What the calls were like.
+        """Summarise the recorded calls.
 
         Parameters
         ----------
@@ -43,13 +43,13 @@ class Metrics:
         Returns
         -------
         pandas.DataFrame
-            Index (call, channel) or channel: who really answered, as the route says. Where nobody
-            did: ``failed``, ``rejected`` (the arguments were) or ``cancelled``. Columns calls, errors,
-            hits (answered from what was at hand), rows, requests, retries, refusals (429 and 418),
+            Index (call, channel) or channel: summarise_route really answered, as the route says. Where nobody
+            answer: ``failed``, ``rejected`` (invalid arguments) or ``cancelled``. Columns calls, errors,
+            hits (served without a request), rows, requests, retries, refusals (429 and 418),
             waited_s (for the limit and between attempts), p50_ms, p95_ms, p99_ms (what the caller
-            waited), age_p50_ms, age_p95_ms (how old a stream's answer may have been). With
+            waited), age_p50_ms, age_p95_ms (age of live answers). With
             ``"calls"``: index ``time`` (aware, UTC), a column for each attribute of
-            :class:`upbit_frames.runtime.telemetry.Record`.
+            :class:`upbit_frames.runtime.telemetry.CallRecord`.
             ``attrs["upbit_frames"]["streams"]`` counts reconnects, breaks and drops.
 
         Examples
@@ -59,9 +59,9 @@ class Metrics:
         """
         import pandas as pd
 
-        calls = recorder.records()
+        calls = telemetry.records()
         if choice("by", by, VIEWS) == "calls":
-            frame = pd.DataFrame([one._asdict() for one in calls], columns=list(Record._fields))
+            frame = pd.DataFrame([one._asdict() for one in calls], columns=list(CallRecord._fields))
             frame["age_ms"] = frame["age_ms"].astype("float64")
             frame.index = pd.to_datetime(frame.pop("at").astype("float64"), unit="s", utc=True).rename("time")
         else:
@@ -74,13 +74,13 @@ class Metrics:
 
     @property
     def streams(self) -> dict[str, int]:
-        """How many times streams were reconnected and broke, and rows that were dropped for want of a reader."""
-        return {name: recorder.totals[name] for name in EVENTS}
+        """Reconnects and breaks of streams, and rows dropped because the reader was too slow."""
+        return {name: telemetry.totals[name] for name in EVENTS}
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Summary and single calls as JSON, also written to a file if one is named."""
-        calls = recorder.records()
-        told = {
+        """Return summary and single calls as JSON, optionally also written to a file."""
+        calls = telemetry.records()
+        report = {
             "summary": [
                 {"call": call, "channel": channel, **facts}
                 for (call, channel), facts in summaries(calls, ["call", "channel"]).items()
@@ -88,14 +88,14 @@ class Metrics:
             "streams": self.streams,
             "calls": [one._asdict() for one in calls],
         }
-        text = json.dumps(told, ensure_ascii=False)
+        text = json.dumps(report, ensure_ascii=False)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
 
     def reset(self) -> None:
-        """Begin anew."""
-        recorder.reset()
+        """Delete all records."""
+        telemetry.reset()
 
     def watch(
         self,
@@ -108,23 +108,23 @@ class Metrics:
         age_ms: float | None = None,
         seconds: float = 60.0,
     ) -> None:
-        """Warn through ``logging`` (``upbit_frames.metrics``) when something goes above a limit, once each time.
+        """Log a warning (logger ``upbit_frames.metrics``) each time a threshold is exceeded.
 
         Parameters
         ----------
         p95_ms, age_ms : float, optional
-            95th percentile of what callers waited, and of the age of streams' answers.
+            95th percentile of the latency, and of the age of live answers.
         error_share : float, optional
-            Of the calls, 0 to 1.
+            Share of failed calls, 0 to 1.
         refusals, reconnects, drops : int, optional
-            How many.
+            Counts.
         seconds : float
-            The stretch of time that is looked at. Without any limit nothing is watched any more.
+            Length of the window. Without any threshold watching ends.
 
         Raises
         ------
         QueryError
-            For what is no number of at least 0.
+            If a threshold is not a number of at least 0.
 
         Examples
         --------
@@ -138,31 +138,31 @@ class Metrics:
         }  # fmt: skip
         for name, limit in [*given.items(), ("seconds", seconds)]:
             if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0):
-                raise QueryError(f"{name}={limit!r} is no limit", suggestion="give a number of at least 0")
+                raise QueryError(f"{name} must be a number of at least 0, got {limit!r}")
         wanted = any(limit is not None for limit in given.values())
-        recorder.watcher = Alarms(Limits(**given, seconds=seconds)) if wanted else None  # type: ignore[arg-type]
+        telemetry.observer = ThresholdObserver(Thresholds(**given, seconds=seconds)) if wanted else None  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())
-        if not recorder.calls:
-            return f"<uf.metrics: no calls yet; streams: {told}>"
-        return f"{self().to_string(float_format=lambda value: f'{value:,.1f}')}\nstreams: {told}"
+        streams = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())
+        if not telemetry.calls:
+            return f"<uf.metrics: no calls yet; streams: {streams}>"
+        return f"{self().to_string(float_format=lambda value: f'{value:,.1f}')}\nstreams: {streams}"
 
     def _repr_html_(self) -> str:
-        told = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())
-        return f"{self().round(1).to_html()}<p>streams: {told}</p>"
+        streams = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())
+        return f"{self().round(1).to_html()}<p>streams: {streams}</p>"
 
 
-def summaries(calls: Iterable[Record], keys: list[str]) -> dict[tuple[str, ...], dict[str, Any]]:
-    """Counts and percentiles of the calls by some of their attributes, the busiest first."""
-    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+def summaries(calls: Iterable[CallRecord], keys: list[str]) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Count the calls and take percentiles by some of their attributes, the busiest first."""
+    groups: dict[tuple[str, ...], list[CallRecord]] = defaultdict(list)
     for one in calls:
         groups[tuple(getattr(one, key) or "-" for key in keys)].append(one)
     order = Counter({key: len(group) for key, group in groups.items()})
     return {key: _summary(groups[key]) for key, _ in order.most_common()}
 
 
-def _summary(group: list[Record]) -> dict[str, Any]:
+def _summary(group: list[CallRecord]) -> dict[str, Any]:
     import numpy as np
 
     times = np.array([one.seconds for one in group]) * 1000

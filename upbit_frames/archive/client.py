@@ -33,7 +33,7 @@ from upbit_frames.errors import (
 )
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.runtime.clock import Clock
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["ArchiveTransport"]
 
@@ -281,7 +281,7 @@ class ArchiveTransport:
             except (ServerError, RateLimited) as error:
                 failure, cause = error, error
             finally:
-                recorder.request("archive", status, self._clock.monotonic() - sent, attempt, size, paused)
+                telemetry.request("archive", status, self._clock.monotonic() - sent, attempt, size, paused)
             if attempt >= self._retry.attempts:
                 raise failure from (None if cause is failure else cause)
             asked_for = min(LONGEST_WAIT, failure.context.get("retry_after", 0.0))

@@ -1,10 +1,9 @@
-"""What every call of the process was like: who answered, how long it took, what went wrong.
+"""Process-wide call telemetry: source, latency and errors of every public call.
 
-One recorder for the whole process. It is told by the edges (the client, the transports, the
-streams), keeps a bounded number of calls, and knows no pandas. A call that asks somebody travels in
-a context variable: what is begun on the background loop inherits the caller's context, so that the
-transport's attempts are counted for the call that they serve. An answer at hand costs a call of a
-tenth of a millisecond a tuple more, and nothing else.
+One :class:`Telemetry` for the process, fed by the edges (the client, the transports, the streams);
+it keeps a bounded number of calls and knows no pandas. The current call is a context variable:
+work started on the background loop inherits the caller's context, so that the transport's attempts
+are counted for the call they serve. A call served from memory costs one tuple.
 """
 
 from __future__ import annotations
@@ -21,21 +20,32 @@ from typing import Any, NamedTuple, TypeVar
 
 from upbit_frames.errors import ConfigError, QueryError, UsageError
 
-__all__ = ["MOST", "Event", "OpenCall", "Record", "Recorder", "Request", "Watcher", "counted", "recorder", "who"]
+__all__ = [
+    "MAX_KEPT",
+    "CallRecord",
+    "CallSpan",
+    "Event",
+    "Observer",
+    "Request",
+    "Telemetry",
+    "count_events",
+    "summarise_route",
+    "telemetry",
+]
 
-MOST = 10_000  # calls, requests and events of streams that are kept, of each
-MOST_OFFSETS = 100
-TOGETHER = 1.0  # seconds within which the same event is one entry
-DRIFT = 0.1  # seconds that the clock may be off
-UNRECORDED = frozenset({"dashboard", "explain", "metrics", "plan"})  # they look, and ask nobody
-AT_HAND = frozenset({"store", "memory", "live"})
-NOWHERE = "none"
+MAX_KEPT = 10_000  # of calls, of requests and of stream events
+MAX_OFFSETS = 100
+EVENT_MERGE_SECONDS = 1.0  # equal events closer than this are one entry
+DRIFT = 0.1  # seconds between wall clock and monotonic clock that count as a clock step
+UNRECORDED = frozenset({"dashboard", "explain", "metrics", "plan"})  # they only inspect
+LOCAL_CHANNELS = frozenset({"store", "memory", "live"})
+NO_CHANNEL = "none"
 REFUSED = (418, 429)
 
 E = TypeVar("E")
 
 
-class Record(NamedTuple):
+class CallRecord(NamedTuple):
     """One call.
 
     Attributes
@@ -43,30 +53,30 @@ class Record(NamedTuple):
     call : str
         Name of the public call.
     at : float
-        When it began, seconds since the epoch.
+        Start, seconds since the epoch.
     seconds : float
-        How long the caller waited, from the checking of the arguments to the finished frame.
+        Time the caller waited, from argument checks to the finished frame.
     channel : str
-        Who really answered, as the route of the answer says: ``store``, ``memory``, ``rest``,
-        ``live``, ``archive``, ``none``; several are sorted and joined by ``+``. Where there was no
-        answer: ``failed``, ``rejected`` (the arguments or settings were) or ``cancelled``.
+        Source that served the call, as in the route: ``store``, ``memory``, ``rest``,
+        ``live``, ``archive``, ``none``; several are sorted and joined by ``+``. Without an
+        answer: ``failed``, ``rejected`` (invalid arguments or settings) or ``cancelled``.
     reason : str
-        Of the last step of the route, where somebody was asked.
+        Reason of the last step of the route; empty if served from memory.
     rows : int
-        That the route tells of.
+        Rows according to the route.
     requests, retries : int
-        HTTP requests that went out for it, and how many of them were further attempts.
+        HTTP requests sent for the call, and how many of them were retries.
     waited : float
-        Seconds that these spent waiting for their limit and between attempts, added up: requests
-        that wait side by side can wait longer together than the caller did.
+        Seconds the requests spent on the rate limit and between attempts, summed: concurrent
+        requests can wait longer in total than the caller did.
     refusals : int
         Answers with 429 or 418.
     bytes : int
-        Of the bodies.
+        Size of the bodies.
     age_ms : float or None
-        How old what was answered may have been, where that is known.
+        Age of the data served, where known.
     error : str
-        Name of the exception; empty where all was well.
+        Name of the exception; empty on success.
     """
 
     call: str
@@ -85,8 +95,8 @@ class Record(NamedTuple):
 
     @property
     def hit(self) -> bool:
-        """Whether it was answered from what was at hand, and nobody was asked."""
-        return not self.requests and not self.error and AT_HAND.issuperset(self.channel.split("+"))
+        """Whether the call was served without a request."""
+        return not self.requests and not self.error and LOCAL_CHANNELS.issuperset(self.channel.split("+"))
 
 
 class Request(NamedTuple):
@@ -95,17 +105,17 @@ class Request(NamedTuple):
     Attributes
     ----------
     at : float
-        When it was over, seconds since the epoch.
+        End, seconds since the epoch.
     group : str
-        Its limit group on the wire, or ``archive``.
+        Rate limit group on the wire, or ``archive``.
     status : int
-        0 where no answer came.
+        0 without an answer.
     seconds : float
         From sending to the last byte.
     attempt : int
     bytes : int
     waited : float
-        Seconds before it: for the limit, and after the attempt that failed.
+        Seconds spent before it: on the limit, and after a failed attempt.
     """
 
     at: float
@@ -118,40 +128,50 @@ class Request(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that happened to a stream: its moment, ``reconnects``, ``breaks`` or ``drops``, how many."""
+    """A stream event: time (seconds since the epoch), ``reconnects``, ``breaks`` or ``drops``, count."""
 
     at: float
     name: str
     number: int
 
 
-def counted(events: Iterable[Event]) -> Counter[str]:
-    """How often what happened."""
-    happened: Counter[str] = Counter()
+def count_events(events: Iterable[Event]) -> Counter[str]:
+    """Sum the events by name."""
+    totals: Counter[str] = Counter()
     for _, name, number in events:
-        happened[name] += number
-    return happened
+        totals[name] += number
+    return totals
 
 
-_current: ContextVar[OpenCall | None] = ContextVar("upbit_frames_call", default=None)
+_current: ContextVar[CallSpan | None] = ContextVar("upbit_frames_call", default=None)
 
 
-class OpenCall:
-    """A call that is under way, as a context manager; what is begun on its behalf adds to it."""
+class CallSpan:
+    """Context manager around one running call; requests sent on its behalf are added to it."""
 
     __slots__ = (
-        "_token", "begun", "bytes", "facts", "name", "over", "recorder", "refusals", "requests", "retries", "waited",
+        "_token",
+        "answer",
+        "begun",
+        "bytes",
+        "name",
+        "over",
+        "refusals",
+        "requests",
+        "retries",
+        "telemetry",
+        "waited",
     )  # fmt: skip
 
-    def __init__(self, recorder: Recorder, name: str, begun: float) -> None:
-        self.recorder, self.name, self.begun = recorder, name, begun
-        self.facts: tuple[Any, ...] = ("", "", 0, None)
+    def __init__(self, telemetry: Telemetry, name: str, begun: float) -> None:
+        self.telemetry, self.name, self.begun = telemetry, name, begun
+        self.answer: tuple[Any, ...] = ("", "", 0, None)
         self.requests = self.retries = self.refusals = self.bytes = 0
         self.waited = 0.0
         self.over = False
-        self._token: Token[OpenCall | None] | None = None
+        self._token: Token[CallSpan | None] | None = None
 
-    def __enter__(self) -> OpenCall:
+    def __enter__(self) -> CallSpan:
         if self.name not in UNRECORDED and not _inside():
             self._token = _current.set(self)
         return self
@@ -164,175 +184,178 @@ class OpenCall:
         seconds = perf_counter() - self.begun
         _current.reset(self._token)
         self.over = True
-        channel, reason, rows, age = self.facts
+        channel, reason, rows, age = self.answer
         if error is not None:
-            channel = _fate(error)
-        self.recorder._keep(
-            Record(
-                self.name, self.recorder._now() - seconds, seconds, channel, reason, rows, self.requests, self.retries,
+            channel = _failure_channel(error)
+        self.telemetry._append(
+            CallRecord(
+                self.name, self.telemetry._now() - seconds, seconds, channel, reason, rows, self.requests, self.retries,
                 self.waited, self.refusals, self.bytes, age, "" if error is None else type(error).__name__,
             )
         )  # fmt: skip
 
     def answered(self, meta: Mapping[str, Any]) -> None:
-        """The answer's own words."""
-        step = who(meta["route"])
-        self.facts = (step["channel"], step["reason"], step["rows"], meta.get("age_ms"))
+        """Take channel, reason and rows from the metadata of the answer."""
+        step = summarise_route(meta["route"])
+        self.answer = (step["channel"], step["reason"], step["rows"], meta.get("age_ms"))
 
-    def _attempted(self, one: Request) -> None:
+    def _add_request(self, request: Request) -> None:
         self.requests += 1
-        self.bytes += one.bytes
-        self.waited += one.waited
-        self.retries += one.attempt > 1
-        self.refusals += one.status in REFUSED
+        self.bytes += request.bytes
+        self.waited += request.waited
+        self.retries += request.attempt > 1
+        self.refusals += request.status in REFUSED
 
 
 def _inside() -> bool:
-    """Whether a call is under way here."""
+    """Whether a recorded call is running in this context."""
     outer = _current.get()
-    return outer is not None and not outer.over  # tasks may outlive the call that began them
+    return outer is not None and not outer.over  # tasks may outlive the call that started them
 
 
-def who(route: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Channel, reason and rows of a whole route."""
+def summarise_route(route: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Summarise a route as one channel, reason and row count."""
     if not route:
-        return {"channel": NOWHERE, "reason": "", "rows": 0}
+        return {"channel": NO_CHANNEL, "reason": "", "rows": 0}
     channels = {step["channel"] for step in route}
     return {
-        "channel": "+".join(sorted(channels - {NOWHERE} or channels)),
+        "channel": "+".join(sorted(channels - {NO_CHANNEL} or channels)),
         "reason": route[-1]["reason"],
         "rows": sum(step["rows"] for step in route),
     }
 
 
-def _fate(error: BaseException) -> str:
+def _failure_channel(error: BaseException) -> str:
     if not isinstance(error, Exception):
         return "cancelled"
     return "rejected" if isinstance(error, QueryError | ConfigError | UsageError) else "failed"
 
 
-class Watcher:
-    """Told after something was recorded; see ``uf.metrics.watch``."""
+class Observer:
+    """Notified after each record; see ``uf.metrics.watch``."""
 
-    def look(self, recorder: Recorder) -> None:
-        """Something is new."""
+    def look(self, telemetry: Telemetry) -> None:
+        """Inspect the telemetry after a new record."""
 
 
 @dataclass
-class Recorder:
-    """Everything that is kept.
+class Telemetry:
+    """The records of the process.
 
     Attributes
     ----------
     calls : deque
-        Of :class:`Record`, and a tuple for each call that was answered from what was at hand. See :meth:`records`.
-    at_hand : function
-        Keeps such a tuple: call, when it began and ended by ``perf_counter``, channel, rows, age_ms.
+        Of :class:`CallRecord`, and a plain tuple for each call served from memory. See :meth:`records`.
+    record_local : function
+        Appends such a tuple: call, start and end by ``perf_counter``, channel, rows, age_ms.
     requests, events : deque
         Of :class:`Request`, :class:`Event`.
     totals : Counter
-        Numbers of the events since the process began or :meth:`reset`.
+        Counts of the events since the process started or :meth:`reset`.
     since : float
-        That moment, seconds since the epoch.
+        That time, seconds since the epoch.
     """
 
-    calls: deque[tuple[Any, ...]] = field(default_factory=lambda: deque(maxlen=MOST))
-    requests: deque[Request] = field(default_factory=lambda: deque(maxlen=MOST))
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=MOST))
+    calls: deque[tuple[Any, ...]] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
+    requests: deque[Request] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=MAX_KEPT))
     totals: Counter[str] = field(default_factory=Counter)
     since: float = field(default_factory=time)
-    at_hand: Callable[[tuple[Any, ...]], None] = field(init=False)
-    _watcher: Watcher | None = None
-    _offsets: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_OFFSETS))
+    record_local: Callable[[tuple[Any, ...]], None] = field(init=False)
+    _watcher: Observer | None = None
+    _offsets: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MAX_OFFSETS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.watcher = None
+        self.observer = None
         self._now()
 
     @property
-    def watcher(self) -> Watcher | None:
-        """Who is told that something is new."""
+    def observer(self) -> Observer | None:
+        """The observer notified of new records, if any."""
         return self._watcher
 
-    @watcher.setter
-    def watcher(self, watcher: Watcher | None) -> None:
-        self._watcher = watcher
-        self.at_hand = self.calls.append if watcher is None else self._keep
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        self._watcher = observer
+        self.record_local = self.calls.append if observer is None else self._append
 
     def _now(self) -> float:
-        """Seconds since the epoch; notes where the clock was set, or the machine slept."""
+        """Return seconds since the epoch; remember clock steps and suspends."""
         now, ticks = time(), perf_counter()
         if not self._offsets or abs(now - ticks - self._offsets[-1][1]) > DRIFT:
             self._offsets.append((ticks, now - ticks))
         return now
 
-    # --- the edges tell -------------------------------------------------------------------------
+    # --- written by the edges --------------------------------------------------------------------
 
-    def call(self, name: str, begun: float | None = None) -> OpenCall:
-        """Record what happens inside as one call; inside of another call nothing more than that."""
-        return OpenCall(self, name, perf_counter() if begun is None else begun)
+    def call(self, name: str, begun: float | None = None) -> CallSpan:
+        """CallRecord what happens inside as one call; inside of another call nothing more than that."""
+        return CallSpan(self, name, perf_counter() if begun is None else begun)
 
     def answered(self, meta: Mapping[str, Any]) -> None:
-        """The call that is under way, if one is, was answered like that."""
+        """Set the metadata of the answer on the running call, if there is one."""
         call = _current.get()
         if call is not None and not call.over:
             call.answered(meta)
 
     def failed(self, name: str, begun: float, error: BaseException) -> None:
-        """A call ended before anybody was asked."""
+        """Record a call that failed before any request."""
         if name in UNRECORDED or _inside():
             return
         seconds = perf_counter() - begun
-        self._keep(Record(name, self._now() - seconds, seconds, _fate(error), error=type(error).__name__))
+        self._append(
+            CallRecord(name, self._now() - seconds, seconds, _failure_channel(error), error=type(error).__name__)
+        )
 
     def request(
         self, group: str, status: int | None, seconds: float, attempt: int = 1, size: int = 0, waited: float = 0.0
     ) -> None:
-        """An HTTP request is over, with an answer or without."""
-        one = Request(self._now(), group, status or 0, seconds, attempt, size, waited)
-        self.requests.append(one)
+        """Record a finished HTTP request, with or without an answer."""
+        request = Request(self._now(), group, status or 0, seconds, attempt, size, waited)
+        self.requests.append(request)
         call = _current.get()
-        if call is not None and not call.over:  # what is done after the answer is nobody's wait
-            call._attempted(one)
+        if call is not None and not call.over:  # work after the answer is not waited for
+            call._add_request(request)
 
     def event(self, name: str, number: int = 1) -> None:
-        """Something happened to a stream."""
+        """Count a stream event."""
         now = self._now()
         with self._lock:
             self.totals[name] += number
             last = self.events[-1] if self.events else None
-            if last is not None and last.name == name and 0 <= now - last.at < TOGETHER:
+            if last is not None and last.name == name and 0 <= now - last.at < EVENT_MERGE_SECONDS:
                 self.events[-1] = last._replace(number=last.number + number)
             else:
                 self.events.append(Event(now, name, number))
         if self._watcher is not None:
             self._watcher.look(self)
 
-    def _keep(self, record: tuple[Any, ...]) -> None:
+    def _append(self, record: tuple[Any, ...]) -> None:
         self.calls.append(record)
         if self._watcher is not None:
             self._watcher.look(self)
 
-    # --- and others look ------------------------------------------------------------------------
+    # --- read by the views ----------------------------------------------------------------------
 
-    def records(self, since: float = 0.0) -> list[Record]:
-        """The calls that were over after that moment, in the order in which they ended."""
+    def records(self, since: float = 0.0) -> list[CallRecord]:
+        """Return the calls that ended at or after ``since``, in order of their end."""
         self._now()
         offsets = _copy(self._offsets)
-        found = (one if type(one) is Record else _record(offsets, *one) for one in _copy(self.calls))
-        return [one for one in found if one.at + one.seconds >= since]
+        entries = _copy(self.calls)
+        calls = (entry if type(entry) is CallRecord else _record(offsets, *entry) for entry in entries)
+        return [call for call in calls if call.at + call.seconds >= since]
 
-    def sent(self, since: float = 0.0) -> list[Request]:
-        """The requests that were over after that moment."""
-        return [one for one in _copy(self.requests) if one.at >= since]
+    def requests_since(self, since: float = 0.0) -> list[Request]:
+        """Return the requests that ended at or after ``since``."""
+        return [request for request in _copy(self.requests) if request.at >= since]
 
-    def happened(self, since: float = 0.0) -> list[Event]:
-        """What happened to the streams after that moment."""
-        return [one for one in _copy(self.events) if one.at >= since]
+    def events_since(self, since: float = 0.0) -> list[Event]:
+        """Return the stream events at or after ``since``."""
+        return [event for event in _copy(self.events) if event.at >= since]
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Delete all records."""
         with self._lock:
             self.calls.clear()
             self.requests.clear()
@@ -341,7 +364,7 @@ class Recorder:
             self.since = time()
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()  # another thread may have held it
+        self._lock = threading.Lock()  # another thread of the parent may have held it
         self.reset()
 
 
@@ -353,20 +376,20 @@ def _record(
     channel: str,
     rows: int,
     age: float | None,
-) -> Record:
+) -> CallRecord:
     offset = next((offset for since, offset in reversed(offsets) if since <= ended), offsets[0][1])
-    return Record(call, begun + offset, ended - begun, channel, rows=rows, age_ms=age)
+    return CallRecord(call, begun + offset, ended - begun, channel, rows=rows, age_ms=age)
 
 
 def _copy(kept: deque[E]) -> list[E]:
-    """As it is now; others may go on appending."""
+    """Copy a deque that other threads may append to."""
     while True:
         try:
             return list(kept)
-        except RuntimeError:  # it grew meanwhile, which takes an interpreter without a global lock
+        except RuntimeError:  # appended to during the copy, possible without a global interpreter lock
             continue
 
 
-recorder = Recorder()
+telemetry = Telemetry()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=recorder._after_fork)
+    os.register_at_fork(after_in_child=telemetry._after_fork)

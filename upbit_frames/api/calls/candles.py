@@ -77,7 +77,7 @@ def candles(
         Index ``time`` (aware, microseconds, ascending, unique). Columns, all float64: ``open``,
         ``high``, ``low``, ``close`` in the quote currency (KRW for KRW-*), ``volume`` in the base
         currency, ``value`` in the quote currency (거래대금). ``attrs["upbit_frames"]`` says what was
-        asked and, in ``route``, who answered which stretch and why.
+        asked and, in ``route``, summarise_route answered which stretch and why.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from upbit_frames.core.topics import interval_of, parse_kind
 from upbit_frames.errors import QueryError
 from upbit_frames.router.plan import iso
 from upbit_frames.router.ports import Answer, Meter
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +128,7 @@ def compare(
         offset = clock.offset + (clock.uncertainty or 0) // 2
         answered = Counter(one.channel for one in samples if not one.error)
         route = [{"channel": channel, "reason": "compare", "rows": number} for channel, number in answered.items()]
-        recorder.answered({"route": route})
+        telemetry.answered({"route": route})
         frame = pd.DataFrame.from_dict(sides.summary(short, samples, offset), orient="index")
         frame.index.name = "channel"
         frame = frame.astype(dict.fromkeys(("asked", "answered", "requests"), "int64"))

@@ -13,7 +13,7 @@ from upbit_frames.core.query import choice, parse_markets, parse_range, parse_zo
 from upbit_frames.errors import InvalidRange
 from upbit_frames.router import download as bulk
 from upbit_frames.router.ports import Meter
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 from upbit_frames.store.base import Finding
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def download(
             for channel, name in came.items()
             if (rows := sum(getattr(one, name) for one in summaries))
         ]
-        recorder.answered({"route": route})
+        telemetry.answered({"route": route})
         return pd.DataFrame(bulk.to_rows(summaries)).set_index("market")
 
     return Call(

@@ -15,7 +15,7 @@ from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import BUFFER
 from upbit_frames.live.stream import Stream
 from upbit_frames.live.stream_frames import checked
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["hub_opener", "open_stream", "stream"]
 
@@ -99,7 +99,7 @@ def stream(
         return Feed(made)
     if not collecting:
         return made
-    with recorder.call("stream") as record:
+    with telemetry.call("stream") as record:
         frame, mended = made.collected(seconds, count)
         route = [{"channel": "live", "reason": "collected", "rows": len(frame) - mended}]
         if mended:

@@ -33,7 +33,7 @@ from upbit_frames.exchange.transport.rate_limiter import Pacer, Slot
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.error_bodies import error_message
 from upbit_frames.runtime.clock import Clock, ServerTime
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["Reply", "RequestRecord", "RestTransport"]
 
@@ -258,7 +258,7 @@ class _Attempt:
         finally:
             latency = clock.monotonic() - started
             if not self.played:
-                recorder.request(self.endpoint.group, status, latency, self.attempt, size, self.paused)
+                telemetry.request(self.endpoint.group, status, latency, self.attempt, size, self.paused)
             if self.transport.observer is not None:
                 record = RequestRecord(
                     self.endpoint.name, self.endpoint.group, str(self.url), status, started, self.waited,

@@ -31,7 +31,7 @@ from upbit_frames.router.candle_history import History
 from upbit_frames.router.candles import Answer, Router
 from upbit_frames.router.plan import SEAL_GRACE, Step, sealed_until
 from upbit_frames.router.ports import Meter, cut, in_thread, meet_exchange
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,7 +149,7 @@ class Following:
             query = CandleQuery(asked.markets, asked.many, asked.interval, None, end, asked.history)
             answer = await self.router.candles(query, self.meter)
             self._history, self.warnings = answer.meta, answer.warnings
-            recorder.answered(answer.meta)
+            telemetry.answered(answer.meta)
             self._history_route = answer.meta["route"]
         for track in self.tracks.values():
             table = _of_market(answer, track.market, asked.many)

@@ -22,7 +22,7 @@ from upbit_frames.live.hub.backfill import Mender, fetch_whole
 from upbit_frames.live.hub.fanout import Audience, Torn
 from upbit_frames.live.hub.subscriber import Listener, Tempo
 from upbit_frames.runtime.clock import Clock, ServerTime
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["LINGER", "Hub"]
 
@@ -234,7 +234,7 @@ class Hub:
             if self._tempo is not None and listener.since is None:
                 listener.since = now
         if epoch > 1:
-            recorder.event("reconnects")
+            telemetry.event("reconnects")
             self._due = (now + int(self._settle * 1e6), (told or now) + int(self._settle * 1e6))
             self._later(self._settle + LATE, lambda: self._settled(epoch))
         # On a tape it must be the same moment each time it is played, so only the first one counts.
@@ -273,7 +273,7 @@ class Hub:
         """Everything that came before the break is handed out first."""
         self._drain()
         self.breaks += 1
-        recorder.event("breaks")
+        telemetry.event("breaks")
         now = self._clock.now()
         if now >= self._due[0]:
             self._settle_down()

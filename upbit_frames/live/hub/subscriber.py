@@ -13,7 +13,7 @@ from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.message_tables import REST
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.sequencer import Gap
-from upbit_frames.runtime.telemetry import recorder
+from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["BUFFER", "Gaps", "Listener", "Tempo"]
 
@@ -110,7 +110,7 @@ class Listener:
                 self.rows.popleft()
             self.dropped += lost
             if not self.ring:  # there it is what was asked for
-                recorder.event("drops", lost)
+                telemetry.event("drops", lost)
         self.news.set()
 
     def end(self, error: UpbitFramesError | None) -> None:
