@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveDashboard", "dashboard"]
 
-# One colour a channel, told apart also by those summarise_route do not see red and green.
+# One colour a channel, distinguishable without red-green vision.
 CHANNELS = {
     "rest": "#1f63c4", "live": "#d6304a", "store": "#1a936f", "memory": "#8f6bb3", "archive": "#c98a1b",
     "failed": "#3c4149", "none": "#9aa1ab",
