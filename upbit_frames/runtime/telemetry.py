@@ -152,13 +152,13 @@ class CallSpan:
     __slots__ = (
         "_token",
         "answer",
-        "started",
         "bytes",
         "name",
         "over",
         "refusals",
         "requests",
         "retries",
+        "started",
         "telemetry",
         "waited",
     )  # fmt: skip

@@ -135,7 +135,7 @@ def compare(
         frame.attrs["upbit_frames"] = {
             "kind": type_, "market": list(codes), "n": n, "every": float(every), "fetched_at": iso(clock.now()),
             "clock_uncertainty": (clock.uncertainty or 0) / 2000, "schema": SCHEMA_VERSION,
-            "samples": sides.told(short, samples, offset),
+            "samples": sides.to_rows(short, samples, offset),
         }  # fmt: skip
         return frame
 
