@@ -17,8 +17,8 @@ DISTRIBUTIONS = {"IPython": "ipython", "vcr": "vcrpy", "yaml": "pyyaml", "mpl_to
 EXTRAS_OF = {
     "testing/plugin.py": "testing",
     "testing/strategies.py": "testing",
-    "cassette_file.py": "record",
-    "plot/ticks.py": "plot",
+    "replay/cassette_file.py": "record",
+    "frames/plot/axes.py": "plot",
 }
 
 
