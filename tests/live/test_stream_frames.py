@@ -88,7 +88,8 @@ def expected(type_: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
         return [
             {
                 "market": facts["code"], "level": level, **unit, "time": ms("timestamp"),
-                "grouping": facts.get("level"), "total_ask_size": facts["total_ask_size"], "total_bid_size": facts["total_bid_size"], **about,
+                "grouping": facts.get("level"),
+                "total_ask_size": facts["total_ask_size"], "total_bid_size": facts["total_bid_size"], **about,
             }
             for level, unit in enumerate(facts["orderbook_units"])
         ]  # fmt: skip
