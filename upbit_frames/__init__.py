@@ -17,7 +17,7 @@ from upbit_frames.core.config import Config, config, configure, using
 from upbit_frames.core.schema import schema
 
 if TYPE_CHECKING:
-    from upbit_frames import aio
+    from upbit_frames import aio, compat
     from upbit_frames.api import notebook
     from upbit_frames.api.cache import cache
     from upbit_frames.api.client import AsyncClient, Client
@@ -63,7 +63,7 @@ _LAZY = {
     "Client": "upbit_frames.api.client",
     "AsyncClient": "upbit_frames.api.client",
 }
-_MODULES = {"aio": "upbit_frames.aio", "notebook": "upbit_frames.api.notebook"}
+_MODULES = {"aio": "upbit_frames.aio", "compat": "upbit_frames.compat", "notebook": "upbit_frames.api.notebook"}
 
 __all__ = [
     "AsyncClient",
@@ -76,6 +76,7 @@ __all__ = [
     "cassette",
     "cassettes",
     "compare",
+    "compat",
     "config",
     "configure",
     "dashboard",

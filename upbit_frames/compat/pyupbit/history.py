@@ -1,0 +1,232 @@
+"""pyupbit's candle functions on top of ``uf.candles``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+import upbit_frames as uf
+from upbit_frames.compat.pyupbit.moments import KST, Moment, read, remember, returned
+from upbit_frames.compat.pyupbit.settings import failed, settings
+from upbit_frames.compat.sites import warn_once
+from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesError
+
+__all__ = ["between", "daily", "last"]
+
+PAGE = 200
+COLUMNS = ["open", "high", "low", "close", "volume", "value"]
+_MINUTES = {1: "1m", 3: "3m", 5: "5m", 10: "10m", 15: "15m", 30: "30m", 60: "1h", 240: "4h"}
+INTERVALS = {
+    "day": "1d", "days": "1d", "week": "1w", "weeks": "1w", "month": "1M", "months": "1M",
+    **{f"minute{unit}": name for unit, name in _MINUTES.items()},
+    **{f"minutes{unit}": name for unit, name in _MINUTES.items()},
+}  # fmt: skip
+_FAR = dt.datetime(2199, 1, 1, tzinfo=dt.UTC)  # beyond it there is no range to ask for
+_ORIGIN = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - what pyupbit begins with, as Korean time
+
+
+class _Nothing(UpbitFramesError):
+    """There is no candle to give."""
+
+
+def last(ticker: Any, interval: Any, count: Any, to: Any) -> pd.DataFrame | None:
+    """The last ``count`` candles that begin before ``to``; None where that fails."""
+
+    def work() -> pd.DataFrame:
+        name = _interval(interval)
+        number = _count(count)
+        moment = None if to is None else read(to, "to")
+        end = None if moment is None or moment.at >= _FAR else moment.at
+        frame = _candles(ticker, name, end=end, count=number)[-number:]
+        if frame.empty:
+            when = "" if to is None else f" before {to}"
+            raise _Nothing(f"there is no candle of {ticker}{when}", suggestion="was it listed by then?", market=ticker)
+        shown = _shown(frame)
+        if moment is not None and moment.naive:
+            _warn_naive(to, moment, shown, name)
+        return shown
+
+    shown = _or_none(work, ticker)
+    if shown is not None:
+        remember(shown.index)  # type: ignore[arg-type]
+    return shown
+
+
+def between(ticker: Any, interval: Any, start: Any, to: Any) -> pd.DataFrame | None:
+    """Read a range as ``get_ohlcv_from`` does: from Korean time inclusive to UTC exclusive, unless zones are stated."""
+
+    def work() -> pd.DataFrame:
+        name = _interval(interval)
+        begin = (
+            read(_ORIGIN if start is None else start, "fromDatetime", zone=KST, dates=False)
+            if (start is not None)
+            else Moment(_ORIGIN.replace(tzinfo=KST).astimezone(dt.UTC), _ORIGIN, False)
+        )
+        end = None if to is None else read(to, "to", dates=False)
+        trap = end is not None and end.naive and (begin.naive or start is None)
+        low, high = (begin.wall, end.wall) if trap and end is not None else (begin.at, None if end is None else end.at)
+        if high is not None and high <= low:
+            raise InvalidRange(
+                f"fromDatetime={start!r} is not before to={to!r}", suggestion="swap them?", market=ticker
+            )
+        limit = None if end is None or end.at >= _FAR else end.at
+        frame = _range(ticker, name, begin.at, limit)
+        if trap:
+            frame = frame[_skipped(frame, begin.wall) :]
+        shown = _shown(frame)
+        if begin.naive or (end is not None and end.naive):
+            _warn_from(shown, name, begin, end)
+        return shown
+
+    shown = _or_none(work, ticker)
+    if shown is not None:
+        remember(shown.index)  # type: ignore[arg-type]
+    return shown
+
+
+def daily(ticker: Any, base: Any) -> pd.DataFrame | None:
+    """200 hours as days that begin at the hour ``base``."""
+
+    def work() -> pd.DataFrame:
+        frame = _candles(ticker, "1h", end=None, count=PAGE)[-PAGE:]
+        if frame.empty:
+            raise _Nothing(f"there is no candle of {ticker}", suggestion="was it listed?", market=ticker)
+        try:
+            days = _shown(frame).resample("24h", offset=f"{base}h")
+        except ValueError as error:
+            raise QueryError(f"base must be an hour of the day, got {base!r}", market=ticker) from error
+        how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+        table: pd.DataFrame = days.agg(how)
+        return table
+
+    return _or_none(work, ticker)
+
+
+# --- arguments ---------------------------------------------------------------------------------------
+
+
+def _interval(interval: Any) -> str:
+    name = INTERVALS.get(interval) if isinstance(interval, str) else None
+    if name is not None:
+        return name
+    if settings().errors == "raise":
+        raise uf.errors.InvalidInterval(
+            f"pyupbit knows no interval {interval!r} and would read the daily candle",
+            suggestion=f"it knows {', '.join(one for one in INTERVALS if not one.startswith('minutes'))}",
+        )
+    warn_once(
+        "interval",
+        f"interval={interval!r} is none that pyupbit knows, so this is the daily candle; write for instance "
+        f"'minute60', or uf.candles(…, '1h')",
+    )
+    return "1d"
+
+
+def _count(count: Any) -> int:
+    try:
+        number = operator.index(max(count, 1))
+    except TypeError as error:
+        raise QueryError(f"count must be a whole number, got {count!r}", suggestion="write for instance 200") from error
+    if count < 1:
+        if settings().errors == "raise":
+            raise QueryError(f"count must be at least 1, got {count!r}", suggestion="write for instance 200")
+        warn_once("count", f"count={count!r} is below 1, so one candle is read; write the number that is meant")
+    return number
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def _candles(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = uf.candles(ticker, name, **limits, forming=True, tz="UTC", output="pandas", progress=False)
+    return frame
+
+
+def _range(ticker: Any, name: str, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
+    """Candles of a range; pyupbit gives none at all where nothing precedes the end."""
+    frame = _candles(ticker, name, start=start, end=end)
+    if frame.empty and not len(_candles(ticker, name, end=end, count=1)):
+        raise _Nothing(f"there is no candle of {ticker} before {end}", suggestion="was it listed?", market=ticker)
+    return frame
+
+
+def _shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """As pyupbit gives it: the index in Korean time without a zone or a name, nothing attached."""
+    index = pd.DatetimeIndex(frame.index).tz_convert(KST).tz_localize(None)
+    if pd.__version__.startswith("2."):  # what it makes of a list of datetimes; later ones stay at microseconds
+        index = index.as_unit("ns")
+    table = pd.DataFrame({name: frame[name].to_numpy(copy=True) for name in COLUMNS}, index=index.rename(None))
+    return table
+
+
+def _skipped(frame: pd.DataFrame, stop: dt.datetime) -> int:
+    """How many of the oldest rows pyupbit does not reach.
+
+    It reads pages of 200 backwards until one begins, in UTC, at or before what is meant as
+    Korean time; so up to nine hours are missing at the beginning.
+    """
+    times = pd.DatetimeIndex(frame.index).tz_localize(None)
+    for place in range(len(times) - PAGE, 0, -PAGE):
+        if times[place] <= stop:
+            return place
+    return 0
+
+
+def _or_none(work: Callable[[], pd.DataFrame], ticker: Any) -> pd.DataFrame | None:
+    """The frame, or None with the reason in a warning and in ``last_error``."""
+    try:
+        return work()
+    except UpbitFramesError as error:
+        if str(ticker) not in str(error):
+            error.context["market"] = str(ticker)
+        failed(error)
+        naive = isinstance(error, InvalidRange) and "configure(to='error')" in error.message
+        if naive or settings().errors == "raise":
+            raise
+        warn_once(
+            "none",
+            f"None instead of candles of {ticker}: {error}. The error itself is in pyupbit.last_error; "
+            "configure(errors='raise') raises it, as uf.candles does",
+        )
+        return None
+
+
+# --- warnings ----------------------------------------------------------------------------------------
+
+
+def _clock(moment: Any, name: str) -> str:
+    return f"{moment:%Y-%m-%d}" if name in ("1d", "1w", "1M") else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _warn_naive(to: Any, moment: Moment, shown: pd.DataFrame, name: str) -> None:
+    newest = _clock(shown.index[-1], name)
+    instead = f"write to='{moment.wall:%Y-%m-%d %H:%M:%S}+09:00' if Korean time is meant, '…Z' if UTC is"
+    if returned(to, moment.wall):
+        warn_once(
+            "index",
+            f"to={to!s} was taken from an index: the index is KST, but `to` is read as UTC, so pages leave holes or "
+            f"repeat rows; the last row is {newest} KST. One call reads any length: uf.candles(…, start=…, end=…), or "
+            f"{instead}",
+        )
+        return
+    warn_once(
+        "to",
+        f"to={to!s} has no time zone and is read as UTC, while the index is KST: the last row is {newest} KST; "
+        f"{instead}; configure(to='kst') reads all of them as Korean time",
+    )
+
+
+def _warn_from(shown: pd.DataFrame, name: str, begin: Moment, end: Moment | None) -> None:
+    if end is None or not end.naive:
+        return  # the beginning is Korean time, as the index is
+    newest = _clock(shown.index[-1], name) if len(shown) else "absent"
+    first = _clock(shown.index[0], name) if len(shown) else "absent"
+    warn_once(
+        "from",
+        f"fromDatetime is read as KST and `to` as UTC, nine hours apart: {len(shown)} rows, the first {first} KST, the "
+        f"last {newest} KST; write both with a zone ('+09:00'), or uf.candles(…, start=…, end=…, tz='Asia/Seoul')",
+    )
