@@ -4,6 +4,7 @@
 
     UpbitFramesError
     ├── QueryError (ValueError)     the question itself is wrong; nothing was asked
+    │   ├── InvalidArgument (TypeError)   the call has no such argument
     │   ├── InvalidMarket
     │   ├── InvalidInterval
     │   └── InvalidRange
@@ -41,6 +42,7 @@ __all__ = [
     "ConfigError",
     "ConnectionFailed",
     "CorruptFile",
+    "InvalidArgument",
     "InvalidInterval",
     "InvalidMarket",
     "InvalidRange",
@@ -132,6 +134,10 @@ def _short(value: Any, limit: int = 160) -> str:
 
 class QueryError(UpbitFramesError, ValueError):
     """The question is wrong; found before any file or socket was touched."""
+
+
+class InvalidArgument(QueryError, TypeError):
+    """The call has no such argument, or not in this place; the suggestion names what it has."""
 
 
 class InvalidMarket(QueryError):

@@ -13,7 +13,7 @@ import numpy as np
 
 from upbit_frames.testing import FixedTrades, Listing
 from upbit_frames.testing.market.columns import Trades
-from upbit_frames.testing.market.generated import seeded
+from upbit_frames.testing.market.exact_math import seeded
 from upbit_frames.testing.market.model import MarketModel
 from upbit_frames.testing.market.price_ticks import SCALE, floor_to_tick
 from upbit_frames.testing.server.virtual_clock import moment

@@ -28,7 +28,7 @@ from upbit_frames.api.channel_comparison import (
     relation,
     states_of,
     summary,
-    told,
+    to_rows,
 )
 from upbit_frames.errors import Blocked, InvalidInterval, InvalidMarket, MarketNotFound, QueryError, ServerError
 from upbit_frames.runtime.clock import ManualClock
@@ -161,7 +161,7 @@ def test_summary_by_hand() -> None:
     assert rows["live"]["age_p50"] == pytest.approx((160 + 170) / 2)
     assert (rows["live"]["newer"], rows["live"]["agreement"]) == (0.0, 1.0)
     assert math.isnan(age("candle", samples[0], 0))
-    plain = told("ticker", samples, 10_000)
+    plain = to_rows("ticker", samples, 10_000)
     assert json.loads(json.dumps(plain))[4] == {
         "round": 2, "channel": "rest", "latency": None, "age": None, "newest": None, "requests": 0,
         "error": "Timeout: late",

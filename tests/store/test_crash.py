@@ -19,12 +19,12 @@ import pytest
 
 from upbit_frames.core.intervals import Span
 from upbit_frames.store import atomic_files as files
-from upbit_frames.store import encoding
+from upbit_frames.store import directories, encoding
 from upbit_frames.store.base import Series
 from upbit_frames.store.layout import parse_name
 from upbit_frames.store.parquet import ParquetStore
 
-STEPS = ("open", "write", "fsync", "replace", "unlink")
+STEPS = ("open", "write", "fsync", "replace", "unlink", "mkdir", "rmdir")
 KILLS = int(os.environ.get("UPBIT_FRAMES_TEST_KILLS", "30"))
 
 
@@ -47,13 +47,13 @@ class DyingSystem:
         if name not in STEPS:
             return real
 
-        def step(*args: Any) -> Any:
+        def step(*args: Any, **kwargs: Any) -> Any:
             self.steps += 1
             if self.last is not None and self.steps >= self.last:
                 if name == "write" and self.steps == self.last:
                     real(args[0], bytes(args[1])[: len(args[1]) // 2])  # half of it still arrives
                 raise Crash(name)
-            return real(*args)
+            return real(*args, **kwargs)
 
         return step
 
@@ -161,7 +161,7 @@ def test_dying_at_any_step_leaves_before_or_after(
         system = DyingSystem(number)
         encoding._forget_all()
         with monkeypatch.context() as patched:
-            patched.setattr(files, "os", system)
+            patched.setattr(directories, "os", system)
             if number is None:
                 act(ParquetStore(folder))
             else:

@@ -18,8 +18,7 @@ import pytest
 
 from upbit_frames.core.intervals import Span
 from upbit_frames.errors import CorruptFile, StoreError, UpbitFramesWarning
-from upbit_frames.store import atomic_files as files
-from upbit_frames.store import encoding
+from upbit_frames.store import directories, encoding
 from upbit_frames.store import reader as folder
 from upbit_frames.store.parquet import ParquetStore
 
@@ -38,14 +37,14 @@ class FailingSystem:
         if name != self.name:
             return real
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             self.left -= 1
             if self.left == 0:
                 self.failed = True
                 if name == "write":
                     real(args[0], bytes(args[1])[:100])
                 raise OSError(self.code, os.strerror(self.code))
-            return real(*args)
+            return real(*args, **kwargs)
 
         return call
 
@@ -55,7 +54,9 @@ class FailingSystem:
     [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EROFS, "permissions"), (errno.EIO, "the disk")],
 )
 @pytest.mark.parametrize(
-    ("name", "number"), [("open", 1), ("open", 2), ("write", 1), ("fsync", 1), ("fsync", 2), ("replace", 1)]
+    ("name", "number"),
+    # Opened are the root and the locks' folder, the root and four folders down to the series', and the file.
+    [("open", 1), ("open", 2), ("open", 7), ("open", 8), ("write", 1), ("fsync", 1), ("fsync", 2), ("replace", 1)],
 )
 def test_a_failing_disk_leaves_the_store_as_it_was(
     store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch, name: str, number: int, code: int, advice: str
@@ -65,14 +66,14 @@ def test_a_failing_disk_leaves_the_store_as_it_was(
     before = {one: (store._folder(kit.series).path / one).read_bytes() for one in kit.names(store, kit.series)}
     system = FailingSystem(name, number, code)
     with monkeypatch.context() as patched:
-        patched.setattr(files, "os", system)
+        patched.setattr(directories, "os", system)
         with pytest.raises(StoreError) as caught:
             store.write(kit.series, *kit.page(70, 10))  # the eighth: all become one file
     assert system.failed
     assert advice in str(caught.value.suggestion)
     assert caught.value.__cause__ is not None
     after = {one: (store._folder(kit.series).path / one).read_bytes() for one in kit.names(store, kit.series)}
-    in_place = name in ("open", "fsync") and number == 2  # the folder's own turn: the new file is there already
+    in_place = name == "fsync" and number == 2  # the folder's own turn: the new file is there already
     if not in_place:
         assert after == before
         assert store.covered(kit.series) == [Span(kit.start, kit.start + 70 * kit.minute)]

@@ -87,9 +87,9 @@ def test_a_backfill_leaves_one_file_a_month(store: ParquetStore, kit: Any, monke
     written = []
     real = writing._encoded
 
-    def counting(folder: Any, table: Any, origins: set[str]) -> Any:
-        written.append(len(table))
-        return real(folder, table, origins)
+    def counting(folder: Any, new: Any) -> Any:
+        written.append(len(new.table))
+        return real(folder, new)
 
     monkeypatch.setattr(writing, "_encoded", counting)
     rows = 31 * 1440 + 3 * 1440

@@ -21,6 +21,7 @@ from upbit_frames.errors import LockTimeout
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import layout, locks
 from upbit_frames.store.base import Store
+from upbit_frames.store.directories import open_below
 from upbit_frames.store.parquet import ParquetStore
 
 
@@ -264,7 +265,8 @@ def test_a_listing_that_changed_meanwhile_is_made_again(tmp_path: Path, monkeypa
         names = real(folder)
         if not changed:
             changed.append(True)
-            files.commit(Path(folder), [("merged", b"x")], ["part"])
+            with open_below(Path(folder)) as directory:
+                files.commit(directory, [("merged", b"x")], ["part"])
             return [name for name in names if name != "part"]  # read too early for one, too late for the other
         return names
 

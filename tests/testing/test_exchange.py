@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -188,6 +189,15 @@ def test_a_process_ends_when_told_to():
         assert httpx.get(line.split("=", 1)[1].strip() + "/v1/ticker?markets=KRW-C001").status_code == 200
         process.terminate()
         assert process.wait(30) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_process_that_waits_for_the_end_of_its_input_ends_when_told_to(name):
+    with run_process("--json", "--until-eof", stderr=subprocess.PIPE) as process:
+        json.loads(process.stdout.readline())
+        process.send_signal(getattr(signal, name))
+        assert (process.wait(30), process.stderr.read()) == (0, "")
 
 
 def test_a_bad_argument_is_refused():

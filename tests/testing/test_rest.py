@@ -432,6 +432,48 @@ def test_the_other_regions_differ(region):
             r"\d{4}-.*", client.get(f"/v1/candles/days?market={quote}-BTC").json()[0]["candle_date_time_utc"]
         )
         assert exchange.config().region == region
+        for path in ("candles/days", "candles/minutes/1", "candles/weeks"):
+            assert "kst" not in client.get(f"/v1/{path}?market={quote}-BTC&count=2").text
+        assert "kst" not in client.get(f"/v1/ticker?markets={quote}-BTC").text
+        assert "kst" not in client.get(f"/v1/ticker/all?quote_currencies={quote}").text
+
+
+def test_indonesias_bitcoin_moves_by_ten_thousand():
+    with Exchange(region="id", now=NOW, limits=False) as exchange, httpx.Client(base_url=exchange.rest_url) as client:
+        assert client.get("/v1/orderbook/instruments?markets=IDR-BTC").json()[0]["tick_size"] == "10000"
+        prices = [row["trade_price"] for row in client.get("/v1/trades/ticks?market=IDR-BTC&count=200").json()]
+        assert len(prices) == 200
+        assert not [one for one in prices if one % 10_000]
+
+
+@pytest.mark.parametrize("path", ["ticker", "orderbook", "orderbook/instruments"])
+def test_a_repeated_list_is_one_list(unlimited, path):
+    url = f"{unlimited.rest_url}/v1/{path}"
+    repeated = httpx.get(f"{url}?markets=KRW-BTC&markets=KRW-ETH,KRW-XRP")
+    assert [row["market"] for row in repeated.json()] == ["KRW-BTC", "KRW-ETH", "KRW-XRP"]
+    assert repeated.text == httpx.get(f"{url}?markets=KRW-BTC,KRW-ETH,KRW-XRP").text
+
+
+def test_quote_currencies_may_be_repeated(unlimited):
+    url = f"{unlimited.rest_url}/v1/ticker/all"
+    joined = httpx.get(f"{url}?quote_currencies=KRW,BTC")
+    assert httpx.get(f"{url}?quote_currencies=KRW&quote_currencies=BTC").text == joined.text
+    # Of a name that is no list the first value counts.
+    url = f"{unlimited.rest_url}/v1/candles/days?market=KRW-BTC"
+    assert len(httpx.get(f"{url}&count=3&count=5").json()) == 3
+
+
+@pytest.mark.parametrize("zone", ["", "Z", "+00:00", "+09:00"])
+def test_to_may_have_a_fraction_of_a_second(unlimited, zone):
+    with httpx.Client(base_url=unlimited.rest_url) as client:
+        asked = {"market": "KRW-BTC", "count": 3}
+        whole = client.get("/v1/candles/minutes/1", params={**asked, "to": f"2026-02-28T10:00:00{zone}"})
+        for fraction in (".0", ".000", ".000000"):
+            found = client.get("/v1/candles/minutes/1", params={**asked, "to": f"2026-02-28T10:00:00{fraction}{zone}"})
+            assert (found.status_code, found.text) == (200, whole.text)
+        later = client.get("/v1/candles/minutes/1", params={**asked, "to": f"2026-02-28T10:00:00.001{zone}"})
+        minutes = [datetime.fromisoformat(one.json()[0]["candle_date_time_utc"]) for one in (whole, later)]
+        assert minutes[1] - minutes[0] == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("market", ["KRW-BTC", "KRW-SHIB", "BTC-XRP", "USDT-DOGE", "KRW-EMPTY"])

@@ -12,7 +12,7 @@ from upbit_frames.testing import Exchange
 from upbit_frames.testing.market.price_ticks import SCALE
 from upbit_frames.testing.server.virtual_clock import moment
 
-upbit = pytest.importorskip("upbit", reason="upbit-sdk is not installed")
+upbit = pytest.importorskip("upbit", reason="upbit-sdk is not installed (the extra 'peers')")
 TO = "2026-02-28T10:00:00Z"
 
 

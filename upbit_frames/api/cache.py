@@ -11,7 +11,7 @@ from upbit_frames.api.client import call_sync
 from upbit_frames.api.engine import engine_for, store_root
 from upbit_frames.core.config import current
 from upbit_frames.core.intervals import Interval, Span
-from upbit_frames.core.query import parse_market
+from upbit_frames.core.markets import parse_market
 from upbit_frames.errors import InvalidMarket, QueryError, StoreError
 from upbit_frames.router.plan import iso
 from upbit_frames.store.base import Series, SeriesInfo, Store

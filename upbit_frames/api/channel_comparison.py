@@ -1,4 +1,4 @@
-"""REST and the stream side by side: what each told, how old it was, and whether they agree.
+"""REST and the stream side by side: what each to_rows, how old it was, and whether they agree.
 
 The loop asks both in turn and knows no network; everything else here is pure.
 """
@@ -17,7 +17,7 @@ from upbit_frames.runtime.clock import Clock
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHANNELS", "Sample", "State", "alternate", "percentile", "relation", "states_of", "summary", "told"]
+__all__ = ["CHANNELS", "Sample", "State", "alternate", "percentile", "relation", "states_of", "summary", "to_rows"]
 
 CHANNELS = ("rest", "live")
 # What stays as it is while the day, or the candle, does; and what can only grow or fall meanwhile.
@@ -33,7 +33,7 @@ DAY = 86_400_000_000
 
 @dataclass(frozen=True)
 class State:
-    """What one answer told of one market.
+    """What one answer to_rows of one market.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ async def alternate(
     Parameters
     ----------
     ask : coroutine function (str) -> (dict of str to State, int)
-        Asks one channel; gives what it told, and how many requests that took.
+        Asks one channel; gives what it to_rows, and how many requests that took.
     n : int
     every : float
         Seconds between the beginnings of two rounds, if answers come in time.
@@ -125,7 +125,7 @@ async def alternate(
     return samples
 
 
-# --- what was told --------------------------------------------------------------------------------------
+# --- what was to_rows --------------------------------------------------------------------------------------
 
 
 def states_of(kind: str, table: pa.Table, market: str = "") -> dict[str, State]:
@@ -249,7 +249,7 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def age(kind: str, sample: Sample, offset: int) -> float:
-    """Milliseconds from what was told to when it was here, on average over markets; NaN of a candle.
+    """Milliseconds from what was to_rows to when it was here, on average over markets; NaN of a candle.
 
     ``offset`` is the exchange's clock minus this machine's, in microseconds.
     """
@@ -306,7 +306,7 @@ def summary(kind: str, samples: list[Sample], offset: int) -> dict[str, dict[str
     return rows
 
 
-def told(kind: str, samples: list[Sample], offset: int) -> list[dict[str, Any]]:
+def to_rows(kind: str, samples: list[Sample], offset: int) -> list[dict[str, Any]]:
     """Every answer as plain values; null where there is none."""
 
     def number(value: float) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from upbit_frames.api import calls
 from upbit_frames.api.calls import Call
+from upbit_frames.api.calls.call import invoke
 from upbit_frames.api.progress import Bar
 from upbit_frames.core.config import Config, current
 from upbit_frames.router.ports import Answer
@@ -59,7 +60,7 @@ def _at_once(
     """The call, and what it gives if that is in memory or, where the store may be read here, stored."""
     name = func.__name__
     try:
-        call = func(config, *args, **kwargs)
+        call = invoke(func, config, *args, **kwargs)
         found = call.quick()
         if found is None and stored:
             found = call.stored()
@@ -157,7 +158,7 @@ def as_opener(func: Callable[Concatenate[Config, P], T]) -> Callable[Concatenate
     """What returns something that lives on, such as a stream, as a method of either client."""
 
     def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return func(self.config, *args, **kwargs)
+        return invoke(func, self.config, *args, **kwargs)
 
     _describe(method, func, "self")
     return method
@@ -167,7 +168,7 @@ def as_open_function(func: Callable[Concatenate[Config, P], T]) -> Callable[P, T
     """The same as a function with the settings in force."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return func(current(), *args, **kwargs)
+        return invoke(func, current(), *args, **kwargs)
 
     _describe(function, func)
     return function

@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.metrics import EVENTS, summaries
+from upbit_frames.core import arguments
 from upbit_frames.core.endpoints import LIMITS
-from upbit_frames.errors import QueryError, UsageError
+from upbit_frames.errors import UsageError
 from upbit_frames.frames.plot.style import Style, style_of
 from upbit_frames.runtime.telemetry import CallRecord, count_events, telemetry
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveDashboard", "dashboard"]
 
-# One colour a channel, told apart also by those summarise_route do not see red and green.
+# One colour a channel, distinguishable without red-green vision.
 CHANNELS = {
     "rest": "#1f63c4", "live": "#d6304a", "store": "#1a936f", "memory": "#8f6bb3", "archive": "#c98a1b",
     "failed": "#3c4149", "none": "#9aa1ab",
@@ -61,11 +62,10 @@ def dashboard(*, seconds: float = 300.0, live: bool = False, every: float = 1.0,
     >>> import upbit_frames as uf
     >>> uf.dashboard().savefig("dashboard.png")  # doctest: +SKIP
     """
-    for name, value in (("seconds", seconds), ("every", every)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise QueryError(f"{name}={value!r} is not possible", suggestion="give a number above 0")
+    seconds = arguments.number("seconds", seconds, 0, above=True)
+    every = arguments.number("every", every, 0, above=True)
     look = style_of(style)
-    return LiveDashboard(seconds, max(0.2, float(every)), look) if live else draw(seconds, look)
+    return LiveDashboard(seconds, max(0.2, every), look) if live else draw(seconds, look)
 
 
 class LiveDashboard:

@@ -94,6 +94,11 @@ def engine_for(config: Config) -> Engine:
         return engine
 
 
+def server_now(config: Config) -> Callable[[], int]:
+    """What reads the time of the exchange of these settings, as far as it is known; of a replay the recorded one."""
+    return lambda: engine_for(config).ports.server_time.now()
+
+
 def live_ports(config: Config, store: Store | None = None) -> Ports:
     """Ports that reach the real exchange of these settings."""
     from upbit_frames.exchange.transport.rate_limiter import limiter_for

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.alerts import ThresholdObserver, Thresholds
-from upbit_frames.core.query import choice
+from upbit_frames.core.arguments import choice
 from upbit_frames.errors import QueryError
 from upbit_frames.runtime.telemetry import CallRecord, telemetry
 

@@ -194,10 +194,9 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _download(options: argparse.Namespace) -> int:
-    markets: list[str] = []
-    for name in options.market:
-        markets += [name] if "-" in name else list(uf.markets(name, output="pandas").index)
-    summary = uf.download(markets, options.interval, options.start, options.end, tz=options.tz, source=options.source)
+    summary = uf.download(
+        options.market, options.interval, options.start, options.end, tz=options.tz, source=options.source
+    )
     print(summary.to_string())
     return 1 if (summary["error"] != "").any() else 0
 

@@ -11,7 +11,6 @@ import difflib
 import os
 import re
 import threading
-import zoneinfo
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from upbit_frames.core import endpoints
+from upbit_frames.core.moments import parse_zone, zone_name
 from upbit_frames.errors import ConfigError
 
 __all__ = ["Config", "ConfigView", "config", "configure", "current", "using"]
@@ -128,6 +128,12 @@ class Config:
         return f"{(parts.hostname or 'unknown').replace(':', '_')}_{parts.port or 443}"
 
 
+_SYNONYMS = {
+    "timezone": "tz", "time_zone": "tz", "zone": "tz", "cache": "cache_dir", "cache_path": "cache_dir",
+    "store": "cache_dir", "path": "cache_dir", "cassettes": "cassette_dir", "url": "rest_url", "base_url": "rest_url",
+    "host": "rest_url", "format": "output", "verbose": "progress", "progress_bar": "progress", "rate_limit": "rate",
+    "country": "region", "mode": "record", "record_mode": "record",
+}  # fmt: skip
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
 
@@ -135,11 +141,10 @@ def known(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, if every name is a setting; otherwise ConfigError with the nearest name."""
     for name in values:
         if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.0)
-            raise ConfigError(
-                f"there is no setting {name!r}",
-                suggestion=f"did you mean {near[0]!r}? There are: {', '.join(sorted(FIELDS))}",
-            )
+            known_as = _SYNONYMS.get(name.lower())
+            near = [known_as] if known_as else difflib.get_close_matches(name.lower(), FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+            raise ConfigError(f"there is no setting {name!r}", suggestion=f"{hint}: {', '.join(sorted(FIELDS))}")
     return dict(values)
 
 
@@ -175,9 +180,9 @@ def _check(name: str, value: Any) -> Any:
             raise refuse(f"one of {', '.join(RECORD_MODES)}")
     elif name == "tz":
         try:
-            zoneinfo.ZoneInfo(value)
-        except (TypeError, ValueError, zoneinfo.ZoneInfoNotFoundError, OSError):
-            raise refuse("the name of a time zone such as 'Asia/Seoul'") from None
+            return zone_name(parse_zone(value))
+        except ConfigError as error:
+            raise ConfigError(error.message, suggestion=f"{error.suggestion}, in code or as {ENV_PREFIX}TZ") from None
     elif name in ("timeout", "rate"):
         return _check_number(value, refuse, most=1.0 if name == "rate" else 3600.0)
     return value

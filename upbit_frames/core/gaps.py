@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.arguments import choice
 from upbit_frames.core.intervals import Interval, Span, from_micros
-from upbit_frames.core.query import GAPS, choice
+from upbit_frames.core.query import GAPS
 from upbit_frames.core.schema import FILLED, arrow_schema
 from upbit_frames.errors import InvalidRange
 

@@ -280,15 +280,20 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 def subtract(wanted: Iterable[Span], known: Iterable[Span]) -> list[Span]:
     """The moments of ``wanted`` that are not in ``known``."""
-    left = merge(wanted)
-    for hole in merge(known):
-        rest: list[Span] = []
-        for span in left:
-            if hole.end <= span.start or span.end <= hole.start:
-                rest.append(span)
-                continue
-            rest.extend(part for part in (Span(span.start, hole.start), Span(hole.end, span.end)) if not part.empty)
-        left = rest
+    holes = merge(known)
+    left: list[Span] = []
+    at = 0
+    for span in merge(wanted):
+        start = span.start
+        while at < len(holes) and holes[at].start < span.end:
+            if start < holes[at].start:
+                left.append(Span(start, holes[at].start))
+            start = max(start, holes[at].end)
+            if start >= span.end:  # this hole may reach into the next span too
+                break
+            at += 1
+        if start < span.end:
+            left.append(Span(start, span.end))
     return left
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.arguments import choice
 from upbit_frames.core.intervals import Interval, Span
-from upbit_frames.core.query import choice
 from upbit_frames.core.schema import COMPLETE, arrow_schema
 from upbit_frames.errors import InvalidInterval
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from upbit_frames.core.query import parse_markets
+from upbit_frames.core import arguments
+from upbit_frames.core.arguments import price_level, whole
+from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.topics import Topic, parse_kind
 from upbit_frames.errors import QueryError
 from upbit_frames.live.hub.subscriber import BUFFER
@@ -43,21 +45,13 @@ class StreamQuery:
         """Check everything; see ``uf.stream`` for the meaning of the arguments."""
         type_ = parse_kind(kind)
         codes, _ = parse_markets(markets)
-        if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= 30:
-            raise QueryError(f"depth={depth!r} is not possible", suggestion="give a whole number from 1 to 30")
-        if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
-            raise QueryError(f"buffer={buffer!r} is not possible", suggestion="give how many rows to keep, at least 1")
+        depth = arguments.depth(depth)
+        buffer = whole("buffer", buffer, 1)
         if type_ != "orderbook":
             if level is not None or depth != 30:
                 raise QueryError(f"depth and level belong to order books, not to {type_}")
             return cls(type_, codes, buffer=buffer)
-        try:
-            grouping = float(level or 0)
-        except (TypeError, ValueError):
-            grouping = -1.0
-        if not 0 <= grouping <= 1e9:
-            raise QueryError(f"level={level!r} is not a price grouping", suggestion="give a number such as 10000")
-        return cls(type_, codes, depth, grouping, buffer)
+        return cls(type_, codes, depth, price_level(level), buffer)
 
     @property
     def topics(self) -> frozenset[Topic]:

@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from upbit_frames.core import candle_checks as verdicts
 from upbit_frames.core import gaps, resample
+from upbit_frames.core.arguments import choice
 from upbit_frames.core.intervals import EPOCH, Interval, Span
-from upbit_frames.core.query import GAPS, choice, parse_moment
+from upbit_frames.core.moments import parse_moment
+from upbit_frames.core.query import GAPS
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidRange, QueryError
 from upbit_frames.frames import output as frames

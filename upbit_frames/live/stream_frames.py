@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.arguments import number, whole
 from upbit_frames.core.intervals import from_micros
 from upbit_frames.core.query import View
 from upbit_frames.core.schema import SCHEMA_VERSION
@@ -37,14 +38,8 @@ def checked(seconds: float | None, count: int | None) -> tuple[float, float]:
             "neither seconds nor count was given",
             suggestion="say how long to listen (seconds=10), or for how many rows (count=100)",
         )
-    try:
-        length = math.inf if seconds is None else float(seconds)
-        number = math.inf if count is None else count.__index__()
-    except (AttributeError, TypeError, ValueError):
-        length = number = 0
-    if not length > 0 or not number > 0:
-        raise QueryError(f"seconds={seconds!r}, count={count!r} is not possible", suggestion="give numbers above 0")
-    return length, number
+    length = math.inf if seconds is None else number("seconds", seconds, 0, above=True, infinite=True)
+    return length, math.inf if count is None else whole("count", count, 1)
 
 
 async def collect(listener: Listener, type_: str, seconds: float, count: float) -> list[Row]:

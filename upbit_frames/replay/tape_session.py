@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from pathlib import Path
 
+from upbit_frames.core.arguments import number
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.topics import Topic
-from upbit_frames.errors import NotRecorded, QueryError, UpbitFramesError
+from upbit_frames.errors import NotRecorded, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import LINGER
@@ -30,13 +31,7 @@ clock_of_recordings: Clock = SystemClock()
 
 def speed_of(speed: float) -> float:
     """The speed at which a tape is played, checked."""
-    try:
-        found = float(speed)
-    except (TypeError, ValueError):
-        found = 0.0
-    if not found > 0:
-        raise QueryError(f"speed={speed!r} is not possible", suggestion="give 1 for real time, 2 for twice as fast")
-    return found
+    return number("speed", speed, 0, above=True, infinite=True, suggestion="1 is real time, 2 is twice as fast")
 
 
 class Loaded:

@@ -68,6 +68,13 @@ class Quotes:
             table = chosen
         return Answer(table, self._meta("markets", [self._step(kept, len(table))]))
 
+    async def select(self, codes: Sequence[str] = (), quotes: Sequence[str | None] = ()) -> tuple[str, ...]:
+        """Return the codes and every listed market of the quote currencies (None: of all), without repetition."""
+        listed: list[str] = []
+        for quote in quotes:
+            listed += (await self.markets(quote)).arrow["market"].cast("string").to_pylist()
+        return tuple(dict.fromkeys([*codes, *listed]))
+
     async def _markets(self) -> tuple[pa.Table, bool]:
         async def fetch() -> pa.Table:
             reply = await self.ports.rest.get(ENDPOINTS["markets"], {"is_details": "true"})

@@ -152,19 +152,19 @@ class CallSpan:
     __slots__ = (
         "_token",
         "answer",
-        "begun",
         "bytes",
         "name",
         "over",
         "refusals",
         "requests",
         "retries",
+        "started",
         "telemetry",
         "waited",
     )  # fmt: skip
 
-    def __init__(self, telemetry: Telemetry, name: str, begun: float) -> None:
-        self.telemetry, self.name, self.begun = telemetry, name, begun
+    def __init__(self, telemetry: Telemetry, name: str, started: float) -> None:
+        self.telemetry, self.name, self.started = telemetry, name, started
         self.answer: tuple[Any, ...] = ("", "", 0, None)
         self.requests = self.retries = self.refusals = self.bytes = 0
         self.waited = 0.0
@@ -181,7 +181,7 @@ class CallSpan:
     ) -> None:
         if self._token is None:
             return
-        seconds = perf_counter() - self.begun
+        seconds = perf_counter() - self.started
         _current.reset(self._token)
         self.over = True
         channel, reason, rows, age = self.answer
@@ -289,9 +289,9 @@ class Telemetry:
 
     # --- written by the edges --------------------------------------------------------------------
 
-    def call(self, name: str, begun: float | None = None) -> CallSpan:
+    def call(self, name: str, started: float | None = None) -> CallSpan:
         """CallRecord what happens inside as one call; inside of another call nothing more than that."""
-        return CallSpan(self, name, perf_counter() if begun is None else begun)
+        return CallSpan(self, name, perf_counter() if started is None else started)
 
     def answered(self, meta: Mapping[str, Any]) -> None:
         """Set the metadata of the answer on the running call, if there is one."""
@@ -299,11 +299,11 @@ class Telemetry:
         if call is not None and not call.over:
             call.answered(meta)
 
-    def failed(self, name: str, begun: float, error: BaseException) -> None:
+    def failed(self, name: str, started: float, error: BaseException) -> None:
         """Record a call that failed before any request."""
         if name in UNRECORDED or _inside():
             return
-        seconds = perf_counter() - begun
+        seconds = perf_counter() - started
         self._append(
             CallRecord(name, self._now() - seconds, seconds, _failure_channel(error), error=type(error).__name__)
         )
@@ -371,14 +371,14 @@ class Telemetry:
 def _record(
     offsets: list[tuple[float, float]],
     call: str,
-    begun: float,
+    started: float,
     ended: float,
     channel: str,
     rows: int,
     age: float | None,
 ) -> CallRecord:
     offset = next((offset for since, offset in reversed(offsets) if since <= ended), offsets[0][1])
-    return CallRecord(call, begun + offset, ended - begun, channel, rows=rows, age_ms=age)
+    return CallRecord(call, started + offset, ended - started, channel, rows=rows, age_ms=age)
 
 
 def _copy(kept: deque[E]) -> list[E]:

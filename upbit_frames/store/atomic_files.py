@@ -1,4 +1,4 @@
-"""Every change to a series' folder, and the one way to look into it.
+"""Every change to a series' folder as a whole, and the one way to look into it.
 
 The promises made here hold the store together:
 
@@ -8,7 +8,7 @@ The promises made here hold the store together:
 """
 
 # The calls of the system are spelt out, because their order is what the promises rest on.
-# ruff: noqa: PTH105, PTH108, PTH116, PTH208
+# ruff: noqa: PTH116, PTH208
 from __future__ import annotations
 
 import contextlib
@@ -21,17 +21,25 @@ from pathlib import Path
 from typing import Any
 
 from upbit_frames.errors import StoreError
+from upbit_frames.store.directories import Directory, kind_of
 from upbit_frames.store.layout import TEMPORARY
 
-__all__ = ["commit", "explained", "listing", "make_folder", "remove", "sweep"]
+__all__ = ["Irregular", "commit", "explained", "listing", "read_small", "remove", "sweep"]
 
 TICK = 11_000_000
 """Nanoseconds: longer than the step of any clock that file systems take their times from."""
 
 STALE_SECONDS = 600
+SWEPT = 256  # temporary files looked at by one writer: it holds the lock meanwhile
+SMALL_BYTES = 16_000_000
 SCANS = 500
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_OPENED = {errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP}  # sockets and devices
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class Irregular(ValueError):
+    """Something else than a file lies under a file's name, or more than belongs there."""
 
 
 @contextlib.contextmanager
@@ -80,109 +88,96 @@ def listing(folder: Path) -> list[str]:
     raise StoreError("the folder changes faster than it can be read", suggestion="try again", path=str(folder))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that is still there after a power failure."""
-    if folder.is_dir():
-        return
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    for attempt in range(5):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            break
-        except FileNotFoundError:  # clear() took an empty parent away just then
-            if attempt == 4:
-                raise
-    for one in missing:
-        sync_folder(one.parent)
+def read_small(path: Path | str) -> bytes:
+    """The contents of a small file, such as the notes; never waits for a fifo.
+
+    Raises
+    ------
+    Irregular
+        If it is not a file, or far too large.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as failed:
+        if failed.errno in _NOT_OPENED:
+            raise Irregular("it is a socket or a device, not a file") from failed
+        raise
+    try:
+        kind = kind_of(os.fstat(handle))
+        if kind != "file":
+            raise Irregular(f"it is a {kind}, not a file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(SMALL_BYTES + 1)
+    finally:
+        os.close(handle)
+    if len(data) > SMALL_BYTES:
+        raise Irregular(f"it has more than {SMALL_BYTES:,} bytes")
+    return data
 
 
-def commit(folder: Path, new: Sequence[tuple[str, Any]], obsolete: Sequence[str] = ()) -> None:
+def commit(folder: Directory, new: Sequence[tuple[str, Any]], obsolete: Sequence[str] = ()) -> None:
     """Put files in place, then remove those they replace.
 
     Parameters
     ----------
-    folder : Path
+    folder : Directory
     new : sequence of (name, bytes-like)
         Complete contents. All are on the disk before the first one appears under its name.
     obsolete : sequence of str
         Names whose contents the new files hold.
     """
-    staged: list[tuple[Path, Path]] = []
+    staged: list[tuple[str, str]] = []
     try:
         for name, data in new:
-            staged.append((stage(folder, data), folder / name))
+            staged.append((stage(folder, data), name))
         while staged:
             temporary, target = staged[0]
-            if target.exists():
+            if folder.kind(target) is not None:
                 settle(folder)
-            os.replace(temporary, target)
+            folder.replace(temporary, target)
             del staged[0]
     finally:
         for temporary, _ in staged:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)  # sweep() takes what stays
-    sync_folder(folder)
+                folder.unlink(temporary)  # sweep() takes what stays
+    folder.sync()
     remove(folder, obsolete)
 
 
-def stage(folder: Path, data: Any) -> Path:
-    """Write a temporary file down to the disk."""
-    path = folder / f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
-    try:
-        rest = memoryview(data).cast("B")
-        while rest:
-            rest = rest[os.write(handle, rest) :]
-        os.fsync(handle)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        raise
-    finally:
-        os.close(handle)
-    return path
+def stage(folder: Directory, data: Any) -> str:
+    """Write a temporary file down to the disk; gives its name."""
+    name = f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    folder.write_new(name, data)
+    return name
 
 
-def remove(folder: Path, names: Sequence[str]) -> None:
+def remove(folder: Directory, names: Sequence[str]) -> None:
     """Remove files whose contents are elsewhere or no longer wanted."""
     if not names:
         return
     settle(folder)
     for name in names:
         try:
-            os.unlink(folder / name)
+            folder.unlink(name)
         except FileNotFoundError:
             continue
         except PermissionError:
             if os.name != "nt":
                 raise
-            # Somebody is reading it, which Windows respects; the next writer removes it.
+            # Another process is reading it, which Windows respects; the next writer removes it.
 
 
-def settle(folder: Path) -> None:
+def settle(folder: Directory) -> None:
     """Wait until any further change must move the folder's time."""
-    age = time.time_ns() - os.stat(folder).st_mtime_ns
+    age = time.time_ns() - folder.stat().st_mtime_ns
     time.sleep(min(max(TICK - age, 0), TICK) / 1e9)
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring the folder's names to the disk."""
-    if os.name == "nt":  # names are journaled there, and folders cannot be opened
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as failed:
-        if failed.errno not in {errno.EINVAL, errno.ENOTSUP}:  # some network file systems cannot
-            raise
-    finally:
-        os.close(handle)
-
-
-def sweep(folder: Path, names: Sequence[str]) -> None:
-    """Remove temporary files that a killed writer left."""
-    for name in names:
-        if name.startswith(TEMPORARY):
-            with contextlib.suppress(OSError):
-                if time.time() - os.stat(folder / name).st_mtime > STALE_SECONDS:
-                    os.unlink(folder / name)
+def sweep(folder: Directory, names: Sequence[str]) -> None:
+    """Remove temporary files that killed writers left, a bounded number at a time."""
+    for name in [name for name in names if name.startswith(TEMPORARY)][:SWEPT]:
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat(name).st_mtime > STALE_SECONDS:
+                folder.unlink(name)

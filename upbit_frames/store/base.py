@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from upbit_frames.core.intervals import INTERVALS, Interval, Span
-from upbit_frames.core.query import parse_market
+from upbit_frames.core.markets import parse_market
 from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
 
 if TYPE_CHECKING:

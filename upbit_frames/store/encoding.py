@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -50,6 +51,7 @@ class Identity(NamedTuple):
     inode: int
     size: int
     modified: int
+    mode: int
 
 
 @dataclass(eq=False)
@@ -62,7 +64,7 @@ class Facts:
     seal : Seal
         The footer and the checksums.
     meta : dict
-        schema, kind, market, interval, origin, written_at, writer.
+        schema, kind, market, interval, covers, origin, written_at, writer.
     first, last : list of int
         Times of the first and last row of each row group.
     ends : list of int
@@ -89,8 +91,8 @@ class Facts:
         return range(bisect_left(self.last, part.start), bisect_left(self.first, part.end))
 
 
-def encode(series: Series, table: pa.Table, origin: str, written_at: int) -> bytes:
-    """The rows as a Parquet file.
+def encode(series: Series, table: pa.Table, span: Span, origin: str, written_at: int) -> bytes:
+    """The rows as a Parquet file, with what it covers under the seal.
 
     Notes
     -----
@@ -103,6 +105,7 @@ def encode(series: Series, table: pa.Table, origin: str, written_at: int) -> byt
         "kind": series.kind,
         "market": series.market,
         "interval": series.interval,
+        "covers": covers(span),
         "origin": origin,
         "written_at": from_micros(written_at).isoformat(),
         "writer": __version__,
@@ -125,6 +128,11 @@ def encode(series: Series, table: pa.Table, origin: str, written_at: int) -> byt
         writer.write_table(pa.Table.from_arrays(table.columns, schema=schema), row_group_size=rows_a_group)
         writer.add_key_value_metadata({META: json.dumps(meta)})
     return seal(sink.getvalue())
+
+
+def covers(span: Span) -> str:
+    """A range as it stands in the metadata, under the checksum of the footer."""
+    return f"{from_micros(span.start).isoformat()}/{from_micros(span.end).isoformat()}"
 
 
 # --- footers, read once ------------------------------------------------------------------------
@@ -170,7 +178,7 @@ def identity_of(path: str) -> Identity:
         one = os.stat(path)  # noqa: PTH116  a hot path
     except FileNotFoundError:
         raise Vanished(path) from None
-    return Identity(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns)
+    return Identity(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_mode)
 
 
 @contextlib.contextmanager
@@ -208,6 +216,8 @@ def facts_of(path: str, series: Series, span: Span) -> Facts:
         if known is not None and known.identity == identity:
             _cache.move_to_end(path)
             return known
+    if not stat.S_ISREG(identity.mode):  # opening a fifo would wait for ever
+        raise Damaged("it is not a regular file")
     with _blamed(path):
         facts = _examine(read_seal(path, identity.size), series, span, identity)
     if identity_of(path) != identity:
@@ -224,6 +234,10 @@ def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Fa
     told = (meta["kind"], meta["market"], meta["interval"], meta["schema"])
     if told != (series.kind, series.market, series.interval, SCHEMA_VERSION):
         raise Damaged(f"it says that it holds {told}")
+    if "covers" not in meta:
+        raise Damaged("it does not say what it covers: it was written before version 0.1")
+    if meta["covers"] != covers(span):
+        raise Damaged(f"its name claims {covers(span)}, but it was written for {meta['covers']}")
     if not schema.equals(arrow_schema(series.kind)):
         raise Damaged(f"its columns are {', '.join(f'{one.name}: {one.type}' for one in schema)}")
     first, last, ends = [], [], []

@@ -42,7 +42,7 @@ TRASH = ".trash"
 # On file systems that ignore case, "1m" and "1M" would be one folder.
 _FOLDER_OF_INTERVAL = {name: "1mo" if name == "1M" else name for name in INTERVALS}
 _INTERVAL_OF_FOLDER = {folder: name for name, folder in _FOLDER_OF_INTERVAL.items()}
-_MOMENT = r"(\d{4}-\d\d-\d\dT\d{6}(?:\.\d{6})?Z)"
+_MOMENT = r"(\d{4})-(\d\d)-(\d\d)T(\d\d)(\d\d)(\d\d)(?:\.(\d{6}))?Z"
 _NAME = re.compile(_MOMENT + "_" + _MOMENT + re.escape(SUFFIX), re.ASCII)
 
 
@@ -53,10 +53,15 @@ class File(NamedTuple):
     name: str
 
 
+def parts_of(series: Series) -> tuple[str, ...]:
+    """The names of the folders that lead from the store's root to a series."""
+    parts = (series.kind, VERSION, f"market={series.market}")
+    return parts if series.interval is None else (*parts, f"interval={_FOLDER_OF_INTERVAL[series.interval]}")
+
+
 def folder_of(root: Path, series: Series) -> Path:
     """The folder of a series below the store's root."""
-    folder = root / series.kind / VERSION / f"market={series.market}"
-    return folder if series.interval is None else folder / f"interval={_FOLDER_OF_INTERVAL[series.interval]}"
+    return root.joinpath(*parts_of(series))
 
 
 def lock_of(root: Path, series: Series) -> Path:
@@ -117,22 +122,23 @@ def _moment(micros: int) -> str:
     return f"{text}.{micros % 1_000_000:06}Z" if micros % 1_000_000 else f"{text}Z"
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=262_144)
 def parse_name(name: str) -> Span | None:
     """What a file of that name covers; None if it is not one of ours."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
+    start, end = _micros(match.groups()[:7]), _micros(match.groups()[7:])
+    return Span(start, end) if start is not None and end is not None and 0 <= start < end else None
+
+
+def _micros(texts: tuple[str | None, ...]) -> int | None:
+    if texts[-1] == "000000":  # whole seconds have no fraction: a moment has only one name
+        return None
     try:
-        span = Span(*(_micros(text) for text in match.groups()))
+        return to_micros(datetime(*(int(text or 0) for text in texts), tzinfo=UTC))  # type: ignore[misc,arg-type]
     except ValueError:
         return None
-    return None if span.empty or file_name(span) != name else span
-
-
-def _micros(text: str) -> int:
-    form = "%Y-%m-%dT%H%M%S.%fZ" if "." in text else "%Y-%m-%dT%H%M%SZ"
-    return to_micros(datetime.strptime(text, form).replace(tzinfo=UTC))
 
 
 def effective(names: list[str]) -> tuple[list[File], list[File]]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from upbit_frames.errors import LockTimeout
+from upbit_frames.errors import LockTimeout, StoreError
 from upbit_frames.store.atomic_files import explained
+from upbit_frames.store.directories import open_below
 
 __all__ = ["exclusive"]
 
@@ -53,7 +54,7 @@ def exclusive(path: Path, timeout: float) -> Iterator[None]:
     try:
         lock = FileLock(path, timeout=max(0.0, deadline - time.monotonic()), poll_interval=POLL_SECONDS)
         with explained("locking a series", path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _prepare(path)
             try:
                 lock.acquire()
             except Timeout:
@@ -64,6 +65,18 @@ def exclusive(path: Path, timeout: float) -> Iterator[None]:
             lock.release()
     finally:
         mutex.release()
+
+
+def _prepare(path: Path) -> None:
+    """Make the folder of the locks; refuse what is no lock file before it is opened or truncated."""
+    with open_below(path.parent.parent, path.parent.name, create=True) as folder:
+        kind = folder.kind(path.name)
+    if kind not in (None, "file"):
+        raise StoreError(
+            f"a {kind} stands where the store expects a lock file",
+            suggestion="remove it; the store makes its lock files itself",
+            path=str(path),
+        )
 
 
 def _too_long(path: Path, timeout: float) -> LockTimeout:

@@ -222,7 +222,7 @@ class ParquetStore:
     def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
         """Forget the series that match everything given, notes and damaged files included; bytes freed."""
         chosen = [one for one in layout.find_series(self._root) if selects(one, market, interval, kind)]
-        return sum(writing.clear(self._folder(series), self._root) for series in chosen)
+        return sum(writing.clear(self._folder(series)) for series in chosen)
 
     def prune(
         self,

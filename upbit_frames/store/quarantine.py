@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 import warnings
@@ -11,6 +12,7 @@ from upbit_frames.core.intervals import Span, from_micros, subtract
 from upbit_frames.errors import UpbitFramesWarning
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store.base import Finding, Series
+from upbit_frames.store.directories import Directory
 from upbit_frames.store.layout import SET_ASIDE, SUFFIX, File, parse_name
 
 __all__ = ["announce", "findings", "set_aside"]
@@ -18,17 +20,19 @@ __all__ = ["announce", "findings", "set_aside"]
 DAMAGED = ".damaged"  # not ".parquet", so that no other tool picks it up
 
 
-def set_aside(folder: Path, series: Series, file: File, reason: str, now: int) -> Path:
+def set_aside(folder: Directory, series: Series, file: File, reason: str, now: int) -> Path:
     """Move a damaged file out of the way, with a note that says why. Needs the series' lock."""
-    aside = folder / SET_ASIDE
-    files.make_folder(aside)
-    target = aside / f"{file.name}.{now}-{uuid.uuid4().hex[:6]}{DAMAGED}"
-    (folder / file.name).replace(target)
-    told = {"reason": reason, "found_at": from_micros(now).isoformat()}
-    files.commit(aside, [(target.name + ".json", json.dumps(told).encode())])
-    files.sync_folder(folder)
-    announce(series, file, reason, target)
-    return target
+    target = f"{file.name}.{now}-{uuid.uuid4().hex[:6]}{DAMAGED}"
+    with folder.child(SET_ASIDE, create=True) as aside:
+        files.settle(folder)
+        folder.replace(file.name, target, aside)
+        # From here on the file is set aside, whatever else fails: the user must be told.
+        announce(series, file, reason, aside.path / target)
+        noted = {"reason": reason, "found_at": from_micros(now).isoformat()}
+        with contextlib.suppress(OSError):  # findings() says that the reason is missing
+            files.commit(aside, [(target + ".json", json.dumps(noted).encode())])
+            folder.sync()
+        return aside.path / target
 
 
 def announce(series: Series, file: File, reason: str, moved_to: Path | None) -> None:
@@ -46,14 +50,16 @@ def findings(folder: Path, series: Series, covered: list[Span]) -> list[Finding]
     """What lies set aside; ``repaired`` where everything it covered is known again."""
     found = []
     aside = folder / SET_ASIDE
-    for name in sorted(files.listing(aside)):
+    with files.explained("listing what was set aside", aside):
+        names = sorted(files.listing(aside))
+    for name in names:
         if not name.endswith(DAMAGED):
             continue
         span = parse_name(name.partition(SUFFIX)[0] + SUFFIX)
         try:
-            told = json.loads((aside / f"{name}.json").read_bytes())
+            told = json.loads(files.read_small(aside / f"{name}.json"))
             detail = f"set aside on {told['found_at']}: {told['reason']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             detail = "set aside; what was wrong could not be noted"  # killed just then
         repaired = span is not None and not subtract([span], covered)
         found.append(Finding(series, "repaired" if repaired else "corrupt", detail, aside / name, span))

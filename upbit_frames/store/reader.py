@@ -26,6 +26,7 @@ from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout, quarantine
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Counted, Reading, Series
+from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Damaged, Vanished
 from upbit_frames.store.layout import File
 from upbit_frames.store.locks import exclusive
@@ -58,11 +59,13 @@ class SeriesFolder:
 
     def __init__(self, root: Path, series: Series, clock: Clock, lock_timeout: float) -> None:
         self.series = series
+        self.root = root
         self.path = layout.folder_of(root, series)
         self.clock = clock
         self._lock_path = layout.lock_of(root, series)
         self._lock_timeout = lock_timeout
         self._held = threading.local()
+        self._listed: tuple[list[str], tuple[list[File], list[File]]] = ([], ([], []))
         self._text = os.fspath(self.path)
         self._used_path = os.fspath(self.path / layout.USED)
 
@@ -82,7 +85,16 @@ class SeriesFolder:
 
     def files(self) -> list[File]:
         """The files that count, in order of time."""
-        return layout.effective(self.names())[0]
+        return self.listed()[0]
+
+    def listed(self) -> tuple[list[File], list[File]]:
+        """The files that count and the leftovers; see :func:`layout.effective`."""
+        names = self.names()
+        known, found = self._listed
+        if known != names:  # comparing a hundred thousand names is cheap, sorting them is not
+            found = layout.effective(names)
+            self._listed = (names, found)
+        return found
 
     def covered(self) -> list[Span]:
         """The stretches of which everything is known."""
@@ -261,7 +273,8 @@ class SeriesFolder:
                 reason = self._damage(file)
                 if reason is None:
                     return False, None
-                return True, quarantine.set_aside(self.path, self.series, file, reason, self.clock.now())
+                with self.directory() as folder:
+                    return True, quarantine.set_aside(folder, self.series, file, reason, self.clock.now())
         except (OSError, StoreError):
             # Nothing may be moved here; then at least nobody in this process trusts it again.
             reason = self._damage(file)
@@ -310,6 +323,10 @@ class SeriesFolder:
             finally:
                 self._held.depth = 0
 
+    def directory(self, *, create: bool = False) -> Directory:
+        """Open the folder for changes; see :func:`upbit_frames.store.directories.open_below`."""
+        return open_below(self.root, *layout.parts_of(self.series), create=create)
+
     def touch(self) -> None:
         """Remember that the series is in use; written down at most once an hour."""
         path = self._used_path
@@ -318,8 +335,8 @@ class SeriesFolder:
             return
         _used[path] = now
         # Only prune() looks at it, and a read-only store is never pruned.
-        with contextlib.suppress(OSError):
-            Path(path).touch()
+        with contextlib.suppress(OSError, StoreError), self.directory() as folder:
+            folder.touch(layout.USED)
 
     def used_at(self) -> int:
         """When the series was last read or written, microseconds UTC; within the hour."""

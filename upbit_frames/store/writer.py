@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import uuid
 import warnings
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -24,19 +24,24 @@ from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import note_text
+from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Vanished
 from upbit_frames.store.layout import File
-from upbit_frames.store.merging import neighbours_to_merge
+from upbit_frames.store.merging import MOST_FILES, neighbours_to_merge
 from upbit_frames.store.reader import SeriesFolder
 
-__all__ = ["clear", "compact", "note", "read_notes", "remove_files", "write"]
+__all__ = ["clear", "compact", "note", "read_notes", "remove_files", "remove_leftovers", "write"]
 
 ROW_BYTES = 40  # about what a row takes in a small file, for choosing what to merge
 FILE_BYTES = 700
+# What one writer does beside its own work is bounded, because it holds the lock meanwhile:
+TIDY_FILES = 1_000  # leftovers removed
+TIDY_READS = 32  # files read anew because leftovers are inside them
+MOST_MERGED = 128  # files merged on each side of a new one
 
 
 @dataclass
-class _New:
+class _NewFile:
     """A file about to be written, and the files that it replaces."""
 
     span: Span
@@ -49,143 +54,180 @@ def write(folder: SeriesFolder, table: pa.Table, span: Span, origin: str, *, rep
     """Store checked rows; see :meth:`upbit_frames.store.base.Store.write`."""
     if not replace and not subtract([span], folder.covered()):
         return
-    with _changing(folder) as present:
+    plan = _plan_replacement if replace else _plan_addition
+    with _locked_tidy_folder(folder) as (directory, present):
         while True:
             try:
-                if replace:
-                    new = _replacing(folder, present, table, span, origin)
-                else:
-                    new = _adding(folder, present, table, span, origin)
+                new = plan(folder, present, table, span, origin)
                 break
             except (CorruptFile, Vanished):
                 # A neighbour was damaged and is set aside; what it covered is open again.
                 present = folder.files()
-        _commit(folder, new)
+        _commit(folder, directory, new)
     folder.touch()
 
 
 @contextlib.contextmanager
-def _changing(folder: SeriesFolder) -> Iterator[list[File]]:
-    """Hold the lock over a tidy folder; gives the files that count."""
-    with folder.locked(), files.explained("writing to the store", folder.path):
-        files.make_folder(folder.path)
-        yield _tidy(folder)
+def _locked_tidy_folder(folder: SeriesFolder) -> Iterator[tuple[Directory, list[File]]]:
+    """Hold the lock over a tidy folder; give the open folder and the files that count."""
+    doing = files.explained("writing to the store", folder.path)
+    with folder.locked(), doing, folder.directory(create=True) as directory:
+        yield directory, _tidy(folder, directory)
 
 
-def _tidy(folder: SeriesFolder) -> list[File]:
-    """Remove what killed writers left; gives the files that count."""
-    whole = False
-    while not whole:
-        whole = True
-        names = folder.names()
-        files.sweep(folder.path, names)
-        present, leftover = layout.effective(names)
-        # The contents of leftovers are in larger files. Those must be right before the parts may go.
-        for one in present:
-            inside = [
-                part.name for part in leftover if one.span.start <= part.span.start and part.span.end <= one.span.end
-            ]
-            if inside:
-                try:
-                    folder.rows_of([(one, one.span)], afresh=True)
-                    files.remove(folder.path, inside)
-                except CorruptFile:
-                    whole = False
-    return present
+def _tidy(folder: SeriesFolder, directory: Directory) -> list[File]:
+    """Remove what killed writers left, a bounded number at a time; give the files that count."""
+    files.sweep(directory, folder.names())
+    while True:
+        present, leftover = folder.listed()
+        if not leftover:
+            return present
+        try:
+            superseded = _superseded(folder, present, leftover)
+        except CorruptFile:
+            continue  # the larger file was damaged: the leftovers count again
+        files.remove(directory, superseded)
+        return present
 
 
-def _commit(folder: SeriesFolder, new: Sequence[_New]) -> None:
+def _superseded(folder: SeriesFolder, present: list[File], leftover: list[File]) -> list[str]:
+    """Names of leftovers whose contents are in larger files that were read anew and are right."""
+    holders: dict[File, list[str]] = {}
+    for part in leftover[:TIDY_FILES]:
+        # Those that count are sorted by start and by end, so the nearest before it holds it.
+        holder = present[bisect_right(present, part.span.start, key=_start) - 1]
+        if holder not in holders and len(holders) == TIDY_READS:
+            break
+        holders.setdefault(holder, []).append(part.name)
+    for holder in holders:
+        folder.rows_of([(holder, holder.span)], afresh=True)
+    return [name for names in holders.values() for name in names]
+
+
+def remove_leftovers(folder: SeriesFolder) -> int:
+    """Remove everything that killed writers left; give how many files."""
+    removed = 0
+    while leftover := folder.listed()[1]:
+        with _locked_tidy_folder(folder):  # anew each time, so that writers have their turn
+            rest = folder.listed()[1]
+        if len(rest) >= len(leftover):
+            break
+        removed += len(leftover) - len(rest)
+    return removed
+
+
+def _start(file: File) -> int:
+    return file.span.start
+
+
+def _end(file: File) -> int:
+    return file.span.end
+
+
+def _commit(folder: SeriesFolder, directory: Directory, new: Sequence[_NewFile]) -> None:
     names = {layout.file_name(one.span) for one in new}
     obsolete = {old.name for one in new for old in one.obsolete} - names
-    contents = [(layout.file_name(one.span), _encoded(folder, one.table, one.origins)) for one in new]
-    files.commit(folder.path, contents, sorted(obsolete))
+    contents = [(layout.file_name(one.span), _encoded(folder, one)) for one in new]
+    files.commit(directory, contents, sorted(obsolete))
 
 
-def _encoded(folder: SeriesFolder, table: pa.Table, origins: set[str]) -> pa.Buffer:
-    return encoding.encode(folder.series, table, "+".join(sorted(origins)), folder.clock.now())
+def _encoded(folder: SeriesFolder, new: _NewFile) -> pa.Buffer:
+    return encoding.encode(folder.series, new.table, new.span, "+".join(sorted(new.origins)), folder.clock.now())
 
 
 def _origins(folder: SeriesFolder, present: Sequence[File]) -> set[str]:
-    found: set[str] = set()
-    for one in present:
-        found |= encoding.origins_of(folder.facts(one))
-    return found
+    origins: set[str] = set()
+    for file in present:
+        origins |= encoding.origins_of(folder.facts(file))
+    return origins
 
 
 # --- adding what is not covered yet ---------------------------------------------------------------
 
 
-def _adding(folder: SeriesFolder, present: list[File], table: pa.Table, span: Span, origin: str) -> list[_New]:
+def _plan_addition(
+    folder: SeriesFolder, present: list[File], table: pa.Table, span: Span, origin: str
+) -> list[_NewFile]:
     """The files to write so that what is not covered of a span becomes so."""
-    missing = subtract([span], (one.span for one in present))
+    missing = subtract([span], (file.span for file in present))
     pieces = [piece for part in missing for piece in layout.split(folder.series, part, rows.cut(table, part))]
-    new: list[_New] = []
+    parts = [part for part, _ in pieces]
+    new: list[_NewFile] = []
     taken: set[str] = set()
-    for part, some in pieces:
-        one = _New(part, some, {origin})
-        neighbours = _neighbours(folder, present, [other for other, _ in pieces], part, len(some))
-        if neighbours and taken.isdisjoint(file.name for file in neighbours):
-            taken.update(file.name for file in neighbours)
-            _absorb(folder, one, neighbours)
-        new.append(one)
+    for part, part_rows in pieces:
+        file = _NewFile(part, part_rows, {origin})
+        neighbours = _mergeable_neighbours(folder, present, parts, part, len(part_rows))
+        if neighbours and taken.isdisjoint(other.name for other in neighbours):
+            taken.update(other.name for other in neighbours)
+            _merge_with_neighbours(folder, file, neighbours)
+        new.append(file)
     return new
 
 
-def _neighbours(folder: SeriesFolder, present: list[File], parts: list[Span], part: Span, count: int) -> list[File]:
+def _mergeable_neighbours(
+    folder: SeriesFolder, present: list[File], parts: list[Span], part: Span, count: int
+) -> list[File]:
     """The files that should become one with a new one; all touch, none leaves the segment."""
     segment = layout.segment_of(folder.series.segment, part.start)
     if part.end > segment.end:
         return []
-    inside = [one for one in present if segment.start <= one.span.start and one.span.end <= segment.end]
+    near = present[bisect_right(present, segment.start, key=_end) : bisect_left(present, segment.end, key=_start)]
+    inside = [file for file in near if segment.start <= file.span.start and file.span.end <= segment.end]
+    middle = bisect_left(inside, part.start, key=_start)
     before: list[File] = []
     low = part.start
-    for one in reversed([one for one in inside if one.span.start < part.start]):
-        if one.span.end != low:
+    for file in reversed(inside[max(0, middle - MOST_MERGED) : middle]):
+        if file.span.end != low:
             break
-        before.insert(0, one)
-        low = one.span.start
+        before.insert(0, file)
+        low = file.span.start
     after: list[File] = []
     high = part.end
-    for one in (one for one in inside if one.span.start >= part.end):
-        if one.span.start != high:
+    for file in inside[middle : middle + MOST_MERGED]:
+        if file.span.start != high:
             break
-        after.append(one)
-        high = one.span.end
-    if not subtract([segment], [*(one.span for one in present), *parts]):
+        after.append(file)
+        high = file.span.end
+    if len(before) + len(after) >= MOST_FILES:
+        return [*before, *after]
+    coming = parts[bisect_right(parts, segment.start, key=attrgetter("end")) : bisect_left(parts, (segment.end,))]
+    if not subtract([segment], [*(file.span for file in near), *coming]):
         return [*before, *after]
     left, right = neighbours_to_merge(_sizes(folder, before), _sizes(folder, after), FILE_BYTES + ROW_BYTES * count)
     return [*before[len(before) - left :], *after[:right]]
 
 
-def _sizes(folder: SeriesFolder, some: list[File]) -> list[int]:
-    return [encoding.identity_of(folder.path_of(one)).size for one in some]
+def _sizes(folder: SeriesFolder, neighbours: list[File]) -> list[int]:
+    return [encoding.identity_of(folder.path_of(file)).size for file in neighbours]
 
 
-def _absorb(folder: SeriesFolder, one: _New, neighbours: list[File]) -> None:
+def _merge_with_neighbours(folder: SeriesFolder, new: _NewFile, neighbours: list[File]) -> None:
     # Read afresh: a merge must never put a right checksum over rows gone wrong.
-    before = [(file, file.span) for file in neighbours if file.span.start < one.span.start]
-    after = [(file, file.span) for file in neighbours if file.span.start > one.span.start]
+    before = [(file, file.span) for file in neighbours if file.span.start < new.span.start]
+    after = [(file, file.span) for file in neighbours if file.span.start > new.span.start]
     left, right = folder.rows_of(before, afresh=True), folder.rows_of(after, afresh=True)
-    one.table = rows.join(folder.series.kind, [left, one.table, right])
-    one.origins |= _origins(folder, neighbours)
-    one.span = merge([one.span, *(file.span for file in neighbours)])[0]
-    one.obsolete = neighbours
+    new.table = rows.join(folder.series.kind, [left, new.table, right])
+    new.origins |= _origins(folder, neighbours)
+    new.span = merge([new.span, *(file.span for file in neighbours)])[0]
+    new.obsolete = neighbours
 
 
 # --- replacing ------------------------------------------------------------------------------------
 
 
-def _replacing(folder: SeriesFolder, present: list[File], table: pa.Table, span: Span, origin: str) -> list[_New]:
+def _plan_replacement(
+    folder: SeriesFolder, present: list[File], table: pa.Table, span: Span, origin: str
+) -> list[_NewFile]:
     """The files to write so that the rows of a span are the new ones, and all others stay."""
-    touched = [one for one in present if one.span.start < span.end and span.start < one.span.end]
-    hull = merge([span, *(one.span for one in touched)])[0]
+    touched = [file for file in present if file.span.start < span.end and span.start < file.span.end]
+    hull = merge([span, *(file.span for file in touched)])[0]
     sides = [
         folder.rows_of(layout.territories(touched, side), afresh=True)
         for side in (Span(hull.start, span.start), Span(span.end, hull.end))
     ]
     whole = rows.join(folder.series.kind, [sides[0], table, sides[1]])
     origins = _origins(folder, touched) | {origin}
-    new = [_New(part, some, origins) for part, some in layout.split(folder.series, hull, whole)]
+    new = [_NewFile(part, part_rows, origins) for part, part_rows in layout.split(folder.series, hull, whole)]
     new[0].obsolete = touched
     return new
 
@@ -195,49 +237,49 @@ def _replacing(folder: SeriesFolder, present: list[File], table: pa.Table, span:
 
 def compact(folder: SeriesFolder) -> None:
     """One file a segment and covered stretch; one for each stretch between that has no rows."""
-    present, leftover = layout.effective(folder.names())
+    present, leftover = folder.listed()
     if len(present) < 2 and not leftover:
         return
-    with _changing(folder) as present:
+    with _locked_tidy_folder(folder) as (directory, present):
         while True:
             try:
-                for stretch in merge(one.span for one in present):
-                    within = [one for one in present if stretch.start <= one.span.start < stretch.end]
-                    _compact_stretch(folder, within, stretch)
+                for span in merge(file.span for file in present):
+                    low, high = (bisect_left(present, edge, key=_start) for edge in span)
+                    _compact_range(folder, directory, present[low:high], span)
                 return
             except (CorruptFile, Vanished):
                 present = folder.files()
 
 
-def _compact_stretch(folder: SeriesFolder, present: list[File], stretch: Span) -> None:
-    parts = layout.territories(present, stretch)
-    resting = [span for span, _ in layout.partition(stretch, _segments_with_rows(folder, parts))]
+def _compact_range(folder: SeriesFolder, directory: Directory, present: list[File], covered: Span) -> None:
+    parts = layout.territories(present, covered)
+    resting = [span for span, _ in layout.partition(covered, _segments_with_rows(folder, parts))]
     whole = {file.span for file, part in parts if file.span == part}
     for span in resting:
         if span not in whole:
-            inside = [(file, part) for file, _ in parts for part in [_common(file, parts, span)] if part is not None]
+            low = bisect_right(parts, span.start, key=lambda one: one[1].end)
+            high = bisect_left(parts, span.end, key=lambda one: one[1].start)
+            inside = [(file, _intersection(part, span)) for file, part in parts[low:high]]
             table = folder.rows_of(inside, afresh=True)
-            _commit(folder, [_New(span, table, _origins(folder, [file for file, _ in inside]))])
+            _commit(folder, directory, [_NewFile(span, table, _origins(folder, [file for file, _ in inside]))])
     keep = {layout.file_name(span) for span in resting}
-    files.remove(folder.path, [one.name for one in present if one.name not in keep])
+    files.remove(directory, [file.name for file in present if file.name not in keep])
 
 
-def _common(file: File, parts: list[tuple[File, Span]], span: Span) -> Span | None:
-    part = dict(parts)[file]
-    common = Span(max(part.start, span.start), min(part.end, span.end))
-    return None if common.empty else common
+def _intersection(one: Span, other: Span) -> Span:
+    return Span(max(one.start, other.start), min(one.end, other.end))
 
 
 def _segments_with_rows(folder: SeriesFolder, parts: list[tuple[File, Span]]) -> list[Span]:
-    found: set[Span] = set()
+    segments: set[Span] = set()
     for file, part in parts:
         if folder.facts(file).rows:
             segment = layout.segment_of(folder.series.segment, part.start)
             if part.end <= segment.end:
-                found.add(segment)
+                segments.add(segment)
             else:
-                found.update(layout.segments_with_rows(folder.series, folder.rows_of([(file, part)])))
-    return sorted(found)
+                segments.update(layout.segments_with_rows(folder.series, folder.rows_of([(file, part)])))
+    return sorted(segments)
 
 
 # --- removing -------------------------------------------------------------------------------------
@@ -245,30 +287,35 @@ def _segments_with_rows(folder: SeriesFolder, parts: list[tuple[File, Span]]) ->
 
 def remove_files(folder: SeriesFolder, wanted: set[str]) -> int:
     """Remove files by name, as far as they are still there; bytes freed."""
-    freed = 0
-    with _changing(folder) as present:
-        chosen = [one for one in present if one.name in wanted]
-        freed = sum((folder.path / one.name).stat().st_size for one in chosen)
-        files.remove(folder.path, [one.name for one in chosen])
+    with _locked_tidy_folder(folder) as (directory, present):
+        chosen = [file.name for file in present if file.name in wanted]
+        freed = sum(directory.stat(name).st_size for name in chosen)
+        files.remove(directory, chosen)
     return freed
 
 
-def clear(folder: SeriesFolder, root: Path) -> int:
+def clear(folder: SeriesFolder) -> int:
     """Remove a series with everything kept beside it; bytes freed."""
-    trash = root / layout.TRASH
+    *above, name = layout.parts_of(folder.series)
+    freed = 0
     with folder.locked(), files.explained("clearing the store", folder.path):
-        if not folder.path.exists():
+        try:
+            parent = open_below(folder.root, *above)
+        except FileNotFoundError:
             return 0
-        freed = sum(one.stat().st_size for one in folder.path.rglob("*") if one.is_file())
-        trash.mkdir(exist_ok=True)
-        # Moved away in one step, so that nobody meets a series half gone.
-        files.settle(folder.path)
-        folder.path.replace(trash / uuid.uuid4().hex)
-        files.sync_folder(folder.path.parent)
-        with contextlib.suppress(OSError):  # the market may have other series
-            folder.path.parent.rmdir()
-    for one in trash.iterdir():
-        shutil.rmtree(one, ignore_errors=True)  # what cannot go now is taken by the next clear()
+        with parent, open_below(folder.root, layout.TRASH, create=True) as trash:
+            if parent.kind(name) is not None:
+                freed = parent.tree_size(name)
+                # Moved away in one step, so that no reader meets a series half gone.
+                files.settle(parent)
+                parent.replace(name, uuid.uuid4().hex, trash)
+                parent.sync()
+            with contextlib.suppress(OSError), open_below(folder.root, *above[:-1]) as markets:
+                if folder.series.interval is not None:  # the market may have other series
+                    markets.remove_folder(above[-1])
+    with files.explained("clearing the store", folder.path), open_below(folder.root, layout.TRASH) as trash:
+        for abandoned in trash.names():
+            trash.remove_tree(abandoned)  # what cannot go now is taken by the next clear()
     return freed
 
 
@@ -280,30 +327,28 @@ def read_notes(folder: SeriesFolder) -> dict[str, Any]:
     path = folder.path / layout.NOTES
     with files.explained("reading the notes of a series", path):
         try:
-            text = path.read_bytes()
+            notes = json.loads(files.read_small(path))
+            if not isinstance(notes, dict):
+                raise ValueError("not a JSON object")
         except FileNotFoundError:
             return {}
-    try:
-        notes = json.loads(text)
-        if not isinstance(notes, dict):
-            raise ValueError("not a JSON object")
-    except ValueError as failed:
-        warnings.warn(
-            f"the notes of {folder.series} are damaged ({failed}) and count as empty: {path}",
-            UpbitFramesWarning,
-            stacklevel=2,
-        )
-        return {}
+        except (ValueError, RecursionError) as failed:
+            warnings.warn(
+                f"the notes of {folder.series} are damaged ({failed}) and count as empty: {path}",
+                UpbitFramesWarning,
+                stacklevel=2,
+            )
+            return {}
     return notes
 
 
 def note(folder: SeriesFolder, key: str, value: Any) -> None:
     """Keep a small fact; None removes it."""
     note_text(folder.series, key, value)
-    with folder.locked(), files.explained("noting a fact", folder.path):
-        files.make_folder(folder.path)
+    doing = files.explained("noting a fact", folder.path)
+    with folder.locked(), doing, folder.directory(create=True) as directory:
         notes = read_notes(folder)
         notes.pop(key, None)
         if value is not None:
             notes[key] = value
-        files.commit(folder.path, [(layout.NOTES, json.dumps(notes, allow_nan=False, indent=1).encode())])
+        files.commit(directory, [(layout.NOTES, json.dumps(notes, allow_nan=False, indent=1).encode())])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -22,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m upbit_frames.testing",
         description="A stand-in for Upbit on this machine. Prints the settings that lead a client to it; "
-        "ends on Ctrl-C, or when its standard input closes (--until-eof).",
+        "ends on Ctrl-C or SIGTERM, with --until-eof also when its standard input closes.",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
@@ -45,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"let answers go wrong: {', '.join(KINDS)}",
     )
     parser.add_argument("--json", action="store_true", help="print the settings as one line of JSON")
-    parser.add_argument("--until-eof", action="store_true", help="end when standard input closes")
+    parser.add_argument("--until-eof", action="store_true", help="end also when standard input closes")
     return parser
 
 
@@ -87,11 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print("\n".join(f"{name}={value}" for name, value in exchange.env().items()), flush=True)
         if given.until_eof:
-            sys.stdin.read()
-        else:
-            while not ended.wait(3600):
-                pass
+            threading.Thread(target=_until_eof, args=(ended,), daemon=True).start()
+        while not ended.wait(3600):
+            pass
     return 0
+
+
+def _until_eof(ended: threading.Event) -> None:
+    """Set the event when standard input closes."""
+    # Not sys.stdin: its lock, held by a thread that still reads, makes the interpreter abort at exit.
+    with contextlib.suppress(OSError):  # already closed
+        while os.read(0, 65_536):
+            pass
+    ended.set()
 
 
 if __name__ == "__main__":

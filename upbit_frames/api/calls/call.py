@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from upbit_frames.core.arguments import misfit
 from upbit_frames.errors import UpbitFramesWarning
 from upbit_frames.router.ports import Meter
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from upbit_frames.core.query import View
     from upbit_frames.router.ports import Answer
 
-__all__ = ["Call", "shown"]
+__all__ = ["Call", "invoke", "shown"]
 
 T = TypeVar("T")
 
@@ -47,6 +48,21 @@ class Call(Generic[T]):
     progress: bool | str = False
     stored: Callable[[], Any] = lambda: None
     quick: Callable[[], Any] = lambda: None
+
+
+def invoke(func: Callable[..., T], config: Any, /, *args: Any, **kwargs: Any) -> T:
+    """Call a call; arguments that it does not have lead to an error that names what it has.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    try:
+        return func(config, *args, **kwargs)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # from inside the function: its arguments did fit
+    raise misfit(func, args, kwargs)
 
 
 def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:

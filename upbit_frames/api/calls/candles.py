@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, shown
-from upbit_frames.api.engine import engine_for
+from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
-from upbit_frames.core.query import CandleQuery, View, parse_zone
+from upbit_frames.core.query import CandleQuery, View
 from upbit_frames.router.ports import Meter
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def candles(
 
     Parameters
     ----------
-    market : str or iterable of str
-        ``"KRW-BTC"`` (lower case is accepted). Several markets give a frame indexed by
-        (market, time).
+    market : str, iterable of str, or frame or index of markets
+        ``"KRW-BTC"`` (lower case is accepted). Several markets, such as ``uf.markets("KRW")``, give a
+        frame indexed by (market, time).
     interval : str or datetime.timedelta
         ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``; other spellings such as ``60min``, ``day``,
         ``minute15``, pandas frequencies and offsets are understood. ``M`` is always a month. Periods
@@ -49,7 +49,8 @@ def candles(
     start, end : str, datetime.date, datetime.datetime, pandas.Timestamp or numpy.datetime64
         ``[start, end)`` on the candle's start: ``start`` inclusive, ``end`` exclusive. What has no
         time zone of its own is read in ``tz``. Only ``start``: up to now. Only ``end``, or
-        neither: the last ``count`` candles before ``end`` (now).
+        neither: the last ``count`` candles before ``end`` (now). Also ``"-7d"`` and a negative
+        ``timedelta`` (before now), ``"now"``, ``"today"``, ``"yesterday"``, ``"2026/11/01"``.
     count : int, optional
         With ``end`` or alone: that many of the newest candles, 200 unless given. With ``start``:
         that many of the first. Existing candles are counted; Upbit has none for a period without
@@ -60,8 +61,9 @@ def candles(
     gaps : {"raw", "fill", "nan"}
         What stands for a period without a trade: nothing; a flat candle at the previous close
         with volume 0, marked in a boolean column ``filled``; or NaN.
-    tz : str, optional
-        Zone in which naive times are read and the index is shown. Default: the setting, UTC.
+    tz : str, zoneinfo.ZoneInfo or datetime.timezone, optional
+        ``"Asia/Seoul"``, ``"KST"``, ``"+09:00"``: zone in which naive times are read and the index is
+        shown. Default: the setting, UTC.
     output : {"pandas", "arrow", "polars"}, optional
         Default: the setting, pandas.
     source : {"auto", "cache", "rest", "live", "archive"}
@@ -102,7 +104,7 @@ def candles(
     view = View.build(config, tz, output)
     query = CandleQuery.build(
         market, interval, start=start, end=end, count=count, forming=forming,
-        gaps=gaps, source=source, tz=view.tz,
+        gaps=gaps, source=source, tz=view.tz, now=server_now(config),
     )  # fmt: skip
     meter = Meter()
     engine = engine_for(config)
@@ -144,10 +146,9 @@ def plan(
     >>> import upbit_frames as uf
     >>> uf.plan("KRW-BTC", "1m", start="2025-01-01", end="2026-01-01")  # doctest: +SKIP
     """
-    zone = parse_zone(config.tz if tz is None else tz)
     query = CandleQuery.build(
         market, interval, start=start, end=end, count=count, forming=forming,
-        gaps=gaps, source=source, tz=zone.key,
+        gaps=gaps, source=source, tz=config.tz if tz is None else tz, now=server_now(config),
     )  # fmt: skip
     engine = engine_for(config)
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from upbit_frames.api import channel_comparison as sides
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import Engine, engine_for
+from upbit_frames.core import arguments
+from upbit_frames.core.arguments import number, whole
 from upbit_frames.core.config import Config
-from upbit_frames.core.query import CandleQuery, TradesQuery, parse_markets
+from upbit_frames.core.markets import parse_markets
+from upbit_frames.core.query import CandleQuery, TradesQuery
 from upbit_frames.core.schema import SCHEMA_VERSION
 from upbit_frames.core.topics import interval_of, parse_kind
-from upbit_frames.errors import QueryError
 from upbit_frames.router.plan import iso
 from upbit_frames.router.ports import Answer, Meter
 from upbit_frames.runtime.telemetry import telemetry
@@ -101,12 +103,9 @@ def compare(
     """
     type_ = parse_kind(kind)
     codes, _ = parse_markets(markets)
-    if isinstance(n, bool) or not isinstance(n, int) or not 2 <= n <= MOST:
-        raise QueryError(f"n={n!r} is not possible", suggestion=f"give how often to ask, 2 to {MOST:,}")
-    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 <= every <= 3600:
-        raise QueryError(f"every={every!r} is not possible", suggestion="give seconds between two rounds, such as 0.2")
-    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= 30:
-        raise QueryError(f"depth={depth!r} is not possible", suggestion="give a whole number from 1 to 30")
+    n = whole("n", n, 2, MOST)
+    every = number("every", every, 0, 3600, suggestion="give seconds between two rounds, such as 0.2")
+    depth = arguments.depth(depth)
     engine, meter = engine_for(config), Meter(expected=2 * n)
     short = type_.partition(".")[0]
 
@@ -118,7 +117,7 @@ def compare(
 
     async def work() -> list[sides.Sample]:
         await engine.quotes.require(codes)
-        return await sides.alternate(ask, n, float(every), engine.ports.clock, count)
+        return await sides.alternate(ask, n, every, engine.ports.clock, count)
 
     def finish(samples: list[sides.Sample]) -> pd.DataFrame:
         import pandas as pd
@@ -135,7 +134,7 @@ def compare(
         frame.attrs["upbit_frames"] = {
             "kind": type_, "market": list(codes), "n": n, "every": float(every), "fetched_at": iso(clock.now()),
             "clock_uncertainty": (clock.uncertainty or 0) / 2000, "schema": SCHEMA_VERSION,
-            "samples": sides.told(short, samples, offset),
+            "samples": sides.to_rows(short, samples, offset),
         }  # fmt: skip
         return frame
 

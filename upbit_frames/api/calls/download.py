@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call
-from upbit_frames.api.engine import engine_for
+from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval
-from upbit_frames.core.query import choice, parse_markets, parse_range, parse_zone
+from upbit_frames.core.markets import parse_markets, parse_selection
+from upbit_frames.core.moments import parse_zone
+from upbit_frames.core.query import parse_range
 from upbit_frames.errors import InvalidRange
 from upbit_frames.router import download as bulk
 from upbit_frames.router.ports import Meter
@@ -26,11 +29,12 @@ DOWNLOAD_SOURCES = ("auto", "rest", "archive")
 
 def download(
     config: Config,
-    markets: str | Iterable[str],
+    markets: str | Iterable[str] | None = None,
     interval: str = "1m",
     start: Any = None,
     end: Any = None,
     *,
+    quote: str | None = None,
     tz: str | None = None,
     source: str = "auto",
     progress: bool | str | None = None,
@@ -42,7 +46,10 @@ def download(
 
     Parameters
     ----------
-    markets : str or iterable of str
+    markets : str or iterable of str, optional
+        Codes; a quote currency such as ``"KRW"`` stands for all of its markets.
+    quote : str, optional
+        All markets of one quote currency. Not together with ``markets``.
     interval : str
         As for :func:`candles`, or ``"trades"``.
     start : str, date, datetime or Timestamp
@@ -64,10 +71,10 @@ def download(
     >>> import upbit_frames as uf
     >>> uf.download(["KRW-BTC", "KRW-ETH"], "1h", "2024-01-01")  # doctest: +SKIP
     """
-    codes, _ = parse_markets(markets)
+    codes, quotes = parse_selection(markets, quote)
     unit = None if interval == "trades" else Interval.parse(interval)
     choice("source", source, DOWNLOAD_SOURCES)
-    low, high, _ = parse_range(start, end, None, parse_zone(config.tz if tz is None else tz))
+    low, high, _ = parse_range(start, end, None, parse_zone(config.tz if tz is None else tz), server_now(config))
     if low is None:
         raise InvalidRange("a download needs a start", suggestion="give start, for instance '2024-01-01'")
     meter = Meter()
@@ -85,9 +92,14 @@ def download(
         telemetry.answered({"route": route})
         return pd.DataFrame(bulk.to_rows(summaries)).set_index("market")
 
+    async def work() -> list[bulk.Summary]:
+        listed = await engine.quotes.select(codes, quotes)
+        return await bulk.download(engine.ports, listed, unit, low, high, source, meter)
+
+    names = [*quotes, *([f"{len(codes)}"] if codes else [])]
     return Call(
-        lambda: bulk.download(engine.ports, codes, unit, low, high, source, meter), finish, meter,
-        f"{len(codes)} markets {interval}", config.progress if progress is None else progress,
+        work, finish, meter, f"{' and '.join(names)} markets {unit or interval}",
+        config.progress if progress is None else progress,
     )  # fmt: skip
 
 

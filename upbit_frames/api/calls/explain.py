@@ -6,14 +6,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from upbit_frames.api.calls.call import Call
+from upbit_frames.api.calls.call import Call, invoke
 from upbit_frames.api.calls.candles import candles
 from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.api.calls.trades import trades
 from upbit_frames.api.engine import Engine, engine_for
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span, intersect, subtract
-from upbit_frames.core.query import CandleQuery, TradesQuery, parse_markets, parse_zone
+from upbit_frames.core.markets import parse_markets
+from upbit_frames.core.query import CandleQuery, TradesQuery
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import QueryError
 from upbit_frames.router.explain import Explanation, Part, of_step
@@ -61,7 +62,7 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     if name not in _EXPLAINED:
         raise QueryError(f"{name!r} cannot be explained", suggestion=f"there are {', '.join(sorted(_EXPLAINED))}")
     func = _EXPLAINED[name]
-    func(config, *args, **kwargs)  # every check of its own; what it returns has not begun to work
+    invoke(func, config, *args, **kwargs)  # every check of its own; what it returns has not begun to work
     bound = inspect.signature(func).bind(config, *args, **kwargs)
     bound.apply_defaults()
     asked = dict(bound.arguments)
@@ -100,10 +101,11 @@ def _part(choice: Choice, market: str, step: Span | None = None) -> Part:
 
 
 def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
-    tz = parse_zone(config.tz if asked["tz"] is None else asked["tz"]).key
+    tz = config.tz if asked["tz"] is None else asked["tz"]
     query = TradesQuery.build(
-        asked["market"], start=asked["start"], end=asked["end"], count=asked["count"], source=asked["source"], tz=tz
-    )
+        asked["market"], start=asked["start"], end=asked["end"], count=asked["count"], source=asked["source"], tz=tz,
+        now=engine.ports.server_time.now,
+    )  # fmt: skip
     if query.start is None and query.end is None and query.source in ("auto", "rest", "live"):
         wish = Wish("trade", count=query.count or 0, source=query.source, allowed=engine.ports.streams)
         return [_part(engine.live.decide(wish, [Topic("trade", query.market)], note=False), query.market)]
@@ -135,8 +137,9 @@ def _no_archive(engine: Engine, source: str) -> str:
 
 def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
     names = ("start", "end", "count", "forming", "gaps", "source")
-    tz = parse_zone(config.tz if asked["tz"] is None else asked["tz"]).key
-    query = CandleQuery.build(asked["market"], asked["interval"], **{name: asked[name] for name in names}, tz=tz)
+    tz = config.tz if asked["tz"] is None else asked["tz"]
+    given = {name: asked[name] for name in names}
+    query = CandleQuery.build(asked["market"], asked["interval"], **given, tz=tz, now=engine.ports.server_time.now)
     parts = []
     for step in engine.router.plan(query).steps:
         if step.reason != FORMING or query.interval.stream is None:

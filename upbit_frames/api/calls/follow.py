@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.stream import hub_opener
 from upbit_frames.api.engine import engine_for
+from upbit_frames.core.arguments import flag, whole
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import INTERVALS, Interval
-from upbit_frames.core.query import MAX_COUNT, View, parse_markets
-from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
+from upbit_frames.core.markets import parse_markets
+from upbit_frames.core.query import MAX_COUNT, View
+from upbit_frames.errors import InvalidInterval, InvalidRange
 from upbit_frames.live.follow.batches import Asked
 from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.follow.session import Following
@@ -131,31 +132,12 @@ def _made(
     """Everything checked, nothing opened."""
     view = View.build(config, tz, output)
     markets, many = parse_markets(market)
-    number = _whole(history)
-    if number is None or number > MAX_COUNT:
-        raise InvalidRange(
-            f"history={history!r} is not possible",
-            suggestion="give how many sealed candles to begin with, such as 500; 0 for none",
-        )
-    room = max(KEEP, number) if keep is None else _whole(keep)
-    if room is None or room < max(1, number):
-        raise QueryError(
-            f"keep={keep!r} is not possible",
-            suggestion=f"give how many candles to keep, at least {max(1, number)}: the history must fit",
-        )
-    if not isinstance(forming, bool):
-        raise QueryError(f"forming={forming!r} is not possible", suggestion="give True or False")
-    asked = Asked(markets, many, _streamed(interval), number, forming, room)
+    number = whole("history", history, 0, MAX_COUNT, suggestion="0 begins without history", error=InvalidRange)
+    least = max(1, number)
+    fits = "keep must have room for the history"
+    room = max(KEEP, number) if keep is None else whole("keep", keep, least, suggestion=fits)
+    asked = Asked(markets, many, _streamed(interval), number, flag("forming", forming), room)
     return Follow(asked, view, Following(asked, engine_for(config).router, hub_opener(config, markets), meter))
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number of at least 0; None for anything else."""
-    try:
-        number = int(value.__index__())
-    except (AttributeError, TypeError):
-        return None
-    return None if isinstance(value, bool) or number < 0 else number
 
 
 def _streamed(interval: object) -> Interval:

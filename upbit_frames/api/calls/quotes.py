@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, shown
 from upbit_frames.api.engine import engine_for
+from upbit_frames.core import arguments
+from upbit_frames.core.arguments import choice, price_level
 from upbit_frames.core.config import Config
-from upbit_frames.core.query import View, choice, parse_markets
+from upbit_frames.core.markets import parse_markets, parse_quote
+from upbit_frames.core.query import View
 from upbit_frames.errors import QueryError
+
+if TYPE_CHECKING:
+    from upbit_frames.router.ports import Answer
 
 __all__ = ["instruments", "markets", "orderbook", "ticker"]
 
@@ -125,9 +131,7 @@ def ticker(
     view = View.build(config, tz, output)
     skip = choice("errors", errors, ON_ERROR) == "skip"
     choice("source", source, QUOTE_SOURCES)
-    if markets is not None and quote is not None:
-        raise QueryError("markets and quote were both given", suggestion="give one of them")
-    codes = None if markets is None else parse_markets(markets)[0]
+    codes, quote = _selected(markets, quote)
     engine = engine_for(config)
     return Call(
         lambda: engine.quotes.ticker(codes, quote, skip, source), _finish("ticker", view, ["market"]),
@@ -137,8 +141,9 @@ def ticker(
 
 def orderbook(
     config: Config,
-    markets: str | Iterable[str],
+    markets: str | Iterable[str] | None = None,
     *,
+    quote: str | None = None,
     depth: int = 30,
     level: float | str | None = None,
     errors: str = "raise",
@@ -150,8 +155,10 @@ def orderbook(
 
     Parameters
     ----------
-    markets : str or iterable of str
-        Any number, in one request.
+    markets : str or iterable of str, optional
+        Any number, in one request. Without it: every market.
+    quote : str, optional
+        Every market of one quote currency. Not together with ``markets``.
     depth : int
         How many price levels of each side, 1 to 30.
     level : float or str, optional
@@ -178,27 +185,34 @@ def orderbook(
     view = View.build(config, tz, output)
     skip = choice("errors", errors, ON_ERROR) == "skip"
     choice("source", source, QUOTE_SOURCES)
-    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= 30:
-        raise QueryError(f"depth={depth!r} is not possible", suggestion="give a whole number from 1 to 30")
-    codes, _ = parse_markets(markets)
+    depth = arguments.depth(depth)
+    codes, quote = _selected(markets, quote)
     grouping = None if level is None else _grouping(level)
     engine = engine_for(config)
+
+    async def work() -> Answer:
+        listed = codes if codes is not None else await engine.quotes.select((), (quote,))
+        return await engine.quotes.orderbook(listed, depth, grouping, skip, source)
+
     return Call(
-        lambda: engine.quotes.orderbook(codes, depth, grouping, skip, source),
+        work,
         _finish("orderbook", view, ["market", "level"]),
         quick=lambda: engine.quotes.glance("orderbook", codes, source, depth, grouping),
     )
 
 
+def _selected(markets: Any, quote: Any) -> tuple[tuple[str, ...] | None, str | None]:
+    """The codes, or None and the quote currency whose markets are all meant, or None for all there are."""
+    if markets is not None and quote is not None:
+        raise QueryError("markets and quote were both given", suggestion="give one of them")
+    if markets is not None:
+        return parse_markets(markets)[0], None
+    return None, None if quote is None else parse_quote(quote)
+
+
 def _grouping(level: float | str) -> str:
     """The level as Upbit spells it: whole numbers without a point, fractions as plain decimals."""
-    try:
-        number = float(level)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 <= number <= 1e9:
-        raise QueryError(f"level={level!r} is not a price grouping", suggestion="give a number such as 10000")
-    return f"{number:.8f}".rstrip("0").rstrip(".")
+    return f"{price_level(level):.8f}".rstrip("0").rstrip(".")
 
 
 def _finish(kind: str, view: View, index: list[str]) -> Any:

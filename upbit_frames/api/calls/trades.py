@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, shown
-from upbit_frames.api.engine import engine_for
+from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
 from upbit_frames.core.query import TradesQuery, View
 from upbit_frames.router.ports import Meter
@@ -70,7 +70,9 @@ def trades(
     upbit-api 3.3.
     """
     view = View.build(config, tz, output)
-    query = TradesQuery.build(market, start=start, end=end, count=count, source=source, tz=view.tz)
+    query = TradesQuery.build(
+        market, start=start, end=end, count=count, source=source, tz=view.tz, now=server_now(config)
+    )
     meter = Meter()
     engine = engine_for(config)
 

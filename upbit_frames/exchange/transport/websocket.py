@@ -7,12 +7,12 @@ Whether one is alive is told by ping and pong, never by data: a quiet market is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import re
 import ssl
 from typing import Any
 
+import certifi
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
@@ -45,10 +45,7 @@ _DURATION = re.compile(r"(\d+)\s*s")
 def _certificates() -> ssl.SSLContext:
     """The machine's certificates, and those that come with the REST transport's library."""
     context = ssl.create_default_context()
-    with contextlib.suppress(ImportError):
-        import certifi
-
-        context.load_verify_locations(certifi.where())
+    context.load_verify_locations(certifi.where())
     return context
 
 

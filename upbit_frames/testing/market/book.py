@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from upbit_frames.testing.market.columns import Ints, Trades
-from upbit_frames.testing.market.generated import seeded
+from upbit_frames.testing.market.exact_math import exp, normals, seeded
 from upbit_frames.testing.market.listings import Listing
 from upbit_frames.testing.market.price_ticks import (
     SCALE,
@@ -118,7 +118,7 @@ def make_book(listing: Listing, seed: int, last: Trades, at: int) -> Book:
     asks = np.unique(ceil_to_tick(quote, best_ask + np.cumsum(gaps[0])))
     down = best_bid - np.cumsum(gaps[1])
     bids = np.unique(floor_to_tick(quote, down[down > 0]))[::-1] if (down > 0).any() else nothing
-    worth = np.exp(rng.standard_normal((2, depth)) - 0.5) * listing.trade_value * 3
+    worth = exp(normals(rng, (2, depth)) - 0.5) * listing.trade_value * 3
     sizes = np.maximum(1, np.rint(worth / price * (SCALE * SCALE))).astype(np.int64)
     return Book(changed, asks, sizes[0, : len(asks)], bids, sizes[1, : len(bids)])
 

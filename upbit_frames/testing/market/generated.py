@@ -11,16 +11,16 @@ import math
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 
 from upbit_frames.core.intervals import Span, from_micros, merge, subtract, to_micros
 from upbit_frames.testing.market.columns import Ints, Trades, no_trades
+from upbit_frames.testing.market.exact_math import exp, exponentials, log, normals, seeded
 from upbit_frames.testing.market.listings import Listing
 from upbit_frames.testing.market.price_ticks import SCALE, ceil_to_tick, floor_to_tick, quote_of, snap
 
-__all__ = ["DAY_MS", "DAY_US", "GeneratedTrades", "Maintenance", "generated_trades", "seeded", "seeded_maintenance"]
+__all__ = ["DAY_MS", "DAY_US", "GeneratedTrades", "Maintenance", "generated_trades", "seeded_maintenance"]
 
 DAY_MS = 86_400_000
 DAY_US = DAY_MS * 1000
@@ -30,12 +30,6 @@ _EPOCH_DATE = date(1970, 1, 1).toordinal()
 _SWEEP = 0.12  # share of trades in the same millisecond as the one before
 _EARLY = 0.1  # share of its usual trades that a market has before it has grown
 _REVERSION = 0.01  # how much of its distance to the usual price a market makes up in a day
-
-
-def seeded(seed: int, *key: int | str) -> np.random.Generator:
-    """A generator of random numbers of its own for every seed and key."""
-    words = [crc32(one.encode()) if isinstance(one, str) else one for one in key]
-    return np.random.Generator(np.random.PCG64([seed, *words]))
 
 
 def _first_day(year: int) -> int:
@@ -98,7 +92,7 @@ class GeneratedTrades:
         self._seed = seed
         self._maintenance = maintenance
         self._quote = quote_of(listing.market)
-        self._levels = {from_micros(listing.listed).year: math.log(listing.price)}
+        self._levels = {from_micros(listing.listed).year: log(listing.price)}
         self._tables: dict[int, DayTable] = {}
 
     # --- what the days look like --------------------------------------------------------------
@@ -149,25 +143,25 @@ class GeneratedTrades:
         first = _first_day(year)
         days = _first_day(year + 1) - first
         listing, rng = self.listing, seeded(self._seed, self.listing.market, "year", year)
-        usual, sigma = math.log(listing.price), listing.volatility
+        usual, sigma = log(listing.price), listing.volatility
         levels = [level]
-        for shock in (sigma * rng.standard_normal(days)).tolist():
+        for shock in (sigma * normals(rng, days)).tolist():
             level += _REVERSION * (usual - level) + shock
             levels.append(level)
         path = np.array(levels)
-        overnight = rng.standard_normal(days) * 0.02 * sigma
-        reach = np.abs(rng.standard_normal((2, days))) * 0.6 * sigma
-        activity = np.exp(0.35 * rng.standard_normal(days) - 0.06)
+        overnight = normals(rng, days) * 0.02 * sigma
+        reach = np.abs(normals(rng, (2, days))) * 0.6 * sigma
+        activity = exp(0.35 * normals(rng, days) - 0.06)
         grown = np.where((first + np.arange(days)) * DAY_US < listing.grown, _EARLY, 1.0)
         count = rng.poisson(listing.trades_per_day * activity * grown * self._open_share(year, first, days))
 
-        opening = floor_to_tick(self._quote, np.exp(path[:-1] + overnight) * SCALE)
-        close = np.where(count == 1, opening, floor_to_tick(self._quote, np.exp(path[1:]) * SCALE))
+        opening = floor_to_tick(self._quote, exp(path[:-1] + overnight) * SCALE)
+        close = np.where(count == 1, opening, floor_to_tick(self._quote, exp(path[1:]) * SCALE))
         high, low = np.maximum(opening, close), np.minimum(opening, close)
         # Two trades inside are needed to show both extremes.
         wide = count >= 4
-        high = np.where(wide, ceil_to_tick(self._quote, high * np.exp(reach[0])), high)
-        low = np.where(wide, floor_to_tick(self._quote, low * np.exp(-reach[1])), low)
+        high = np.where(wide, ceil_to_tick(self._quote, high * exp(reach[0])), high)
+        low = np.where(wide, floor_to_tick(self._quote, low * exp(-reach[1])), low)
         return DayTable(first, count, opening, high, low, close), level
 
     def _closed(self, year: int) -> list[Span]:
@@ -210,7 +204,7 @@ class GeneratedTrades:
         bid = (rng.random(count) < 0.5)[group]
         low, high = int(table.low[row]), int(table.high[row])
         price = self._prices(rng, bid, int(table.open[row]), int(table.close[row]), low, high)
-        worth = np.exp(1.1 * rng.standard_normal(count) - 0.5) * self.listing.trade_value
+        worth = exp(1.1 * normals(rng, count) - 0.5) * self.listing.trade_value
         volume = np.maximum(1, np.rint(worth / price * (SCALE * SCALE))).astype(np.int64)
         return Trades(ms, price, volume, bid)
 
@@ -223,13 +217,13 @@ class GeneratedTrades:
         steady = self.listing.steady and day * DAY_US >= self.listing.grown
         if steady:
             minutes = np.flatnonzero(rng.random(-(-total // _MINUTE_MS)) >= self.listing.hole)[:count]
-            busy = np.cumsum(rng.standard_exponential(len(minutes)) ** 2)
+            busy = np.cumsum(exponentials(rng, len(minutes)) ** 2)
             more = np.searchsorted(busy, np.sort(rng.random(count - len(minutes))) * busy[-1])
             minute = np.concatenate((minutes, minutes[more]))
             open_ms: np.ndarray[Any, Any] = minute * _MINUTE_MS + rng.integers(0, _MINUTE_MS, count)
         else:
             bursts = rng.random(max(1, count // 3)) * total
-            open_ms = bursts[rng.integers(0, len(bursts), count)] + rng.standard_exponential(count) * 20_000
+            open_ms = bursts[rng.integers(0, len(bursts), count)] + exponentials(rng, count) * 20_000
         open_ms = np.sort(np.minimum(open_ms.astype(np.int64), total - 1))
         if len(opened) == 1:
             ms = opened[0, 0] + open_ms
@@ -250,12 +244,12 @@ class GeneratedTrades:
         if count == 1:
             return np.array([opening])
         along = np.arange(count) / (count - 1)
-        walk = np.cumsum(rng.standard_normal(count)) * (self.listing.volatility / math.sqrt(count))
-        walk += math.log(opening) - walk[0]
-        path = walk + along * (math.log(close) - walk[-1])
-        bottom, width = math.log(low), max(math.log(high) - math.log(low), 1e-12)
+        walk = np.cumsum(normals(rng, count)) * (self.listing.volatility / math.sqrt(count))
+        walk += log(opening) - walk[0]
+        path = walk + along * (log(close) - walk[-1])
+        bottom, width = log(low), max(log(high) - log(low), 1e-12)
         turn = (path - bottom) % (2 * width)
-        exact = np.exp(bottom + np.minimum(turn, 2 * width - turn))
+        exact = exp(bottom + np.minimum(turn, 2 * width - turn))
         # Buyers pay the step above, sellers get the one below.
         price = np.minimum(np.maximum(snap(self._quote, exact, bid, low, high), low), high)
         price[0], price[-1] = opening, close

@@ -26,8 +26,9 @@ _USDT = (
 _BTC = ((0, 1),)
 
 # The tables of Singapore, Indonesia and Thailand were not collected: they get the one whose
-# prices have the same size.
-_TABLES = {"KRW": _KRW, "IDR": _KRW, "THB": _KRW, "USDT": _USDT, "SGD": _USDT, "BTC": _BTC}
+# prices have the same size. Of Indonesia it is known that IDR-BTC moves by 10,000.
+_IDR = (*_KRW, (10_000_000_000_000_000, 10_000 * SCALE))
+_TABLES = {"KRW": _KRW, "IDR": _IDR, "THB": _KRW, "USDT": _USDT, "SGD": _USDT, "BTC": _BTC}
 _ARRAYS = {
     quote: (np.array([low for low, _ in table]), np.array([tick for _, tick in table]))
     for quote, table in _TABLES.items()

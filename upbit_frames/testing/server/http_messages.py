@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl
 
 __all__ = ["App", "LoggedRequest", "Reply", "Request"]
 
+_LISTS = ("markets", "quote_currencies", "quoteCurrencies")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -33,10 +35,13 @@ class Request:
     arrival: float = 0.0
 
     def params(self) -> dict[str, str]:
-        """The decoded query; of a repeated name the first value counts."""
+        """The decoded query; a repeated list is joined with commas, of another repeated name the first value counts."""
         found: dict[str, str] = {}
         for name, value in parse_qsl(self.query, keep_blank_values=True):
-            found.setdefault(name, value)
+            if name in _LISTS and name in found:
+                found[name] = f"{found[name]},{value}"
+            else:
+                found.setdefault(name, value)
         return found
 
 

@@ -22,7 +22,7 @@ __all__ = ["Quotation", "Refusal", "Route"]
 _MOST_BOOK = 30
 _MOST_TRADES = 500
 _REACH_DAYS = 7
-_TO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(Z|[+-]\d\d:\d\d)?")
+_TO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(Z|[+-]\d\d:\d\d)?")
 _TIME_OF_DAY = re.compile(r"(\d\d):?(\d\d):?(\d\d)")
 _BY_PATH = {f"/v1/{one.path}": one for one in INTERVALS.values()}
 _MINUTES = re.compile(r"/v1/candles/minutes/([^/]+)")
@@ -114,7 +114,7 @@ class Quotation:
         candles = self._model.last_candles(market, interval, to, count, now)
         if interval.name == "1s":
             candles = candles[int((candles.time < now - self._seconds_reach).sum()) :]
-        return wire.rows(wire.candle_rows(market, interval, candles))
+        return wire.rows(wire.candle_rows(market, interval, candles, korea=self._korea))
 
     def _days(self, market: str, to: int, count: int, now: int, params: dict[str, str]) -> str:
         candles = self._model.last_candles(market, "1d", to, count + 1, now)
@@ -124,7 +124,9 @@ class Quotation:
         shown = candles[len(candles) - len(previous) :]
         currency = params.get("converting_price_unit", params.get("convertingPriceUnit"))
         converted = None if not currency else self._converted(market, shown, currency.upper(), now)
-        rows = wire.candle_rows(market, INTERVALS["1d"], shown, previous=previous, flat=self._flat, converted=converted)
+        rows = wire.candle_rows(
+            market, INTERVALS["1d"], shown, previous=previous, flat=self._flat, converted=converted, korea=self._korea
+        )
         return wire.rows(rows)
 
     def _converted(self, market: str, days: Candles, currency: str, now: int) -> list[str]:
@@ -168,7 +170,7 @@ class Quotation:
 
     def _ticker(self, params: dict[str, str], now: int) -> str:
         found = [self._model.ticker(one, now) for one in self._market_list(params, now)]
-        return wire.rows(wire.ticker_row(one) for one in found if one is not None)
+        return wire.rows(wire.ticker_row(one, korea=self._korea) for one in found if one is not None)
 
     def _ticker_all(self, params: dict[str, str], now: int) -> str:
         name = "quote_currencies" if "quote_currencies" in params else "quoteCurrencies"
@@ -178,7 +180,9 @@ class Quotation:
         ]
         traded = [one for one in found if one is not None]
         # The order over several quotes is not documented; the amounts are compared as they stand.
-        return wire.rows(wire.ticker_row(one) for one in sorted(traded, key=lambda one: -one.value_24h))
+        return wire.rows(
+            wire.ticker_row(one, korea=self._korea) for one in sorted(traded, key=lambda one: -one.value_24h)
+        )
 
     def _orderbook(self, params: dict[str, str], now: int) -> str:
         _required(params, "markets")
@@ -252,7 +256,7 @@ def _boolean(text: str | None) -> bool:
 
 
 def _to(text: str | None) -> int | None:
-    """The four documented spellings; the two without a zone are UTC."""
+    """The four documented spellings, also with a fraction of a second; those without a zone are UTC."""
     if not text:
         return None
     match = _TO.fullmatch(text)

@@ -113,6 +113,7 @@ def candle_rows(
     previous: Sequence[int] = (),
     flat: str = "null",
     converted: Sequence[str] | None = None,
+    korea: bool = True,
 ) -> list[str]:
     """Candles as JSON objects, newest first.
 
@@ -129,15 +130,18 @@ def candle_rows(
         What ``change_price`` says on a day without change.
     converted : sequence of str, optional
         For day candles: ``converted_trade_price`` of each, spelt.
+    korea : bool
+        Only there candles say their time in Korea too.
     """
     utc = np.datetime_as_string(candles.time.astype("datetime64[us]"), unit="s").tolist()
-    kst = np.datetime_as_string((candles.time + _KST_US).astype("datetime64[us]"), unit="s").tolist()
+    local = np.datetime_as_string((candles.time + _KST_US).astype("datetime64[us]"), unit="s").tolist()
+    kst = [f',"candle_date_time_kst":"{one}"' if korea else "" for one in local]
     prices = (_padded_all(one) for one in (candles.open, candles.high, candles.low, candles.close))
     columns = zip(utc, kst, *prices, candles.timestamp.tolist(), candles.value, candles.volume, strict=True)
     head = f'{{"market":"{market}","candle_date_time_utc":"'
     ends = _ends(interval, utc, candles, previous, flat, converted)
     found = [
-        f'{head}{start}","candle_date_time_kst":"{local}","opening_price":{o},"high_price":{h},'
+        f'{head}{start}"{local},"opening_price":{o},"high_price":{h},'
         f'"low_price":{low},"trade_price":{c},"timestamp":{stored},'
         f'"candle_acc_trade_price":{padded(value)},"candle_acc_trade_volume":{padded(volume)}{end}'
         for (start, local, o, h, low, c, stored, value, volume), end in zip(columns, ends, strict=True)
@@ -201,9 +205,10 @@ def trade_rows(market: str, trades: Trades, previous_close: int) -> list[str]:
 # --- quotes -----------------------------------------------------------------------------------
 
 
-def ticker_row(one: Ticker) -> str:
-    """One row of ticker or ticker/all."""
+def ticker_row(one: Ticker, *, korea: bool = True) -> str:
+    """One row of ticker or ticker/all; only in Korea it says the time of the last trade in Korea too."""
     utc, kst = _stamp(one.trade_ms), _stamp(one.trade_ms + _KST_US // 1000)
+    local = f'"trade_date_kst":"{kst[0]}","trade_time_kst":"{kst[1]}",' if korea else ""
     change = one.change
     word = "RISE" if change > 0 else "FALL" if change < 0 else "EVEN"
     signed, signed_rate = "0", "0"
@@ -213,8 +218,8 @@ def ticker_row(one: Ticker) -> str:
         signed, signed_rate = padded(change), decimal(share, _RATE_SCALE)
         size, size_rate = padded(abs(change)), decimal(abs(share), _RATE_SCALE)
     return (
-        f'{{"market":"{one.market}","trade_date":"{utc[0]}","trade_time":"{utc[1]}","trade_date_kst":"{kst[0]}",'
-        f'"trade_time_kst":"{kst[1]}","trade_timestamp":{one.trade_ms},"opening_price":{padded(one.open)},'
+        f'{{"market":"{one.market}","trade_date":"{utc[0]}","trade_time":"{utc[1]}",{local}'
+        f'"trade_timestamp":{one.trade_ms},"opening_price":{padded(one.open)},'
         f'"high_price":{padded(one.high)},"low_price":{padded(one.low)},"trade_price":{padded(one.price)},'
         f'"prev_closing_price":{padded(one.previous_close)},"change":"{word}","change_price":{size},'
         f'"change_rate":{size_rate},"signed_change_price":{signed},"signed_change_rate":{signed_rate},'

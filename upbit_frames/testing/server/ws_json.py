@@ -148,13 +148,16 @@ def orderbook_frame(
     return _spelt("orderbook", pairs, simple)
 
 
-def candle_frame(type_: str, market: str, candles: Candles, stream_type: str, *, simple: bool) -> str:
-    """The last of the candles."""
+def candle_frame(
+    type_: str, market: str, candles: Candles, stream_type: str, *, simple: bool, korea: bool = True
+) -> str:
+    """The last of the candles; only in Korea it says its time in Korea too."""
     start = int(candles.time[-1]) // 1000
     form = "%Y-%m-%dT%H:%M:%S"
+    local = [("candle_date_time_kst", _text(start + _KST_MS, form))] if korea else []
     pairs = [
         ("type", f'"{type_}"'), ("code", f'"{market}"'), ("candle_date_time_utc", _text(start, form)),
-        ("candle_date_time_kst", _text(start + _KST_MS, form)), ("opening_price", padded(int(candles.open[-1]))),
+        *local, ("opening_price", padded(int(candles.open[-1]))),
         ("high_price", padded(int(candles.high[-1]))), ("low_price", padded(int(candles.low[-1]))),
         ("trade_price", padded(int(candles.close[-1]))), ("candle_acc_trade_volume", padded(candles.volume[-1])),
         ("candle_acc_trade_price", padded(candles.value[-1])), ("timestamp", str(int(candles.timestamp[-1]))),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import OP_BINARY, OP_PING, OP_TEXT
+from websockets.frames import Opcode
 from websockets.http11 import Request, Response
 
 from upbit_frames.core.endpoints import WS_MESSAGES_PER_MINUTE, WS_MESSAGES_PER_SECOND
@@ -74,9 +74,9 @@ class _Connection(ServerConnection):
     def process_event(self, event: Any) -> None:
         self.heard = time.monotonic()
         opcode = getattr(event, "opcode", None)
-        if opcode is OP_PING:
+        if opcode is Opcode.PING:
             self.log.pings += 1
-        elif opcode in (OP_TEXT, OP_BINARY):
+        elif opcode in (Opcode.TEXT, Opcode.BINARY):
             self.arrivals.append(self.heard)
         super().process_event(event)
 

@@ -176,7 +176,7 @@ class Session:
         if part.type in CANDLES:
             candles = self.model.last_candles(market, CANDLES[part.type], now, 1, now)
             return None if not len(candles) else ws_wire.candle_frame(
-                part.type, market, candles, "SNAPSHOT", simple=self._simple
+                part.type, market, candles, "SNAPSHOT", simple=self._simple, korea=self.korea
             )  # fmt: skip
         last = self.model.last_trade(market, now)
         if not len(last):
@@ -270,7 +270,8 @@ class Session:
                 continue
             start = interval.floor(second * _SECOND)
             candles = self.model.candles(market, interval, start, start + 1, at)
-            found.append(Timed(at, ws_wire.candle_frame(type_, market, candles, "REALTIME", simple=self._simple)))
+            frame = ws_wire.candle_frame(type_, market, candles, "REALTIME", simple=self._simple, korea=self.korea)
+            found.append(Timed(at, frame))
         return found
 
 

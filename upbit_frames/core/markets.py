@@ -1,0 +1,146 @@
+"""Market codes: what is accepted, and what is meant by what is not (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from upbit_frames.errors import InvalidMarket, QueryError
+
+__all__ = ["QUOTES", "parse_market", "parse_markets", "parse_quote", "parse_selection"]
+
+FIAT = ("KRW", "SGD", "IDR", "THB")
+QUOTES = (*FIAT, "USDT", "BTC")  # quote currencies of all regions; the last two are base currencies, too
+_MARKET = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
+_PARTS = re.compile(r"([A-Z0-9]+)[-_/:. ]([A-Z0-9]+)")
+_WORD = re.compile(r"[A-Z0-9]{1,12}")
+_EXAMPLE = "give quote and base currency such as 'KRW-BTC'; uf.markets() lists all"
+
+
+def parse_market(value: object) -> str:
+    """Return the market code in upper case.
+
+    Raises
+    ------
+    InvalidMarket
+        If it is not of the form ``QUOTE-BASE``; nothing else may become part of a path or URL.
+        Also where the two currencies are the wrong way round.
+
+    Examples
+    --------
+    >>> parse_market("krw-btc")
+    'KRW-BTC'
+    """
+    if isinstance(value, str):
+        code = value.strip().upper()
+        if code.isascii() and len(code) <= 40:
+            if _MARKET.fullmatch(code) and not _reversed(*code.split("-")):
+                return code
+            raise _refusal(value, _meant(code))
+        raise _refusal(value, _meant(code) if len(code) <= 40 else None)
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
+        codes = list(parse_markets(value)[0])
+        suggestion = f"give it alone: {codes[0]!r}" if len(codes) == 1 else "call it for each of the markets"
+        raise InvalidMarket(f"market must be one market code, got {len(codes)} of them", suggestion=suggestion)
+    raise _refusal(value, None)
+
+
+def parse_markets(value: Any) -> tuple[tuple[str, ...], bool]:
+    """Return the market codes without repetition, and whether several could be given.
+
+    Parameters
+    ----------
+    value : str, iterable of str, or a frame, table, index or series of markets
+        Of a frame the index level or column ``market``: ``uf.markets("KRW")`` is one.
+    """
+    if isinstance(value, (str, bytes)) or not (isinstance(value, Iterable) or hasattr(value, "column_names")):
+        return (parse_market(value),), False
+    codes = tuple(dict.fromkeys(parse_market(code) for code in _codes(value)))
+    if not codes:
+        raise InvalidMarket("markets must name at least one market, got none", suggestion="for instance ['KRW-BTC']")
+    return codes, True
+
+
+def parse_selection(markets: Any, quote: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return market codes and quote currencies: ``quote``, or ``markets`` with a currency among or instead of them.
+
+    Raises
+    ------
+    InvalidMarket, QueryError
+        If both or neither are given, or one of them is malformed.
+    """
+    if markets is not None and quote is not None:
+        raise QueryError("markets and quote were both given", suggestion="give one of them")
+    if quote is not None:
+        return (), (parse_quote(quote),)
+    if markets is None:
+        raise InvalidMarket("neither markets nor quote was given", suggestion="for instance quote='KRW'")
+    given = [markets] if isinstance(markets, str) or not isinstance(markets, Iterable) else list(_codes(markets))
+    # "BTC" alone may be meant as a market; as a quote currency it has to be given as one.
+    quotes = [code.strip().upper() for code in given if isinstance(code, str) and code.strip().upper() in QUOTES[:-1]]
+    rest = [code for code in given if not (isinstance(code, str) and code.strip().upper() in QUOTES[:-1])]
+    return parse_markets(rest)[0] if rest or not quotes else (), tuple(dict.fromkeys(quotes))
+
+
+def parse_quote(value: object) -> str:
+    """Return a quote currency in upper case; whether the exchange has it is its own to say."""
+    if isinstance(value, str) and _WORD.fullmatch(value.strip().upper()):
+        return value.strip().upper()
+    raise QueryError(f"quote must be a quote currency such as 'KRW', got {value!r}")
+
+
+def _codes(value: Any) -> Iterable[Any]:
+    """Return what may be codes: of tables and frames those that stand under ``market``."""
+    library = type(value).__module__.partition(".")[0]
+    if library not in ("pandas", "pyarrow", "polars"):
+        return value  # type: ignore[no-any-return]
+    index = value if hasattr(value, "get_level_values") else getattr(value, "index", None)
+    if library == "pandas" and "market" in (getattr(index, "names", None) or ()):
+        return index.get_level_values("market").unique()  # type: ignore[union-attr, no-any-return]
+    columns = list(getattr(value, "columns", ())) if library != "pyarrow" else getattr(value, "column_names", [])
+    if "market" in columns:
+        column = value["market"]
+        return column.to_pylist() if library == "pyarrow" else column.unique()  # type: ignore[no-any-return]
+    if columns or (library == "pandas" and getattr(index, "nlevels", 1) > 1):
+        raise InvalidMarket(
+            "a frame of markets must have an index or a column 'market', and this one has neither",
+            suggestion="uf.markets('KRW') is such a frame; or give the codes as a list",
+        )
+    return value.to_pylist() if hasattr(value, "to_pylist") else value  # type: ignore[no-any-return]
+
+
+def _reversed(left: str, right: str) -> bool:
+    """Whether the quote currency stands last: no market is quoted in what is no quote currency."""
+    if left in QUOTES and right in QUOTES:
+        return right in FIAT and left not in FIAT
+    return left not in QUOTES and right in QUOTES
+
+
+def _meant(code: str) -> str | None:
+    """Return the hint for a text in upper case that is no code; None where nothing is recognised."""
+    if "," in code:
+        return f"several markets are a list: {[part.strip() for part in code.split(',') if part.strip()]!r}"
+    if match := _PARTS.fullmatch(code):
+        left, right = match.groups()
+        # Elsewhere the base currency comes first, with a slash between them.
+        turned = _reversed(left, right) or ("/" in code and left not in QUOTES)
+        return f"did you mean {f'{right}-{left}' if turned else f'{left}-{right}'!r}?"
+    if not _WORD.fullmatch(code):
+        name = re.fullmatch(r"\w[\w .()]*", code)
+        if name is None or code.isascii():
+            return None
+        return f"names are no codes: uf.markets().query(\"korean_name == '{code}'\") finds its code"
+    if code in FIAT or code == "USDT":
+        return f"that is a quote currency: uf.markets({code!r}) lists its markets, which can be given as they are"
+    for quote in QUOTES:
+        if code.endswith(quote) and code != quote:
+            return f"did you mean '{quote}-{code.removesuffix(quote)}'?"
+        if code.startswith(quote) and len(code) > len(quote) + 1:
+            return f"did you mean '{quote}-{code.removeprefix(quote)}'?"
+    return f"did you mean 'KRW-{code}'?"
+
+
+def _refusal(value: object, hint: str | None) -> InvalidMarket:
+    text = f"{hint} A code is quote and base currency, such as 'KRW-BTC'; uf.markets() lists all" if hint else _EXAMPLE
+    return InvalidMarket(f"market must be a market code of Upbit, got {value!r}", suggestion=text)
