@@ -160,8 +160,12 @@ def test_a_single_lie_about_the_end_is_not_believed(slots: set[int], lies: dict[
 
 def test_an_end_against_better_knowledge_is_an_error() -> None:
     exchange = Exchange(grid(list(range(500, 600))))
+
+    async def older_is_known(moment: int) -> bool:
+        return moment > BASE
+
     with pytest.raises(SchemaError, match="older candles are known"):
-        walk(exchange, [span(0, 600)], known_before=lambda moment: moment > BASE)
+        walk(exchange, [span(0, 600)], known_before=older_is_known)
 
 
 def test_a_failing_fetch_surfaces_as_itself_and_keeps_what_came() -> None:

@@ -29,7 +29,7 @@ from upbit_frames.core.intervals import INTERVALS, Span, merge, subtract
 from upbit_frames.errors import ApiError, SchemaError, TransportError, UpbitFramesError
 from upbit_frames.router.plan import Step
 from upbit_frames.runtime.task_group import TaskGroup
-from upbit_frames.store.base import Series, Store
+from upbit_frames.store.base import RowStore, Series
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,7 +130,7 @@ class Filler:
     def __init__(
         self,
         archive: Archive,
-        store: Store,
+        store: RowStore,
         series: Series,
         *,
         now: int,

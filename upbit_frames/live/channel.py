@@ -171,18 +171,31 @@ class LiveChannel:
         choice = await self._chosen(wish, topics)
         return self._found(choice, topics, depth) if choice.channel == "live" else Found(choice)
 
+    def decide_candles(self, interval: Interval, market: str, span: Span, source: str) -> Choice:
+        """Choose who would serve the candles of a span that can still change; from any thread."""
+        wish, topic, since = self._candle_wish(interval, market, span, source)
+        return self.decide(wish, [topic], since=since, note=False)
+
+    def _candle_wish(self, interval: Interval, market: str, span: Span, source: str) -> tuple[Wish, Topic, datetime]:
+        assert interval.stream is not None  # asked only for intervals that are streamed
+        since = from_micros(interval.floor(span.start)).replace(tzinfo=None)
+        return Wish(interval.stream, source=source, allowed=self.allowed), Topic(interval.stream, market), since
+
     async def candles(self, interval: Interval, market: str, span: Span, source: str) -> Found:
         """The candles of a span that can still change."""
-        assert interval.stream is not None
-        topic = Topic(interval.stream, market)
-        since = from_micros(interval.floor(span.start)).replace(tzinfo=None)
-        wish = Wish(interval.stream, source=source, allowed=self.allowed)
+        assert interval.stream is not None  # asked only for intervals that are streamed
+        wish, topic, since = self._candle_wish(interval, market, span, source)
         choice = await self._chosen(wish, [topic], since)
         if choice.channel != "live":
             return Found(choice)
         table = to_table(interval.stream, self._watches[topic.key].candles(since))
         whole = self._watches[topic.key].holds(wish, since)
         return Found(choice, table.select(arrow_schema("candles").names), self.silent * 1000, whole=whole)
+
+    def decide_trades(self, market: str, count: int, source: str) -> Choice:
+        """Choose who would serve the newest trades; from any thread."""
+        wish = Wish("trade", count=count, source=source, allowed=self.allowed)
+        return self.decide(wish, [Topic("trade", market)], note=False)
 
     async def trades(self, market: str, count: int, source: str) -> Found:
         """The newest trades; what was traded before the stream began has to be told by :meth:`seed`."""

@@ -45,6 +45,10 @@ Fetch = Callable[[int, int], Awaitable[Page]]
 Keep = Callable[[Span, Page], Awaitable[None]]
 
 
+async def _nothing_known(moment: int) -> bool:
+    return False
+
+
 async def settled(begun: Sequence[asyncio.Future[None]]) -> None:
     """Wait until all has ended, even if whoever waits is cancelled meanwhile; raise what failed."""
     if not begun:
@@ -94,7 +98,7 @@ async def backfill(
     *,
     page_size: int = 200,
     walks: int = WALKS,
-    known_before: Callable[[int], bool] = lambda moment: False,
+    known_before: Callable[[int], Awaitable[bool]] = _nothing_known,
 ) -> Outcome:
     """Fetch every candle of the spans.
 
@@ -113,7 +117,7 @@ async def backfill(
         Most rows a page can have.
     walks : int
         Most requests under way at once.
-    known_before : function (moment) -> bool
+    known_before : coroutine function (moment) -> bool
         Whether a candle older than the moment is known already from elsewhere.
 
     Raises
@@ -132,7 +136,12 @@ async def backfill(
 
 class _Backfill:
     def __init__(
-        self, interval: Interval, fetch: Fetch, keep: Keep, page_size: int, known_before: Callable[[int], bool]
+        self,
+        interval: Interval,
+        fetch: Fetch,
+        keep: Keep,
+        page_size: int,
+        known_before: Callable[[int], Awaitable[bool]],
     ) -> None:
         self.interval = interval
         self.fetch = fetch
@@ -287,7 +296,7 @@ class _Backfill:
         return again if again.rows >= page.rows else page
 
     async def end_of_history(self, start: int) -> None:
-        if (self.oldest_seen is not None and self.oldest_seen < start) or self.known_before(start):
+        if (self.oldest_seen is not None and self.oldest_seen < start) or await self.known_before(start):
             raise self.contradiction(start)
         self.outcome.history_start = start
         for segment in self.segments:

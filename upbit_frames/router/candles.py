@@ -9,39 +9,30 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.archive.catalog import Published, saving_hint, to_steps
-from upbit_frames.archive.plan import plan_candle_files
 from upbit_frames.core import gaps
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
-from upbit_frames.core.intervals import Interval, Span, subtract
+from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
-from upbit_frames.errors import CorruptFile, InvalidRange, NotCached
+from upbit_frames.errors import NotCached
 from upbit_frames.exchange import wire as normalize
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.candle_pages import WALKS
-from upbit_frames.router.plan import (
-    FORCED,
-    FORMING,
-    MISSING,
-    OFFLINE,
-    Plan,
-    Step,
-    iso,
-    plan_candles,
-    rest_horizon,
-    sealed_until,
-)
-from upbit_frames.router.ports import Answer, Fresh, Meter, Ports, cut, in_thread
+from upbit_frames.router.candle_plan import CandlePlan, forming_span, goal_of, plan_market
+from upbit_frames.router.plan import FORMING, OFFLINE, Plan, Step, iso, rest_step, sealed_until
+from upbit_frames.router.ports import Answer, Meter, Ports, cut, in_thread
 from upbit_frames.runtime.task_group import TaskGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
-__all__ = ["Answer", "Router"]
+    from upbit_frames.router.live_rules import Choice
 
-CLOCK_TRUSTED = 2_000_000  # microseconds by which the first guess at now may be off
+__all__ = ["Answer", "Decision", "Router"]
+
 MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
 
 
@@ -53,6 +44,33 @@ class _Part:
     route: list[Step]
     span: Span
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who serves a question about one market, and why.
+
+    Attributes
+    ----------
+    plan : CandlePlan
+        Of the candles that are final.
+    covered : list of Span
+        What the store covered when it was made.
+    forming : Step or None
+        Of the candles that can still change, if they are wanted.
+    choice : Choice or None
+        Why REST or the stream serves those, where the stream could.
+    """
+
+    plan: CandlePlan
+    covered: list[Span]
+    forming: Step | None = None
+    choice: Choice | None = None
+
+    @property
+    def steps(self) -> list[Step]:
+        """All of them, ascending."""
+        return [*self.plan.steps, *([self.forming] if self.forming is not None else [])]
 
 
 class Router:
@@ -87,7 +105,8 @@ class Router:
         told = [text for part in parts for text in part.warnings]
         # What is read from a folder is read for this answer; a store in memory keeps what it gives.
         fresh = self.ports.store.path is not None and query.source != "rest"
-        return Answer(table, self._meta(query, parts), told, fresh=fresh)
+        ends = {market: part.span.end for market, part in zip(query.markets, parts, strict=True)}
+        return Answer(table, self._meta(query, parts), told, fresh=fresh, ends=ends)
 
     def _meta(self, query: CandleQuery, parts: list[_Part]) -> dict[str, Any]:
         spans = [part.span for part in parts]
@@ -106,157 +125,97 @@ class Router:
     # --- one market -----------------------------------------------------------------------------
 
     async def _market(self, market: str, query: CandleQuery, meter: Meter, walks: int) -> _Part:
-        if query.source == "live" and not (query.forming and query.interval.stream is not None):
-            raise InvalidRange(
-                "a live stream has no history of candles",
-                suggestion="with forming=True the stream answers the candle that can still change, from 1s to 4h; "
-                "or use uf.stream(market, 'candle.1m'), or uf.follow",
-                market=market,
-            )
-        ports = self.ports
-        if query.source == "rest":
-            ports = replace(ports, store=Fresh(ports.store), flights={})
+        ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
         history = History(ports, market, query.interval, query.source, meter, walks)
         for _ in range(3):
             stranger = not self.ports.server_time.known
-            believed = self._sealed_until(query.interval, history)
+            believed = sealed_until(query.interval, self.ports.server_time.now())
             part = await self._one(query, history)
-            if not stranger or self._sealed_until(query.interval, history) == believed:
+            if not stranger or sealed_until(query.interval, self.ports.server_time.now()) == believed:
                 break
             # The first answer told the exchange's time, and it is not what was taken for now.
         return part
 
-    async def _one(self, query: CandleQuery, history: History) -> _Part:
-        found: tuple[pa.Table, Span] | None = await in_thread(self._stored, query, history)
-        table, span = found or await self._sealed(query, history)
-        lost = history.lost_text(span)
-        part = _Part(table, history.route(span, table), span, [*history.warnings, *([lost] if lost else [])])
-        if query.gaps != "raw":
-            await self._fill(part, query, history)
-        if query.forming:
-            await self._append_forming(part, query, history.market)
-        return part
+    def _decide(self, query: CandleQuery, history: History) -> Decision:
+        """Decide who serves the final candles; reads the store, so not for the loop."""
+        covered = history.store.covered(history.series)
+        situation = history.fetch.situation
+        goal = goal_of(query, history.market, covered, situation.now)
+        plan = plan_market(query, history.market, goal, covered, history.look(goal), situation)
+        return Decision(plan, covered)
+
+    def _look(self, query: CandleQuery, history: History) -> tuple[Decision, tuple[pa.Table, Span] | None]:
+        """Decide, and read at once what needs nothing but the store."""
+        decision = self._decide(query, history)
+        return decision, history.stored(decision.plan)
 
     def stored(self, query: CandleQuery) -> Answer | None:
-        """The answer, if the store has all of it: no loop, no other thread, a third of the time."""
+        """Answer without the loop and other threads, if the store has all of it."""
         if query.source in ("rest", "live") or query.forming or query.gaps != "raw":
             return None
         parts: list[_Part] = []
         for market in query.markets:
             history = History(self.ports, market, query.interval, query.source, Meter())
-            found = self._stored(query, history)
+            _, found = self._look(query, history)
             if found is None:
                 return None
             parts.append(_Part(found[0], history.route(found[1], found[0]), found[1]))
         return self._answer(query, parts)
 
-    def _stored(self, query: CandleQuery, history: History) -> tuple[pa.Table, Span] | None:
-        """The sealed part of the question, where it needs nothing but the store."""
-        try:
-            end = self._end(query, history)
-            if query.start is None:
-                table = history.stored_last(end, query.count or 0)
-                return None if table is None or not len(table) else (table, Span(table["time"][0].value, end))
-            span = Span(query.interval.ceil(query.start), end)
-            if query.count is not None or span.empty:
-                return None
-            table = history.stored_between(span)
-            return None if table is None else (table, span)
-        except CorruptFile:  # set aside by now, so it is missing
-            if query.source == "cache":
-                raise
-            return None
-
-    async def _sealed(self, query: CandleQuery, history: History) -> tuple[pa.Table, Span]:
-        interval = query.interval
-        end = await in_thread(self._end, query, history)
-        if query.start is None:
-            assert query.count is not None  # CandleQuery gives a count where there is no start
-            table = await history.last(end, query.count)
-            low = table["time"][0].value if len(table) else end
-            return table, await in_thread(history.known, Span(low, end))
-        low = interval.ceil(query.start)
-        if query.end is None and query.start >= self._now(history):
-            raise InvalidRange(
-                f"start={iso(query.start)} lies in the future",
-                suggestion="the exchange's clock says " + iso(self._now(history)),
-            )
-        if low >= end:
-            return arrow_schema("candles").empty_table(), Span(low, low)
-        if query.count is not None:
-            table = await history.first(low, end, query.count)
-            if len(table) == query.count:
-                return table, Span(low, interval.shift(table["time"][-1].value, 1))
-        else:
-            table = await history.between(Span(low, end))
-        return table, await in_thread(history.known, Span(low, end))
-
-    def _now(self, history: History) -> int:
-        """The exchange's time; where the store knows later candles, the machine's clock is slow."""
-        covered = history.store.covered(history.series)
-        return max(self.ports.server_time.now(), covered[-1].end if covered else 0)
-
-    def _end(self, query: CandleQuery, history: History) -> int:
-        """Where the sealed part of the question ends, on the grid."""
-        sealed = self._sealed_until(query.interval, history)
-        if query.end is not None:
-            asked = query.interval.ceil(query.end)
-            return asked if query.source == "cache" and asked <= sealed else min(asked, sealed)
-        if query.source == "cache":
-            # Offline, "until now" can only mean: until where we know.
-            covered = history.store.covered(history.series)
-            if not covered:
-                raise NotCached(
-                    f"nothing of {history.market} {history.interval} is in the store",
-                    suggestion="ask without source='cache' to fetch it",
-                    market=history.market,
-                    interval=history.interval.name,
-                    missing=[],
-                )
-            return covered[-1].end
-        return sealed
-
-    def _sealed_until(self, interval: Interval, history: History) -> int:
-        covered = history.store.covered(history.series)
-        sealed = sealed_until(interval, self.ports.server_time.now())
-        return max(sealed, covered[-1].end if covered else 0)
+    async def _one(self, query: CandleQuery, history: History) -> _Part:
+        decision, found = await in_thread(self._look, query, history)
+        final, span = found or await history.execute(decision.plan, decision.covered)
+        table = final
+        more: list[str] = []
+        if query.gaps != "raw":
+            table, more = await self._filled(final, span, query, history)
+        forming: Step | None = None
+        if query.forming and not (query.start is not None and query.count is not None and len(table) >= query.count):
+            table, forming = await self._with_forming(table, span, query, history.market)
+        if query.count is not None and len(table) > query.count:
+            table, span = _at_most(table, span, query.count, first=query.start is not None)
+        route = history.route(span, cut(final, span))
+        if forming is not None:
+            route.append(replace(forming, rows=len(cut(table, Span(forming.start, forming.end)))))
+        lost = history.lost_text(span)
+        return _Part(table, route, span, [*history.warnings, *more, *([lost] if lost else [])])
 
     # --- gaps and the forming candle -------------------------------------------------------------
 
-    async def _fill(self, part: _Part, query: CandleQuery, history: History) -> None:
+    async def _filled(
+        self, table: pa.Table, span: Span, query: CandleQuery, history: History
+    ) -> tuple[pa.Table, list[str]]:
+        """Put what is wanted in place of periods without a trade; with warnings."""
         previous: float | None = None
-        first = part.table["time"][0].value if len(part.table) else None
-        if query.gaps == "fill" and first != part.span.start and not part.span.empty:
+        warnings: list[str] = []
+        first = table["time"][0].value if len(table) else None
+        if query.gaps == "fill" and first != span.start and not span.empty:
             try:
-                before = await history.last(part.span.start, 1)
+                before, _ = await history.last(span.start, 1)
             except NotCached:
                 before = arrow_schema("candles").empty_table()
-                part.warnings.append(
-                    f"{history.market} {history.interval}: the close before {iso(part.span.start)} is not in the "
+                warnings.append(
+                    f"{history.market} {history.interval}: the close before {iso(span.start)} is not in the "
                     "store, so periods before the first candle are left out"
                 )
             previous = before["close"][-1].as_py() if len(before) else None
-        part.table = gaps.fill(part.table, query.interval, part.span, query.gaps, previous_close=previous)
+        return gaps.fill(table, query.interval, span, query.gaps, previous_close=previous), warnings
 
-    async def _append_forming(self, part: _Part, query: CandleQuery, market: str) -> None:
+    async def _with_forming(
+        self, table: pa.Table, final: Span, query: CandleQuery, market: str
+    ) -> tuple[pa.Table, Step | None]:
         """Add the candles that can still change; they come fresh from the exchange every time."""
         import pyarrow as pa
 
-        sealed = max(part.span.end, sealed_until(query.interval, self.ports.server_time.now()))
-        if query.end is not None and query.end <= sealed:
-            return
-        if query.start is not None and query.count is not None and len(part.table) >= query.count:
-            return
-        high = max(self.ports.server_time.now(), sealed) + query.interval.step if query.end is None else query.end
-        span = Span(part.span.end, max(high, part.span.end))
+        span = forming_span(query, final.end, self.ports.server_time.now())
+        if span is None:
+            return table, None
         if query.source == "cache":
-            part.route.append(Step("none", OFFLINE, *span, market=market))
-            return
+            return table, Step("none", OFFLINE, *span, market=market)
         newest, step = await self._newest(query, market, span)
-        part.route.append(step)
-        if "filled" in part.table.column_names:
+        if "filled" in table.column_names:
             newest = newest.append_column("filled", pa.array([False] * len(newest), pa.bool_()))
-        part.table = pa.concat_tables([part.table, newest])
+        return pa.concat_tables([table, newest]), step
 
     async def _newest(self, query: CandleQuery, market: str, span: Span) -> tuple[pa.Table, Step]:
         """Candles that can still change, from the stream if it has them."""
@@ -287,66 +246,59 @@ class Router:
 
     # --- plan -------------------------------------------------------------------------------------
 
-    def plan(self, query: CandleQuery) -> Plan:
-        """What :meth:`candles` would do, from the store's knowledge alone."""
-        steps: list[Step] = []
-        hints: list[str] = []
-        now = self.ports.server_time.now()
+    async def decide(self, query: CandleQuery) -> list[Decision]:
+        """Decide what :meth:`candles` would do now; nothing is fetched and nothing changes.
+
+        Raises
+        ------
+        InvalidRange, QueryError
+            Where :meth:`candles` would raise it.
+        """
+        decisions = []
         for market in query.markets:
             history = History(self.ports, market, query.interval, query.source, Meter())
-            sealed = self._sealed_until(query.interval, history)
-            forced = query.source == "rest"
-            covered = [] if forced else history.store.covered(history.series)
-            wanted = self._wanted(query, history, sealed)
-            pages = plan_candles(
-                market, query.interval, wanted, covered, now,
-                sealed=sealed, forming=query.forming, reason=FORCED if forced else MISSING, rate=self.ports.rate,
-            )  # fmt: skip
-            files = self._file_steps(market, query, subtract([Span(wanted.start, min(wanted.end, sealed))], covered))
-            if files is None:
-                steps += pages
-                continue
-            with_files = [*(step for step in pages if step.channel == "store" or step.reason == FORMING), *files]
-            if self.ports.archive_for(query.source) is not None:
-                steps += sorted(with_files, key=lambda step: step.start)
-            else:
-                steps += pages
-                hints += [text for text in [saving_hint(pages, with_files)] if text]
-        return Plan(tuple(steps), hints[0] if hints else "")
+            try:
+                decision = await in_thread(self._decide, query, history)
+            except NotCached as error:
+                decision = Decision(CandlePlan.nothing(market, error), [])
+            decisions.append(self._with_choice(query, decision))
+        return decisions
 
-    def _file_steps(self, market: str, query: CandleQuery, missing: list[Span]) -> list[Step] | None:
-        """Who would answer what is missing if the archive were used; None where it cannot be."""
-        if self.ports.archive is None or query.source not in ("auto", "archive"):
-            return None
-        now = self.ports.server_time.now()
-        only = query.source == "archive"
-        portions = plan_candle_files(
-            market, query.interval, missing, Published(now), rate=self.ports.rate,
-            rest_from=None if only else rest_horizon(query.interval, now), prefer_files=only,
-        )  # fmt: skip
-        return to_steps(portions, market)
+    def _with_choice(self, query: CandleQuery, decision: Decision) -> Decision:
+        """Add who would serve the candles that can still change."""
+        span, market, interval = decision.plan.forming, decision.plan.market, query.interval
+        if span is None or decision.plan.error is not None:
+            return decision
+        if query.source == "cache":
+            return replace(decision, forming=Step("none", OFFLINE, *span, market=market))
+        reason, choice = FORMING, None
+        if self.live is not None and interval.stream is not None:
+            choice = self.live.decide_candles(interval, market, span, query.source)
+            if choice.channel == "live":
+                rows = interval.slots(*span)
+                return replace(decision, choice=choice, forming=Step("live", choice.told, *span, rows, market=market))
+            reason = f"{FORMING}; {choice.told}"
+        step = rest_step(market, interval, span, reason, self.ports.rate)
+        return replace(decision, choice=choice, forming=step)
 
-    def _wanted(self, query: CandleQuery, history: History, sealed: int) -> Span:
-        """The stretch the question is about; a count is taken as if every period had a candle."""
-        interval = query.interval
-        if query.end is not None:
-            end = interval.ceil(query.end)
-        elif query.start is not None and query.count is not None:
-            end = interval.shift(interval.ceil(query.start), query.count)
-        else:
-            end = sealed + interval.step if query.forming else sealed
-        if query.start is not None:
-            low = interval.ceil(query.start)
-            return Span(low, max(low, end))
-        high = min(end, sealed)
-        count = query.count or 0
-        stored = history.store.tail(history.series, high, count)
-        if len(stored) >= count:
-            return Span(stored["time"][0].value, end)
-        return Span(interval.floor(max(0, high - count * interval.step)), end)
+    async def plan(self, query: CandleQuery) -> Plan:
+        """Show what :meth:`candles` would do."""
+        decisions = await self.decide(query)
+        steps = tuple(step for decision in decisions for step in decision.steps)
+        errors = [decision.plan.error for decision in decisions if decision.plan.error is not None]
+        hint = next((decision.plan.hint for decision in decisions if decision.plan.hint), "")
+        return Plan(steps, hint, errors[0] if errors else None)
 
 
-def _joined(markets: tuple[str, ...], parts: list[_Part]) -> pa.Table:
+def _at_most(table: pa.Table, span: Span, count: int, *, first: bool) -> tuple[pa.Table, Span]:
+    """Leave the first or the last so many rows."""
+    if first:
+        return table.slice(0, count), span
+    table = table.slice(len(table) - count)
+    return table, Span(min(span.end, max(span.start, table["time"][0].value)), span.end)
+
+
+def _joined(markets: tuple[str, ...], parts: Sequence[_Part]) -> pa.Table:
     """One table with the market as its first column."""
     import pyarrow as pa
 

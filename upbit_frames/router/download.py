@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.archive.importer import Filler
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.core.intervals import Interval, Span, intersect
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesError
 from upbit_frames.exchange import wire as normalize
+from upbit_frames.router.candle_fetch import CandleFetch
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.plan import iso, rest_horizon, sealed_until
 from upbit_frames.router.ports import Meter, Ports, cut, in_thread
@@ -85,33 +87,30 @@ async def _one(
 ) -> Summary:
     history: History | TradesHistory
     if interval is None:
-        history = TradesHistory(ports, market, source, meter)
+        history = trades = TradesHistory(ports, market, source, meter, into_store=True)
+        fetch: CandleFetch | TradesHistory = trades
     else:
-        history = History(ports, market, interval, source, meter, walks=2)
+        history = candles = History(ports, market, interval, source, meter, walks=2, into_store=True)
+        fetch = candles.fetch
     span = _span(ports, interval, start, end)
-    await history.ensure(span)
+    counted = await history.fill(span)
     if _span(ports, interval, start, end) != span:  # the first answer told the exchange's time
         span = _span(ports, interval, start, end)
-        await history.ensure(span)
-    counts = {"stored": 0, "rest": 0, "archive": 0}
-    for step in history.route(span, await in_thread(_nothing, history)):
-        key = "stored" if step.channel == "store" else step.channel
-        if key in counts:
-            parts = intersect([Span(step.start, step.end)], [span])
-            counts[key] += sum([await in_thread(history.store.count, history.series, part) for part in parts])
+        counted = await history.fill(span)
+    counts = {"store": 0, "rest": 0, "archive": 0}
+    for step in history.route(span, arrow_schema(history.series.kind).empty_table()):
+        if step.channel in counts:
+            for part in intersect([Span(step.start, step.end)], [span]):
+                counts[step.channel] += (await in_thread(history.store.count_covered, history.series, part)).rows
     return Summary(
         market,
-        rows=await in_thread(history.store.count, history.series, span),
-        requests=sum(step.requests for step in history.fetched),
-        missing=tuple(str(lost) for lost in intersect([span], history.lost)),
-        stored=counts["stored"],
+        rows=counted.rows,
+        requests=sum(step.requests for step in fetch.fetched),
+        missing=tuple(str(lost) for lost in intersect([span], fetch.lost)),
+        stored=counts["store"],
         rest=counts["rest"],
         archive=counts["archive"],
     )
-
-
-def _nothing(history: History | TradesHistory) -> pa.Table:
-    return history.store.read(history.series, Span(0, 0))
 
 
 def _span(ports: Ports, interval: Interval | None, start: int, end: int | None) -> Span:

@@ -7,14 +7,15 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from upbit_frames.core.intervals import from_micros
-from upbit_frames.router.plan import iso
+from upbit_frames.router.plan import FORCED, FORMING, OFFLINE, UNCACHED, iso
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from upbit_frames.errors import NotCached
     from upbit_frames.router.plan import Step
 
-__all__ = ["Explanation", "Part", "of_step"]
+__all__ = ["Explanation", "Part", "of_error", "of_step"]
 
 COLUMNS = ("market", "channel", "rule", "reason", "requests", "start", "end", "instead")
 NO_HISTORY = "a stream has no history"
@@ -25,6 +26,8 @@ _OTHERS = {
     "archive": {"store": "not stored", "rest": "files are faster for so much", "live": NO_HISTORY},
     "none": {"store": "not stored", "rest": "not served any more", "archive": "not published", "live": NO_HISTORY},
 }
+_CACHE, _REST = "source='cache' was given", "source='rest' was given"
+_FORCED = {"rest": _CACHE, "archive": _CACHE, "live": _CACHE, "store": "not stored"}
 
 
 @dataclass(frozen=True)
@@ -127,10 +130,21 @@ class Explanation:
         return f"<p>{escape(self.call)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def of_error(market: str, error: NotCached) -> Part:
+    """Build the part of a call that would raise, because nothing is stored."""
+    return Part(market, "none", "forced", error.message, dict(_FORCED))
+
+
 def of_step(step: Step, no_archive: str = "") -> Part:
     """A step of a plan as a part; ``no_archive`` is why the archive is not used at all."""
     rule = {"store": "stored", "none": "nowhere"}.get(step.channel, "missing")
     others = _OTHERS.get(step.channel, {})
+    if step.reason in (UNCACHED, OFFLINE):
+        rule, others = "forced", dict(_FORCED)
+    elif step.reason == FORCED:
+        rule, others = "forced", {"store": _REST, "archive": _REST, "live": NO_HISTORY}
+    elif step.channel == "rest" and step.reason.startswith(FORMING):
+        others = others | {"store": "it can still change", "archive": "not published yet"}
     if no_archive and step.channel == "rest":
         others = others | {"archive": no_archive}
     return Part(step.market, step.channel, rule, step.reason, others, step.requests, step.start, step.end)

@@ -6,15 +6,16 @@ as the route (what happened, after).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
 from upbit_frames.core.intervals import Interval, Span, intersect, iso, subtract
+from upbit_frames.errors import NotCached
 
-__all__ = ["Plan", "Step", "iso", "plan_candles", "sealed_until"]
+__all__ = ["Edge", "Plan", "Situation", "Step", "iso", "sealed_until"]
 
 SECOND = 1_000_000
 SEAL_GRACE = 5 * SECOND
@@ -31,6 +32,7 @@ STORED = "stored"
 MISSING = "not in the store"
 FORCED = "asked for with source='rest'"
 FORMING = "can still change, never stored"
+UNCACHED = "not in the store, and source='cache' may not fetch it"
 OFFLINE = "can still change, and source='cache' may not ask"
 NOWHERE = "neither published in the archive nor served over REST"
 EXPIRED = "older than the three months for which Upbit serves second candles"
@@ -92,42 +94,6 @@ def rest_step(market: str, interval: Interval, span: Span, reason: str, rate: fl
     )  # fmt: skip
 
 
-def plan_candles(
-    market: str,
-    interval: Interval,
-    wanted: Span,
-    covered: Iterable[Span],
-    now: int,
-    *,
-    sealed: int,
-    forming: bool,
-    reason: str = MISSING,
-    rate: float = 1.0,
-) -> list[Step]:
-    """The steps for a stretch of candles, ascending.
-
-    Parameters
-    ----------
-    wanted : Span
-        On the interval's grid; what of it is not sealed is answered live if ``forming``.
-    covered : iterable of Span
-        What the store knows.
-    now, sealed : int
-        The server's time, and until when candles are final.
-    """
-    final = Span(wanted.start, min(wanted.end, sealed))
-    steps = [
-        Step("store", STORED, *span, rows=interval.slots(*span), market=market) for span in intersect([final], covered)
-    ]
-    lost, missing = split_expired(interval, subtract([final], covered), now)
-    steps += [Step("none", EXPIRED, *span, market=market) for span in lost]
-    steps += [rest_step(market, interval, span, reason, rate) for span in missing]
-    if forming and wanted.end > sealed:
-        span = Span(max(wanted.start, sealed), max(wanted.end, sealed + interval.step))
-        steps.append(rest_step(market, interval, span, FORMING, rate))
-    return sorted(steps, key=lambda step: step.start)
-
-
 def rest_horizon(interval: Interval, now: int) -> int:
     """Before this moment REST has no candles of the interval, whatever was traded."""
     return interval.floor(now - SECONDS_KEPT) if interval.name == "1s" else 0
@@ -140,6 +106,47 @@ def split_expired(interval: Interval, missing: Sequence[Span], now: int) -> tupl
 
 
 @dataclass(frozen=True)
+class Situation:
+    """What a decision rests on beside the question and the coverage.
+
+    Attributes
+    ----------
+    now : int
+        The exchange's time, microseconds.
+    rate : float
+        Share of the request limit in use.
+    published : bool
+        Whether there is a published archive of this exchange.
+    archive : bool
+        Whether this call may use it.
+    """
+
+    now: int
+    rate: float = 1.0
+    published: bool = False
+    archive: bool = False
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What is stored at the end of a range whose last rows are wanted, or at its start.
+
+    Attributes
+    ----------
+    rows : int
+    span : Span
+        The covered range; empty where none reaches the edge.
+    first, last : int
+        Times of the outermost rows; the edge itself where there are none.
+    """
+
+    rows: int
+    span: Span
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a call would do. Printing it shows a table; nothing was asked yet.
 
@@ -148,10 +155,13 @@ class Plan:
     steps : tuple of Step
     hint : str
         What would make it cheaper, if anything.
+    error : NotCached or None
+        What the call would raise, because ``source="cache"`` may not fetch what is missing.
     """
 
     steps: tuple[Step, ...] = field(default_factory=tuple)
     hint: str = ""
+    error: NotCached | None = field(default=None, compare=False)
 
     @property
     def requests(self) -> int:
@@ -195,6 +205,8 @@ class Plan:
             f"{step.requests:>6,} requests  {step.reason}"
             for step in self.steps
         ]
+        if self.error is not None:
+            lines.append(f"  Raises NotCached: {self.error.message}")
         return "\n".join([*lines, *([f"  Hint: {self.hint}"] if self.hint else [])])
 
     def _repr_html_(self) -> str:
@@ -206,4 +218,6 @@ class Plan:
         )
         head = "".join(f"<th>{name}</th>" for name in ("market", "channel", "start", "end", "requests", "reason"))
         hint = f"<p>{escape(self.hint)}</p>" if self.hint else ""
+        if self.error is not None:
+            hint = f"<p>Raises NotCached: {escape(self.error.message)}</p>{hint}"
         return f"<p>{self._total()}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{hint}"

@@ -12,10 +12,10 @@ from upbit_frames.core.endpoints import Endpoint
 from upbit_frames.core.intervals import Span
 from upbit_frames.errors import QueryError
 from upbit_frames.router.candle_pages import WALKS
+from upbit_frames.router.plan import Edge, Situation
 from upbit_frames.runtime.clock import Clock, ServerTime
 from upbit_frames.runtime.ttl_cache import Shelf
-from upbit_frames.store.base import Series, Store
-from upbit_frames.store.memory import MemoryStore
+from upbit_frames.store.base import Reading, RowStore, Series, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from upbit_frames.exchange.transport.rest import Reply
     from upbit_frames.exchange.wire.message_tables import Made
 
-__all__ = ["Answer", "Fresh", "Meter", "Ports", "cut", "fill_from_archive", "in_thread", "meet_exchange", "position"]
+__all__ = ["Answer", "Meter", "Ports", "cut", "edge_of", "fill_from_archive", "in_thread", "meet_exchange", "position"]
 
 T = TypeVar("T")
 
@@ -85,6 +85,11 @@ class Ports:
             )
         return self.archive if source == "archive" or (source == "auto" and self.archive_allowed) else None
 
+    def situation(self, source: str) -> Situation:
+        """Return what decisions about a call rest on, now."""
+        archive = self.archive_for(source) is not None
+        return Situation(self.server_time.now(), self.rate, self.archive is not None, archive)
+
     def flight(self, series: Series) -> asyncio.Lock:
         """One fetcher a series: whoever comes second finds it stored."""
         return self.flights.setdefault(series, asyncio.Lock())
@@ -106,6 +111,8 @@ class Answer:
         Where the same may be asked for again: the rows, and what was made of them so far.
     fresh : bool
         Whether the table's memory is nobody else's.
+    ends : dict
+        Of candles: up to where each market's answer is complete.
     """
 
     table: pa.Table
@@ -113,24 +120,12 @@ class Answer:
     warnings: list[str] = field(default_factory=list)
     made: Made | None = None
     fresh: bool = False
+    ends: dict[str, int] = field(default_factory=dict)
 
     @property
     def arrow(self) -> pa.Table:
         """The table; made now where only the rows were at hand."""
         return self.table if self.made is None else self.made.table
-
-
-class Fresh(MemoryStore):
-    """What ``source="rest"`` works on: empty for reading, and the real store gets a copy."""
-
-    def __init__(self, behind: Store) -> None:
-        super().__init__()
-        self._behind = behind
-
-    def write(self, series: Series, table: pa.Table, span: Span, **options: Any) -> None:
-        """Keep the rows here and hand them on."""
-        super().write(series, table, span, **options)
-        self._behind.write(series, table, span, **options)
 
 
 @dataclass
@@ -156,8 +151,9 @@ async def meet_exchange(ports: Ports, endpoint: Endpoint, market: str, meter: Me
 
 
 async def fill_from_archive(
-    archive: Archive, ports: Ports, series: Series, missing: list[Span], meter: Meter, *, rest_from: int | None
-) -> Filled:
+    archive: Archive, ports: Ports, store: RowStore, series: Series, missing: list[Span], meter: Meter,
+    *, rest_from: int | None,
+) -> Filled:  # fmt: skip
     """Store what published files can answer."""
 
     def told(requests: int, rows: int) -> None:
@@ -166,10 +162,19 @@ async def fill_from_archive(
         meter.rows += rows
 
     filler = Filler(
-        archive, ports.store, series, now=ports.server_time.now(), rate=ports.rate,
+        archive, store, series, now=ports.server_time.now(), rate=ports.rate,
         rest_from=rest_from, prefer_files=rest_from is None, told=told,
     )  # fmt: skip
     return await filler.fill(missing)
+
+
+def edge_of(reading: Reading, moment: int) -> Edge:
+    """Describe what was read at the end or the start of a range."""
+    table, covered = reading
+    span = covered[0] if covered else Span(moment, moment)
+    if not len(table):
+        return Edge(0, span, moment, moment)
+    return Edge(len(table), span, table["time"][0].value, table["time"][-1].value)
 
 
 def cut(table: pa.Table, span: Span) -> pa.Table:

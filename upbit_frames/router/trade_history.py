@@ -7,31 +7,38 @@ fetched every time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upbit_frames.archive.importer import Archive
 from upbit_frames.core.endpoints import ENDPOINTS
 from upbit_frames.core.intervals import Span, from_micros, intersect, merge, subtract
+from upbit_frames.core.query import TradesQuery
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import CorruptFile, NotCached, SchemaError
+from upbit_frames.errors import SchemaError
 from upbit_frames.exchange import wire as normalize
-from upbit_frames.router.candle_history import CORRUPT_TRIES
-from upbit_frames.router.plan import FORCED, MISSING, NOWHERE, SEAL_GRACE, STORED, Step, iso
-from upbit_frames.router.ports import Meter, Ports, fill_from_archive, in_thread, meet_exchange, position
+from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
+from upbit_frames.router.plan import FORCED, MISSING, NOWHERE, SEAL_GRACE, STORED, Edge, Step, iso
+from upbit_frames.router.ports import Meter, Ports, edge_of, fill_from_archive, in_thread, meet_exchange, position
 from upbit_frames.router.trade_pages import DAY, SECOND, Ask, backfill_trades
-from upbit_frames.store.base import Series
+from upbit_frames.router.trade_plan import (
+    EXPIRED,
+    FIRST_REACH,
+    TradeGoal,
+    goal_of,
+    not_cached,
+    plan_trades,
+    split_expired,
+)
+from upbit_frames.store.base import Counted, Series
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["TradesHistory"]
 
-DAYS_SERVED = 7
-EXPIRED = "older than the seven UTC days for which Upbit serves trades"
-NEWEST = "too new to be final, never stored"
 MIDNIGHT = 3 * SECOND  # how near to a UTC midnight the exchange's date is not certain
-FIRST_REACH = 600 * SECOND  # how far back to look first when only a number of trades is wanted
 
 
 class Row(NamedTuple):
@@ -53,13 +60,18 @@ class TradesHistory:
     ----------
     ports : Ports
     market : str
-    source : {"auto", "cache", "rest"}
+    source : {"auto", "cache", "rest", "archive"}
     meter : Meter
+    into_store : bool
+        Whether the purpose is to have the trades stored: then nothing is kept in memory, and a store
+        that cannot be used is an error.
     """
 
-    def __init__(self, ports: Ports, market: str, source: str, meter: Meter) -> None:
+    def __init__(self, ports: Ports, market: str, source: str, meter: Meter, *, into_store: bool = False) -> None:
         self.ports = ports
-        self.store = ports.store
+        self.store = CallStore(
+            ports.store, hidden=source == "rest" and not into_store, offline=source == "cache", only=into_store
+        )
         self.market = market
         self.source = source
         self.meter = meter
@@ -70,31 +82,75 @@ class TradesHistory:
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
         self.lost_reason = EXPIRED
-        self.warnings: list[str] = []
+        self._warnings: list[str] = []
 
     # --- reading --------------------------------------------------------------------------------
 
-    async def between(self, span: Span) -> pa.Table:
-        """Every trade of ``[start, end)`` that can be had, ascending."""
-        for _ in range(CORRUPT_TRIES):
-            try:
-                return await self._between(span)
-            except CorruptFile:
-                if self.source == "cache":
-                    raise
-        return await self._between(span)
+    def decide(self, query: TradesQuery) -> tuple[TradeGoal, list[Step]]:
+        """Decide what is wanted and who serves it; reads the store, so not for the loop."""
+        covered = self.store.covered(self.series)
+        situation = self.ports.situation(self.source)
+        goal = goal_of(query, covered, situation.now)
+        if goal.kind == "last":
+            edge = edge_of(self.store.tail_covered(self.series, goal.span.end, goal.count), goal.span.end)
+        elif goal.kind == "first":
+            edge = edge_of(self.store.head_covered(self.series, goal.span.start, goal.count), goal.span.start)
+        else:
+            edge = Edge(0, goal.span, goal.span.start, goal.span.end)
+        return goal, plan_trades(self.market, goal.looked_at(edge), covered, self.source, situation)
 
-    async def _between(self, span: Span) -> pa.Table:
+    def goal(self, query: TradesQuery) -> TradeGoal:
+        """Decide what is wanted; reads the store, so not for the loop."""
+        return goal_of(query, self.store.covered(self.series), self.ports.server_time.now())
+
+    async def execute(self, goal: TradeGoal) -> tuple[pa.Table, Span]:
+        """Get what is wanted, and the range that was looked through."""
+        if goal.kind == "last":
+            return await self.last(goal.span.end, goal.count)
+        if goal.kind == "first":
+            return await self.first(goal.span.start, goal.span.end, goal.count)
+        return await self.between(goal.span), goal.span
+
+    async def between(self, span: Span) -> pa.Table:
+        """Get every trade of ``[start, end)`` that can be had, ascending."""
         import pyarrow as pa
 
-        await self.ensure(span)
-        stored = await in_thread(self.store.read, self.series, span)
-        fresh = _table([row for row in self.fresh if span.start <= row.time < span.end])
-        return pa.concat_tables([stored, fresh]) if len(fresh) else stored
+        for _ in range(VANISHED_TRIES):
+            await self.ensure(span)
+            stored, covered = await in_thread(self.store.read_covered, self.series, span)
+            if self._missing(span, covered):
+                self.store.keep_all()  # it vanished since it was ensured
+                continue
+            if self.fresh_span.empty:
+                return stored
+            # What another process has stored meanwhile must not come twice.
+            new = subtract(intersect([self.fresh_span], [span]), covered)
+            fresh = _table([row for row in self.fresh if any(part.start <= row.time < part.end for part in new)])
+            if not len(fresh):
+                return stored
+            table = pa.concat_tables([stored, fresh])
+            return table if not len(stored) else table.sort_by([("time", "ascending"), ("sequential_id", "ascending")])
+        raise vanishing(f"the trades of {self.market}")
+
+    async def fill(self, span: Span) -> Counted:
+        """Fetch what the store lacks of a range, and count what it has of it then."""
+        for _ in range(VANISHED_TRIES):
+            await self.ensure(span)
+            counted = await in_thread(self.store.count_covered, self.series, span)
+            if not self._missing(span, counted.covered):
+                return counted
+        raise vanishing(f"the trades of {self.market}")
 
     async def last(self, end: int, count: int) -> tuple[pa.Table, Span]:
-        """The last ``count`` trades before ``end``, and the stretch that was looked through."""
-        low, reach = end, await self._newest(end, count)
+        """Get the last ``count`` trades before ``end``, and the range that was looked through."""
+        goal = TradeGoal("last", Span(0, end), count)
+        stored = await in_thread(self.store.tail_covered, self.series, end, count)
+        low = goal.looked_at(edge_of(stored, end)).start
+        if len(stored.table) >= count:
+            return stored.table, Span(low, end)
+        reach = await self._newest(end, count)
+        if stored.covered:
+            reach = max(reach, end - low)
         while True:
             low = max(0, end - reach)
             table = await self.between(Span(low, end))
@@ -112,7 +168,8 @@ class TradesHistory:
         if self.source not in ("auto", "rest") or end < now - SEAL_GRACE or count >= size:
             return FIRST_REACH
         async with self.ports.flight(self.series):
-            if not await in_thread(self._missing, Span(end - FIRST_REACH, end)):
+            covered = await in_thread(self.store.covered, self.series)
+            if not self._missing(Span(end - FIRST_REACH, end), covered):
                 return FIRST_REACH
             today = self._today()
             rows = [row for row in await self._page(Ask(today, None, None)) if row.time < end]
@@ -127,8 +184,13 @@ class TradesHistory:
             return span.end - span.start
 
     async def first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
-        """The first ``count`` trades of ``[start, end)``, and the stretch that was looked through."""
-        reach = FIRST_REACH
+        """Get the first ``count`` trades of ``[start, end)``, and the range that was looked through."""
+        goal = TradeGoal("first", Span(start, end), count)
+        stored = await in_thread(self.store.head_covered, self.series, start, count)
+        looked_at = goal.looked_at(edge_of(stored, start))
+        if len(stored.table) >= count and looked_at.end <= end:
+            return stored.table, looked_at
+        reach = looked_at.end - start
         while True:
             high = min(end, start + reach)
             table = await self.between(Span(start, high))
@@ -142,50 +204,48 @@ class TradesHistory:
     # --- fetching -------------------------------------------------------------------------------
 
     async def ensure(self, span: Span) -> None:
-        """Have the trades of a stretch in the store, or in ``fresh``, as far as they can be had."""
-        missing = await in_thread(self._missing, span)
+        """Fetch the trades of a range into the store, or into ``fresh``, as far as they can be had."""
+        missing = self._missing(span, await in_thread(self.store.covered, self.series))
         if not missing:
             return
         if self.source == "cache":
-            raise NotCached(
-                f"the store lacks {', '.join(map(str, missing[:3]))} of the trades of {self.market}",
-                suggestion="ask without source='cache' to fetch it",
-                market=self.market,
-                missing=[(iso(one.start), iso(one.end)) for one in missing],
-            )
+            raise not_cached(self.market, missing)
         async with self.ports.flight(self.series):
-            missing = await in_thread(self._missing, span)
-            archive = self.ports.archive_for(self.source)
-            if self.source != "archive" and self._split_lost(missing)[0]:
-                await meet_exchange(self.ports, self.endpoint, self.market, self.meter)
-            if archive is not None and missing:
-                missing = await self._fetch_files(missing, archive)
-            else:
-                lost, missing = self._split_lost(missing)
-                self.lost = merge([*self.lost, *lost])
-            if missing:
-                await self._fetch(missing)
+            await self._execute(span)
+
+    async def _execute(self, span: Span) -> None:
+        """Execute the steps that the plan has for what is missing of a range now."""
+        covered = await in_thread(self.store.covered, self.series)
+        situation = self.ports.situation(self.source)
+        if self.source != "archive" and split_expired(self._missing(span, covered), situation.now)[0]:
+            await meet_exchange(self.ports, self.endpoint, self.market, self.meter)
+            situation = self.ports.situation(self.source)
+        known = [*covered, *self.lost, self.fresh_span]
+        steps = [one for one in plan_trades(self.market, span, known, self.source, situation) if one.channel != "store"]
+        archive = self.ports.archive_for(self.source)
+        if archive is not None and steps:
+            missing = await self._fetch_files(merge(Span(step.start, step.end) for step in steps), archive)
+        else:
+            self.lost = merge([*self.lost, *(Span(step.start, step.end) for step in steps if step.channel == "none")])
+            missing = [Span(step.start, step.end) for step in steps if step.channel == "rest"]
+        if missing:
+            await self._fetch(missing)
 
     async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
         """Take from the archive what it has; what is left for REST."""
         filled = await fill_from_archive(
-            archive, self.ports, self.series, missing, self.meter, rest_from=None if self.source == "archive" else 0
-        )
+            archive, self.ports, self.store, self.series, missing, self.meter,
+            rest_from=None if self.source == "archive" else 0,
+        )  # fmt: skip
         self.fetched += filled.steps
-        self.warnings += filled.warnings
+        self._warnings += filled.warnings
         if filled.lost:
             self.lost = merge([*self.lost, *filled.lost])
             self.lost_reason = NOWHERE
         return filled.rest
 
-    def _missing(self, span: Span) -> list[Span]:
-        known = [*self.store.covered(self.series), *self.lost, self.fresh_span]
-        return subtract([span], known)
-
-    def _split_lost(self, missing: list[Span]) -> tuple[list[Span], list[Span]]:
-        today = self._today()
-        horizon = Span(0, today - DAYS_SERVED * DAY)
-        return intersect(missing, [horizon]), subtract(missing, [horizon])
+    def _missing(self, span: Span, covered: Sequence[Span]) -> list[Span]:
+        return subtract([span], [*covered, *self.lost, self.fresh_span])
 
     def _today(self) -> int:
         now = self.ports.server_time.now()
@@ -252,6 +312,12 @@ class TradesHistory:
             self.fresh_span = joined[-1]
 
     # --- telling --------------------------------------------------------------------------------
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the caller should know: files that could not be used, a cache that cannot be used."""
+        unusable = self.store.warning()
+        return [*self._warnings, *([unusable] if unusable else [])]
 
     def route(self, span: Span, table: pa.Table) -> list[Step]:
         """Who answered which part of the span, with the rows each gave."""

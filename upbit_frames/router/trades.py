@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.intervals import Span
@@ -10,19 +10,39 @@ from upbit_frames.core.query import TradesQuery
 from upbit_frames.core.schema import SCHEMA_VERSION
 from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached, SchemaError
 from upbit_frames.live.channel import Found, LiveChannel
-from upbit_frames.router.live_rules import MOST
-from upbit_frames.router.plan import Step, iso
-from upbit_frames.router.ports import Answer, Fresh, Meter, Ports
+from upbit_frames.router.live_rules import MOST, Choice
+from upbit_frames.router.plan import UNCACHED, Step, iso
+from upbit_frames.router.ports import Answer, Meter, Ports, in_thread
 from upbit_frames.router.trade_history import TradesHistory
+from upbit_frames.router.trade_plan import not_cached
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
-__all__ = ["TradesRouter"]
+__all__ = ["TradeDecision", "TradesRouter"]
 
 CLOCK_TRUSTED = 2_000_000  # microseconds by which the first guess at now may be off
 TRIES = 5  # to join what REST tells to what the stream tells
 LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+
+
+@dataclass(frozen=True)
+class TradeDecision:
+    """Who serves a question about trades, and why.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        Of a range, or of a number of trades before or after a moment.
+    choice : Choice or None
+        Of the newest trades: why the stream or REST.
+    error : NotCached or None
+        What the call would raise.
+    """
+
+    steps: tuple[Step, ...]
+    choice: Choice | None = None
+    error: NotCached | None = None
 
 
 class TradesRouter:
@@ -57,26 +77,30 @@ class TradesRouter:
     async def _by_stream(self, query: TradesQuery, meter: Meter, newest: bool) -> Answer:
         """Asked for by name; REST only tells what was traded before the stream began."""
         count = query.count or 0
-        if self.live is None or not newest or count > MOST["trade"]:
-            raise InvalidRange(
-                f"a stream holds the newest {MOST['trade']} trades and no history",
-                suggestion=f"leave out start and end, give a count up to {MOST['trade']}, or leave out source='live'",
-                market=query.market,
-            )
+        live = self._check_stream(query, newest)
         before = meter.requests
         for attempt in range(TRIES):
-            found = await self.live.trades(query.market, count, "live")
+            found = await live.trades(query.market, count, "live")
             if found.table is not None:
                 found.requests = meter.requests - before
                 return self._from_stream(query, found)
             await self.ports.clock.sleep(LAG * attempt)
             answer = await self._told(replace(query, source="rest"), meter, "")
-            self.live.seed(query.market, answer.table, count)
+            live.seed(query.market, answer.table, count)
         raise ConnectionFailed(
             f"REST does not tell the trade of {query.market} with which the stream began",
             suggestion="leave out source='live', then REST answers",
             market=query.market,
         )
+
+    def _check_stream(self, query: TradesQuery, newest: bool) -> LiveChannel:
+        if self.live is None or not newest or (query.count or 0) > MOST["trade"]:
+            raise InvalidRange(
+                f"a stream holds the newest {MOST['trade']} trades and no history",
+                suggestion=f"leave out start and end, give a count up to {MOST['trade']}, or leave out source='live'",
+                market=query.market,
+            )
+        return self.live
 
     def _from_stream(self, query: TradesQuery, found: Found) -> Answer:
         assert found.table is not None
@@ -89,15 +113,13 @@ class TradesRouter:
 
     async def _told(self, query: TradesQuery, meter: Meter, why: str) -> Answer:
         """From the store, the archive and REST; ``why`` is why not from the stream."""
-        ports = self.ports
-        if query.source == "rest":
-            ports = replace(ports, store=Fresh(ports.store), flights={})
+        ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
         for _ in range(3):
             stranger = not self.ports.server_time.known
             believed = self.ports.server_time.now()
             history = TradesHistory(ports, query.market, query.source, meter)
             try:
-                table, span = await self._trades(query, history)
+                table, span = await history.execute(await in_thread(history.goal, query))
             except SchemaError:
                 # Asked for the day that the machine's clock says, the exchange answered for its own.
                 if stranger and self.ports.server_time.known:
@@ -123,28 +145,25 @@ class TradesRouter:
             "route": [step.to_json() for step in route],
         }
 
-    async def _trades(self, query: TradesQuery, history: TradesHistory) -> tuple[pa.Table, Span]:
-        covered = history.store.covered(history.series)
-        now = max(self.ports.server_time.now(), covered[-1].end if covered else 0)
-        if query.source == "cache":
-            if not covered:
-                raise NotCached(
-                    f"no trades of {query.market} are in the store",
-                    suggestion="ask without source='cache' to fetch them",
-                    market=query.market,
-                    missing=[],
-                )
-            now = covered[-1].end
-        end = now if query.end is None else query.end
-        if query.source != "cache":
-            end = min(end, now)
-        if query.start is not None and query.start >= end:
-            raise InvalidRange(
-                f"start={iso(query.start)} lies in the future", suggestion="the exchange's clock says " + iso(now)
-            )
-        if query.start is None:
-            return await history.last(end, query.count or 0)
-        if query.count is not None:
-            return await history.first(query.start, end, query.count)
-        span = Span(query.start, end)
-        return await history.between(span), span
+    # --- plan -------------------------------------------------------------------------------------
+
+    async def decide(self, query: TradesQuery) -> TradeDecision:
+        """Decide who would serve a question now; nothing is fetched and nothing changes.
+
+        Raises
+        ------
+        InvalidRange, QueryError
+            Where :meth:`trades` would raise it.
+        """
+        newest = query.start is None and query.end is None
+        if query.source == "live":
+            self._check_stream(query, newest)
+        if self.live is not None and newest and query.source in ("auto", "rest", "live"):
+            return TradeDecision((), self.live.decide_trades(query.market, query.count or 0, query.source))
+        history = TradesHistory(self.ports, query.market, query.source, Meter())
+        try:
+            _, steps = await in_thread(history.decide, query)
+        except NotCached as error:
+            return TradeDecision((), error=error)
+        lacking = [Span(step.start, step.end) for step in steps if step.reason == UNCACHED]
+        return TradeDecision(tuple(steps), error=not_cached(query.market, lacking) if lacking else None)

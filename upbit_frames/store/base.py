@@ -19,7 +19,7 @@ from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["STORED_KINDS", "Counted", "Finding", "Reading", "Series", "SeriesInfo", "Store"]
+__all__ = ["STORED_KINDS", "Counted", "Finding", "Reading", "RowStore", "Series", "SeriesInfo", "Store"]
 
 STORED_KINDS = ("candles", "trades")
 
@@ -170,7 +170,25 @@ class Counted(NamedTuple):
     covered: list[Span]
 
 
-class Store(Protocol):
+class RowStore(Protocol):
+    """What filling a series needs of a store."""
+
+    def covered(self, series: Series) -> list[Span]:
+        """The stretches of which everything is known: merged, sorted, disjoint."""
+
+    def write(
+        self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
+    ) -> None:
+        """Make known that inside ``span`` the rows are exactly these; see :class:`Store`."""
+
+    def notes(self, series: Series) -> dict[str, Any]:
+        """The small facts kept beside a series."""
+
+    def note(self, series: Series, key: str, value: Any) -> None:
+        """Keep a small fact that can be said in JSON; None removes it."""
+
+
+class Store(RowStore, Protocol):
     """Rows of many series and what is known of each. Synchronous and safe to use from threads.
 
     Times are microseconds since the epoch, UTC; spans are half open.

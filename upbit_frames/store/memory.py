@@ -151,6 +151,13 @@ class MemoryStore:
             for part in subtract([span], self.covered(series)):
                 shelf.put(part, rows.cut(table, part))
 
+    def forget(self, series: Series, span: Span) -> None:
+        """Drop what is known of a range, as if it had never been written."""
+        with self._lock:
+            shelf = self._shelves.get(series)
+            if shelf is not None:
+                shelf.take_out(span)
+
     def notes(self, series: Series) -> dict[str, Any]:
         """The small facts kept beside a series."""
         with self._lock:

@@ -53,11 +53,11 @@ def candles(
         ``timedelta`` (before now), ``"now"``, ``"today"``, ``"yesterday"``, ``"2026/11/01"``.
     count : int, optional
         With ``end`` or alone: that many of the newest candles, 200 unless given. With ``start``:
-        that many of the first. Existing candles are counted; Upbit has none for a period without
-        a trade.
+        that many of the first. The rows that come back are counted: existing candles (Upbit has none for
+        a period without a trade), or with ``gaps`` other than ``"raw"`` the periods.
     forming : bool
         Also append the candles that can still change (the running period, and for 5 s the one
-        before). They are asked for every time and never stored; they do not count for ``count``.
+        before). They are asked for every time and never stored; ``count`` counts them too.
     gaps : {"raw", "fill", "nan"}
         What stands for a period without a trade: nothing; a flat candle at the previous close
         with volume 0, marked in a boolean column ``filled``; or NaN.
@@ -152,7 +152,7 @@ def plan(
     )  # fmt: skip
     engine = engine_for(config)
 
-    async def work() -> Plan:
-        return engine.router.plan(query)
+    def finish(plan: Plan) -> Plan:
+        return plan
 
-    return Call(work, lambda found: found, Meter())
+    return Call(lambda: engine.router.plan(query), finish, Meter())

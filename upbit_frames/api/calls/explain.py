@@ -12,15 +12,13 @@ from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticke
 from upbit_frames.api.calls.trades import trades
 from upbit_frames.api.engine import Engine, engine_for
 from upbit_frames.core.config import Config
-from upbit_frames.core.intervals import Span, intersect, subtract
+from upbit_frames.core.intervals import Span
 from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.query import CandleQuery, TradesQuery
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import QueryError
-from upbit_frames.router.explain import Explanation, Part, of_step
+from upbit_frames.router.explain import Explanation, Part, of_error, of_step
 from upbit_frames.router.live_rules import Choice, Wish
-from upbit_frames.router.plan import FORMING, MISSING, Step
-from upbit_frames.store.base import Series
 
 __all__ = ["explain"]
 
@@ -71,19 +69,19 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     parts = {"candles": _candles, "trades": _trades, "ticker": _quotes, "orderbook": _quotes}.get(name, _lists)
 
     async def work() -> Explanation:
-        return Explanation(f"{name}({', '.join(shown)})", tuple(parts(config, engine, name, asked)))
+        return Explanation(f"{name}({', '.join(shown)})", tuple(await parts(config, engine, name, asked)))
 
     return Call(work, lambda found: found)
 
 
-def _lists(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
+async def _lists(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
     key = "markets" if name == "markets" else ("instruments", tuple(sorted(parse_markets(asked["markets"])[0])))
     if engine.ports.shelf.holds(key, engine.ports.clock.monotonic):
         return [Part("", "memory", "kept", "asked less than a minute ago", {"rest": "it is in memory"} | _LISTS)]
     return [Part("", "rest", "missing", "not asked within the last minute", _LISTS, 1)]
 
 
-def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
+async def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
     if asked["markets"] is None:
         others = _LISTS | {"live": "a stream needs to be told the markets"}
         return [Part("", "rest", "whole", "every market in one request", others, 1)]
@@ -100,30 +98,17 @@ def _part(choice: Choice, market: str, step: Span | None = None) -> Part:
     return Part(market, choice.channel, choice.rule, choice.reason, choice.alternatives, requests, start, end)
 
 
-def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
+async def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
     tz = config.tz if asked["tz"] is None else asked["tz"]
     query = TradesQuery.build(
         asked["market"], start=asked["start"], end=asked["end"], count=asked["count"], source=asked["source"], tz=tz,
         now=engine.ports.server_time.now,
     )  # fmt: skip
-    if query.start is None and query.end is None and query.source in ("auto", "rest", "live"):
-        wish = Wish("trade", count=query.count or 0, source=query.source, allowed=engine.ports.streams)
-        return [_part(engine.live.decide(wish, [Topic("trade", query.market)], note=False), query.market)]
-    now = engine.ports.server_time.now()
-    covered = engine.ports.store.covered(Series("trades", query.market))
-    end = now if query.end is None else query.end
-    span = Span(end if query.start is None else query.start, end)
-    if query.source == "rest":
-        covered = []
-    stored = intersect(covered, [span])
-    return sorted(
-        [of_step(Step("store", "stored", *one, market=query.market)) for one in stored]
-        + [
-            of_step(Step("rest", MISSING, *one, market=query.market), _no_archive(engine, query.source))
-            for one in subtract([span], covered)
-        ],
-        key=lambda part: part.start or 0,
-    )
+    decision = await engine.trades.decide(query)
+    if decision.choice is not None:
+        return [_part(decision.choice, query.market)]
+    parts = [of_step(step, _no_archive(engine, query.source)) for step in decision.steps]
+    return parts or ([of_error(query.market, decision.error)] if decision.error is not None else [])
 
 
 def _no_archive(engine: Engine, source: str) -> str:
@@ -135,17 +120,19 @@ def _no_archive(engine: Engine, source: str) -> str:
     return ""
 
 
-def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
+async def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
     names = ("start", "end", "count", "forming", "gaps", "source")
     tz = config.tz if asked["tz"] is None else asked["tz"]
     given = {name: asked[name] for name in names}
     query = CandleQuery.build(asked["market"], asked["interval"], **given, tz=tz, now=engine.ports.server_time.now)
     parts = []
-    for step in engine.router.plan(query).steps:
-        if step.reason != FORMING or query.interval.stream is None:
-            parts.append(of_step(step, _no_archive(engine, query.source)))
-            continue
-        topic = Topic(query.interval.stream, step.market)
-        wish = Wish(topic.type, source=query.source, allowed=engine.ports.streams)
-        parts.append(_part(engine.live.decide(wish, [topic], note=False), step.market, Span(step.start, step.end)))
+    for decision in await engine.router.decide(query):
+        plan, forming = decision.plan, decision.forming
+        parts += [of_step(step, _no_archive(engine, query.source)) for step in plan.steps]
+        if forming is not None and decision.choice is not None:
+            parts.append(_part(decision.choice, plan.market, Span(forming.start, forming.end)))
+        elif forming is not None:
+            parts.append(of_step(forming, _no_archive(engine, query.source)))
+        if plan.error is not None and not plan.steps:
+            parts.append(of_error(plan.market, plan.error))
     return parts

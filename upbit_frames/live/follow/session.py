@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
-from upbit_frames.core.intervals import Span, merge
+from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import TransportError, UpbitFramesError
 from upbit_frames.exchange import wire as normalize
@@ -30,7 +30,7 @@ from upbit_frames.live.hub.subscriber import Gaps, Listener
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.candles import Answer, Router
 from upbit_frames.router.plan import SEAL_GRACE, Step, sealed_until
-from upbit_frames.router.ports import Meter, cut, in_thread, meet_exchange
+from upbit_frames.router.ports import Meter, cut, meet_exchange
 from upbit_frames.runtime.telemetry import telemetry
 
 if TYPE_CHECKING:
@@ -153,16 +153,7 @@ class Following:
             self._history_route = answer.meta["route"]
         for track in self.tracks.values():
             table = _of_market(answer, track.market, asked.many)
-            track.begin(table, await self._known(track, table, end))
-
-    async def _known(self, track: Track, table: pa.Table, end: int) -> int:
-        """Up to where the store knows everything after the first row: there the next candle joins."""
-        if not len(table):
-            return end
-        covered = await in_thread(self.ports.store.covered, self._source(track.market).series)
-        start = table["time"][0].value
-        last = self.asked.interval.shift(table["time"][-1].value, 1)
-        return max([last, *(min(one.end, end) for one in covered if one.start <= start < one.end)])
+            track.begin(table, end if answer is None else answer.ends[track.market])
 
     async def _fill_seam(self) -> None:
         """Candles whose period is over but not their grace: no snapshot tells of them."""
@@ -292,13 +283,9 @@ class Following:
         """Sealed candles on the way of ``uf.candles``, and up to where they are known now."""
         source = self._source(track.market)
         try:
-            await source.ensure(Span(track.sealed, due))
+            table, span = await source.between(Span(track.sealed, due))
         finally:
             self.requests += source.meter.requests
-        covered = await in_thread(source.store.covered, source.series)
-        known = [one for one in merge([*covered, *source.lost]) if one.start <= track.sealed < one.end]
-        span = Span(track.sealed, min(known[0].end, due) if known else track.sealed)
-        table = await source.between(span)
         return table, span.end, source.route(span, table)
 
     def _source(self, market: str) -> History:
@@ -345,7 +332,7 @@ class Following:
         table = track.window(Span(max(span.start, track.low), span.end))
         if span.start < track.low:  # the reader is far behind
             source, older = self._source(track.market), Span(span.start, min(track.low, span.end))
-            found = await source.between(older)
+            found, older = await source.between(older)
             table, route = pa.concat_tables([found, table]), [*source.route(older, found), *route]
         return Part(track.market, span, table, forming, route, version if changes else track.shown)
 

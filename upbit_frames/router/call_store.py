@@ -1,0 +1,257 @@
+"""The store as one call sees it: what is stored, and what this call has fetched itself.
+
+Other threads and processes may clear, prune or repair the store at any moment. What a call fetched
+stays with the call until it has returned, so it never has to be fetched twice, and a store that
+cannot be used at all costs a warning instead of the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from upbit_frames.core.intervals import Span, merge, subtract
+from upbit_frames.errors import CorruptFile, StoreError
+from upbit_frames.store.base import Counted, Reading, Series, Store
+from upbit_frames.store.memory import MemoryStore
+from upbit_frames.store.validation import cut, join
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["VANISHED_TRIES", "CallStore", "Progress", "vanishing"]
+
+T = TypeVar("T")
+
+CORRUPT_TRIES = 100  # files that may be found damaged in one reading before we give up
+VANISHED_TRIES = 20  # times in a row that the store may lose what was just fetched
+
+_warned: set[str] = set()
+_guard = threading.Lock()
+
+
+def _forget_all() -> None:
+    global _guard
+    _guard = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+class CallStore:
+    """Reads what is stored or was fetched by this call; writes to both.
+
+    Parameters
+    ----------
+    behind : Store
+    hidden : bool
+        Read nothing of what is stored, as ``source="rest"`` needs it; what is fetched is stored all
+        the same.
+    offline : bool
+        Nothing can be fetched, so every error of the store is raised, damage included.
+    only : bool
+        Keep nothing here, because the store is what it is fetched for; its errors are raised.
+
+    Notes
+    -----
+    Where nothing has to be raised, a store that cannot be listed, read or written is left alone for
+    the rest of the call, and :meth:`warning` says so.
+
+    Rows of the archive are kept here only after something has vanished (:meth:`keep_all`): a file
+    can have millions of rows, and the store gives them back in one block of memory.
+    """
+
+    def __init__(self, behind: Store, *, hidden: bool = False, offline: bool = False, only: bool = False) -> None:
+        self._behind = behind
+        self._hidden = hidden
+        self._offline = offline
+        self._only = only
+        self._kept = MemoryStore()
+        self._keep_all = False
+        self._failure: StoreError | None = None
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def covered(self, series: Series) -> list[Span]:
+        """Return the ranges of which everything is known here."""
+        kept = self._kept.covered(series)
+        nothing: list[Span] = []
+        stored = self._stored(lambda: self._behind.covered(series), nothing)
+        return merge([*stored, *kept]) if kept else stored
+
+    def read_covered(self, series: Series, span: Span) -> Reading:
+        """Read the rows of a range together with the parts of it that are covered."""
+        kept = self._kept.read_covered(series, span)
+        if not kept.covered:
+            return self._read_stored(series, span)
+        pieces = [(part.start, cut(kept.table, part)) for part in kept.covered]
+        covered = list(kept.covered)
+        for hole in subtract([span], kept.covered):
+            stored = self._read_stored(series, hole)
+            pieces.append((hole.start, stored.table))
+            covered += stored.covered
+        tables = [table for _, table in sorted(pieces, key=lambda piece: piece[0])]
+        return Reading(join(series.kind, tables), merge(covered))
+
+    def count_covered(self, series: Series, span: Span) -> Counted:
+        """Count the rows of a range together with the parts of it that are covered."""
+        number, kept = self._kept.count_covered(series, span)
+        covered = list(kept)
+        for hole in subtract([span], kept):
+            rows, parts = self._stored(partial(self._behind.count_covered, series, hole), Counted(0, []))
+            number += rows
+            covered += parts
+        return Counted(number, merge(covered))
+
+    def tail_covered(self, series: Series, end: int, count: int) -> Reading:
+        """Read the last rows before ``end`` of the covered range that reaches up to it."""
+        tables: list[pa.Table] = []
+        low, left = end, count
+        while left > 0:
+            reading = self._kept.tail_covered(series, low, left)
+            if not reading.covered:
+                reading = self._stored(partial(self._behind.tail_covered, series, low, left), reading)
+            if not reading.covered:
+                break
+            tables.insert(0, reading.table)
+            low, left = reading.covered[0].start, left - len(reading.table)
+        return Reading(join(series.kind, tables), merge([Span(low, end)]))
+
+    def head_covered(self, series: Series, start: int, count: int) -> Reading:
+        """Read the first rows from ``start`` on of the covered range that holds it."""
+        tables: list[pa.Table] = []
+        high, left = start, count
+        while left > 0:
+            reading = self._kept.head_covered(series, high, left)
+            if not reading.covered:
+                reading = self._stored(partial(self._behind.head_covered, series, high, left), reading)
+            if not reading.covered:
+                break
+            tables.append(reading.table)
+            high, left = reading.covered[0].end, left - len(reading.table)
+        return Reading(join(series.kind, tables), merge([Span(start, high)]))
+
+    def _read_stored(self, series: Series, span: Span) -> Reading:
+        return self._stored(lambda: self._behind.read_covered(series, span), Reading(join(series.kind, []), []))
+
+    def _stored(self, read: Callable[[], T], nothing: T) -> T:
+        if self._hidden or self._failure is not None:
+            return nothing
+        for attempt in range(CORRUPT_TRIES):
+            try:
+                return read()
+            except CorruptFile:
+                # Set aside by now, so it is missing from the next reading and is fetched again.
+                if self._offline or attempt == CORRUPT_TRIES - 1:
+                    raise
+            except StoreError as error:
+                self._give_up(error)
+                return nothing
+        raise AssertionError("unreachable")
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def write(
+        self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
+    ) -> None:
+        """Make known that inside ``span`` the rows are exactly these, here and in the store.
+
+        Raises
+        ------
+        StoreError
+            If the rows are not fit to be stored, or the store is required and cannot be written.
+        """
+        keep = not self._only and (self._keep_all or origin != "archive" or self._failure is not None)
+        if keep:
+            self._kept.write(series, table, span, origin=origin, replace=replace)
+        elif replace:
+            self._kept.forget(series, span)
+        if self._failure is not None:
+            return
+        try:
+            self._behind.write(series, table, span, origin=origin, replace=replace)
+        except StoreError as error:
+            if not keep and not self._only:  # rows that are not fit to be stored are refused here, too
+                self._kept.write(series, table, span, origin=origin, replace=replace)
+            self._give_up(error)
+
+    def keep_all(self) -> None:
+        """Keep also what comes from the archive, because the store loses it while it is fetched."""
+        self._keep_all = True
+
+    def compact(self, series: Series) -> None:
+        """Merge the small files of a series."""
+        self._stored_change(lambda: self._behind.compact(series))
+
+    def notes(self, series: Series) -> dict[str, Any]:
+        """Return the small facts kept beside a series."""
+        return self._stored(lambda: self._behind.notes(series), {})
+
+    def note(self, series: Series, key: str, value: Any) -> None:
+        """Keep a small fact beside a series."""
+        self._stored_change(lambda: self._behind.note(series, key, value))
+
+    def _stored_change(self, change: Callable[[], None]) -> None:
+        if self._failure is None:
+            try:
+                change()
+            except StoreError as error:
+                self._give_up(error)
+
+    # --- a store that cannot be used -------------------------------------------------------------
+
+    def _give_up(self, error: StoreError) -> None:
+        if self._offline or self._only:
+            raise error
+        self._failure = error
+
+    def warning(self) -> str | None:
+        """Say that the store cannot be used, once a process and folder; None where it can."""
+        if self._failure is None:
+            return None
+        folder = str(self._behind.path)
+        with _guard:
+            if folder in _warned:
+                return None
+            _warned.add(folder)
+        return (
+            f"the cache in {folder} cannot be used ({self._failure.message}), so what is fetched is not stored; "
+            "check the folder and its permissions, or choose another cache_dir"
+        )
+
+
+class Progress:
+    """Notices that a reading gets no further, because the store loses what is fetched."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._best: int | None = None
+        self._stalls = 0
+
+    def stalled(self, reached: int) -> bool:
+        """Note how far the reading has come; whether that is no further than before.
+
+        Raises
+        ------
+        StoreError
+            After too many times in a row.
+        """
+        if self._best is None or reached > self._best:
+            self._best, self._stalls = reached, 0
+            return False
+        self._stalls += 1
+        if self._stalls >= VANISHED_TRIES:
+            raise vanishing(self._name)
+        return True
+
+
+def vanishing(name: str) -> StoreError:
+    """Build the error of a store that loses rows faster than they can be fetched."""
+    return StoreError(
+        f"the stored rows of {name} vanish as fast as they are fetched ({VANISHED_TRIES} times in a row)",
+        suggestion="something clears or prunes the cache all the time; stop it, or choose another cache_dir",
+    )

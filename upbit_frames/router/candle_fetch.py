@@ -1,0 +1,238 @@
+"""Fetch what the store lacks of the final candles of one series, from the archive and over REST."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from upbit_frames.archive.importer import Archive
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, merge, subtract
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.errors import SchemaError
+from upbit_frames.exchange import wire as normalize
+from upbit_frames.router.call_store import CallStore
+from upbit_frames.router.candle_pages import WALKS, Page, backfill
+from upbit_frames.router.candle_plan import bar_hint, not_cached, plan_sealed
+from upbit_frames.router.plan import (
+    EXPIRED,
+    FORCED,
+    MISSING,
+    NOWHERE,
+    SECONDS_KEPT,
+    Situation,
+    Step,
+    iso,
+    rest_horizon,
+    sealed_until,
+    split_expired,
+)
+from upbit_frames.router.ports import Meter, Ports, cut, fill_from_archive, in_thread, meet_exchange
+from upbit_frames.store.base import Series
+
+__all__ = ["CandleFetch"]
+
+WORTH_COMPACTING = 8  # pages of one call after which the small files they left are merged
+DAY = 86_400 * 1_000_000
+NEVER = 2**62
+
+
+class CandleFetch:
+    """Fetches the final candles of one market and interval for one call.
+
+    Parameters
+    ----------
+    ports : Ports
+    store : CallStore
+    market : str
+    interval : Interval
+    source : {"auto", "cache", "rest", "live", "archive"}
+    meter : Meter
+    walks : int
+        Requests this series may have under way at once.
+
+    Attributes
+    ----------
+    fetched : list of Step
+        What was fetched, with the requests it took.
+    lost : list of Span
+        What nobody serves any more.
+    open : list of Span
+        What was fetched and is not final yet by the clock of the server that sent it.
+    """
+
+    def __init__(
+        self, ports: Ports, store: CallStore, market: str, interval: Interval, source: str, meter: Meter,
+        walks: int = WALKS,
+    ) -> None:  # fmt: skip
+        self.ports = ports
+        self.store = store
+        self.market = market
+        self.interval = interval
+        self.source = source
+        self.meter = meter
+        self.walks = min(walks, ports.walks)
+        self.series = Series("candles", market, interval.name)
+        self.endpoint = candles_endpoint(interval)
+        self.fetched: list[Step] = []
+        self.lost: list[Span] = []
+        self.lost_reason = EXPIRED
+        self.open: list[Span] = []
+        self.warnings: list[str] = []
+
+    @property
+    def situation(self) -> Situation:
+        """What decisions of this call rest on, now."""
+        return self.ports.situation(self.source)
+
+    @property
+    def pending(self) -> list[Span]:
+        """What was fetched and is not final yet, by the exchange's time as it is known now."""
+        final = sealed_until(self.interval, self.ports.server_time.now())
+        return intersect(self.open, [Span(final, NEVER)])
+
+    def missing(self, span: Span, covered: Sequence[Span]) -> list[Span]:
+        """Return what is neither covered, nor lost for ever, nor pending."""
+        return subtract([span], [*covered, *self.lost, *self.pending])
+
+    async def ensure(self, span: Span, covered: Sequence[Span] | None = None) -> None:
+        """Fetch what is missing of a range on the grid, as far as it can be had.
+
+        Parameters
+        ----------
+        covered : sequence of Span, optional
+            What the store covers, if that was looked up just now.
+        """
+        if covered is None:
+            covered = await in_thread(self.store.covered, self.series)
+        missing = self.missing(span, covered)
+        if not missing:
+            return
+        if self.source == "cache":
+            raise not_cached(self.market, self.interval, missing)
+        async with self.ports.flight(self.series):
+            await self._execute(span)
+
+    async def _execute(self, span: Span) -> None:
+        """Execute the steps that the plan has for what is missing of a range now."""
+        covered = await in_thread(self.store.covered, self.series)
+        expired, _ = split_expired(self.interval, self.missing(span, covered), self.situation.now)
+        if expired and self.source != "archive":
+            await meet_exchange(self.ports, self.endpoint, self.market, self.meter)
+        known = subtract([span], self.missing(span, covered))
+        steps = [
+            step
+            for step in plan_sealed(self.market, self.interval, span, known, self.source, self.situation)
+            if step.channel != "store"
+        ]
+        archive = self.ports.archive_for(self.source)
+        if archive is not None and steps:
+            missing = await self._fetch_files(merge(Span(step.start, step.end) for step in steps), archive)
+        else:
+            self.lost = merge([*self.lost, *(Span(step.start, step.end) for step in steps if step.channel == "none")])
+            missing = [Span(step.start, step.end) for step in steps if step.channel == "rest"]
+            self.meter.saved_hint = self._archive_hint(missing)
+        if missing:
+            await self._fetch_pages(missing, covered)
+
+    def _archive_hint(self, missing: list[Span]) -> str:
+        """Say beside a progress bar what the archive would save, where it is off and that is much."""
+        return bar_hint(self.market, self.interval, missing, self.source, self.situation)
+
+    async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
+        """Take from the archive what it has; what is left for REST."""
+        now = self.ports.server_time.now()
+        filled = await fill_from_archive(
+            archive, self.ports, self.store, self.series, missing, self.meter,
+            rest_from=None if self.source == "archive" else rest_horizon(self.interval, now),
+        )  # fmt: skip
+        self._note(filled.steps)
+        self.warnings += filled.warnings
+        if filled.lost:
+            self.lost = merge([*self.lost, *filled.lost])
+            self.lost_reason = NOWHERE
+        return filled.rest
+
+    async def _fetch_pages(self, missing: list[Span], before: Sequence[Span]) -> None:
+        counts = [0] * len(missing)
+        starts = [span.start for span in missing]
+        self.meter.expected += sum(-(-self.interval.slots(*one) // CANDLES_MAX_COUNT) for one in missing)
+
+        async def fetch(to: int, count: int) -> Page:
+            counts[max(0, bisect_right(starts, to - 1) - 1)] += 1
+            return await self._page(to, count)
+
+        async def known_before(moment: int) -> bool:
+            # What Upbit drops after three months may well be known from earlier or from the archive.
+            if self._expires(moment):
+                return False
+            for part in intersect(before, [Span(EPOCH, moment)]):
+                if (await in_thread(self.store.count_covered, self.series, part)).rows:
+                    return True
+            return False
+
+        try:
+            outcome = await backfill(
+                missing, self.interval, fetch, self._keep,
+                page_size=CANDLES_MAX_COUNT, walks=self.walks, known_before=known_before,
+            )  # fmt: skip
+        finally:
+            reason = FORCED if self.source == "rest" else MISSING
+            self._note(
+                Step("rest", reason, *part, requests=requests, market=self.market)
+                for part, requests in zip(missing, counts, strict=True)
+            )
+        if outcome.requests >= WORTH_COMPACTING:
+            await in_thread(self.store.compact, self.series)
+        if self._expires(outcome.history_start):
+            self.lost = merge([*self.lost, Span(EPOCH, outcome.history_start or EPOCH)])
+
+    def _note(self, steps: Iterable[Step]) -> None:
+        """Add what was fetched to the route; what had to be fetched twice stays one step."""
+        for step in steps:
+            for at, known in enumerate(self.fetched):
+                if (known.channel, known.start, known.end) == (step.channel, step.start, step.end):
+                    self.fetched[at] = replace(known, requests=known.requests + step.requests)
+                    break
+            else:
+                self.fetched.append(step)
+
+    async def _page(self, to: int, count: int) -> Page:
+        params = {"market": self.market, "to": iso(to), "count": str(count)}
+        reply = await self.ports.rest.get(self.endpoint, params)
+        table = normalize.candles(reply.body, self.market, self.interval)
+        self.meter.requests += 1
+        self.meter.rows += len(table)
+        if len(table) == 0:
+            return Page(0, None, None)
+        oldest, newest = table["time"][0].value, table["time"][-1].value
+        if newest >= to or len(table) > count:
+            raise SchemaError(
+                f"the exchange answered to={iso(to)}, count={count} with {len(table)} candles up to {iso(newest)}",
+                suggestion="nothing was stored; check what stands between you and the exchange",
+                market=self.market,
+                interval=self.interval.name,
+                url=reply.url,
+            )
+        return Page(len(table), oldest, (table, reply.server_time))
+
+    async def _keep(self, span: Span, page: Page) -> None:
+        """Store what a page told, as far as it is final by the clock of the server that sent it."""
+        table, server_time = page.payload or (arrow_schema("candles").empty_table(), None)
+        if page.payload is None and self._expires(span.end):
+            return
+        now = self.ports.server_time.now() if server_time is None else server_time
+        final = Span(span.start, max(span.start, min(span.end, sealed_until(self.interval, now))))
+        if final.end < span.end:
+            self.open = merge([*self.open, Span(final.end, span.end)])
+            table = cut(table, final)
+        if final.empty:
+            return
+        await in_thread(self.store.write, self.series, table, final)
+
+    def _expires(self, history_start: int | None) -> bool:
+        """Whether history seems to begin there only because Upbit drops old second candles."""
+        if history_start is None or self.interval.name != "1s":
+            return False
+        return history_start < self.ports.server_time.now() - SECONDS_KEPT + 5 * DAY
