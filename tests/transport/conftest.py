@@ -16,7 +16,7 @@ from loopback import listening
 
 from upbit_frames.exchange.transport.rate_limit_state import SharedSlots
 from upbit_frames.exchange.transport.rate_limiter import Limiter
-from upbit_frames.exchange.transport.rest import RequestRecord, RestTransport
+from upbit_frames.exchange.transport.rest import RestTransport
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.runtime.clock import ServerTime, SystemClock
 
@@ -94,7 +94,6 @@ class Rig:
     transport: RestTransport
     limiter: Limiter
     slots: SharedSlots
-    records: list[RequestRecord]
     server_time: ServerTime
 
 
@@ -111,14 +110,13 @@ def rig(tmp_path: Path) -> Callable[..., Any]:
             slots = SharedSlots("test", folder=tmp_path / "slots")
             clock = SystemClock()
             limiter = Limiter(slots, clock=clock)
-            records: list[RequestRecord] = []
             server_time = ServerTime(clock)
             transport = RestTransport(
                 f"http://127.0.0.1:{port}", clock=clock, server_time=server_time, limiter=limiter, timeout=timeout,
-                retry=RetryPolicy(attempts=attempts, base=pause, cap=pause), observer=records.append,
+                retry=RetryPolicy(attempts=attempts, base=pause, cap=pause),
             )  # fmt: skip
             try:
-                yield Rig(server, transport.base_url, transport, limiter, slots, records, server_time)
+                yield Rig(server, transport.base_url, transport, limiter, slots, server_time)
             finally:
                 await transport.aclose()
 

@@ -32,7 +32,6 @@ def refused(run: Any, rig: Any, answer: Any, kind: type[Exception], **options: A
         async with rig(answer, **options) as it:
             with pytest.raises(kind) as caught:
                 await ask(it)
-            assert all(record.error for record in it.records)
             return caught.value, len(it.server.asked)
 
     error, asked = run(work())
@@ -58,8 +57,6 @@ def test_a_good_answer(run: Any, rig: Any, answer: Any) -> None:
             assert "origin" not in asked.headers
             assert asked.headers["accept-encoding"] == "gzip"
             assert asked.headers["user-agent"].startswith("upbit-frames/")
-            record = it.records[0]
-            assert (record.group, record.status, record.remaining, record.error) == ("ticker", 200, 9, None)
 
     run(work())
 
@@ -192,9 +189,7 @@ def test_mixed_failures_and_then_an_answer(run: Any, rig: Any, answer: Any) -> N
 
     async def work() -> Any:
         async with rig(lambda number: story[number], attempts=6) as it:
-            reply = await ask(it)
-            assert [record.attempt for record in it.records] == [1, 2, 3, 4, 5]
-            return reply
+            return await ask(it)
 
     assert run(work()).attempts == 5
 

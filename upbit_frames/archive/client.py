@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from upbit_frames._version import __version__
 from upbit_frames.archive.catalog import Download, Listed, NotPublished
 from upbit_frames.archive.download_dir import WorkFolder
 from upbit_frames.core.intervals import to_micros
+from upbit_frames.core.urls import redacted
 from upbit_frames.errors import (
     ApiError,
     ChecksumMismatch,
@@ -31,8 +31,11 @@ from upbit_frames.errors import (
     Timeout,
     UpbitFramesError,
 )
+from upbit_frames.exchange.transport import headers as heads
+from upbit_frames.exchange.transport.http import Incoming, answering, open_client
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.runtime.clock import Clock
+from upbit_frames.runtime.task_group import first_error
 from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["ArchiveTransport"]
@@ -45,6 +48,7 @@ FILE_MOST = 1 << 30  # the largest files, a month of second candles, have some t
 LISTING_MOST = 16 << 20
 CHECKSUM_MOST = 4096
 PIECE = 1 << 20
+SLOWEST = 8192  # bytes a second
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*")
 _DIGEST = re.compile(rb"\s*(?:\xef\xbb\xbf)?([0-9a-fA-F]{64})(?:\s.*)?", re.DOTALL)
@@ -77,7 +81,8 @@ class ArchiveTransport:
     folder : pathlib.Path
         Work folder; made when first needed. Several processes may share it.
     timeout : float
-        Seconds to wait for a connection, and for each piece of an answer.
+        Seconds for connecting, and for a whole answer; a file that comes faster than ``SLOWEST`` has
+        as long as it needs.
     connections : int
         Files under way at once.
     retry : RetryPolicy
@@ -107,12 +112,7 @@ class ArchiveTransport:
     def _client(self) -> httpx.AsyncClient:
         # Made on first use, because it belongs to the loop it is used on.
         if self._http is None:
-            self._http = httpx.AsyncClient(
-                timeout=httpx.Timeout(self._timeout, pool=None),
-                limits=httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections),
-                headers={"User-Agent": f"upbit-frames/{__version__}", "Accept-Encoding": "identity"},
-                follow_redirects=False,
-            )
+            self._http = open_client(self._timeout, self._connections, {"Accept-Encoding": "identity"})
         return self._http
 
     async def aclose(self) -> None:
@@ -143,7 +143,7 @@ class ArchiveTransport:
             raise SchemaError(
                 f"the archive's listing is not what was expected: {error}",
                 suggestion="nothing was stored; ask again later, or use source='rest'",
-                url=self.listing_url,
+                url=redacted(self.listing_url),
                 sample=body[:200].decode("utf-8", "replace"),
             ) from error
         return {
@@ -202,7 +202,7 @@ class ArchiveTransport:
         raise ChecksumMismatch(
             "the published file does not have the published checksum",
             suggestion="nothing of it was stored; ask again later, or use source='rest'",
-            url=self._url(key),
+            url=redacted(self._url(key)),
             expected=wanted,
             found=found,
         )
@@ -221,31 +221,28 @@ class ArchiveTransport:
             raise SchemaError(
                 "the published checksum is not a SHA-256 digest",
                 suggestion="nothing was stored; ask again later, or use source='rest'",
-                url=url,
+                url=redacted(url),
                 sample=body[:200].decode("utf-8", "replace"),
             )
         return match[1].decode().lower(), asked
 
     async def _small(self, url: str, most: int, **options: Any) -> tuple[bytes, int]:
-        async def read(response: httpx.Response) -> bytes:
-            body = bytearray()
-            async for piece in response.aiter_bytes():
-                body += piece
-                _check_size(len(body), most, url)
-            return bytes(body)
-
-        return await self._retried(url, read, options)
+        return await self._retried(url, lambda incoming: incoming.body(most), options)
 
     async def _download(self, key: str, place: Path, expected: str, *, fresh: bool) -> tuple[str, int, int]:
         """Digest, bytes and requests of the file, which lies in its place if the digest is right."""
         url = self._url(key)
 
-        async def read(response: httpx.Response) -> tuple[str, int]:
-            _check_size(int(response.headers.get("content-length") or 0), FILE_MOST, url)
+        async def read(incoming: Incoming) -> tuple[str, int]:
+            _check_size(heads.content_length(incoming.headers.get("content-length")) or 0, FILE_MOST, url)
             async with self._work.part() as part:
-                async for piece in response.aiter_bytes(PIECE):
-                    _check_size(part.size + len(piece), FILE_MOST, url)
-                    await part.write(piece)
+                waiting = bytearray()
+                async for piece in incoming.pieces(FILE_MOST):
+                    waiting += piece
+                    if len(waiting) >= PIECE:
+                        await part.write(bytes(waiting))
+                        waiting.clear()
+                await part.write(bytes(waiting))
                 if part.digest == expected:
                     await part.move(place)
                 return part.digest, part.size
@@ -253,41 +250,52 @@ class ArchiveTransport:
         (found, size), asked = await self._retried(url, read, {"headers": _headers(fresh)})
         return found, size, asked
 
-    async def _retried(self, url: str, read: Callable[[httpx.Response], Awaitable[T]], options: Any) -> tuple[T, int]:
+    async def _retried(self, url: str, read: Callable[[Incoming], Awaitable[T]], options: Any) -> tuple[T, int]:
         """What ``read`` makes of the answer, and how many requests it took."""
-        attempt, paused = 1, 0.0
+        client, attempt, paused = self._client(), 1, 0.0
         while True:
             status, size, sent = None, 0, self._clock.monotonic()
             try:
-                async with self._client().stream("GET", url, **options) as response:
-                    status = response.status_code
+                async with answering(
+                    client, url, timeout=self._timeout, shown=redacted(url), slowest=SLOWEST, **options
+                ) as incoming:
+                    status = incoming.status
                     try:
-                        _check_status(response, url)
-                        return await read(response), attempt
+                        _check_status(incoming, url, self._clock.now())
+                        return await read(incoming), attempt
                     finally:
-                        size = response.num_bytes_downloaded
+                        size = incoming.size
             except httpx.TimeoutException as error:
                 failure: UpbitFramesError = Timeout(
-                    "the archive did not answer in time", suggestion="ask again, or raise the timeout setting", url=url
+                    f"the archive's answer was not complete within {self._timeout:g} s, and too slow to wait for",
+                    suggestion="try again, or raise the setting 'timeout'",
+                    url=redacted(url),
                 )
-                cause: Exception = error
-            except httpx.RequestError as error:
-                failure = ConnectionFailed(
-                    f"the connection to the archive failed: {error or type(error).__name__}",
-                    suggestion="check the network and ask again",
-                    url=url,
-                )
-                cause = error
+                failure.__cause__ = error
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+                failure = self._broken(error, url)
+            except ExceptionGroup as group:  # of several addresses
+                failure = self._broken(first_error(group), url)
             except (ServerError, RateLimited) as error:
-                failure, cause = error, error
+                failure = error
             finally:
                 telemetry.request("archive", status, self._clock.monotonic() - sent, attempt, size, paused)
             if attempt >= self._retry.attempts:
-                raise failure from (None if cause is failure else cause)
+                raise failure
             asked_for = min(LONGEST_WAIT, failure.context.get("retry_after", 0.0))
             paused = max(self._retry.pause(attempt), asked_for)
             await self._clock.sleep(paused)
             attempt += 1
+
+    @staticmethod
+    def _broken(cause: BaseException, url: str) -> ConnectionFailed:
+        error = ConnectionFailed(
+            f"the connection to the archive failed: {redacted(str(cause)) or type(cause).__name__}",
+            suggestion="check the network and try again",
+            url=redacted(url),
+        )
+        error.__cause__ = cause
+        return error
 
     def _url(self, key: str) -> str:
         return f"{self.archive_url}/{_safe(key)}"
@@ -296,23 +304,22 @@ class ArchiveTransport:
 # --- answers ------------------------------------------------------------------------------------
 
 
-def _check_status(response: httpx.Response, url: str) -> None:
-    if response.status_code == 200:
+def _check_status(incoming: Incoming, url: str, now: int) -> None:
+    if incoming.status == 200:
         return
-    if response.status_code in (403, 404):
-        raise _Refused(response.status_code)
-    raise _refusal(response.status_code, url, response.headers.get("retry-after"))
+    if incoming.status in (403, 404):
+        raise _Refused(incoming.status)
+    raise _refusal(incoming.status, url, heads.retry_after(incoming.headers.get("retry-after"), now))
 
 
-def _refusal(status: int, url: str, retry_after: str | None = None) -> ApiError:
+def _refusal(status: int, url: str, retry_after: float | None = None) -> ApiError:
     kind = ServerError if status >= 500 else RateLimited if status == 429 else ApiError
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return kind(
         f"the archive answered with status {status}",
         suggestion="ask again later, or use source='rest'",
-        url=url,
+        url=redacted(url),
         status=status,
-        retry_after=seconds,
+        retry_after=retry_after,
     )
 
 
@@ -321,7 +328,7 @@ def _check_size(size: int, most: int, url: str) -> None:
         raise SchemaError(
             f"the archive's answer is larger than {most:,} bytes",
             suggestion="nothing was stored; check what stands between you and the archive",
-            url=url,
+            url=redacted(url),
         )
 
 
@@ -340,6 +347,6 @@ def _moment(text: str | None) -> int | None:
     """Microseconds of an ISO time; None where there is none to be understood."""
     try:
         moment = datetime.fromisoformat(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return to_micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
