@@ -59,7 +59,7 @@ class Config:
     progress : bool or "auto"
         Progress bars.
     timeout : float
-        Seconds to wait for a connection, and for each piece of an answer.
+        Seconds for connecting, and for each whole answer; a file of the archive has longer as long as it keeps coming.
     rate : float
         Share of Upbit's request limit to use, above 0 and up to 1.
     """

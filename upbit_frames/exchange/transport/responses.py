@@ -32,6 +32,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> UpbitFrame
     ----------
     status : int
     headers : mapping of str to str
+        Names in lower case.
     body : bytes
 
     Returns
@@ -68,7 +69,7 @@ def _phrase(status: int) -> str:
 
 def _no_json(status: int, headers: Mapping[str, str], body: bytes) -> SchemaError | None:
     start = body[:64].lstrip().lower()
-    if start.startswith(b"<") or "html" in headers.get("Content-Type", ""):
+    if start.startswith(b"<") or "html" in headers.get("content-type", ""):
         return SchemaError(
             "a web page came instead of JSON",
             suggestion="a proxy or login page answers for the exchange?",

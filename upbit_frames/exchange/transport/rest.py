@@ -207,10 +207,10 @@ class RestTransport:
 
     def _judge(self, request: _Request, answer: Taken, slot: Slot, sent: int) -> Reply | UpbitFramesError:
         """Learn what the head of an answer says, and decide what the answer is."""
-        head = httpx.Headers(list(answer.headers))
-        slot.done(heads.remaining(head.get("Remaining-Req")))
+        head = {name.lower(): value for name, value in answer.headers}
+        slot.done(heads.remaining(head.get("remaining-req")))
         received = self._clock.now()
-        date = heads.date(head.get("Date"))
+        date = heads.date(head.get("date"))
         if date is not None:
             self._server_time.observe(date, sent, received)
         error = classify(answer.status, head, answer.body)
@@ -218,7 +218,7 @@ class RestTransport:
         if error is None:
             return Reply(url, answer.status, answer.body, date, received, request.attempt, request.waited)
         if isinstance(error, Blocked):
-            stated = heads.block_seconds(head.get("Retry-After"), error_message(answer.body), received)
+            stated = heads.block_seconds(head.get("retry-after"), error_message(answer.body), received)
             return self._limiter.blocked(url, stated)
         return self._located(error, request)
 

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 import ssl
 from typing import Any
 
 import certifi
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.http11 import Response
 
 from upbit_frames._version import __version__
+from upbit_frames.core.urls import redacted
 from upbit_frames.errors import (
     ApiError,
+    ConfigError,
     ConnectionFailed,
     RateLimited,
     ServerError,
     Timeout,
     UpbitFramesError,
 )
+from upbit_frames.exchange.transport import headers
 from upbit_frames.exchange.transport.rate_limiter import Pacer
 from upbit_frames.exchange.transport.reconnecting import Wire
 from upbit_frames.exchange.wire.error_bodies import error_message
@@ -37,8 +40,6 @@ PING_INTERVAL = 30.0  # the exchange drops whoever is silent for a minute
 PING_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
 MAX_FRAME = 32 * 1024 * 1024  # a list format holds the snapshots of every market in one frame
-_REMAINING = re.compile(r"sec=(\d+)")
-_DURATION = re.compile(r"(\d+)\s*s")
 
 
 @functools.cache
@@ -109,9 +110,7 @@ class SocketDialer:
                 max_size=MAX_FRAME,
                 max_queue=1024,
             )
-            said = socket.response.headers.get("remaining-req", "") if socket.response else ""
-            found = _REMAINING.search(said)
-            slot.done(int(found[1]) if found else None)
+            slot.done(headers.remaining(_header(socket.response, "remaining-req")))
             self._refused = 0
             return _Socket(socket, self._clock, self.url)
         except InvalidStatus as error:
@@ -119,16 +118,25 @@ class SocketDialer:
             raise self._refusal(error) from error
         except WebSocketException as error:  # no handshake, or a redirection to what is no WebSocket
             raise ConnectionFailed(
-                f"no WebSocket could be opened: {error}", suggestion="check the setting 'ws_url'", url=self.url
+                f"no WebSocket could be opened: {redacted(str(error))}",
+                suggestion="check the setting 'ws_url'",
+                url=redacted(self.url),
             ) from error
         except TimeoutError as error:
             raise Timeout(
                 f"no WebSocket could be opened within {self._timeout:g} s",
-                suggestion="check the network, or raise the setting 'timeout'", url=self.url,
+                suggestion="check the network, or raise the setting 'timeout'", url=redacted(self.url),
             ) from error  # fmt: skip
         except (OSError, EOFError, UnicodeError) as error:  # the last: a host whose name cannot be one
             raise ConnectionFailed(
-                f"no connection: {error}", suggestion="check the network and the setting 'ws_url'", url=self.url
+                f"no connection: {redacted(str(error))}",
+                suggestion="check the network and the setting 'ws_url'",
+                url=redacted(self.url),
+            ) from error
+        except (ImportError, ValueError) as error:  # a proxy of the environment, and its package
+            raise ConfigError(
+                f"the environment names a proxy that cannot be used: {redacted(str(error))}",
+                suggestion="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment",
             ) from error
         finally:
             slot.lost()  # does nothing where the answer has come
@@ -137,9 +145,9 @@ class SocketDialer:
         status = error.response.status_code
         text = error_message(error.response.body or b"") or error.response.reason_phrase
         if status == 418:
-            found = _DURATION.search(text)
-            return self._limiter.blocked(self.url, float(found[1]) if found else None)
-        context: dict[str, Any] = {"status": status, "url": self.url}
+            stated = headers.block_seconds(_header(error.response, "retry-after"), text, self._clock.now())
+            return self._limiter.blocked(redacted(self.url), stated)
+        context: dict[str, Any] = {"status": status, "url": redacted(self.url)}
         if status == 429:
             self._refused += 1
             self._limiter.refused(GROUP, self._refused)
@@ -149,6 +157,12 @@ class SocketDialer:
         return ApiError(
             f"the exchange refused to open a WebSocket: {text}", suggestion="check the setting 'ws_url'", **context
         )
+
+
+def _header(response: Response | None, name: str) -> str | None:
+    """The first value of a header; asked for all of them because a repeated one would raise."""
+    values = response.headers.get_all(name) if response is not None else []
+    return values[0] if values else None
 
 
 class _Socket:
