@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ from upbit_frames.api.client import call_sync
 from upbit_frames.api.engine import engine_for, store_root
 from upbit_frames.core.config import current
 from upbit_frames.core.intervals import Interval, Span
-from upbit_frames.core.markets import parse_market
-from upbit_frames.errors import InvalidMarket, QueryError, StoreError
+from upbit_frames.core.markets import parse_market, parse_markets
+from upbit_frames.core.moments import parse_moment, parse_zone
+from upbit_frames.errors import InvalidMarket, InvalidRange, QueryError, StoreError
 from upbit_frames.router.plan import iso
-from upbit_frames.store.base import Series, SeriesInfo, Store
+from upbit_frames.store.base import STORED_KINDS, Series, SeriesInfo, Store, selects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from upbit_frames.store.base import Finding
 
 __all__ = ["Cache", "cache"]
+
+_LATEST = 2**62
 
 
 class Cache:
@@ -80,6 +84,103 @@ class Cache:
             frame[name] = pd.to_datetime(frame[name].astype("int64"), unit="us", utc=True)
         return frame
 
+    def files(
+        self,
+        kind: str = "candles",
+        markets: str | Iterable[str] | None = None,
+        interval: str | None = None,
+        start: Any = None,
+        end: Any = None,
+    ) -> pd.DataFrame:
+        """List the Parquet files that other engines should read.
+
+        During a merge, and after a killed writer, the folder also holds files whose rows are in
+        larger ones; an engine that is given the whole folder counts those twice.
+
+        Parameters
+        ----------
+        kind : {"candles", "trades"}
+        markets : str or iterable of str, optional
+            Only these.
+        interval : str, optional
+            Only this one.
+        start, end : optional
+            Only files that overlap this half-open range; moments as in ``uf.candles``. The first
+            and last file also hold rows outside it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a file, sorted by market, interval and time: path, kind, market, interval, start
+            and end (aware UTC; what the file covers: where it has no row, nothing was traded),
+            rows, bytes. No leftovers, and no two files overlap. Files that other programs put
+            there and that overlap are merged first; damaged ones are set aside with a warning.
+
+        Raises
+        ------
+        StoreError
+            Where the store is in memory, as inside a cassette.
+
+        Notes
+        -----
+        A writer may merge listed files away at any time: read soon, and list again if one is gone.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> paths = uf.cache.files(markets="KRW-BTC", interval="1m", start="2026-01-01")["path"]
+        >>> duckdb.read_parquet(list(paths)).fetchall()  # doctest: +SKIP
+        """
+        import pandas as pd
+
+        store = self._store
+        if store.path is None:
+            raise StoreError(
+                "the store is in memory here and has no files",
+                suggestion="call uf.cache.files() outside of the cassette",
+            )
+        if kind not in STORED_KINDS:
+            raise QueryError(f"kind must be one of {', '.join(STORED_KINDS)}, got {kind!r}")
+        span = _range_of(start, end)
+        codes = None if markets is None else set(parse_markets(markets)[0])
+        name = None if interval is None else Interval.parse(interval).name
+        stored = [
+            file
+            for series in store.series()
+            if selects(series, None, name, kind) and (codes is None or series.market in codes)
+            for file in store.files(series, span)
+        ]
+        frame = pd.DataFrame(
+            [
+                (str(one.path), kind, one.series.market, one.series.interval, *one.span, one.rows, one.bytes)
+                for one in stored
+            ],
+            columns=["path", "kind", "market", "interval", "start", "end", "rows", "bytes"],
+        )
+        for column in ("start", "end"):
+            frame[column] = pd.to_datetime(frame[column].astype("int64"), unit="us", utc=True)
+        text = pd.Series(["x"]).dtype  # object, or str from pandas 3 on: the same with and without rows
+        types = dict.fromkeys(("path", "kind", "market", "interval"), text)
+        return frame.astype({**types, "rows": "int64", "bytes": "int64"})
+
+    def compact(self, market: str | None = None, interval: str | None = None) -> None:
+        """Merge the files of each series into its resting state: one a month, or one a day of trades.
+
+        Reading and writing do not need it; other engines read few large files faster.
+
+        Parameters
+        ----------
+        market, interval : str, optional
+            Only these.
+        """
+        for series in self._chosen(market, interval):
+            self._store.compact(series)
+
+    def _chosen(self, market: str | None, interval: str | None) -> list[Series]:
+        code = None if market is None else parse_market(market)
+        name = None if interval is None else Interval.parse(interval).name
+        return [series for series in self._store.series() if selects(series, code, name, None)]
+
     def verify(
         self, market: str | None = None, interval: str | None = None, *, sample: int = 0, repair: bool = False
     ) -> list[Finding]:
@@ -94,20 +195,19 @@ class Cache:
             and compare every row; also compare the digests of all files that came from the
             archive with those published now. 0 needs no network.
         repair : bool
-            Replace what is different by what the exchange says now.
+            Remove what killed writers left and merge files that overlap; with ``sample``, also
+            replace what is different by what the exchange says now.
 
         Returns
         -------
         list of Finding
             Empty where all is well. Damaged files were set aside and will be fetched again.
         """
-        wanted = [
-            series
-            for series in self._store.series()
-            if (market is None or series.market == parse_market(market))
-            and (interval is None or series.interval == Interval.parse(interval).name)
+        findings = [
+            finding
+            for series in self._chosen(market, interval)
+            for finding in self._store.verify(series, repair=repair)
         ]
-        findings = [finding for series in wanted for finding in self._store.verify(series)]
         if sample:
             if market is None or interval is None:
                 raise QueryError("comparing with the exchange needs a market and an interval", suggestion="name both")
@@ -181,6 +281,17 @@ class Cache:
             f"<p>upbit_frames cache in <code>{escape(self._where())}</code></p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
         )
+
+
+def _range_of(start: Any, end: Any) -> Span | None:
+    if start is None and end is None:
+        return None
+    zone = parse_zone(current().tz)
+    low = 0 if start is None else parse_moment(start, zone, "start")
+    high = _LATEST if end is None else parse_moment(end, zone, "end")
+    if low >= high:
+        raise InvalidRange(f"start={start!r} is not before end={end!r}", suggestion="ranges are half open: start < end")
+    return Span(low, high)
 
 
 def _series(market: str, interval: str | None, kind: str) -> Series:

@@ -19,7 +19,7 @@ from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["STORED_KINDS", "Counted", "Finding", "Reading", "RowStore", "Series", "SeriesInfo", "Store"]
+__all__ = ["STORED_KINDS", "Counted", "Finding", "Reading", "RowStore", "Series", "SeriesInfo", "Store", "StoredFile"]
 
 STORED_KINDS = ("candles", "trades")
 
@@ -107,6 +107,26 @@ class SeriesInfo:
     covered: tuple[Span, ...]
     first: int | None
     last: int | None
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of a series.
+
+    Attributes
+    ----------
+    series : Series
+    path : Path
+    span : Span
+        What it covers: where it has no row, nothing was traded.
+    rows, bytes : int
+    """
+
+    series: Series
+    path: Path
+    span: Span
+    rows: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -301,8 +321,31 @@ class Store(RowStore, Protocol):
     def compact(self, series: Series) -> None:
         """Bring a series to its resting state: one file a segment and covered stretch."""
 
-    def verify(self, series: Series | None = None) -> list[Finding]:
-        """Read everything again and tell what is wrong; damaged files are set aside."""
+    def files(self, series: Series, span: Span | None = None) -> list[StoredFile]:
+        """List the files that hold a series, for other engines to read; none for memory.
+
+        Parameters
+        ----------
+        series : Series
+        span : Span, optional
+            Only files that overlap it.
+
+        Returns
+        -------
+        list of StoredFile
+            In order of time, without leftovers of merges, and none overlaps another.
+
+        Raises
+        ------
+        StoreError
+            If files overlap that other hands put there, and they cannot be merged.
+        """
+
+    def verify(self, series: Series | None = None, *, repair: bool = False) -> list[Finding]:
+        """Read everything again and tell what is wrong; damaged files are set aside.
+
+        With ``repair`` leftovers of killed writers are removed and overlapping files merged.
+        """
 
     def problems(self, series: Series | None = None) -> list[Finding]:
         """What was found damaged so far and lies set aside, without reading anything again."""

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.core.intervals import Span, intersect, merge, subtract
 from upbit_frames.runtime.clock import Clock, SystemClock
 from upbit_frames.store import validation as rows
-from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, note_text, selects, sort_key
+from upbit_frames.store.base import (
+    Counted,
+    Finding,
+    Reading,
+    Series,
+    SeriesInfo,
+    StoredFile,
+    note_text,
+    selects,
+    sort_key,
+)
 from upbit_frames.store.pruning import Piece, select
 
 if TYPE_CHECKING:
@@ -203,7 +213,11 @@ class MemoryStore:
             shelf.spans = [span for span, _ in joined]
             shelf.tables = [table for _, table in joined]
 
-    def verify(self, series: Series | None = None) -> list[Finding]:
+    def files(self, series: Series, span: Span | None = None) -> list[StoredFile]:
+        """There are no files in memory."""
+        return []
+
+    def verify(self, series: Series | None = None, *, repair: bool = False) -> list[Finding]:
         """Impossible prices; memory does not go bad otherwise."""
         found = []
         for one in self.series() if series is None else [series]:

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.core.intervals import Span, merge
-from upbit_frames.errors import CorruptFile
+from upbit_frames.core.intervals import Span
+from upbit_frames.errors import StoreError
 from upbit_frames.runtime.clock import Clock, SystemClock
-from upbit_frames.store import layout, quarantine
+from upbit_frames.store import inventory, layout, quarantine
 from upbit_frames.store import validation as rows
 from upbit_frames.store import writer as writing
-from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, selects
+from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, StoredFile, selects
 from upbit_frames.store.pruning import Piece, select
 from upbit_frames.store.reader import SeriesFolder
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ParquetStore"]
 
 LOCK_SECONDS = 60.0
+TRIES = 5
 
 
 class ParquetStore:
@@ -153,62 +154,36 @@ class ParquetStore:
         return [series for series in layout.find_series(self._root) if self._folder(series).files()]
 
     def info(self, series: Series) -> SeriesInfo:
-        """What is stored of a series; damaged files met on the way are set aside and left out."""
-        folder = self._folder(series)
-        total = size = 0
-        first = last = None
-        present = folder.files()
-        for one in present:
-            try:
-                facts = folder.facts(one)
-            except CorruptFile:
-                return self.info(series)
-            total += facts.rows
-            size += facts.identity.size
-            if facts.rows:
-                first = facts.first[0] if first is None else first
-                last = facts.last[-1]
-        return SeriesInfo(series, total, len(present), size, tuple(merge(one.span for one in present)), first, last)
+        """Summarise a series; damaged files met on the way are set aside and left out."""
+        return inventory.info(self._folder(series))
 
-    def verify(self, series: Series | None = None) -> list[Finding]:
+    def files(self, series: Series, span: Span | None = None) -> list[StoredFile]:
+        """List the files that hold a series; see :class:`Store`."""
+        folder = self._folder(series)
+        for _ in range(TRIES):
+            stored = inventory.stored_files(folder, span)
+            if all(one.span.end <= after.span.start for one, after in itertools.pairwise(stored)):
+                return stored
+            writing.compact(folder)  # other hands put files here that overlap
+        raise StoreError(
+            "files of a series go on overlapping", suggestion="see uf.cache.verify()", path=str(folder.path)
+        )
+
+    def verify(self, series: Series | None = None, *, repair: bool = False) -> list[Finding]:
         """Read every file again and tell what is wrong.
 
         Checksums, schema, order, grid, what lies outside the span of a file's name, impossible
         prices, overlaps, leftovers of killed writers (harmless: the next write removes them)
         and files that do not belong here. Damaged files are set aside; what was set aside
-        before is listed too.
+        before is listed too. With ``repair`` leftovers are removed and overlaps merged.
         """
         found: list[Finding] = []
         for one in layout.find_series(self._root) if series is None else [series]:
-            found += self._verify(one)
-            found += self.problems(one)
-        return found
-
-    def _verify(self, series: Series) -> list[Finding]:
-        folder = self._folder(series)
-        names = folder.names()
-        present, leftover = layout.effective(names)
-        found = [
-            Finding(series, "foreign", "the name does not say what it covers", folder.path / name)
-            for name in sorted(names)
-            if not name.startswith((".", "_")) and layout.parse_name(name) is None
-        ]
-        found += [
-            Finding(series, "leftover", "a larger file holds the same stretch", folder.path / one.name, one.span)
-            for one in leftover
-        ]
-        found += [
-            Finding(series, "overlap", f"overlaps {after.name}", folder.path / one.name, one.span)
-            for one, after in itertools.pairwise(present)
-            if after.span.start < one.span.end
-        ]
-        for one in present:
-            try:
-                fault = rows.prices(series, folder.read_file(one))
-            except CorruptFile:
-                continue  # set aside: problems() tells
-            if fault:
-                found.append(Finding(series, "prices", fault, folder.path / one.name, one.span))
+            folder = self._folder(one)
+            faults = inventory.faults(folder)
+            if repair:
+                faults = writing.repair(folder, faults)
+            found += faults + self.problems(one)
         return found
 
     def problems(self, series: Series | None = None) -> list[Finding]:
@@ -239,9 +214,7 @@ class ParquetStore:
         for series in self.series():
             folder = self._folder(series)
             used[series] = folder.used_at()
-            for one in folder.files():
-                facts = folder.facts(one)
-                pieces.append(Piece(series, one.span, facts.rows, facts.identity.size))
+            pieces += [Piece(series, one.span, one.rows, one.bytes) for one in inventory.stored_files(folder)]
         chosen = select(
             pieces, used, self._clock.now(),
             max_bytes=max_bytes, before=before, unused_days=unused_days, keep=keep, force=force,

@@ -24,6 +24,7 @@ def set_aside(folder: Directory, series: Series, file: File, reason: str, now: i
     """Move a damaged file out of the way, with a note that says why. Needs the series' lock."""
     target = f"{file.name}.{now}-{uuid.uuid4().hex[:6]}{DAMAGED}"
     with folder.child(SET_ASIDE, create=True) as aside:
+        files.sweep(aside, aside.names())
         files.settle(folder)
         folder.replace(file.name, target, aside)
         # From here on the file is set aside, whatever else fails: the user must be told.

@@ -110,7 +110,7 @@ class SeriesFolder:
     def read(self, span: Span) -> Reading:
         """Read the rows of a range, and which parts of it are covered, from one listing."""
         self.touch()
-        return self._again(lambda: self._read(span))
+        return self.retry(lambda: self._read(span))
 
     def _read(self, span: Span) -> Reading:
         parts = layout.territories(self.files(), span)
@@ -118,7 +118,7 @@ class SeriesFolder:
 
     def count(self, span: Span) -> Counted:
         """Count the rows of a range, and say which parts of it are covered, from one listing."""
-        return self._again(lambda: self._count(span))
+        return self.retry(lambda: self._count(span))
 
     def _count(self, span: Span) -> Counted:
         parts = layout.territories(self.files(), span)
@@ -127,12 +127,12 @@ class SeriesFolder:
     def tail(self, end: int, count: int) -> Reading:
         """Read the last rows before ``end``, and say which covered range they end."""
         self.touch()
-        return self._again(lambda: self._edge(end, count, last=True))
+        return self.retry(lambda: self._edge(end, count, last=True))
 
     def head(self, start: int, count: int) -> Reading:
         """Read the first rows from ``start`` on, and say which covered range they begin."""
         self.touch()
-        return self._again(lambda: self._edge(start, count, last=False))
+        return self.retry(lambda: self._edge(start, count, last=False))
 
     def rows_of(self, parts: list[tuple[File, Span]], *, afresh: bool = False) -> pa.Table:
         """The rows of parts of files, as :func:`layout.territories` gives them."""
@@ -199,7 +199,8 @@ class SeriesFolder:
             count -= len(table)
         return Reading(rows.join(self.series.kind, tables[::-1] if last else tables), merge([wanted]))
 
-    def _again(self, work: Callable[[], T]) -> T:
+    def retry(self, work: Callable[[], T]) -> T:
+        """Do the work again for as long as it loses races with writers."""
         for attempt in range(TRIES):
             try:
                 with files.explained("reading the store", self.path):

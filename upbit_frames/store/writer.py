@@ -13,6 +13,7 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from operator import attrgetter
 from typing import Any
 
@@ -23,14 +24,14 @@ from upbit_frames.errors import CorruptFile, UpbitFramesWarning
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout
 from upbit_frames.store import validation as rows
-from upbit_frames.store.base import note_text
+from upbit_frames.store.base import Finding, note_text
 from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Vanished
 from upbit_frames.store.layout import File
 from upbit_frames.store.merging import MOST_FILES, neighbours_to_merge
 from upbit_frames.store.reader import SeriesFolder
 
-__all__ = ["clear", "compact", "note", "read_notes", "remove_files", "remove_leftovers", "write"]
+__all__ = ["clear", "compact", "note", "read_notes", "remove_files", "repair", "write"]
 
 ROW_BYTES = 40  # about what a row takes in a small file, for choosing what to merge
 FILE_BYTES = 700
@@ -104,16 +105,24 @@ def _superseded(folder: SeriesFolder, present: list[File], leftover: list[File])
     return [name for names in holders.values() for name in names]
 
 
-def remove_leftovers(folder: SeriesFolder) -> int:
-    """Remove everything that killed writers left; give how many files."""
-    removed = 0
-    while leftover := folder.listed()[1]:
-        with _locked_tidy_folder(folder):  # anew each time, so that writers have their turn
-            rest = folder.listed()[1]
-        if len(rest) >= len(leftover):
+def repair(folder: SeriesFolder, faults: Sequence[Finding]) -> list[Finding]:
+    """Remove leftovers and merge overlaps; give the faults with what was done about them."""
+    left = {fault.path for fault in faults if fault.problem == "leftover"}
+    while left:
+        before = len(left)
+        with _locked_tidy_folder(folder):  # anew each time, so that other writers have their turn
+            left &= {folder.path / name for name in folder.names()}
+        if len(left) >= before:
             break
-        removed += len(leftover) - len(rest)
-    return removed
+    if any(fault.problem == "overlap" for fault in faults):
+        compact(folder)
+    done = {"leftover": "removed", "overlap": "merged"}
+    return [
+        replace_fields(fault, detail=f"{fault.detail}; {done[fault.problem]}")
+        if fault.problem in done and fault.path not in left
+        else fault
+        for fault in faults
+    ]
 
 
 def _start(file: File) -> int:
