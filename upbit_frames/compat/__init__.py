@@ -1,6 +1,7 @@
 """Coming from elsewhere: a drop-in for pyupbit, and a comparison.
 
 - :mod:`upbit_frames.compat.pyupbit`: pyupbit's quotation functions and its WebSocketManager.
+- :mod:`upbit_frames.compat.smart_routing`: the functions of an older smart-routing system.
 - :func:`ab`: the same calls through two of them, side by side.
 
 Each is a thin shell over the public calls: nothing below knows of them.
@@ -12,18 +13,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upbit_frames.compat import pyupbit
+    from upbit_frames.compat import pyupbit, smart_routing
     from upbit_frames.compat.differences import ab
     from upbit_frames.compat.rows import ccxt_rows
     from upbit_frames.compat.sites import CompatWarning
 
-__all__ = ["CompatWarning", "ab", "ccxt_rows", "pyupbit"]
+__all__ = ["CompatWarning", "ab", "ccxt_rows", "pyupbit", "smart_routing"]
 
 _LAZY = {
     "CompatWarning": "upbit_frames.compat.sites",
     "ab": "upbit_frames.compat.differences",
     "ccxt_rows": "upbit_frames.compat.rows",
     "pyupbit": "",
+    "smart_routing": "",
 }
 
 

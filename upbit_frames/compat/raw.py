@@ -21,15 +21,16 @@ from upbit_frames.exchange.transport.reconnecting import WsConnection
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.clock import SystemClock
 
-__all__ = ["MessageStream", "candle_page"]
+__all__ = ["MessageStream", "candle_page", "unit_of"]
 
 
-async def candle_page(config: Config, interval: Interval, params: dict[str, str]) -> list[dict[str, Any]]:
+async def candle_page(config: Config, interval: str, params: dict[str, str]) -> list[dict[str, Any]]:
     """One page of candles as Upbit sends it, newest first."""
     engine = engine_for(config)
+    endpoint = candles_endpoint(Interval.parse(interval))
 
     async def work() -> bytes:
-        reply = await engine.ports.rest.get(candles_endpoint(interval), params)
+        reply = await engine.ports.rest.get(endpoint, params)
         return reply.body
 
     body = await event_loop.run_async(work)
@@ -42,6 +43,11 @@ async def candle_page(config: Config, interval: Interval, params: dict[str, str]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise SchemaError("a list of candles was expected", suggestion="try again", sample=body[:80].decode("latin-1"))
     return rows
+
+
+def unit_of(interval: str) -> int | None:
+    """The minutes that rows of an interval carry as ``unit``; None where they carry none."""
+    return Interval.parse(interval).unit
 
 
 class MessageStream:
