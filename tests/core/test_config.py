@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,38 @@ def test_plain_http_is_for_loopback_only(url: str) -> None:
 )  # fmt: skip
 def test_each_exchange_has_a_store_of_its_own(settings: dict[str, Any], origin: str) -> None:
     assert Config(**settings).origin == origin
+
+
+def test_two_exchanges_on_one_host_and_port_have_stores_of_their_own() -> None:
+    urls = ["", "/a", "/b", "/a/b", "/a_b", "/A", "/%61", "/" + "x" * 300, "/" + "x" * 301]
+    origins = [Config(rest_url=f"https://example.com{path}").origin for path in urls]
+    assert len(set(origins)) == len(urls)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,250}", origin) for origin in origins)
+    assert Config(rest_url="https://me:pw@example.com/a").origin == Config(rest_url="https://example.com/a/").origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://exa mple.com", "https://a\x00b.com", "https://a\nb.com", "https://a..b", "https://" + "a" * 64 + ".com",
+     "https://example.com?x=1", "https://example.com#x", " https://example.com", "https://", "https://[::1", "https://a:b"],
+)  # fmt: skip
+def test_an_odd_url_is_refused(url: str) -> None:
+    with pytest.raises(errors.ConfigError):
+        Config(rest_url=url)
+
+
+@pytest.mark.parametrize("name", ["rest_url", "ws_url", "archive_url", "archive_listing_url"])
+def test_the_password_in_a_url_is_never_shown(name: str) -> None:
+    scheme = "wss" if name == "ws_url" else "https"
+    settings = Config(**{name: f"{scheme}://me:s3cr3t@example.com/x"})
+    with uf.using(**{name: f"{scheme}://me:s3cr3t@example.com/x"}):
+        shown = [repr(settings), repr(uf.config), uf.config._repr_html_(), repr(uf.Client(settings))]
+    assert all("s3cr3t" not in text for text in shown)
+    assert "***@example.com" in shown[1]
+    for wrong in ("ftp://me:s3cr3t@x.y", "https://me:s3cr3t@x.y:port", "https://me:/s3cr3t@x.y:port", "me:s3cr3t@x"):
+        with pytest.raises(errors.ConfigError) as caught:
+            Config(**{name: wrong})
+        assert "s3cr3t" not in str(caught.value)
 
 
 def test_region_moves_the_urls_it_implies() -> None:

@@ -14,6 +14,7 @@ from upbit_frames.api.calls import Call
 from upbit_frames.api.calls.call import invoke
 from upbit_frames.api.progress import Bar
 from upbit_frames.core.config import Config, current
+from upbit_frames.core.urls import redacted
 from upbit_frames.router.ports import Answer
 from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.runtime.telemetry import CallSpan, summarise_route, telemetry
@@ -193,7 +194,7 @@ class _Configured:
         self.config = base.replace(**settings) if settings else base
 
     def __repr__(self) -> str:
-        return f"<upbit_frames.{type(self).__name__} {self.config.rest_url} store={self.config.cache_dir}>"
+        return f"<upbit_frames.{type(self).__name__} {redacted(self.config.rest_url)} store={self.config.cache_dir}>"
 
 
 class Client(_Configured):

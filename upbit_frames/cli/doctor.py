@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from upbit_frames._version import __version__
 from upbit_frames.api.engine import engine_for, open_store, store_root
 from upbit_frames.core.config import current
+from upbit_frames.core.urls import redacted
 from upbit_frames.errors import UpbitFramesError
 
 __all__ = ["Finding", "examine"]
@@ -108,12 +109,12 @@ def _exchange() -> list[Finding]:
     try:
         size, seconds = _bridge.run(ask)
     except UpbitFramesError as error:
-        return [Finding(False, "exchange", f"{config.rest_url}: {type(error).__name__}: {error}")]
+        return [Finding(False, "exchange", f"{redacted(config.rest_url)}: {type(error).__name__}: {error}")]
     skew = engine.ports.server_time.offset / 1e6
     width = (engine.ports.server_time.uncertainty or 0) / 1e6
     clock = f"this machine is {abs(skew):.1f} s {'behind' if skew > 0 else 'ahead'} (known to {width:.1f} s)"
     return [
-        Finding(True, "exchange", f"{config.rest_url} answered {size:,} bytes in {seconds * 1000:.0f} ms"),
+        Finding(True, "exchange", f"{redacted(config.rest_url)} answered {size:,} bytes in {seconds * 1000:.0f} ms"),
         Finding(
             abs(skew) - width < SKEW_WORTH_SAYING, "clock", clock + "; what is sealed is decided by the exchange's"
         ),

@@ -15,6 +15,7 @@ from typing import Any
 import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.core.urls import redacted
 
 __all__ = ["main"]
 
@@ -311,7 +312,9 @@ def _cassette_record(options: argparse.Namespace) -> int:
     from upbit_frames.replay.tape_file import tape_beside
 
     if not options.live:
-        raise errors.QueryError(f"recording asks {uf.config.rest_url} again", suggestion="add --live if that is meant")
+        raise errors.QueryError(
+            f"recording asks {redacted(uf.config.rest_url)} again", suggestion="add --live if that is meant"
+        )
     for path in _tapes(options):
         if path.exists():
             print(f"{path}: {cassette_folder.record_again(path)} requests recorded")

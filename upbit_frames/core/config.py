@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from upbit_frames.core import endpoints
 from upbit_frames.core.moments import parse_zone, zone_name
+from upbit_frames.core.urls import place_name, redacted
 from upbit_frames.errors import ConfigError
 
 __all__ = ["Config", "ConfigView", "config", "configure", "current", "using"]
@@ -34,7 +35,7 @@ _LONGEST_NAME = 255
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Config:
     """All settings of a client. Every field can be given to ``configure``, ``using`` or ``Client``.
 
@@ -118,14 +119,16 @@ class Config:
     def origin(self) -> str:
         """Which exchange the data is from, as a folder name: data of two origins never mix.
 
-        ``""`` for Upbit Korea, the region's code for the others, ``host_port`` for any other URL
-        (a stand-in exchange must never write into the store of the real one).
+        ``""`` for Upbit Korea, the region's code for the others, a name made of host, port and path
+        for any other URL (a stand-in exchange must never write into the store of the real one).
         """
         for region in endpoints.REGIONS.values():
             if self.rest_url.rstrip("/") == region.rest_url:
                 return "" if region.code == "kr" else region.code
-        parts = urlsplit(self.rest_url)
-        return f"{(parts.hostname or 'unknown').replace(':', '_')}_{parts.port or 443}"
+        return place_name(self.rest_url)
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{name}={_shown(name, getattr(self, name))!r}' for name in FIELDS)})"
 
 
 _SYNONYMS = {
@@ -157,7 +160,7 @@ def _check(name: str, value: Any) -> Any:
 
     def refuse(expected: str) -> ConfigError:
         return ConfigError(
-            f"setting {name}={_short(value)} is not possible",
+            f"setting {name}={_short(_shown(name, value))} is not possible",
             suggestion=f"give {expected}, in code or as {ENV_PREFIX}{name.upper()}",
         )
 
@@ -229,12 +232,26 @@ def _check_url(value: Any, refuse: Any, *, websocket: bool) -> str:
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port  # .port raises where it is not a number
+        (host or "").encode("idna")  # raises where it can be no host's name
     except ValueError:
         raise refuse(f"a {secure}:// URL") from None
+    if re.search(r"[\x00-\x20\x7f]", value) or parts.query or parts.fragment:
+        raise refuse(f"a {secure}:// URL without spaces, control characters, query and fragment")
+    if "@" in parts.path:  # most likely the end of a password with a slash in it
+        raise refuse(f"a {secure}:// URL whose user name and password are percent-encoded")
     allowed = parts.scheme == secure or (parts.scheme == plain and host in _LOOPBACK)
     if not host or not allowed:
         raise refuse(f"a {secure}:// URL ({plain}:// is accepted for this machine only)")
     return value.rstrip("/")
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A setting as it may be shown: a URL without user name and password."""
+    if not name.endswith("_url") or not isinstance(value, str) or "@" not in value:
+        return value
+    # What is no URL may have them in another place than redacted() looks for them.
+    shown = redacted(value)
+    return shown if "@" not in shown.replace("://***@", "") else f"***@{value.rpartition('@')[2]}"
 
 
 def _check_bool(value: Any, refuse: Any) -> bool:
@@ -337,7 +354,7 @@ class ConfigView:
             **dict.fromkeys(_configured, "configure"),
             **dict.fromkeys(inside, "using"),
         }
-        return [(name, getattr(values, name), origins.get(name, "default")) for name in FIELDS]
+        return [(name, _shown(name, getattr(values, name)), origins.get(name, "default")) for name in FIELDS]
 
     def __repr__(self) -> str:
         rows = [(name, str(value), origin) for name, value, origin in self.rows()]
