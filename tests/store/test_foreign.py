@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -13,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from upbit_frames.archive.download_dir import WorkFolder
 from upbit_frames.core.intervals import Span
 from upbit_frames.errors import CorruptFile, StoreError, UpbitFramesWarning
 from upbit_frames.store import layout
 from upbit_frames.store import reader as folders
 from upbit_frames.store.base import Series
 from upbit_frames.store.directories import Directory
+from upbit_frames.store.fetch_lock import FetchLock
 from upbit_frames.store.parquet import ParquetStore
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs links and fifos")
@@ -147,6 +150,40 @@ def test_what_lies_in_the_trash_is_removed_without_following_links(
     before = snapshot(outside)
     assert store.clear() > 0
     assert list(trash.iterdir()) == []
+    assert snapshot(outside) == before
+
+
+def test_the_right_to_fetch_is_not_taken_through_a_link(tmp_path: Path, outside: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    before = snapshot(outside)
+    (store / ".locks").symlink_to(outside)
+    with pytest.raises(StoreError, match="link"):
+        FetchLock(store / ".locks" / "new.lock").try_acquire()
+    (store / ".locks").unlink()
+    (store / ".locks").mkdir()
+    (store / ".locks" / "new.lock").symlink_to(outside / "new.lock")
+    os.mkfifo(store / ".locks" / "fifo.lock")
+    for name in ("new.lock", "fifo.lock"):
+        with pytest.raises(StoreError, match="lock file"):
+            FetchLock(store / ".locks" / name).try_acquire()
+    assert snapshot(outside) == before
+
+
+def test_downloads_of_the_archive_do_not_go_through_a_link(tmp_path: Path, outside: Path) -> None:
+    (outside / "old.zip").write_bytes(b"precious")
+    os.utime(outside / "old.zip", (1, 1))
+    (tmp_path / "_archive").symlink_to(outside)
+    before = snapshot(outside)
+    work = WorkFolder(tmp_path / "_archive")
+
+    async def part() -> None:
+        async with work.part():
+            pass
+
+    for call in (part, lambda: work.remove(outside / "a.txt"), lambda: work.intact(outside / "old.zip", "0")):
+        with pytest.raises(StoreError, match="link"):
+            asyncio.run(call())
     assert snapshot(outside) == before
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from upbit_frames.errors import StoreError
+from upbit_frames.store.directories import open_below
 
 __all__ = ["Part", "WorkFolder"]
 
@@ -45,10 +46,12 @@ class WorkFolder:
 
     async def intact(self, place: Path, digest: str) -> int | None:
         """Bytes of a file that an earlier run left here, if it still has its digest."""
+        await _in_thread(self._refuse_link)
         return await _in_thread(_intact, place, digest)
 
     async def remove(self, place: Path) -> None:
         """Let go of a file."""
+        await _in_thread(self._refuse_link)
         await _in_thread(lambda: place.unlink(missing_ok=True))
 
     @asynccontextmanager
@@ -61,9 +64,14 @@ class WorkFolder:
         finally:
             await _in_thread(part.close)
 
+    def _refuse_link(self) -> None:
+        """Raise StoreError if the folder is a link: nothing in the cache folder is changed through links."""
+        with contextlib.suppress(FileNotFoundError):
+            open_below(self.path.parent, self.path.name).close()
+
     def _sweep(self) -> None:
         """Make the folder, and remove what killed runs left in it long ago."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        open_below(self.path.parent, self.path.name, create=True).close()
         if self._swept:
             return
         old = time.time() - ABANDONED  # the machine's own clock, because file times are from it

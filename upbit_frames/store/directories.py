@@ -182,6 +182,29 @@ class Directory:
         at, where = self._at(name)
         os.unlink(at, **where)
 
+    def open_lock(self, name: str) -> int:
+        """Open a lock file, made if there is none; gives the handle.
+
+        Raises
+        ------
+        StoreError
+            If it is a link or no file.
+        """
+        self.refuse_unless_file(name)
+        at, where = self._at(name)
+        flags = os.O_RDWR | os.O_CREAT | _NO_LINK | _NO_WAIT | getattr(os, "O_CLOEXEC", 0)
+        return os.open(at, flags, 0o644, **where)
+
+    def refuse_unless_file(self, name: str) -> None:
+        """Raise StoreError if something else than a file has the name of a lock file."""
+        kind = self.kind(name)
+        if kind not in (None, "file"):
+            raise StoreError(
+                f"a {kind} stands where the store expects a lock file",
+                suggestion="remove it; the store makes its lock files itself",
+                path=str(self.path / name),
+            )
+
     def touch(self, name: str) -> None:
         """Make a file, or move its time to now."""
         at, where = self._at(name)

@@ -14,6 +14,7 @@ import weakref
 from pathlib import Path
 
 from upbit_frames.store.atomic_files import explained
+from upbit_frames.store.directories import open_below
 
 __all__ = ["FetchLock"]
 
@@ -48,9 +49,8 @@ class FetchLock:
             if self._closed:
                 return False
             if self._handle is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-                self._handle = os.open(self._path, flags, 0o644)
+                with open_below(self._path.parent.parent, self._path.parent.name, create=True) as folder:
+                    self._handle = folder.open_lock(self._path.name)
             self._locked = _lock(self._handle)
             if self._locked:
                 _held.add(self)

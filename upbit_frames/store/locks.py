@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from upbit_frames.errors import LockTimeout, StoreError
+from upbit_frames.errors import LockTimeout
 from upbit_frames.store.atomic_files import explained
 from upbit_frames.store.directories import open_below
 
@@ -70,13 +70,7 @@ def exclusive(path: Path, timeout: float) -> Iterator[None]:
 def _prepare(path: Path) -> None:
     """Make the folder of the locks; refuse what is no lock file before it is opened or truncated."""
     with open_below(path.parent.parent, path.parent.name, create=True) as folder:
-        kind = folder.kind(path.name)
-    if kind not in (None, "file"):
-        raise StoreError(
-            f"a {kind} stands where the store expects a lock file",
-            suggestion="remove it; the store makes its lock files itself",
-            path=str(path),
-        )
+        folder.refuse_unless_file(path.name)
 
 
 def _too_long(path: Path, timeout: float) -> LockTimeout:
