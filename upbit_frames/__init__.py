@@ -3,6 +3,20 @@
 >>> import upbit_frames as uf
 >>> df = uf.candles("KRW-BTC", "1m", start="2026-01-01", end="2026-03-01")  # doctest: +SKIP
 
+======================================  ==========================================================
+``candles``, ``trades``                 history of any length; ``plan`` and ``explain`` say how
+``ticker``, ``orderbook``               prices now
+``markets``, ``instruments``            what is listed, and its price ticks
+``stream``, ``follow``                  live rows; history that continues
+``download``, ``cache``                 many series at once; the local store
+``cassette``, ``cassettes``, ``tape``   record once, replay offline
+``configure``, ``using``, ``config``    settings
+``Client``, ``AsyncClient``, ``aio``    the same calls with settings of their own; as coroutines
+``metrics``, ``dashboard``, ``compare`` what the router did; REST and stream side by side
+``schema``, ``errors``, ``notebook``    columns; exceptions; help in notebooks
+``df.uf``                               gaps, validate, resample, fill, plot of any frame of candles
+======================================  ==========================================================
+
 Everything is loaded on first use: importing the package costs next to nothing.
 """
 
@@ -15,6 +29,7 @@ from upbit_frames import errors
 from upbit_frames._version import __version__
 from upbit_frames.core.config import Config, config, configure, using
 from upbit_frames.core.schema import schema
+from upbit_frames.frames.registration import register_lazily
 
 if TYPE_CHECKING:
     from upbit_frames import aio, compat
@@ -97,6 +112,9 @@ __all__ = [
     "trades",
     "using",
 ]
+
+
+register_lazily()
 
 
 def __getattr__(name: str) -> Any:

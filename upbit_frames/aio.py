@@ -42,3 +42,7 @@ plan = as_coroutine(calls.plan)
 stream = as_open_function(calls.open_stream)
 ticker = as_coroutine(calls.ticker)
 trades = as_coroutine(calls.trades)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

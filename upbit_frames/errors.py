@@ -64,6 +64,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class UpbitFramesWarning(UserWarning):
     """Something the user should know although an answer could be given."""
 

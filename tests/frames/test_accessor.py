@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from upbit_frames.core import gaps
 from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.core.resample import resample
-from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
+from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError, UpbitFramesWarning
 from upbit_frames.frames import accessor
 from upbit_frames.frames import output as frames
 from upbit_frames.frames.from_pandas import infer
@@ -40,6 +42,74 @@ def df(table: pa.Table) -> pd.DataFrame:
 
 def stamp(text: str) -> pd.Timestamp:
     return pd.Timestamp(text, tz="Asia/Seoul")
+
+
+def in_a_process(code: str) -> str:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+FROM_CSV = """
+df = pandas.read_csv(io.StringIO("time,open,high,low,close,volume,value\\n2026-01-01T00:00Z,1,1,1,1,1,1"))
+df["time"] = pandas.to_datetime(df["time"])
+gaps = df.uf.gaps(interval="1m")
+print(df.uf.validate().empty, len(gaps), pandas.DataFrame.uf.__name__, hasattr(pandas.Series, "uf"))
+"""
+
+
+@pytest.mark.parametrize("order", ["import upbit_frames, pandas", "import pandas, upbit_frames"])
+def test_the_package_alone_gives_every_frame_its_abilities(order: str):
+    assert in_a_process(f"import io; {order}\n{FROM_CSV}") == "True 0 UpbitFrames False"
+
+
+def test_importing_the_package_imports_no_pandas_and_leaves_the_import_of_pandas_as_it_is():
+    code = """
+import sys, importlib.util, upbit_frames
+assert "pandas" not in sys.modules and "upbit_frames.frames.accessor" not in sys.modules
+spec = importlib.util.find_spec("json")
+finders = len(sys.meta_path)
+import pandas, importlib.resources
+assert "upbit_frames.frames.accessor" not in sys.modules
+assert len(sys.meta_path) == finders - 1
+assert type(pandas.__loader__).__module__ == type(pandas.__spec__.loader).__module__ == "_frozen_importlib_external"
+assert importlib.resources.files("pandas").joinpath("__init__.py").is_file()
+try:
+    pandas.DataFrame().uf
+except AttributeError as error:
+    print(error)
+"""
+    assert in_a_process(code).startswith("df.uf is for frames of candles or trades")
+
+
+def test_without_pandas_nothing_is_in_the_way():
+    code = """
+import sys
+class Missing:
+    def find_spec(self, name, path, target=None):
+        if name == "pandas":
+            raise ModuleNotFoundError("no pandas")
+sys.meta_path.insert(0, Missing())
+import upbit_frames
+for _ in range(2):
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+    assert in_a_process(code).splitlines() == ["no pandas", "no pandas"]
+
+
+def test_an_accessor_of_someone_else_stays():
+    code = """
+import pandas
+@pandas.api.extensions.register_dataframe_accessor("uf")
+class Other:
+    def __init__(self, frame): self.mine = True
+import upbit_frames
+print(pandas.DataFrame().uf.mine)
+"""
+    assert in_a_process(code) == "True"
 
 
 def test_a_frame_of_something_else_has_no_uf():
@@ -122,7 +192,7 @@ def test_fill_and_back(df: pd.DataFrame, table: pa.Table):
     assert len(df.uf.fill("nan", start="2026-01-01 08:00", end="2026-01-01 10:00")) == 120
     with pytest.raises(InvalidRange, match="starts no further period"):
         df.uf.fill(start="2026-01-01 09:30")
-    with pytest.raises(QueryError, match="policy='zero'"):
+    with pytest.raises(QueryError, match="policy must be one of 'raw', 'fill', 'nan', got 'zero'"):
         df.uf.fill("zero")
 
 
@@ -186,6 +256,63 @@ def test_validate_finds_each_fault(df: pd.DataFrame):
         "volume or value below zero": 1,
     }
     assert found.loc["high below low", "first"] == bad.index[2]
+
+
+def test_a_column_that_names_one_market_is_no_second_level(df: pd.DataFrame):
+    made = df.assign(market="KRW-ETH").uf.resample("5m")
+    assert made.index.names == ["time"]
+    assert made.uf.meta["market"] == "KRW-ETH"
+    trades = pd.DataFrame({"price": 1.0, "volume": 2.0, "value": 2.0, "market": "KRW-XRP"}, index=df.index)
+    made = trades.uf.resample("5m", edges="keep")
+    assert (made.index.names, made.uf.meta["market"]) == (["time"], "KRW-XRP")
+    assert trades.assign(market=["KRW-XRP", *["KRW-BTC"] * 54]).uf.resample("5m").index.nlevels == 2
+
+
+def test_rows_that_become_nothing_warn(df: pd.DataFrame):
+    with pytest.warns(
+        UpbitFramesWarning, match=r"no candle of 1d is complete in these 55 rows.*edges='keep'"
+    ) as caught:
+        assert df.uf.resample("1d").empty
+    assert caught[0].filename == __file__
+    assert len(df.uf.resample("1d", edges="keep")) == 1  # without a word
+    assert df.iloc[:0].uf.resample("1d", base="1m").empty
+
+
+@pytest.mark.parametrize("policy", ["fill", "nan"])
+@pytest.mark.parametrize(
+    ("interval", "freq"),
+    [
+        ("1s", "s"),
+        ("1m", "min"),
+        ("15m", "15min"),
+        ("4h", "4h"),
+        ("1d", "D"),
+        ("1w", "W-MON"),
+        ("1M", "MS"),
+        ("1y", "YS-JAN"),
+    ],
+)
+def test_a_grid_knows_its_frequency(walk: Any, interval: str, freq: str, policy: str):
+    step = INTERVALS[interval]
+    times = [step.shift(step.ceil(START), i) for i in (0, 1, 2, 5)]
+    table = walk(4).set_column(0, "time", pa.array(times).view(pa.timestamp("us", "UTC")))
+    df = frames.to_output(table, "candles", "pandas", tz="Asia/Seoul", attrs={"interval": interval})
+    assert df.index.freq is None
+    full = df.uf.fill(policy)
+    assert len(full) == 6
+    assert full.index.freq == pd.tseries.frequencies.to_offset(freq)
+    assert str(full.index.dtype) == "datetime64[us, Asia/Seoul]"
+    assert full.index.name == "time"
+    assert full.uf.fill("raw").index.freq is None
+
+
+def test_a_zone_in_which_pandas_has_no_such_frequency(walk: Any):
+    times = [INTERVALS["1M"].shift(START, i) for i in range(4)]
+    table = walk(4).set_column(0, "time", pa.array(times).view(pa.timestamp("us", "UTC")))
+    attrs = {"interval": "1M", "gaps": "fill"}
+    df = frames.to_output(table, "candles", "pandas", tz="America/New_York", attrs=attrs)
+    assert df.index.freq is None
+    assert df.index[0] == pd.Timestamp("2025-12-31 19:00", tz="America/New_York")
 
 
 def test_several_markets_are_worked_on_one_by_one(df: pd.DataFrame, table: pa.Table):

@@ -18,6 +18,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from upbit_frames.core.arrow import grid_codes
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.errors import ConfigError, UsageError
 from upbit_frames.exchange import wire as normalize
@@ -240,3 +241,33 @@ def test_memory_stays_near_the_frame(walk: Any):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1.3 * frame.memory_usage().sum()
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 400), max_size=30, unique=True).map(sorted), min_size=1, max_size=5),
+    st.sampled_from([1, 7, 60_000_000]),
+    st.integers(0, 10**15),
+    st.booleans(),
+)
+def test_codes_of_a_grid_are_those_of_sorting(slots: list[list[int]], step: int, low: int, odd: bool):
+    """Chunks as of several markets, now and then with a row off the grid."""
+    chunks = [np.array(part, dtype=np.int64) * step + low for part in slots]
+    if odd and len(chunks[-1]) > 2:
+        chunks[-1][1] += step // 2
+    column = pa.chunked_array([pa.array(chunk).view(pa.timestamp("us", "UTC")) for chunk in chunks])
+    values = np.concatenate(chunks)
+    found = grid_codes(column)
+    if found is None:
+        assert odd or len(values) == 0 or (values.max() - values.min()) // step > 1000
+        return
+    moments, codes = np.unique(values, return_inverse=True)
+    assert found[0].tolist() == moments.tolist()
+    assert found[1].tolist() == codes.tolist()
+    assert found[1].dtype == np.int32
+
+
+def test_times_without_a_grid_are_sorted_instead():
+    values = np.array([0, 1, 10**12], dtype=np.int64)
+    column = pa.chunked_array([pa.array(values).view(pa.timestamp("us", "UTC"))])
+    assert grid_codes(column) is None
+    assert grid_codes(pa.chunked_array([pa.array([None], pa.timestamp("us", "UTC"))])) is None

@@ -544,9 +544,9 @@ def test_interrupted_or_left_open_a_program_ends(exchange: Exchange, tmp_path: P
     [
         ({"interval": "1d"}, errors.InvalidInterval, "4h"),
         ({"interval": "2m"}, errors.InvalidInterval, "1m"),
-        ({"history": -1}, errors.InvalidRange, "500"),
-        ({"history": 1.5}, errors.InvalidRange, "500"),
-        ({"history": True}, errors.InvalidRange, "500"),
+        ({"history": -1}, errors.InvalidRange, "integer from 0"),
+        ({"history": 1.5}, errors.InvalidRange, "integer from 0"),
+        ({"history": True}, errors.InvalidRange, "integer from 0"),
         ({"history": 500, "keep": 10}, errors.QueryError, "at least 500"),
         ({"keep": 0, "history": 0}, errors.QueryError, "at least 1"),
         ({"forming": "yes"}, errors.QueryError, "True"),

@@ -187,6 +187,21 @@ def test_labels():
     assert plot.candles(frame(3), title="").get_title("left") == ""
 
 
+def test_units_stay_as_far_as_they_are_known():
+    both = pd.concat({"KRW-BTC": frame(5), "KRW-ETH": frame(5)}, names=["market"])
+    both.attrs["upbit_frames"] = {"market": ["KRW-BTC", "KRW-ETH"], "interval": "1m"}
+    one = both.loc["KRW-ETH"]  # which one it is, pandas does not keep
+    ax = plot.candles(one)
+    assert (ax.get_ylabel(), panel(ax).get_ylabel(), ax.get_title("left")) == ("Price (KRW)", "Volume", "1m")
+    ax = both.loc[["KRW-ETH"]].uf.plot()
+    assert (ax.get_ylabel(), panel(ax).get_ylabel()) == ("Price (KRW)", "Volume (ETH)")
+    assert ax.get_title("left") == "KRW-ETH 1m"
+    ax = one.assign(market="KRW-ETH").uf.plot()
+    assert panel(ax).get_ylabel() == "Volume (ETH)"
+    with pytest.raises(QueryError, match=r"has 2.*df.loc\['KRW-BTC'\]"):
+        both.uf.plot()
+
+
 @pytest.mark.parametrize(
     ("count", "freq", "interval", "end", "label"),
     [

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Provenance", "enable_nested", "provenance"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 NESTERS = ("nest_asyncio2", "nest_asyncio")
 """In order of preference: the first is kept up, the second is archived and breaks
 ``asyncio.run(loop_factory=…)``."""

@@ -13,7 +13,9 @@ from upbit_frames.core.schema import arrow_schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["block_of", "candle_table", "copy_into", "wrapped"]
+__all__ = ["block_of", "candle_table", "copy_into", "grid_codes", "joined", "wrapped"]
+
+_SPARSE = 4  # slots of a grid for each row, above which its rows are numbered by sorting instead
 
 
 def wrapped(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
@@ -56,3 +58,57 @@ def block_of(columns: Sequence[pa.ChunkedArray]) -> NDArray[np.float64] | None:
     if memory.size != 8 * length * len(columns):
         return None
     return np.frombuffer(memory, np.float64).reshape(len(columns), length)
+
+
+def joined(markets: Sequence[str | None], tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of several markets as one, with the market as its first column; nothing else is copied."""
+    field = arrow_schema("ticker").field("market")
+    words = pa.array(markets, pa.string())
+    parts = []
+    for code, table in enumerate(tables):
+        codes = wrapped(np.full(len(table), code, dtype=np.int32), pa.int32())
+        parts.append(table.add_column(0, field, pa.DictionaryArray.from_arrays(codes, words)))
+    return pa.concat_tables(parts)
+
+
+def grid_codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
+    """Return the distinct times of a column, ascending, and which of them each row has.
+
+    Times of candles lie on a grid, where a table of its slots numbers them without sorting and
+    without a second column of 64 bits.
+
+    Returns
+    -------
+    tuple or None
+        None where the times lie on no grid that is small enough to be written down.
+    """
+    parts = [
+        chunk.view(pa.int64()).to_numpy(zero_copy_only=True)
+        for chunk in column.chunks
+        if len(chunk) and not chunk.null_count
+    ]
+    rows = sum(map(len, parts))
+    if not parts or rows < len(column):
+        return None
+    low, high = min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
+    # A sample suggests the step; every row has to confirm it below.
+    step = int(np.gcd.reduce([np.gcd.reduce(part[:: max(1, len(part) // 512)] - low) for part in parts])) or 1
+    if (high - low) // step >= min(_SPARSE * rows + 1024, 2**31 - 1):
+        return None
+    present = np.zeros((high - low) // step + 1, dtype=bool)
+    codes = np.empty(rows, dtype=np.int32)
+    at = 0
+    for part in parts:
+        slots = codes[at : at + len(part)]
+        offsets = part - low
+        np.floor_divide(offsets, step, out=slots, casting="unsafe")
+        if (slots * np.int64(step) != offsets).any():
+            return None
+        present[slots] = True
+        at += len(part)
+    if present.all():
+        return low + step * np.arange(len(present), dtype=np.int64), codes
+    ranks = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    for at in range(0, rows, 1 << 20):
+        codes[at : at + (1 << 20)] = ranks[codes[at : at + (1 << 20)]]
+    return low + step * np.flatnonzero(present).astype(np.int64), codes

@@ -1,11 +1,12 @@
 """``df.uf``: what a frame of candles or trades can do beyond pandas.
 
-Loaded with the first frame this package makes. It works on any frame that has the columns,
+Loaded with the first frame this package makes, or on first use. It works on any frame that has the columns,
 whoever made it, so a frame that was sliced, joined or read from a file keeps its abilities.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +16,17 @@ import pyarrow as pa
 from upbit_frames.core import candle_checks as verdicts
 from upbit_frames.core import gaps, resample
 from upbit_frames.core.arguments import choice
+from upbit_frames.core.arrow import joined
 from upbit_frames.core.intervals import EPOCH, Interval, Span
 from upbit_frames.core.moments import parse_moment
 from upbit_frames.core.query import GAPS
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import InvalidRange, QueryError
+from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesWarning
 from upbit_frames.frames import output as frames
 from upbit_frames.frames.from_pandas import (
     infer,
-    joined,
     kind_of,
+    markets_of,
     micros_of,
     moments,
     plain_zone,
@@ -32,6 +34,7 @@ from upbit_frames.frames.from_pandas import (
     tables,
     zone_of,
 )
+from upbit_frames.frames.registration import NAME, withdraw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["UpbitFrames"]
 
 
-@pd.api.extensions.register_dataframe_accessor("uf")
+withdraw(pd.DataFrame)
+
+
+@pd.api.extensions.register_dataframe_accessor(NAME)
 class UpbitFrames:
     """The accessor ``df.uf`` of candles, and of trades as far as it makes sense.
 
@@ -178,7 +184,9 @@ class UpbitFrames:
                 (market, resample.resample(table, step, wanted, span=span, edges=edges))
                 for market, table, step, span in self._stretches(base, start, end)
             ]
-        return self._made(parts, interval=wanted.name, resampled=True)
+        self._warn_of_none(parts, wanted, edges)
+        raw = {"gaps": "raw"} if "gaps" in self.meta else {}
+        return self._made(parts, interval=wanted.name, resampled=True, **raw)
 
     def fill(
         self, policy: str = "fill", *, interval: str | None = None, start: Any = None, end: Any = None
@@ -201,11 +209,12 @@ class UpbitFrames:
         pandas.DataFrame
         """
         choice("policy", policy, GAPS)
+        ranges = self._stretches(interval, start, end)
         parts = [
-            (market, gaps.fill(table, step, span or Span(EPOCH, EPOCH), policy))
-            for market, table, step, span in self._stretches(interval, start, end)
+            (market, gaps.fill(table, step, span or Span(EPOCH, EPOCH), policy)) for market, table, step, span in ranges
         ]
-        return self._made(parts, gaps=policy)
+        known = {"interval": ranges[0][2].name} if ranges else {}
+        return self._made(parts, gaps=policy, **known)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the candles; :func:`upbit_frames.frames.plot.candles` tells the options.
@@ -216,8 +225,11 @@ class UpbitFrames:
             Of the prices.
         """
         self._candles(ordered=False)
-        if several(self._frame):
-            raise QueryError("one chart shows one market", suggestion="choose one: df.loc['KRW-BTC'].uf.plot()")
+        if len(found := markets_of(self._frame)) > 1 and several(self._frame):
+            raise QueryError(
+                f"one chart shows one market, and this frame has {len(found)}",
+                suggestion=f"choose one: df.loc[{found[0]!r}].uf.plot()",
+            )
         from upbit_frames.frames import plot
 
         return plot.candles(self._frame, ax=ax, **options)
@@ -267,6 +279,17 @@ class UpbitFrames:
             step = infer(rows)
         return [(market, table, step, self._span(table, step, start, end)) for market, table in parts]
 
+    def _warn_of_none(self, parts: list[tuple[str | None, pa.Table]], wanted: Interval, edges: str) -> None:
+        """Warn where rows became nothing, because no period is known from its beginning to its end."""
+        if edges == "drop" and len(self._frame) and parts and not any(len(table) for _, table in parts):
+            rows = f"{len(self._frame):,} row{'s' if len(self._frame) != 1 else ''}"
+            warnings.warn(
+                f"no candle of {wanted.name} is complete in these {rows}, so the result is empty; start= and end= say "
+                "in which range the frame knows everything, and edges='keep' or 'flag' keeps incomplete candles",
+                UpbitFramesWarning,
+                stacklevel=3,
+            )
+
     def _told(self, markets: list[str | None], columns: dict[str, Any]) -> pd.DataFrame:
         if several(self._frame):
             columns = {"market": pd.array(markets, dtype=frames.text_type()), **columns}
@@ -276,6 +299,9 @@ class UpbitFrames:
         many = several(self._frame)
         table = arrow_schema("candles").empty_table()
         if parts:
-            table = joined(parts) if many else parts[0][1]
+            table = joined([market for market, _ in parts], [part for _, part in parts]) if many else parts[0][1]
         index = ["market", "time"] if many and parts else ["time"]
+        named = markets_of(self._frame)
+        if not many and len(named) == 1:
+            meta["market"] = named[0]
         return frames.to_pandas(table, index=index, tz=zone_of(self._frame), attrs={**self.meta, **meta})

@@ -24,8 +24,8 @@ __all__ = [
     "CANDLES",
     "TRADES",
     "infer",
-    "joined",
     "kind_of",
+    "markets_of",
     "micros_of",
     "moments",
     "plain_zone",
@@ -59,8 +59,18 @@ def kind_of(frame: pd.DataFrame) -> str:
 
 
 def several(frame: pd.DataFrame) -> bool:
-    """Whether rows tell their market."""
-    return "market" in frame.index.names or "market" in frame.columns
+    """Whether rows name their market: in the index, or in a column that names more than one."""
+    return "market" in frame.index.names or ("market" in frame.columns and len(frame["market"].unique()) > 1)
+
+
+def markets_of(frame: pd.DataFrame) -> list[str]:
+    """The markets that the rows can be of: those that they name, else those that the call was for."""
+    if "market" in frame.index.names:
+        return [str(code) for code in frame.index.get_level_values("market").unique()]
+    if "market" in frame.columns:
+        return [str(code) for code in frame["market"].unique()]
+    given = frame.attrs.get("upbit_frames", {}).get("market")
+    return [given] if isinstance(given, str) else [str(code) for code in given] if isinstance(given, list) else []
 
 
 def _times(frame: pd.DataFrame) -> pd.DatetimeIndex:
@@ -175,14 +185,3 @@ def infer(times: NDArray[np.int64]) -> Interval:
             suggestion="name it, such as interval='1m'",
         )
     return max(fitting, key=lambda one: one.step)
-
-
-def joined(parts: list[tuple[str | None, pa.Table]]) -> pa.Table:
-    """Tables of several markets as one, with the market as its first column."""
-    field = arrow_schema("ticker").field("market")
-    words = pa.array([market for market, _ in parts], pa.string())
-    made = []
-    for code, (_, table) in enumerate(parts):
-        codes = pa.array(np.full(len(table), code, dtype=np.int32))
-        made.append(table.add_column(0, field, pa.DictionaryArray.from_arrays(codes, words)))
-    return pa.concat_tables(made)

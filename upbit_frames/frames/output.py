@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.arrow import grid_codes
+from upbit_frames.core.intervals import Interval
 from upbit_frames.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -167,7 +169,22 @@ def _take_pandas(
     frame = _arranged(columns, rows, tz, adopt=adopt)
     if attrs is not None:
         frame.attrs[ATTRS] = attrs
+        if list(index) == ["time"] and attrs.get("gaps", "raw") != "raw" and "interval" in attrs:
+            frame.index = regular(frame.index, attrs["interval"])
     return frame
+
+
+def regular(index: Any, interval: str) -> Any:
+    """Return an index without gaps with its ``freq`` set, as far as pandas has one for it in this zone."""
+    import pandas as pd
+
+    native = Interval.parse(interval)
+    calendar = {"1d": "D", "1w": "W-MON", "1M": "MS", "1y": "YS"}
+    freq = calendar.get(native.name) or pd.Timedelta(seconds=native.seconds or 0)
+    try:
+        return pd.DatetimeIndex(index, freq=freq, name=index.name)  # type: ignore[arg-type]
+    except ValueError:  # Monday in London, say, is Sunday in New York
+        return index
 
 
 def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, adopt: bool = False) -> pd.DataFrame:
@@ -310,7 +327,11 @@ def _level(column: pa.ChunkedArray, tz: str) -> tuple[Any, np.ndarray[Any, Any]]
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type):
-        moments, codes = np.unique(_micros(column), return_inverse=True)
+        on_grid = grid_codes(column)
+        if on_grid is None:
+            moments, codes = np.unique(_micros(column), return_inverse=True)
+        else:
+            moments, codes = on_grid[0].view("datetime64[us]"), on_grid[1]  # type: ignore[assignment]
         return pd.DatetimeIndex(moments).tz_localize("UTC").tz_convert(tz), codes
     if pa.types.is_integer(column.type):
         values, codes = np.unique(column.to_numpy(), return_inverse=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core import gaps
+from upbit_frames.core.arrow import joined
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
@@ -25,8 +26,6 @@ from upbit_frames.router.ports import Answer, Meter, Ports, cut, in_thread
 from upbit_frames.runtime.task_group import TaskGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pyarrow as pa
 
     from upbit_frames.router.live_rules import Choice
@@ -101,7 +100,7 @@ class Router:
         return self._answer(query, [task.result() for task in tasks])
 
     def _answer(self, query: CandleQuery, parts: list[_Part]) -> Answer:
-        table = _joined(query.markets, parts) if query.many else parts[0].table
+        table = joined(query.markets, [part.table for part in parts]) if query.many else parts[0].table
         told = [text for part in parts for text in part.warnings]
         # What is read from a folder is read for this answer; a store in memory keeps what it gives.
         fresh = self.ports.store.path is not None and query.source != "rest"
@@ -296,16 +295,3 @@ def _at_most(table: pa.Table, span: Span, count: int, *, first: bool) -> tuple[p
         return table.slice(0, count), span
     table = table.slice(len(table) - count)
     return table, Span(min(span.end, max(span.start, table["time"][0].value)), span.end)
-
-
-def _joined(markets: tuple[str, ...], parts: Sequence[_Part]) -> pa.Table:
-    """One table with the market as its first column."""
-    import pyarrow as pa
-
-    words = pa.array(markets, pa.string())
-    tables = []
-    for code, part in enumerate(parts):
-        codes = pa.array([code], pa.int32()).take(pa.array([0] * len(part.table), pa.int32()))
-        market = pa.DictionaryArray.from_arrays(codes, words)
-        tables.append(part.table.add_column(0, arrow_schema("ticker").field("market"), market))
-    return pa.concat_tables(tables)

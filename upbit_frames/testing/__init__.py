@@ -33,6 +33,11 @@ __all__ = [
     "VirtualClock",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _HOMES = {
     "CandleFile": "market.sources",
     "Candles": "market.columns",

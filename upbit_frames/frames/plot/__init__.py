@@ -9,3 +9,7 @@ from upbit_frames.frames.plot.candles import candles
 from upbit_frames.frames.plot.style import STYLES, Style
 
 __all__ = ["STYLES", "Style", "candles"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -96,7 +96,8 @@ def candles(
     if most < 1:
         raise QueryError(f"most={most!r} is not a number of candles", suggestion="give at least 1")
     _need_matplotlib()
-    meta = frame.attrs.get("upbit_frames", {})
+    from upbit_frames.frames.from_pandas import markets_of
+
     chart, zone, named = _chart(frame, interval, most)
     font = words.hangul_font()
     text = words.WORDS["en" if font is None else "ko"]
@@ -106,7 +107,8 @@ def candles(
         if one is not None:
             _dress(one, look)
     _axes(ax, below, chart, zone, last)
-    _titles(ax, below, chart, look, _title(title, meta, named), meta, font, text)
+    markets = markets_of(frame)
+    _titles(ax, below, chart, look, _title(title, markets, named), markets, font, text)
     if len(chart) == 0:
         _say_empty(ax, below, look, text["empty"], font)
         return ax
@@ -237,10 +239,10 @@ def _axes(ax: Axes, below: Axes | None, chart: _Chart, zone: Any, last: bool) ->
         ax.xaxis.get_offset_text().set_visible(False)
 
 
-def _title(title: str | None, meta: dict[str, Any], step: Interval | None) -> str:
+def _title(title: str | None, markets: list[str], step: Interval | None) -> str:
     if title is not None:
         return title
-    parts = [meta.get("market"), step.name if step is not None else None]
+    parts = [*(markets if len(markets) == 1 else []), step.name if step is not None else None]
     return " ".join(part for part in parts if isinstance(part, str))
 
 
@@ -250,12 +252,14 @@ def _titles(
     chart: _Chart,
     look: Style,
     title: str,
-    meta: dict[str, Any],
+    markets: list[str],
     font: str | None,
     text: dict[str, str],
 ) -> None:
-    market = meta.get("market")
-    quote, _, base = market.partition("-") if isinstance(market, str) else ("", "", "")
+    # Of df.loc[market] it is no longer known which market it is; the unit of prices may still be.
+    quotes = {code.partition("-")[0] for code in markets}
+    quote = quotes.pop() if len(quotes) == 1 else ""
+    base = markets[0].partition("-")[2] if len(markets) == 1 else ""
 
     def options(label: str) -> dict[str, Any]:
         return {"color": look.ink, **words.fonts(label, font)}

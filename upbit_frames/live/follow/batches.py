@@ -118,12 +118,12 @@ def table_of(parts: Sequence[Part], many: bool, told: bool) -> pa.Table:
         if told:
             flags = [True] * len(part.sealed) + [False] * len(part.forming)
             table = table.append_column("sealed", pa.array(flags, pa.bool_()))
-        tables.append((part.market, table))
+        tables.append(table)
     if not many:
-        return tables[0][1]
-    from upbit_frames.frames.from_pandas import joined
+        return tables[0]
+    from upbit_frames.core.arrow import joined
 
-    return joined(list(tables))
+    return joined([part.market for part in parts], tables)
 
 
 def _route(part: Part, asked: Asked) -> list[Step]:
