@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.exchange.wire.message_tables import REST
 from upbit_frames.exchange.wire.messages import CLASSES
+from upbit_frames.live.hub import seen
 from upbit_frames.live.hub import sequencer as repair
 from upbit_frames.live.hub.sequencer import Gap, Line
 
@@ -121,7 +122,7 @@ class World:
             assert gap.outcome == "open"
             self.gaps.append(gap)
         self.held = max(self.held, self.line.held)
-        self.remembered = max(self.remembered, len(self.line._ids), len(self.line._states))
+        self.remembered = max(self.remembered, self.line.rows.size)
 
     # --- what happens
 
@@ -287,8 +288,8 @@ def test_what_is_not_repaired_is_all_that_may_be_missing(story: list[tuple[Any, 
 @given(failing)
 def test_memory_is_bounded(story: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(repair, "MOST_IDS", 8)
-        patch.setattr(repair, "EVERY", 1)
+        patch.setattr(seen, "MOST_IDS", 8)
+        patch.setattr(seen, "EVERY", 1)
         patch.setattr(repair, "MOST_HELD", 6)
         world = play("trade", story, late=False)
     told = told_of(world)
@@ -372,7 +373,7 @@ def test_what_came_after_a_break_waits_for_what_was_missed() -> None:
     assert ids(passed) == [lost[1], after[1], later[1]]
     assert [row.stream_type for row in passed] == [REST, "SNAPSHOT", "REALTIME"]
     assert (gap.rows, gap.outcome) == (1, "repaired")
-    assert (it.held, it.mending, it.repeated) == (0, False, 2)
+    assert (it.held, it.mending, it.rows.repeated) == (0, False, 2)
 
 
 def test_the_rest_of_a_millisecond_comes_after_its_first_half() -> None:
@@ -447,7 +448,7 @@ def test_a_trade_that_comes_before_a_late_snapshot_is_not_the_beginning() -> Non
     assert ids(it.row(trade(at(3), "REALTIME", 0), 0)[0]) == [at(3)[1]]
     assert ids(it.row(trade(at(2), "REALTIME", 0), 0)[0]) == [at(2)[1]]
     assert it.row(trade(at(-1), "SNAPSHOT", 0), 0) == ([], None)
-    assert it.stale == 1
+    assert it.rows.stale == 1
 
 
 def test_what_was_missed_before_anything_had_come() -> None:
@@ -561,16 +562,102 @@ def test_ids_are_forgotten_in_time_and_what_is_older_is_not_told_again() -> None
     it = line()
     for seconds in range(1000):
         it.row(trade(at(seconds), "REALTIME", 0), 0)
-    assert len(it._ids) < 2 * repair.EVERY + repair.MEMORY // SECOND
+    assert it.rows.size < 2 * seen.EVERY + seen.MEMORY // SECOND
     assert it.row(trade(at(3), "REALTIME", 0), 0) == ([], None)
-    assert it.stale == 1
+    assert it.dropped(5) is None  # another one like it would say that the clock was set back
+    assert it.row(trade(at(3), "REALTIME", 0), 0) == ([], None)
+    assert it.row(trade(at(1000), "REALTIME", 0), 0)[0]
+    gap = it.dropped(5)
+    assert gap is not None
+    assert (gap.lost, gap.outcome) == (1, "not repaired: 1 left out")
+    assert it.dropped(6) is None
+
+
+def test_one_time_far_ahead_bounds_nothing() -> None:
+    it = line(started=START)
+    tomorrow = at(86_400)
+    out = []
+    for seconds in range(1000):
+        clock = START + seconds * SECOND
+        out += ids(it.row(trade(at(seconds), "REALTIME", 0), 0, clock)[0])
+        if seconds == 300:
+            assert ids(it.row(trade(tomorrow, "REALTIME", 0), 0, clock)[0]) == [tomorrow[1]]
+    assert out == [at(seconds)[1] for seconds in range(1000)]
+    assert it.rows.size < 2 * seen.EVERY + seen.MEMORY // SECOND
+    assert it.rows.last.sequential_id == at(999)[1]
+    it.broke(START, "dropped")
+    assert it.row(trade((tomorrow[0], tomorrow[1] + 1), "REALTIME", 0), 0, clock) == ([], None)
+    _, gap = it.row(trade(at(1002), "SNAPSHOT", 0), 0, clock)
+    assert gap is not None
+    assert gap.span == Span(at(989)[0] * 1000, at(1002)[0] * 1000 + 1000)
+    assert gap.first.sequential_id == at(1002)[1]
+    assert ids(it.mended(gap, [trade(at(n), REST, 0) for n in (999, 1001, 1002)])) == [
+        at(1001)[1], at(1002)[1], tomorrow[1] + 1,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("clock", [True, False])
+@pytest.mark.parametrize("minutes", [1, 3, 60])
+def test_a_clock_that_is_set_back_loses_nothing(minutes: int, clock: bool) -> None:
+    it = line(started=START)
+    out, sent = [], []
+    for seconds in range(1200):
+        time = at(seconds + (60 * minutes if seconds < 600 else 0), 2 if seconds < 600 else 1)
+        now = time[0] * 1000 if clock else None
+        sent.append(time[1])
+        out += ids(it.row(trade(time, "SNAPSHOT" if not seconds else "REALTIME", 0), 0, now)[0])
+    assert out == sent
+    assert it.dropped(0) is None
+    assert it.rows.last.sequential_id == at(1199)[1]
+    it.broke(START, "dropped")
+    _, gap = it.row(trade(at(1205), "SNAPSHOT", 0), 0, START + 1205 * SECOND)
+    if minutes < 60:
+        assert gap is not None
+        assert gap.span == Span(at(1189)[0] * 1000, at(1205)[0] * 1000 + 1000)
+        assert not gap.partly
+
+
+def test_what_is_missed_right_after_a_clock_was_set_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "EVERY", 1)
+    it = line(started=START)
+    for seconds in range(600):
+        it.row(trade(at(seconds + 180), "REALTIME", 0), 0)
+    for seconds in range(600, 605):
+        it.row(trade(at(seconds), "REALTIME", 0), 0, START + seconds * SECOND)
+    made = it.broke(START, "dropped")
+    fresh, gap = it.row(trade(at(610), "SNAPSHOT", 0), 0, START + 610 * SECOND)
+    assert (ids(fresh), gap) == ([at(610)[1]], None)
+    assert made is not None
+    assert made.outcome.startswith("not repaired: the exchange's clock was set back")
+
+
+@pytest.mark.parametrize("make", [ticker, book])
+def test_a_state_from_tomorrow_does_not_stay(make: Any) -> None:
+    it = line("ticker" if make is ticker else "orderbook")
+    now = START // 1000
+    stamps = [now, now + 86_400_000, now + 1, now + 1, now + 2, now + 1]
+    assert [len(it.row(make(one), 0, one_clock)[0]) for one, one_clock in zip(stamps, [START] * 6, strict=True)] == [
+        1, 1, 1, 0, 1, 0,
+    ]  # fmt: skip
+
+
+def test_a_candle_stamped_tomorrow_goes_on() -> None:
+    it = line("candle.1m")
+    ms = START // 1000
+    states = [
+        candle(START, ms, 1.0, "REALTIME"), candle(START, ms + 86_400_000, 2.0, "REALTIME"),
+        candle(START, ms + 10, 3.0, "REALTIME"), candle(START + 86_400 * SECOND, ms + 86_400_000, 1.0, "REALTIME"),
+        candle(START + 60 * SECOND, ms + 60_000, 1.0, "REALTIME"),
+    ]  # fmt: skip
+    assert [row for state in states for row in it.row(state, 0, START)[0]] == states
+    assert it.last is states[-1]
 
 
 def test_states_are_forgotten_in_time() -> None:
     it = line("candle.1m")
     for number in range(1000):
         it.row(candle(START + number * 60 * SECOND, START // 1000 + number, 1.0, "REALTIME"), 0)
-    assert len(it._states) <= repair.MOST_STATES
+    assert it.rows.size <= seen.MOST_STATES
     assert it.row(candle(START, START // 1000 + 10**6, 9.0, "REALTIME"), 0) == ([], None)
 
 

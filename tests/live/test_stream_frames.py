@@ -70,7 +70,10 @@ def moment(micros: int) -> datetime:
 def expected(type_: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of one frame, by another way than the package's."""
     about = {"stream_type": facts["stream_type"], "received_at": moment(ARRIVED)}
-    ms = lambda name: moment(facts[name] * 1000)  # noqa: E731 - short, and used at once
+
+    def ms(name: str) -> Any:
+        return moment(facts[name] * 1000 if facts[name] < 10**14 else facts[name] // 1000 * 1000)
+
     if type_ == "trade":
         price, volume = float(facts["trade_price"]), float(facts["trade_volume"])
         own: dict[str, Any] = {
@@ -297,7 +300,11 @@ def refusal_of(frame: bytes) -> SchemaError:
         (frame_of("trade", simple=True, trade_price=0), "$.tp", "> 0"),
         (frame_of("trade", simple=False, ask_bid="HOLD"), "$.ask_bid", "'HOLD' is none of"),
         (frame_of("trade", simple=False, sequential_id=2**63), "$.sequential_id", "2"),
-        (frame_of("trade", simple=False, trade_timestamp=10**17), "$.trade_timestamp", "<= 253402300799999"),
+        (frame_of("trade", simple=False, trade_timestamp=10**18), "$.trade_timestamp", "<= 253402300799999999"),
+        *[(frame_of(kind, simple=simple, **{name: value}), f"$.{short if simple else name}", "expected `int`")
+          for kind in FACTS for name, short in (("timestamp", "tms"), ("trade_timestamp", "ttms"))
+          if name in FACTS[kind] for simple in (False, True)
+          for value in (2**63 - 1, 10**19, 10**400, -1, 253_402_300_800_000_000)],
         (frame_of("candle.1m", simple=False, candle_date_time_utc="later"), "$.candle_date_time_utc", "datetime"),
         (frame_of("orderbook", simple=False, orderbook_units=[{"ask_price": 1}]), "$.orderbook_units[0].bid_price",
          "'bid_price' is missing"),
@@ -350,6 +357,18 @@ def test_rows_that_contradict_themselves_are_refused(kind: str, changes: dict[st
     beginning = json.dumps((FACTS[kind] | changes) | {"received_at": 2}, separators=(",", ":"))[:60]
     assert caught.value.sample.startswith(beginning)
     assert len(to_table(kind, rows[:1])) == 1
+
+
+@pytest.mark.parametrize("kind", list(FACTS))
+def test_microseconds_are_recognised(kind: str) -> None:
+    """A book of 2023-08-08 was captured with a timestamp in microseconds."""
+    names = [name for name in ("timestamp", "trade_timestamp") if name in FACTS[kind]]
+    changes = {name: FACTS[kind][name] * 1000 + 999 for name in names}
+    rows, refused = decode([frame_of(kind, simple=False), frame_of(kind, simple=False, **changes)], [1, 1])
+    assert not refused
+    assert rows[0] == rows[1]
+    odd, _ = decode([frame_of("orderbook", simple=True, timestamp=1_691_530_805_062_000)], [1])
+    assert to_table("orderbook", odd)["time"].to_pylist()[0] == datetime(2023, 8, 8, 21, 40, 5, 62_000, tzinfo=UTC)
 
 
 def test_padding_of_a_book_is_no_row_and_an_empty_one_no_error() -> None:

@@ -23,7 +23,9 @@ from upbit_frames.core.schema import arrow_schema
 from upbit_frames.core.topics import Key, Topic
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
 from upbit_frames.exchange.wire.message_tables import Made, rows_of_rest, to_table
+from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.seen import seen_of
 from upbit_frames.live.latest import Watch
 from upbit_frames.router.live_rules import Choice, Sight, Wish, choose, patience
 
@@ -40,6 +42,7 @@ QUIET = 0.3  # seconds of silence after which a pong is asked for
 PONG = 0.7  # seconds for it
 FIRST = 5.0  # seconds for the first frame where the stream was asked for by name
 MOST_MADE = 64  # tables that are at hand
+SPARE = 50  # trades more than asked for, in case some are from far ahead of the exchange's clock
 AGAIN = 5.0  # seconds after a failure before a stream is opened unasked again
 GROUPS = {"ticker": "ticker", "orderbook": "orderbook", "trade": "crix-trades", "candle": "candles"}
 
@@ -188,7 +191,7 @@ class LiveChannel:
         choice = await self._chosen(wish, [topic], since)
         if choice.channel != "live":
             return Found(choice)
-        table = to_table(interval.stream, self._watches[topic.key].candles(since))
+        table = to_table(interval.stream, self._believed(topic, self._watches[topic.key].candles(since)))
         whole = self._watches[topic.key].holds(wish, since)
         return Found(choice, table.select(arrow_schema("candles").names), self.silent * 1000, whole=whole)
 
@@ -206,8 +209,14 @@ class LiveChannel:
             return Found(choice)
         if choice.channel != "live":
             return Found(choice)
-        table = to_table("trade", self._watches[topic.key].trades(count))
+        table = to_table("trade", self._believed(topic, self._watches[topic.key].trades(count + SPARE))[-count:])
         return Found(choice, table.select(arrow_schema("trades").names), self.silent * 1000)
+
+    def _believed(self, topic: Topic, rows: list[Row]) -> list[Row]:
+        """Without rows from far ahead of the exchange's clock."""
+        seen = seen_of(topic.type)
+        clock = self._hub.exchange_time if self._hub is not None else None
+        return [row for row in rows if not seen.ahead(row, clock)]
 
     def seed(self, market: str, table: pa.Table, count: int) -> None:
         """The newest trades as REST told them, for the stream's to follow on; so many were asked for."""

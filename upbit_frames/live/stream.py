@@ -7,6 +7,7 @@ background loop; it may be used from a script, a notebook cell, a thread, or a c
 from __future__ import annotations
 
 import os
+import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from upbit_frames.core.query import View
 from upbit_frames.core.stream_query import StreamQuery
-from upbit_frames.errors import UsageError
+from upbit_frames.errors import UpbitFramesWarning, UsageError
 from upbit_frames.exchange.wire.message_tables import REST
 from upbit_frames.exchange.wire.messages import Row
+from upbit_frames.live.collection import Collection
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Listener
-from upbit_frames.live.stream_frames import attrs, checked, collect, collected, framed, gaps_frame, stats, told
+from upbit_frames.live.stream_frames import attrs, checked, collected, framed, gaps_frame, stats, told
 from upbit_frames.runtime import event_loop as _bridge
 
 if TYPE_CHECKING:
@@ -29,9 +31,10 @@ __all__ = ["Stream", "let_go"]
 
 
 class Stream:
-    """Live rows, batch by batch; a context manager and an iterator, with and without ``async``.
+    """Live rows, batch by batch; an iterator and a context manager, with and without ``async``.
 
-    Made by ``uf.stream``, ``aio.stream`` and the clients.
+    Made by ``uf.stream``, ``aio.stream`` and the clients. Iterating opens it; it is closed by ``close``,
+    at the end of a ``with`` block, or when nobody holds it any more.
 
     Parameters
     ----------
@@ -44,9 +47,8 @@ class Stream:
     Examples
     --------
     >>> import upbit_frames as uf
-    >>> with uf.stream(["KRW-BTC"], "trade") as stream:  # doctest: +SKIP
-    ...     for batch in stream:
-    ...         print(batch)
+    >>> for batch in uf.stream(["KRW-BTC"], "trade"):  # doctest: +SKIP
+    ...     print(batch)
     >>> async with uf.aio.stream(["KRW-BTC"], "trade") as stream:  # doctest: +SKIP
     ...     async for batch in stream:
     ...         print(batch)
@@ -119,6 +121,8 @@ class Stream:
         return self
 
     async def __anext__(self) -> Any:
+        if self._hub is None and not self._used:
+            await self.open()
         rows = await self.rows()
         if not rows:
             raise StopAsyncIteration
@@ -128,6 +132,8 @@ class Stream:
         return self
 
     def __next__(self) -> Any:
+        if self._hub is None and not self._used:
+            _bridge.run(self._open)
         rows = self._told(_bridge.run(self._open_listener().take))
         if not rows:
             raise StopIteration
@@ -174,21 +180,54 @@ class Stream:
         ------
         QueryError
             If neither is given.
+
+        Warns
+        -----
+        UpbitFramesWarning
+            If something is missing that could not be fetched, or the stream ended early.
         """
-        length, number = checked(seconds, count)
-        rows = await _bridge.run_async(collect, self._open_listener(), self.query.type, length, number)
-        return self._frame(rows)
+        self._open_listener()
+        collection = Collection(self._listener, self.query.type, *checked(seconds, count))
+        await _bridge.run_async(self._collect, collection)
+        return self._collected(collection, callers=2)
 
-    def collected(self, seconds: float | None, count: int | None) -> tuple[Any, int]:
-        """Open, :meth:`collect` and close, without ``await``; the frame, and its rows that REST told."""
-        length, number = checked(seconds, count)
+    def collected(
+        self, seconds: float | None, count: int | None, tick: Callable[[int], None] | None = None, callers: int = 2
+    ) -> tuple[Any, int]:
+        """Open, :meth:`collect` and close, without ``await``; the frame, and its rows that REST told.
 
-        async def work() -> list[Row]:
+        Ctrl-C ends it early: what has come until then is returned, with a warning.
+
+        Parameters
+        ----------
+        seconds, count : float, int, optional
+        tick : function (int), optional
+            Told now and then how many rows have come, in the caller's thread.
+        callers : int
+            Frames between the user and this call, for warnings.
+        """
+        collection = Collection(self._listener, self.query.type, *checked(seconds, count))
+
+        async def work() -> None:
             async with self:
-                return await collect(self._listener, self.query.type, length, number)
+                await self._collect(collection)
 
-        rows = _bridge.run(work)
-        return self._frame(rows), sum(row.stream_type == REST for row in rows)
+        try:
+            _bridge.run(work, tick=None if tick is None else lambda: tick(len(collection.rows)))
+        except KeyboardInterrupt:
+            if not collection.interrupt():
+                raise
+        return self._collected(collection, callers + 1), sum(row.stream_type == REST for row in collection.rows)
+
+    async def _collect(self, collection: Collection) -> None:
+        assert self._hub is not None
+        await collection.run(self._hub)
+
+    def _collected(self, collection: Collection, callers: int) -> Any:
+        """The frame of a collection, its warnings told."""
+        for text in collection.warnings:
+            warnings.warn(text, UpbitFramesWarning, stacklevel=callers + 1)
+        return framed(self.query, self._view, collection.sorted(), self._attrs() | collection.facts)
 
     def _frame(self, rows: Sequence[Row]) -> Any:
         return framed(self.query, self._view, collected(self.query.type, rows, ordered=False), self._attrs())

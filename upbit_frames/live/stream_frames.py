@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from upbit_frames.core.schema import SCHEMA_VERSION
 from upbit_frames.core.stream_query import StreamQuery
 from upbit_frames.core.topics import interval_of, table_of
 from upbit_frames.errors import QueryError
-from upbit_frames.exchange.wire.message_tables import REST, to_table
+from upbit_frames.exchange.wire.message_tables import to_table
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.sequencer import Gap
@@ -24,10 +23,9 @@ from upbit_frames.router.plan import iso
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["attrs", "checked", "collect", "collected", "framed", "gaps_frame", "stats", "told"]
+__all__ = ["attrs", "checked", "collected", "framed", "gaps_frame", "stats", "told"]
 
 INDEX = ["time"]
-BEHIND = 0.02  # seconds between two looks at a tape that is played late
 MOST_GAPS = 100  # told in attrs; all of them stand in ``gaps``
 
 
@@ -40,58 +38,6 @@ def checked(seconds: float | None, count: int | None) -> tuple[float, float]:
         )
     length = math.inf if seconds is None else number("seconds", seconds, 0, above=True, infinite=True)
     return length, math.inf if count is None else whole("count", count, 1)
-
-
-async def collect(listener: Listener, type_: str, seconds: float, count: float) -> list[Row]:
-    """Take rows until it is enough; each candle is counted once."""
-    rows: list[Row] = []
-    end = math.inf if listener.since is None else listener.since + seconds * 1e6
-    enough = _Enough(type_, end, count)
-    wait = seconds if listener.tempo is None else seconds / listener.tempo.speed
-    due = asyncio.get_running_loop().time() + wait if 0 < wait < math.inf else None
-    while not enough.reached:
-        try:
-            async with asyncio.timeout_at(due):
-                taken = await listener.take()
-        except TimeoutError:
-            if listener.tempo is not None and listener.tempo.reached() < end:
-                due = asyncio.get_running_loop().time() + BEHIND
-                continue
-            if listener.since is not None:  # what arrived in the last moment counts by when it arrived
-                await asyncio.sleep(0)
-                rows += enough.of(listener, listener.waiting())
-            break
-        if not taken:
-            break
-        rows += enough.of(listener, taken)
-    if listener.error is not None:
-        raise listener.error
-    return collected(type_, rows, ordered=True)
-
-
-class _Enough:
-    """How many rows are still wanted, row by row: what is not goes back, so no batch decides."""
-
-    def __init__(self, type_: str, end: float, count: float) -> None:
-        self.reached = False
-        self._candles = interval_of(type_) is not None
-        self._end = end
-        self._count = count
-        self._seen: set[Any] = set()
-        self._taken = 0
-
-    def of(self, listener: Listener, rows: list[Row]) -> list[Row]:
-        """As many of the rows as are wanted."""
-        for place, row in enumerate(rows):
-            if self.reached or (row.received_at >= self._end and row.stream_type != REST):
-                self.reached = True
-                listener.put_back(rows[place:])
-                return rows[:place]
-            if self._candles:
-                self._seen.add((row.code, row.candle_date_time_utc))
-            self._taken += 1
-            self.reached = (len(self._seen) if self._candles else self._taken) >= self._count
-        return rows
 
 
 def collected(type_: str, rows: Sequence[Row], *, ordered: bool) -> list[Row]:
@@ -123,6 +69,7 @@ def stats(listener: Listener, hub: Hub | None) -> dict[str, Any]:
     return {
         "received": listener.received,
         "dropped": listener.dropped,
+        "odd_frames": listener.odd,
         "waiting": len(listener.rows),
         "breaks": listener.gaps.breaks,
         "state": "closed" if listener.over else "new" if hub is None else hub.state,

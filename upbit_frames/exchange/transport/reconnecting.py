@@ -95,7 +95,7 @@ class Sink(Protocol):
         """It is open."""
 
     def frame(self, frame: bytes, received: int) -> None:
-        """A frame of data."""
+        """A frame of data, or of nothing that is known."""
 
     def crowded(self) -> bool:
         """Whether somebody would lose rows if more came now; asked only where frames can wait."""
@@ -260,7 +260,8 @@ class WsConnection:
         seconds = self._retry.pause(min(failures, 30))
         if isinstance(error, Blocked):
             seconds = max(seconds, error.until.timestamp() - self._clock.now() / 1e6)
-        log.warning("%s; trying again in %.1f s", error.message, seconds)
+        if self._wanted:  # once every stream is over, the connection is only kept for the next one
+            log.warning("%s; trying again in %.1f s", error.message, seconds)
         await self._clock.sleep(seconds)
 
     async def _serve(self, wire: Wire) -> TransportError | ApiError:
@@ -303,12 +304,10 @@ class WsConnection:
                 await self._clock.sleep(CROWDED)
             frame, received = await receive()
             said = control(frame)
-            if said is None:
+            if said is None or said.kind == "unknown":  # what is odd is judged with the data
                 sink(frame, received)
             elif said.kind == "error":
                 raise _refusal(said.name, said.text)
-            elif said.kind == "unknown":
-                log.warning("a frame that nobody understands was left out: %s", said.text)
 
 
 def _passing(error: UpbitFramesError) -> bool:

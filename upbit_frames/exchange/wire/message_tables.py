@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache, cached_property, lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,17 @@ import numpy as np
 import pyarrow as pa
 
 from upbit_frames.core.arrow import wrapped
+from upbit_frames.core.intervals import to_micros
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.core.topics import CANDLES, interval_of, table_of
+from upbit_frames.errors import SchemaError
 from upbit_frames.exchange.wire.json_rows import codes, column, integers, moments, refusal
 from upbit_frames.exchange.wire.messages import CLASSES, Row, type_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["REST", "Made", "day_of", "rows_of_rest", "stream_schema", "ticker_columns", "to_table"]
+__all__ = ["REST", "Made", "contradiction", "day_of", "rows_of_rest", "stream_schema", "ticker_columns", "to_table"]
 
 REST = "REST"  # stream_type of a row that was fetched over REST to mend a gap
 
@@ -130,6 +132,40 @@ def _candles(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
         "volume": _floats(column([row.candle_acc_trade_volume for row in rows])),
         "value": _floats(column([row.candle_acc_trade_price for row in rows])),
     }  # fmt: skip
+
+
+def contradiction(row: Row) -> SchemaError | None:
+    """What is wrong with a row although each of its fields is possible; None where nothing is.
+
+    Of what this lets through :func:`to_table` makes a table.
+    """
+    try:
+        if hasattr(row, "candle_date_time_utc"):
+            if not _sound(row):
+                _candles([row], stream_schema(type_of(row)))
+        elif hasattr(row, "highest_52_week_date"):
+            day_of(row.highest_52_week_date, "highest_52_week_date", [row])
+            day_of(row.lowest_52_week_date, "lowest_52_week_date", [row])
+    except SchemaError as error:
+        return error
+    return None
+
+
+def _sound(row: Row) -> bool:
+    """Whether a candle is right, seen at a glance."""
+    low, high = row.low_price, row.high_price
+    return (
+        low <= row.opening_price <= high
+        and low <= row.trade_price <= high
+        and _starts(type_of(row), row.candle_date_time_utc)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _starts(type_: str, start: datetime) -> bool:
+    interval = interval_of(type_)
+    micros = to_micros(start.replace(tzinfo=UTC))
+    return interval is not None and interval.floor(micros) == micros
 
 
 def _check(fine: Any, rows: Sequence[Row], field: str, what: str) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from upbit_frames.core.topics import TYPES
 from upbit_frames.errors import SchemaError
-from upbit_frames.exchange.wire.json_rows import Millis, located, no_json, refusal
+from upbit_frames.exchange.wire.json_rows import located, no_json, refusal
 
 __all__ = ["CLASSES", "SIMPLE_KEYS", "Control", "Row", "control", "decode", "type_of"]
 
@@ -57,6 +57,10 @@ SIMPLE_KEYS: dict[str, dict[str, str]] = {
 
 Price = Annotated[float, msgspec.Meta(gt=0)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
+# Milliseconds from 1970 up to the year 9999; some have come as microseconds (upbit-api 12.15).
+_Stamp = Annotated[int, msgspec.Meta(gt=0, lt=253_402_300_800_000_000)]
+_Traded = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000_000)]  # 0: never
+_MICROS = 100_000_000_000_000  # from here on it is microseconds
 _Code = Annotated[str, msgspec.Meta(min_length=3)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=False)]
 _Sent = Literal["SNAPSHOT", "REALTIME"]
@@ -71,22 +75,22 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "code": _Code, "opening_price": Amount, "high_price": Amount, "low_price": Amount, "trade_price": Amount,
         "prev_closing_price": Amount, "acc_trade_price": Amount, "change": Literal["RISE", "EVEN", "FALL"],
         "signed_change_price": float, "signed_change_rate": float, "trade_volume": Amount, "acc_trade_volume": Amount,
-        "trade_timestamp": Annotated[int, msgspec.Meta(ge=0)], "highest_52_week_price": float | None,
+        "trade_timestamp": _Traded, "highest_52_week_price": float | None,
         "highest_52_week_date": str | None, "lowest_52_week_price": float | None, "lowest_52_week_date": str | None,
-        "timestamp": Millis, "acc_trade_price_24h": Amount, "acc_trade_volume_24h": Amount, "stream_type": _Sent,
+        "timestamp": _Stamp, "acc_trade_price_24h": Amount, "acc_trade_volume_24h": Amount, "stream_type": _Sent,
     },
     "trade": {
-        "code": _Code, "timestamp": Millis, "trade_timestamp": Millis, "trade_price": Price, "trade_volume": Amount,
+        "code": _Code, "timestamp": _Stamp, "trade_timestamp": _Stamp, "trade_price": Price, "trade_volume": Amount,
         "ask_bid": _Side, "sequential_id": _Id, "stream_type": _Sent,
     },
     "orderbook": {
-        "code": _Code, "timestamp": Millis, "total_ask_size": Amount, "total_bid_size": Amount,
+        "code": _Code, "timestamp": _Stamp, "total_ask_size": Amount, "total_bid_size": Amount,
         "orderbook_units": None, "stream_type": _Sent, "level": Amount | msgspec.UnsetType,
     },
     "candle": {
         "code": _Code, "candle_date_time_utc": _Moment, "opening_price": Price, "high_price": Price,
         "low_price": Price, "trade_price": Price, "candle_acc_trade_volume": Amount, "candle_acc_trade_price": Amount,
-        "timestamp": Millis, "stream_type": _Sent,
+        "timestamp": _Stamp, "stream_type": _Sent,
     },
 }  # fmt: skip
 
@@ -206,12 +210,21 @@ def _decode_alike(
     if listed:
         for part, moment in zip(found, received, strict=True):
             for row in part:
-                row.received_at = moment
+                _stamp(row, moment)
             rows += part
         return
     for row, moment in zip(found, received, strict=True):
-        row.received_at = moment
+        _stamp(row, moment)
     rows += found
+
+
+def _stamp(row: Row, moment: int) -> None:
+    """Note when a row arrived; its own times become milliseconds."""
+    row.received_at = moment
+    if row.timestamp >= _MICROS:
+        row.timestamp //= 1000
+    if getattr(row, "trade_timestamp", 0) >= _MICROS:
+        row.trade_timestamp //= 1000
 
 
 def _refused(frame: bytes, spelling: tuple[bool, bool]) -> SchemaError:
@@ -240,6 +253,11 @@ class Control(NamedTuple):
     text: str
 
 
+def _word(value: object) -> str:
+    """What a frame says in one place; empty where it is no text or number, which may be nested without end."""
+    return str(value)[:200] if isinstance(value, str | int | float) else ""
+
+
 def control(frame: bytes) -> Control | None:
     """What a frame says that is no data; None where it is data, or should be.
 
@@ -255,17 +273,17 @@ def control(frame: bytes) -> Control | None:
         return None
     try:
         said = msgspec.json.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return Control("unknown", "", frame[:200].decode("utf-8", "replace"))
     if isinstance(said, list) and len(said) == 1:
         said = said[0]
     if not isinstance(said, dict):
-        return None if isinstance(said, list) else Control("unknown", "", str(said)[:200])
+        return None if isinstance(said, list) else Control("unknown", "", _word(said))
     if isinstance(said.get("error"), dict):
         error = said["error"]
-        return Control("error", str(error.get("name", "")), str(error.get("message", "")))
+        return Control("error", _word(error.get("name")), _word(error.get("message")))
     if "status" in said:
-        return Control("status", "", str(said["status"]))
+        return Control("status", "", _word(said["status"]))
     if said.get("method", said.get("mthd")) is not None:
-        return Control("subscriptions", str(said.get("method", said.get("mthd"))), frame.decode("utf-8", "replace"))
+        return Control("subscriptions", _word(said.get("method", said.get("mthd"))), frame.decode("utf-8", "replace"))
     return None if "code" in said or "cd" in said else Control("unknown", "", frame[:200].decode("utf-8", "replace"))

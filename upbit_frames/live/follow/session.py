@@ -25,6 +25,7 @@ from upbit_frames.exchange.wire.message_tables import rows_of_rest
 from upbit_frames.live.follow.backoff import Troubles
 from upbit_frames.live.follow.batches import Asked, Batch, Part
 from upbit_frames.live.follow.series import Track
+from upbit_frames.live.hub.connection_clock import AHEAD
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Gaps, Listener
 from upbit_frames.router.candle_history import History
@@ -206,12 +207,13 @@ class Following:
         self.received += len(rows)
         changed = False
         due = self._due()
+        clock = self.hub.exchange_time if self.hub is not None else None
         for row in rows:
             track = self.tracks[row.code]
             before = track.version
             track.hear(row)
             changed = changed or track.version != before
-            self._told = max(self._told, track.heard)
+            self._told = max(self._told, track.heard if clock is None else min(track.heard, clock + AHEAD))
         if changed:
             self._news.set()
         if self._due() != due:

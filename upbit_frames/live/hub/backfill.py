@@ -35,14 +35,14 @@ class Mender(Protocol):
         """The rows of the span, ascending."""
 
 
-async def fetch_whole(mender: Mender, gap: Gap, first: Row, clock: Clock, retry: RetryPolicy) -> list[Row] | str:
+async def fetch_whole(mender: Mender, gap: Gap, clock: Clock, retry: RetryPolicy) -> list[Row] | str:
     """What a gap lacks, up to the row that came after it; or why it cannot be had.
 
     Of trades the answer must hold that row too: REST learns of a trade later than the stream, and
     what it does not know yet may not be the only one.
     """
     assert gap.span is not None
-    anchor = None
+    anchor, first = None, gap.first
     if gap.type == "trade" and first is not None and gap.span.start <= first.trade_timestamp * 1000 < gap.span.end:
         anchor = first.sequential_id
     why = ""

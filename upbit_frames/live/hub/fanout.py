@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from upbit_frames.core.topics import Key, Topic, merged
+from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.messages import Row, type_of
 from upbit_frames.live.hub.sequencer import Gap, Line
 from upbit_frames.live.hub.subscriber import Listener
@@ -16,12 +17,11 @@ __all__ = ["Audience", "Torn"]
 
 
 class Torn(NamedTuple):
-    """A gap that has to be fetched, and the row that came after it."""
+    """A gap that has to be fetched."""
 
     key: Key
     line: Line
     gap: Gap
-    first: Row
 
 
 class Audience:
@@ -31,10 +31,13 @@ class Audience:
     ----------
     listeners : list of Listener
     lines : dict of Key to Line
+    rows : int
+        How many came, wanted or not.
     """
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
+        self.rows = 0
         self.lines: dict[Key, Line] = {}
         self._by_key: dict[Key, list[Listener]] = {}
         self._trusted: set[Key] = set()
@@ -71,12 +74,31 @@ class Audience:
         """It listens no more, and what only it wanted is forgotten."""
         self.listeners.remove(listener)
         for topic in listener.topics:
-            others = self._by_key[topic.key]
-            others.remove(listener)
-            if not others:
-                del self._by_key[topic.key], self.lines[topic.key]
-                self._trusted.discard(topic.key)
-                self._told.pop(topic.key, None)
+            self._forget(listener, topic)
+
+    def _forget(self, listener: Listener, topic: Topic) -> None:
+        others = self._by_key[topic.key]
+        others.remove(listener)
+        if not others:
+            del self._by_key[topic.key], self.lines[topic.key]
+            self._trusted.discard(topic.key)
+            self._told.pop(topic.key, None)
+
+    def end(self, key: Key, error: UpbitFramesError) -> list[Listener]:
+        """End one thing for everybody, after what waits was handed out; the listeners that want nothing else."""
+        line = self.lines[key]
+        self.hand_out(key, line, line.surrender(error.message))
+        done = []
+        for listener in list(self._by_key[key]):
+            ended = [topic for topic in listener.topics if topic.key == key]
+            if len(ended) == len(listener.topics):
+                done.append(listener)
+                continue
+            for topic in ended:
+                self._forget(listener, topic)
+            listener.topics -= set(ended)
+            listener.ended[line.market] = error
+        return done
 
     def suspects(self) -> list[Listener]:
         """Whoever wants something of which nothing has ever come."""
@@ -87,8 +109,18 @@ class Audience:
         line = self.lines.get(key)
         return line is not None and self._told.get(key) == epoch and not line.broken
 
-    def heard(self, rows: Iterable[Row], epoch: int) -> list[Torn]:
-        """Hand out rows in the order in which they arrived; the gaps that they made known."""
+    def believed(self, key: Key, clock: int | None) -> bool:
+        """Whether the newest row is not from far ahead of the connection's clock."""
+        line = self.lines.get(key)
+        return line is not None and (line.last is None or not line.rows.ahead(line.last, clock))
+
+    def heard(self, rows: Iterable[Row], epoch: int, offset: int | None = None) -> list[Torn]:
+        """Hand out rows in the order in which they arrived; the gaps that they made known.
+
+        ``offset`` is the connection's clock against ours, microseconds; see :class:`ConnectionClock`.
+        """
+        rows = list(rows)
+        self.rows += len(rows)
         ready: dict[Listener, list[Row]] = {}  # so that each listener is woken once
         torn = []
         for row in rows:
@@ -99,28 +131,65 @@ class Audience:
                 continue  # of a subscription that is over
             self._trusted.add(key)
             self._told[key] = epoch
-            fresh, gap = line.row(row, row.received_at)
+            fresh, gap = line.row(row, row.received_at, None if offset is None else row.received_at + offset)
+            if line.rows.dropped:
+                self._note_dropped(key, line, row.received_at)
             if fresh:
                 for listener in self._by_key[key]:
                     ready.setdefault(listener, []).extend(fresh)
             if gap is not None:
-                torn.append(Torn(key, line, gap, row))
+                torn.append(Torn(key, line, gap))
         for listener, fresh in ready.items():
             listener.push(fresh)
         return torn
 
-    def broke(self, at: int, reason: str) -> None:
-        """The connection broke: each line that was whole has a gap now."""
-        for key, line in self.lines.items():
-            gap = line.broke(at, reason)
+    def _note_dropped(self, key: Key, line: Line, at: int) -> None:
+        """Tell the listeners of rows that were left out."""
+        number = line.rows.dropped
+        gap = line.dropped(at)
+        for listener in self._by_key[key]:
+            listener.dropped += number
+            if gap is not None:
+                listener.gaps.append(gap)
+
+    def broke(self, at: int, reason: str, keys: Iterable[Key] | None = None) -> None:
+        """The connection broke, or these lost something: each line that was whole has a gap now."""
+        for key in list(self.lines) if keys is None else keys:
+            gap = self.lines[key].broke(at, reason)
             if gap is not None:
                 for listener in self._by_key[key]:
                     listener.gaps.append(gap)
 
-    def silent(self, at: int, now: int) -> list[Torn]:
-        """Nothing came although everything is subscribed again: the gaps that have to be fetched."""
-        found = ((key, line, line.silent(at, now)) for key, line in list(self.lines.items()))
-        return [Torn(key, line, gap, None) for key, line, gap in found if gap is not None]
+    def count_odd(self, keys: Iterable[Key]) -> None:
+        """A frame of these was left out."""
+        for listener in {one for key in keys for one in self._by_key[key]}:
+            listener.odd += 1
+
+    def silent(self, at: int, now: int, keys: Iterable[Key] | None = None) -> list[Torn]:
+        """Nothing came although all of this is subscribed again: the gaps that have to be fetched."""
+        torn = []
+        for key in list(self.lines) if keys is None else keys:
+            gap = self.lines[key].silent(at, now)
+            if gap is not None:
+                torn.append(Torn(key, self.lines[key], gap))
+        return torn
+
+    def cut_off(self, listener: Listener, at: int, now: int) -> list[Torn]:
+        """A listener wants no more while lines are broken: the gaps that have to be fetched for it, up to now."""
+        torn = []
+        for key in {topic.key for topic in listener.topics}:
+            line = self.lines.get(key)
+            if line is None or line.gap is None:
+                continue
+            reason = line.gap.reason
+            gap = line.cut_off(at, now)
+            if gap is not None:
+                torn.append(Torn(key, line, gap))
+            again = line.broke(at, reason)  # for the others it goes on
+            for other in self._by_key[key]:
+                if other is not listener and again is not None:
+                    other.gaps.append(again)
+        return torn
 
     def hand_out(self, key: Key, line: Line, rows: list[Row]) -> None:
         """Rows that had to be waited for."""

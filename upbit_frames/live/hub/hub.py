@@ -7,26 +7,27 @@ queue of its own, and what does not fit any more is dropped there, oldest first,
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
-from upbit_frames.core.topics import TYPES, Key, Topic
+from upbit_frames.core.topics import Key, Topic
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import Dialer, WsConnection
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.exchange.wire.messages import decode
-from upbit_frames.live.hub.backfill import Mender, fetch_whole
-from upbit_frames.live.hub.fanout import Audience, Torn
+from upbit_frames.exchange.wire.message_tables import contradiction
+from upbit_frames.exchange.wire.messages import Row, decode, type_of
+from upbit_frames.live.hub.backfill import LAG, Mender
+from upbit_frames.live.hub.connection_clock import ConnectionClock
+from upbit_frames.live.hub.fanout import Audience
+from upbit_frames.live.hub.gap_supervisor import GapSupervisor
+from upbit_frames.live.hub.odd_frames import OddFrames, subject_of
 from upbit_frames.live.hub.subscriber import Listener, Tempo
 from upbit_frames.runtime.clock import Clock, ServerTime
 from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["LINGER", "Hub"]
-
-log = logging.getLogger("upbit_frames.live")
 
 SETTLE = 5.0  # seconds after which a snapshot that has not come will not come
 LINGER = 2.0  # seconds for which a connection stays open that nobody listens to any more
@@ -34,7 +35,6 @@ PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is do
 COMPLAINTS = 3  # errors one after the other, of names not known, until the newcomers are to blame
 NEVER = 2**63
 LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
-_TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]*)"')
 
 
 class Hub:
@@ -73,11 +73,9 @@ class Hub:
         joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
     ) -> None:
         self.breaks = 0
-        self.refused_frames = 0
         self.frames = 0
         self.heard = 0.0
         self._dialer = dialer
-        self._mender = mender
         self._clock = clock
         self._server_time = server_time
         self._retry = retry or RetryPolicy()
@@ -88,12 +86,13 @@ class Hub:
         self._tempo = tempo
         self._joined = joined
         self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
-        self._ahead: int | None = None  # the exchange's clock against ours, as far as frames tell
+        self._time = ConnectionClock()
         self._torn = False
         self._complaints = 0
-        self._mends: set[asyncio.Task[None]] = set()
         self._connection: WsConnection | None = None
         self._audience = Audience()
+        self._odd = OddFrames(self._audience)
+        self._repairs = GapSupervisor(self._audience, mender, clock, self._retry, self._spawn)
         self._pending: list[tuple[bytes, int]] = []
         self._drains = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -105,6 +104,11 @@ class Hub:
     def state(self) -> str:
         """Of the connection: idle, connecting, open, waiting (to try again) or ended."""
         return self._connection.state if self._connection is not None else "idle"
+
+    @property
+    def refused_frames(self) -> int:
+        """How many frames were not what the API promises."""
+        return self._odd.count
 
     @property
     def live(self) -> bool:
@@ -123,12 +127,28 @@ class Hub:
 
     def current(self, key: Key) -> bool:
         """Whether the connection as it is now has told the state of this, and nothing is being mended."""
-        return self.state == "open" and self._audience.whole(key, self.epoch)
+        if self.state != "open" or not self._audience.whole(key, self.epoch):
+            return False
+        return self._audience.believed(key, self.exchange_time)
+
+    @property
+    def exchange_time(self) -> int | None:
+        """What time it is at the exchange, by its frames and its REST answers; None where nothing has come yet."""
+        offset = self._offset()
+        return None if offset is None else self._clock.now() + offset
+
+    def _offset(self) -> int | None:
+        known = self._server_time.known
+        return self._time.offset(self._server_time.now() - self._clock.now() if known else None)
 
     def mending(self, key: Key) -> bool:
         """Whether what a break has cost is still being fetched."""
         line = self._audience.lines.get(key)
         return line is not None and line.mending
+
+    def now(self) -> int:
+        """The clock by which frames arrive."""
+        return self._clock.now()
 
     async def alive(self, timeout: float) -> bool:
         """Whether the other side answers a ping within so many seconds; counts as having heard it."""
@@ -234,6 +254,7 @@ class Hub:
             if self._tempo is not None and listener.since is None:
                 listener.since = now
         if epoch > 1:
+            self._time = ConnectionClock()
             telemetry.event("reconnects")
             self._due = (now + int(self._settle * 1e6), (told or now) + int(self._settle * 1e6))
             self._later(self._settle + LATE, lambda: self._settled(epoch))
@@ -246,7 +267,7 @@ class Hub:
         """What time it is at the exchange, or earlier: as REST has told it, or else the stream; None: nobody has."""
         if self._server_time.known:
             return self._server_time.now()
-        return None if self._ahead is None else self._clock.now() + self._ahead
+        return self.exchange_time
 
     def frame(self, frame: bytes, received: int) -> None:
         """Keep it until the loop is idle: where many come at once, they are decoded at once."""
@@ -262,7 +283,7 @@ class Hub:
 
     def crowded(self) -> bool:
         """Whether a listener that wants every row has little room left, or a gap is being mended first."""
-        if self._mends or not self._audience.listeners:
+        if self._repairs.busy or not self._audience.listeners:
             return True
         more = len(self._pending)
         if any(one.careful and (one.busy or one.rows or more) for one in self._audience.listeners):
@@ -303,13 +324,13 @@ class Hub:
         if self._clock.now() >= self._due[0]:
             self._settle_down()
         self._due = (NEVER, 0)
-        if self._mends:
+        if self._repairs.busy:
             self._spawn(self._end_mended(error))
         else:
             self._end(error)
 
     async def _end_mended(self, error: UpbitFramesError | None) -> None:
-        await asyncio.gather(*self._mends, return_exceptions=True)
+        await self._repairs.finish()
         self._end(error)
 
     def _end(self, error: UpbitFramesError | None) -> None:
@@ -326,27 +347,58 @@ class Hub:
             return
         self.frames += len(pending)
         rows, refused = decode([frame for frame, _ in pending], [received for _, received in pending])
-        if rows:
-            # Frames are older than they say, so whichever seems to have come the fastest tells most.
-            ahead = rows[-1].timestamp * 1000 - rows[-1].received_at
-            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
-        for torn in self._audience.heard(rows, self.epoch):
-            self._begin_mending(torn)
+        if refused or any(map(contradiction, rows)):
+            for frame, received in pending:  # one by one, so that a gap is where the frame was
+                self._drain_odd(frame, received)
+        else:
+            self._hand_out(rows)
         self._torn = self._torn and any(line.broken for line in self._audience.lines.values())
-        for error, (frame, _) in ((one, _frame_of(one, pending)) for one in refused):
-            self._refuse_frame(error, frame)
 
-    def _refuse_frame(self, error: SchemaError, frame: bytes) -> None:
-        """A frame that is not what the API promises ends whoever relies on its type."""
-        self.refused_frames += 1
-        found = _TYPE.search(frame)
-        name = found[1].decode("utf-8", "replace") if found else None
-        if name is not None and name not in TYPES:
-            log.warning("frames of the type %r are not known and left out", name)
-            return
-        for listener in list(self._audience.listeners):
-            if name is None or any(topic.type == name for topic in listener.topics):
+    def _hand_out(self, rows: list[Row]) -> None:
+        self._time.observe(rows)
+        for torn in self._audience.heard(rows, self.epoch, self._offset()):
+            self._repairs.begin(torn)
+
+    def _drain_odd(self, frame: bytes, received: int) -> None:
+        """One frame in which something may be wrong."""
+        rows, refused = decode([frame], [received])
+        wrong = [(row, error) for row, error in ((row, contradiction(row)) for row in rows) if error is not None]
+        bad = [row for row, _ in wrong]
+        self._hand_out([row for row in rows if not any(row is one for one in bad)])
+        for error in refused:
+            self._leave_out(error, frame, *subject_of(frame), received)
+        for row, error in wrong:
+            self._leave_out(error, frame, {type_of(row)}, {row.code}, received)
+
+    def _leave_out(self, error: SchemaError, frame: bytes, types: set[str], codes: set[str], at: int) -> None:
+        """An odd frame; :mod:`upbit_frames.live.hub.odd_frames` says what follows."""
+        verdict = self._odd.judge(error, frame, types, codes, at)
+        self._audience.count_odd(verdict.broken)
+        self._audience.broke(at, f"an odd frame was left out: {error.message}", verdict.broken)
+        self._torn = self._torn or (self._tempo is not None and bool(verdict.broken))
+        for key in verdict.ended:
+            done = self._audience.end(key, error)
+            for listener in done:
                 listener.end(error)
+                self.leave(listener)
+            if not done and self.state != "ended":
+                self._ask()
+        if verdict.abandon:
+            self._spawn(self.abandon())
+        waiting = [key for key in verdict.broken if key in self._audience.lines]
+        if waiting and self._tempo is None:
+            self._later(self._settle + LATE, lambda: self._settle_odd(waiting, self.epoch))
+
+    def _settle_odd(self, keys: list[Key], epoch: int) -> None:
+        """No frame has followed an odd one: fetch what it may have held."""
+        lines = self._audience.lines
+        broken = [key for key in keys if key in lines and lines[key].broken and not lines[key].whole]
+        if self.state != "open" or self.epoch != epoch or not broken:
+            return
+        self._drain()
+        now = self._clock.now()
+        for torn in self._audience.silent(now, self._exchange_time() or now, broken):
+            self._repairs.begin(torn)
 
     # --- gaps -----------------------------------------------------------------------------------------
 
@@ -362,29 +414,16 @@ class Hub:
             return
         self._drain()
         for torn in self._audience.silent(at, now):
-            self._begin_mending(torn)
+            self._repairs.begin(torn)
 
-    def _begin_mending(self, torn: Torn) -> None:
-        task = self._spawn(self._mend(torn))
-        self._mends.add(task)
-        task.add_done_callback(self._mends.discard)
-
-    async def _mend(self, torn: Torn) -> None:
-        """Fetch what a gap lacks."""
-        key, line, gap, first = torn
-        try:
-            found = await fetch_whole(self._mender, gap, first, self._clock, self._retry)
-        except Exception as defect:  # what waits for the answer must not wait for ever
-            log.exception("a gap of %s %s could not be repaired in an unforeseen way", line.market, line.type)
-            found = f"unforeseen: {defect!r}"
-        if isinstance(found, str):
-            log.warning("a gap of %s %s could not be repaired: %s", line.market, line.type, found)
-            self._audience.hand_out(key, line, line.failed(gap, found))
-        else:
-            self._audience.hand_out(key, line, line.mended(gap, found))
-
-
-def _frame_of(error: SchemaError, pending: list[tuple[bytes, int]]) -> tuple[bytes, int]:
-    """The frame an error is about, by the sample it shows."""
-    sample = str(error.context.get("sample", ""))
-    return next((one for one in pending if one[0].decode("utf-8", "replace").startswith(sample)), (b"", 0))
+    async def complete(self, listener: Listener, seconds: float) -> None:
+        """Have what a listener lacks fetched, within so many seconds; it wants nothing newer."""
+        self._drain()
+        keys = {topic.key for topic in listener.topics}
+        if self._tempo is None and listener in self._audience.listeners:
+            now = self._clock.now()
+            for torn in self._audience.cut_off(listener, now, self._exchange_time() or now):
+                self._repairs.begin(torn, LAG)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._repairs.finish(keys)

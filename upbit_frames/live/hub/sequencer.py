@@ -5,11 +5,13 @@ seen before, notices what a break may have cost, and holds back what came after 
 the missing rows were fetched, so that a reader sees everything once and in order.
 
 - Trades are told apart by ``sequential_id`` and nothing else. Ids are remembered for a while, so
-  that the stretch to be fetched may begin before the break: what was late then is found too.
+  that the range to be fetched may begin before the break: what was late then is found too.
 - Of each candle the last state wins, also where it comes after the next candle has begun. After a
   break the candle that was forming before it, and all up to the one that forms now, are fetched in
   their final state.
 - Tickers and order books hold the whole state in each frame: nothing has to be fetched.
+
+Which rows are new is decided by :mod:`upbit_frames.live.hub.seen`.
 """
 
 from __future__ import annotations
@@ -17,22 +19,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC
 
-from upbit_frames.core.intervals import Interval, Span, to_micros
+from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.topics import interval_of
 from upbit_frames.exchange.wire.messages import Row
+from upbit_frames.live.hub.seen import SeenRows, seen_of
 
 __all__ = ["Gap", "Line"]
 
 SECOND = 1_000_000
 OVERLAP = 10 * SECOND  # how long before the last trade that was seen one may still have been under way
 QUIET = 60 * SECOND  # a break may be noticed that much later than it happened: ping, and its time limit
-MEMORY = 120 * SECOND  # trades older than that, against the newest, are taken for seen
-MOST_IDS = 50_000  # of one market
+MOST_EARLY = 32  # rows of one market after a break whose time is not believed
 MOST_HELD = 50_000  # rows of one market that wait for a repair
-MOST_STATES = 256  # candles of one market whose last state is remembered
-EVERY = 256  # trades after which old ids are looked for
 
 
 @dataclass(eq=False)
@@ -56,6 +55,12 @@ class Gap:
     outcome : str
         ``open``, ``repaired``, ``nothing missing``, ``snapshot`` (the state came whole), or
         ``not repaired: …``.
+    lost : int
+        How many rows came and were left out.
+    partly : str
+        Why some of it cannot be fetched.
+    first : Row
+        The first row after it.
     """
 
     type: str
@@ -68,6 +73,9 @@ class Gap:
     span: Span | None = None
     rows: int = 0
     outcome: str = "open"
+    lost: int = 0
+    partly: str = ""
+    first: Row = None
 
 
 @dataclass(eq=False)
@@ -79,33 +87,27 @@ class Line:
     type, market : str
     started : int
         When it was subscribed to, by the exchange's clock.
-    seen, repeated, stale : int
-        Rows passed on or held; dropped because seen before; dropped because too old to tell.
+    seen, heard : int
+        Rows passed on or held; rows that came.
     """
 
     type: str
     market: str
     started: int = 0
     seen: int = 0
-    repeated: int = 0
-    stale: int = 0
-    _ids: dict[int, int] = field(default_factory=dict)  # id → time, in order of arrival
-    _states: dict[int, Row] = field(default_factory=dict)  # start of a candle → its last state
-    _forgotten: int = 0  # everything up to this time counts as seen
-    _newest: int = 0
-    _arrived: int = 0  # when the newest trade, or the first row of the newest candle, arrived, by our clock
-    _last: Row = None
+    heard: int = 0
     _shown: Row = None  # the newest that was passed on, while others wait
     _since: int = 0  # when it had been subscribed to before the break, by the exchange's clock
     _gap: Gap | None = None  # broken, and nothing has come since
     _open: list[Gap] = field(default_factory=list)  # being fetched
     _answers: dict[Gap, list[Row] | str] = field(default_factory=dict)  # rows, or why there are none
     _waiting: deque[Gap | Row] = field(default_factory=deque)
+    _early: list[Row] = field(default_factory=list)  # came after a break, from far ahead of the clock
+    _lost: Gap | None = None  # of rows that were dropped, while no other row comes between them
 
-    @property
-    def interval(self) -> Interval | None:
-        """Of a line of candles."""
-        return interval_of(self.type)
+    def __post_init__(self) -> None:
+        self.rows: SeenRows = seen_of(self.type)
+        self.interval: Interval | None = interval_of(self.type)  # of a line of candles
 
     @property
     def whole(self) -> bool:
@@ -114,13 +116,13 @@ class Line:
 
     @property
     def last(self) -> Row:
-        """The newest row; None where there is none."""
-        return self._last
+        """The newest row whose time is believed; None where there is none."""
+        return self.rows.last
 
     @property
     def shown(self) -> Row:
         """The newest row that was passed on; None where there is none."""
-        return self._shown if self._waiting else self._last
+        return self._shown if self._waiting else self.rows.last
 
     @property
     def held(self) -> int:
@@ -137,6 +139,11 @@ class Line:
         """Whether the connection broke and nothing has come since."""
         return self._gap is not None
 
+    @property
+    def gap(self) -> Gap | None:
+        """What is missing since the connection broke, while nothing has come since."""
+        return self._gap
+
     # --- what happens -------------------------------------------------------------------------
 
     def broke(self, at: int, reason: str) -> Gap | None:
@@ -144,24 +151,51 @@ class Line:
         if self._gap is not None:
             return None
         self._since = self.started
-        since = self.time_of(self._last) if self._last is not None else None
+        since = None if self.last is None else self.time_of(self.last)
         self._gap = Gap(self.type, self.market, since, at, reason)
         return self._gap
 
-    def row(self, row: Row, at: int) -> tuple[list[Row], Gap | None]:
-        """A row came: what can be passed on, and the gap that has to be fetched."""
-        gap, self._gap = self._gap, None
+    def row(self, row: Row, at: int, clock: int | None = None) -> tuple[list[Row], Gap | None]:
+        """A row came: what can be passed on, and the gap that has to be fetched.
+
+        ``clock`` is the connection's; a row far ahead of it ends no gap of trades or candles by itself.
+        """
+        self.heard += 1
+        rows = [*self._early, row]
+        first = next((one for one in rows if self.whole or not self.rows.ahead(one, clock)), None)
+        if self._gap is not None and first is None and len(rows) < MOST_EARLY:
+            self._early = rows  # what is missing lies before it, unless its time is wrong
+            return [], None
+        gap, self._gap, self._early = self._gap, None, []
         if gap is not None:
-            gap.until, gap.restored_at = self.time_of(row), at
+            first = row if first is None else first
+            gap.until, gap.restored_at, gap.first = self.time_of(first), at, first
             if self.whole:
                 gap.outcome = "snapshot"
             else:
-                self._begin(gap, self._missing(gap, row), hold=self.type == "trade" or gap.since != gap.until)
-        fresh = [row] if self._take(row) else []
+                self._begin(gap, self._missing(gap, first), hold=self.type == "trade" or gap.since != gap.until)
+        fresh = [new for one in rows for new in self._take(one, clock)]
         if self._waiting:
             self._waiting += fresh
             fresh = self._relieve() if len(self._waiting) > MOST_HELD else []
         return fresh, gap if gap is not None and gap.span is not None else None
+
+    def dropped(self, at: int) -> Gap | None:
+        """The gap of rows that came so late that nobody can tell whether they were seen, if it is new.
+
+        More of them without another row between belong to the same gap.
+        """
+        number, self.rows.dropped = self.rows.dropped, 0
+        if not number:
+            return None
+        fresh = self._lost is None
+        if self._lost is None:
+            reason = "rows came so long after their time that new ones cannot be told from repeated ones"
+            self._lost = Gap(self.type, self.market, self.last and self.time_of(self.last), at, reason)
+        self._lost.lost += number
+        self._lost.until, self._lost.restored_at = self.last and self.time_of(self.last), at
+        self._lost.outcome = f"not repaired: {self._lost.lost} left out"
+        return self._lost if fresh else None
 
     def silent(self, at: int, now: int) -> Gap | None:
         """Nothing came although it is subscribed again: the gap that has to be fetched, if any.
@@ -172,7 +206,7 @@ class Line:
         if gap is None:
             return None
         gap.restored_at = at
-        if self._last is None:
+        if self.last is None:
             gap.outcome = "nothing missing"
         elif self.whole:
             gap.outcome = "not repaired: no snapshot came"
@@ -180,6 +214,28 @@ class Line:
             gap.until = now
             self._begin(gap, self._span(gap, now), hold=True)
         return gap if gap.span is not None else None
+
+    def cut_off(self, at: int, now: int) -> Gap | None:
+        """Nobody waits for the connection to come back: the gap that has to be fetched, up to now."""
+        gap = self._gap
+        if gap is not None and self.whole:
+            gap.outcome = "not repaired: the connection was down until the end"
+        elif gap is not None and self.last is None and not self._since:
+            gap.outcome = "not repaired: nothing had come before"
+        elif gap is not None:
+            gap.until = gap.restored_at = 0
+            self._begin(gap, self._span(gap, now), hold=True)
+        self._gap = None
+        return gap if gap is not None and gap.span is not None else None
+
+    def surrender(self, why: str) -> list[Row]:
+        """It is over: everything that waits; no gap will be repaired any more."""
+        rows = [one for one in [*self._waiting, *self._early] if not isinstance(one, Gap)]
+        for gap in [*self._open, *([] if self._gap is None else [self._gap])]:
+            gap.outcome = f"not repaired: {why}"
+        self._waiting.clear()
+        self._early = []
+        return rows
 
     def mended(self, gap: Gap, rows: Iterable[Row]) -> list[Row]:
         """What was fetched for a gap: everything that can be passed on now."""
@@ -195,120 +251,28 @@ class Line:
 
     def time_of(self, row: Row) -> int:
         """What rows are ordered by, in microseconds."""
-        if self.type == "trade":
-            return int(row.trade_timestamp) * 1000
-        if self.interval is not None:
-            return to_micros(row.candle_date_time_utc.replace(tzinfo=UTC))
-        return int(row.timestamp) * 1000
+        return self.rows.time_of(row)
 
-    def _take(self, row: Row, *, fetched: bool = False) -> bool:
-        """Whether the row is new; remembers it."""
-        if self.type == "trade":
-            new = self._new_trade(row, fetched)
-        elif self.whole:
-            new = self._new_state(row)
-        else:
-            new = self._new_candle(row, fetched)
-        if new:
-            self.seen += 1
+    def _take(self, row: Row, clock: int | None = None, *, fetched: bool = False) -> list[Row]:
+        """Which rows are new; remembers them."""
+        spans = [gap.span for gap in self._open if gap.span is not None]
+        new = self.rows.take(row, started=self.started, clock=clock, fetched=fetched, gaps=spans)
+        self.seen += len(new)
+        if new and not self.rows.dropped:
+            self._lost = None
         return new
-
-    def _new_trade(self, row: Row, fetched: bool) -> bool:
-        one, time = row.sequential_id, row.trade_timestamp * 1000
-        if one in self._ids:
-            self.repeated += 1
-            return False
-        if not self._ids and not fetched:
-            self._begins(row, time, self.started)
-        if time <= self._forgotten and not fetched:
-            self.stale += 1
-            return False
-        self._ids[one] = time
-        if time >= self._newest:
-            self._newest, self._last = time, row
-        self._arrived = max(self._arrived, row.received_at)
-        if len(self._ids) % EVERY == 0:
-            self._forget()
-        return True
-
-    def _begins(self, row: Row, time: int, started: int) -> None:
-        """The first row: what is older than a snapshot was told before anybody listened."""
-        if not self._forgotten:
-            snapshot = row.stream_type == "SNAPSHOT" or not started
-            self._forgotten = (time if snapshot else min(time, started)) - 1
-
-    def _forget(self) -> None:
-        """Forget old ids, but none that the answer to an open gap may bring again."""
-        horizon = self._newest - MEMORY
-        if len(self._ids) > MOST_IDS:
-            horizon = max(horizon, sorted(self._ids.values())[-(MOST_IDS // 2)])
-        if horizon > self._forgotten:
-            spans = [gap.span for gap in self._open if gap.span is not None]
-            self._ids = {
-                one: time
-                for one, time in self._ids.items()
-                if time > horizon or any(span.start <= time < span.end for span in spans)
-            }
-            self._forgotten = horizon
-
-    def _new_candle(self, row: Row, fetched: bool) -> bool:
-        start = self.time_of(row)
-        known = self._states.get(start)
-        if not self._states and not fetched and self.interval is not None:
-            self._begins(row, start, self.started and self.interval.floor(self.started))
-        if fetched:
-            # Its volume never falls: what tells of less is older, and what tells of as much is the same.
-            if known is not None and row.candle_acc_trade_volume < known.candle_acc_trade_volume:
-                return False
-            new = known is None or row.candle_acc_trade_volume > known.candle_acc_trade_volume
-        elif start <= self._forgotten:
-            self.stale += 1
-            return False
-        else:
-            new = known is None or _state(row) > _state(known)
-        if not new and not fetched:
-            self.repeated += 1
-            return False
-        self._states[start] = row
-        if start >= self._newest:
-            if start > self._newest:
-                self._arrived = row.received_at
-            self._newest, self._last = start, row
-        if len(self._states) > MOST_STATES:
-            oldest = sorted(self._states)[: MOST_STATES // 2]
-            for one in oldest:
-                del self._states[one]
-            self._forgotten = max(self._forgotten, oldest[-1])
-        return new
-
-    def _new_state(self, row: Row) -> bool:
-        if self._last is not None and not self._newer(row, self._last):
-            self.repeated += 1
-            return False
-        self._last = row
-        return True
-
-    def _newer(self, row: Row, last: Row) -> bool:
-        if row.timestamp != last.timestamp:
-            return bool(row.timestamp > last.timestamp)
-        if self.type == "orderbook":
-            # The same book again; but more of it where somebody asked for more.
-            return len(row.orderbook_units) > len(last.orderbook_units)
-        # One moment may have several tickers, of several trades; only the same again is a repetition.
-        facts = ("trade_timestamp", "trade_price", "acc_trade_volume", "acc_trade_price_24h", "acc_trade_volume_24h")
-        return any(getattr(row, name) != getattr(last, name) for name in facts)
 
     def _missing(self, gap: Gap, row: Row) -> Span | None:
         """What has to be fetched, now that the first row after a break is here."""
         time = self.time_of(row)
         # Something late may have been lost with the connection, though not if it lived on for long.
-        settled = gap.broken_at - self._arrived > QUIET
+        settled = gap.broken_at - self.rows.arrived > QUIET
         if self.interval is not None:
             same = gap.since == time
         else:
-            same = row.sequential_id in self._ids and time == self._newest
+            same = time == self.rows.newest and self.rows.knows(row)
             if gap.since is None and self._since:
-                self._forgotten = self._since - 1
+                self.rows.forgotten = self._since - 1
         if (gap.since is None and not self._since) or (same and settled):
             return None
         return self._span(gap, time)
@@ -317,19 +281,27 @@ class Line:
         if self.interval is not None:
             # Without the one that still forms: what REST tells of it is not its last state.
             since = self.interval.floor(self._since if gap.since is None else gap.since - OVERLAP)
-            start = max(since, self._forgotten + 1)
+            start = max(since, self._known_until + 1)
             return Span(start, max(start, self.interval.floor(until)))
         since = self._since if gap.since is None else max(gap.since, self._since) - OVERLAP
         # Whatever was forgotten cannot be told from what was missed.
-        start = max(since, self._forgotten + 1)
-        return Span(start, max(start, max(gap.since or 0, until) + 1000))
+        start = max(since, self._known_until + 1)
+        end = max(start, max(gap.since or 0, until) + 1000)
+        if self.rows.blind >= max(since + OVERLAP, gap.since or 0):
+            gap.partly = "the exchange's clock was set back, so what was missed cannot be told from what was seen"
+        return Span(start, end)
+
+    @property
+    def _known_until(self) -> int:
+        """Up to where what was seen is forgotten."""
+        return max(self.rows.forgotten, self.rows.blind)
 
     # --- what waits ---------------------------------------------------------------------------
 
     def _begin(self, gap: Gap, span: Span | None, *, hold: bool) -> None:
         """Have a span fetched; ``hold`` keeps back what comes until then, as an earlier gap does anyway."""
         if span is None or span.empty:
-            gap.outcome = "nothing missing"
+            gap.outcome = f"not repaired: {gap.partly}" if gap.partly else "nothing missing"
             return
         gap.span = span
         self._open.append(gap)
@@ -367,9 +339,11 @@ class Line:
             fresh = []
         else:
             # It is still open, so that what it brings again is not forgotten meanwhile.
-            fresh = sorted((row for row in answer if self._take(row, fetched=True)), key=self._order)
+            fresh = sorted((row for one in answer for row in self._take(one, fetched=True)), key=self._order)
             gap.rows = len(fresh)
             gap.outcome = "repaired" if fresh else "nothing missing"
+            if gap.partly:
+                gap.outcome = f"not repaired: {gap.partly}"
         self._open.remove(gap)
         if fresh and self.type != "trade":
             # What waits of these candles is older than their last state.
@@ -395,8 +369,3 @@ class Line:
         """Too much waits: pass it on without what the first gap lacks; that comes later."""
         self._waiting.popleft()
         return self._pass_on()
-
-
-def _state(row: Row) -> tuple[int, float]:
-    """What the states of one candle are ordered by."""
-    return row.timestamp, row.candle_acc_trade_volume

@@ -67,7 +67,12 @@ class Listener:
         Most rows that may wait.
     rows : deque
     received, dropped : int
-        Rows handed to it, and how many of them were dropped because too many waited.
+        Rows handed to it; how many of them were dropped because too many waited, or left out
+        because they came so late that they may be repetitions.
+    odd : int
+        Frames that were not what the API promises.
+    ended : dict of str to UpbitFramesError
+        Markets that are over while others go on, and why.
     gaps : Gaps
     error : UpbitFramesError or None
         Why it is over.
@@ -88,6 +93,8 @@ class Listener:
     rows: deque[Row] = field(default_factory=deque)
     received: int = 0
     dropped: int = 0
+    odd: int = 0
+    ended: dict[str, UpbitFramesError] = field(default_factory=dict)
     gaps: Gaps = field(default_factory=Gaps)
     error: UpbitFramesError | None = None
     over: bool = False

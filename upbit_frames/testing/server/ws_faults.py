@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 __all__ = ["StreamFaults"]
@@ -27,6 +27,8 @@ class StreamFaults:
         The chance of a frame to come after up to five later ones, or to come twice.
     replace : list of bytes
         What is sent in the place of the next frames of data.
+    edit : callable, optional
+        Given each frame of data; what it returns is sent in its place.
     silent : bool
         Nothing is sent any more, but pings are answered.
     seed : int
@@ -39,6 +41,7 @@ class StreamFaults:
     late: float = 0.0
     repeat: float = 0.0
     replace: list[bytes] = field(default_factory=list)
+    edit: Callable[[bytes], bytes] | None = None
     silent: bool = False
     seed: int = 0
 
@@ -54,6 +57,8 @@ class StreamFaults:
         for frame in frames:
             if self.replace:
                 frame = self.replace.pop(0)
+            elif self.edit is not None:
+                frame = self.edit(frame)
             if self.late and self._random.random() < self.late:
                 held.append((self._random.randint(1, 5), frame))
             else:
