@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -205,23 +204,18 @@ def test_pings_keep_an_idle_connection_open(exchange: Exchange, tmp_path: Path) 
     asyncio.run(main())
 
 
-def test_frames_that_nobody_understands_only_warn(
-    exchange: Exchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_frames_that_nobody_understands_are_handed_on_to_be_judged(exchange: Exchange, tmp_path: Path) -> None:
     strange = [b"<html>Bad Gateway</html>", b'{"news":1}', b"17", b"\xff\xfe", b"", b'{"status":"UP"}', b"[" * 50_000]
 
     async def main() -> None:
         exchange.streams.faults.replace += strange
         async with connected(exchange, tmp_path, BTC) as (it, ear):
-            await until(lambda: not exchange.streams.faults.replace and ear.frames)
+            await until(lambda: not exchange.streams.faults.replace and len(ear.frames) >= len(strange))
             assert (it.epoch, ear.breaks) == (1, [])
-            assert all(one.startswith(b'{"type":"trade"') for one in ear.frames)
+            strange.remove(b'{"status":"UP"}')
+            assert ear.frames[: len(strange)] == strange
 
-    with caplog.at_level(logging.WARNING, "upbit_frames.live"):
-        asyncio.run(main())
-    told = [one for one in caplog.messages if "nobody understands" in one]
-    assert len(told) == len(strange) - 1  # UP is understood
-    assert max(map(len, told)) < 300
+    asyncio.run(main())
 
 
 def test_frames_of_other_sizes_come_whole(exchange: Exchange, tmp_path: Path) -> None:
@@ -501,6 +495,63 @@ def test_whoever_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
     error = asyncio.run(main())
     assert type(error) is Timeout
     assert "0.2 s" in error.message
+
+
+def test_a_redirection_is_not_followed(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> UpbitFramesError:
+        async with answering(http("307 Temporary Redirect", "", f"Location: {exchange.ws_url}")) as url:
+            return await dialled(url, tmp_path)
+
+    error = asyncio.run(main())
+    assert type(error) is ConnectionFailed
+    assert "redirects to ws://127.0.0.1" in error.message
+    assert not exchange.streams.connections
+
+
+SLOW = {
+    "head": (b"HTTP/1.1 101 Switching Protocols\r\n", b"X-Padding: again\r\n"),
+    "letters": (b"HTTP/1.1 101 Switching Proto", b"c"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": (b"HTTP/1.1 403 Forbidden\r\n\r\n", b"no "),
+    "length": (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 999999999999999999999999\r\n\r\n", b"no "),
+}
+
+
+@pytest.mark.parametrize("how", list(SLOW))
+@pytest.mark.parametrize("pause", [0.02, 0.0])
+def test_an_endless_answer_to_the_handshake_ends(tmp_path: Path, how: str, pause: float) -> None:
+    first, again = SLOW[how]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(first)
+            while True:
+                writer.write(again if pause else again * 1000)
+                await writer.drain()
+                await asyncio.sleep(pause)
+
+    async def main() -> UpbitFramesError:
+        async with listening(serve) as port:
+            return await dialled(f"ws://127.0.0.1:{port}/websocket/v1", tmp_path, timeout=0.5)
+
+    assert isinstance(asyncio.run(main()), ConnectionFailed | Timeout | ApiError)
+
+
+@pytest.mark.parametrize("said", ["sec=" + "9" * 5000, "sec=-1", "sec=²", "\xff", "group=websocket; min=; sec="])
+def test_an_odd_count_of_what_remains_is_not_believed(exchange: Exchange, tmp_path: Path, said: str) -> None:
+    async def main() -> None:
+        ear = Ear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exchange.streams, "_stamp", lambda _, __, response: response.headers.update(odd))
+            it = connection(exchange, tmp_path, ear)
+            it.want([BTC])
+            await until(lambda: ear.frames or ear.ends)
+            await it.aclose()
+        assert not ear.ends
+
+    odd = {"remaining-req": said}
+    asyncio.run(main())
 
 
 def test_a_defect_is_told_and_not_lost(tmp_path: Path) -> None:

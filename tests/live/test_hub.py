@@ -464,23 +464,108 @@ def test_a_refused_newcomer_is_told_and_the_others_go_on(exchange: Exchange, tmp
     asyncio.run(main())
 
 
-def test_a_frame_that_breaks_the_promise_ends_who_relies_on_it(exchange: Exchange, tmp_path: Path) -> None:
+def test_one_odd_frame_is_a_gap_that_is_repaired(exchange: Exchange, tmp_path: Path) -> None:
+    odd = 0
+
+    def spoilt(frame: bytes) -> bytes:
+        nonlocal odd
+        if b'"trade"' in frame and b'"KRW-BTC"' in frame and not odd and b"REALTIME" in frame:
+            odd += 1
+            return frame.replace(b'"trade_price":', b'"trade_price":"a lot","x":')
+        return frame
+
     async def main() -> None:
         async with hub_of(exchange, tmp_path) as hub:
-            trades, tickers = await joined(hub, BTC), await joined(hub, TICKER)
-            await until(lambda: trades.rows and tickers.rows)
-            before = ids(list(trades.rows))
-            exchange.streams.faults.replace.append(b'{"type":"trade","code":"KRW-BTC","trade_price":"a lot"}')
-            await until(lambda: trades.over)
-            assert isinstance(trades.error, SchemaError)
-            assert trades.error.path.startswith("$.")
-            assert "a lot" in trades.error.sample
-            assert ids(trades.waiting())[: len(before)] == before  # what was right is still there
-            assert await trades.take() == []
-            heard = tickers.received
-            await until(lambda: tickers.received > heard)
-            assert not tickers.over
-            assert hub.refused_frames == 1
+            one, other = await joined(hub, BTC, TICKER), await joined(hub, ETH)
+            await until(lambda: len(one.rows) > 3 and len(other.rows) > 1)
+            exchange.streams.faults.edit = spoilt
+            await until(lambda: one.odd == 1)
+            await until(lambda: any(gap.outcome == "repaired" for gap in one.gaps))
+            await settled(hub, exchange, one, other)
+            seen = ids(one.waiting())
+            assert seen == truth(exchange, "KRW-BTC", seen[0])
+            (gap,) = one.gaps
+            assert (gap.type, gap.market, gap.rows, gap.outcome) == ("trade", "KRW-BTC", 1, "repaired")
+            assert "odd frame" in gap.reason
+            assert (other.odd, other.gaps, hub.refused_frames, hub.epoch) == (0, [], 1, 1)
+            assert not one.over
+
+    asyncio.run(main())
+
+
+def test_a_market_of_which_nothing_is_right_ends_and_the_others_go_on(exchange: Exchange, tmp_path: Path) -> None:
+    def spoilt(frame: bytes) -> bytes:
+        if b'"trade"' in frame and b'"KRW-BTC"' in frame:
+            return b'{"type":"trade","code":"KRW-BTC","trade_price":"a lot"}'
+        return frame
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            alone, both, tickers = await joined(hub, BTC), await joined(hub, BTC, ETH), await joined(hub, TICKER)
+            await until(lambda: alone.rows and len(ids(list(both.rows), "KRW-ETH")) and tickers.rows)
+            before = ids(list(alone.rows))
+            exchange.streams.faults.edit = spoilt
+            await until(lambda: alone.over)
+            assert isinstance(alone.error, SchemaError)
+            assert alone.error.path.startswith("$.")
+            assert "a lot" in alone.error.sample
+            assert ids(alone.waiting())[: len(before)] == before  # what was right is still there
+            assert await alone.take() == []
+            assert alone.gaps[-1].outcome.startswith("not repaired: ")
+            assert list(both.ended) == ["KRW-BTC"]
+            received = len(ids(list(both.rows), "KRW-ETH")), tickers.received
+            await until(lambda: len(ids(list(both.rows), "KRW-ETH")) > received[0] and tickers.received > received[1])
+            assert not both.over
+            assert both.topics == {ETH}
+            assert hub.listeners == 2
+            messages = exchange.streams.connections[0].messages
+            await until(lambda: asked(messages[-1][1]) == pairs([ETH, TICKER]))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("frame", "count"),
+    [
+        (b"\xff\xfe\x00garbage", 1), (b"[" * 100_000, 1), (b"<html></html>", 1), (b"", 1),
+        (b'{"type":"trade"}', 1), (b'{"type":"trade","code":"KRW-BTC","x":' + b"[" * 50_000, 1),
+        (b'{"type":"trade","code":"KRW-BTC","trade_timestamp":' + b"9" * 10_000 + b"}", 1),
+        (b'{"type":"trade","code":"KRW-BTC","trade_price":' + b"9" * 10_000 + b"." + b"1" * 10_000 + b"}", 1),
+        (b'{"type":"trade","code":["KRW-BTC"]}', 1), (b"[" + b"1," * 500_000 + b"1]", 1), (b"17", 1),
+        (b'{"type":"trade","code":"KRW-NONE","trade_price":1}', 1),
+        (b'{"error":' + b"[" * 500 + b"]" * 500 + b"}", 1), (b'{"status":' + b"[" * 900 + b"]" * 900 + b"}", 0),
+    ],
+    ids=lambda one: repr(one[:40]) if isinstance(one, bytes) else None,
+)  # fmt: skip
+def test_whatever_comes_costs_no_row(exchange: Exchange, tmp_path: Path, frame: bytes, count: int) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            await until(lambda: len(one.rows) > 3)
+            exchange.streams.faults.replace += [frame, b'{"status":"UP"}']
+            await until(lambda: not exchange.streams.faults.replace)
+            await until(lambda: hub.refused_frames == count)
+            received = one.received
+            await until(lambda: one.received > received and not hub.mending(BTC.key))
+            exchange.clock.freeze()
+            await asyncio.sleep(0.2)
+            assert not one.over
+            assert hub.epoch == 1
+
+    asyncio.run(main())
+
+
+def test_garbage_again_and_again_opens_the_connection_anew(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            await until(lambda: len(one.rows) > 3)
+            exchange.streams.faults.replace += [b"\xff garbage"] * 3
+            await until(lambda: hub.epoch == 2)
+            await settled(hub, exchange, one)
+            seen = ids(one.waiting())
+            assert seen == truth(exchange, "KRW-BTC", seen[0])
+            assert not one.over
 
     asyncio.run(main())
 

@@ -144,8 +144,8 @@ with client.follow('KRW-BTC', '1m', history=5) as follow:
 @pytest.mark.parametrize(
     "code",
     [
-        "client.stream('KRW-BTC', 'candle.4h', count=1000)",
-        "for batch in client.stream('KRW-BTC').__enter__(): pass",
+        "frame = client.stream('KRW-BTC', 'candle.4h', count=1000)",
+        "for batch in client.stream('KRW-BTC'): pass",
         "async with aclient.stream('KRW-BTC', 'candle.4h') as s: await s.collect(count=1000)",
         "for batch in client.follow('KRW-BTC', '4h', history=1): pass",
     ],
@@ -160,7 +160,11 @@ def test_interrupting_a_cell(kernel: Kernel, head: str, code: str) -> None:
     # A kernel that awaits notices an interruption with the next message only, whatever it awaits.
     kernel.client.kernel_info()
     _, error = kernel.wait(cell)
-    assert error in ("KeyboardInterrupt", "CancelledError")
+    if "frame =" in code:  # what has come until then is returned
+        assert error == ""
+        assert kernel.run("print(frame.attrs['upbit_frames']['interrupted'])").strip() == "True"
+    else:
+        assert error in ("KeyboardInterrupt", "CancelledError")
     assert time.monotonic() - began < 10
     assert kernel.run("print(len(client.ticker('KRW-BTC')))").strip() == "1"
 
@@ -205,18 +209,26 @@ def script(code: str, interrupt: bool, tmp_path: Path) -> tuple[int, str, float]
 @pytest.mark.parametrize(
     "code",
     [
-        "print('ready', flush=True); client.stream('KRW-BTC', 'candle.4h', count=1000)",
+        "print('ready', flush=True)\nfor batch in client.stream('KRW-BTC'): pass",
         "with client.stream('KRW-BTC') as stream:\n    print('ready', flush=True)\n    for batch in stream: pass",
         "follow = client.follow('KRW-BTC', '4h', history=1)\nprint('ready', flush=True)\nfor batch in follow: pass",
         "import asyncio\nasync def main():\n    async with aclient.stream('KRW-BTC', 'candle.4h') as s:\n"
         "        print('ready', flush=True)\n        await s.collect(count=1000)\nasyncio.run(main())",
     ],
-    ids=["collect", "iterate", "follow", "async"],
+    ids=["loop", "iterate", "follow", "async"],
 )
 def test_ctrl_c(head: str, tmp_path: Path, code: str) -> None:
     status, error, seconds = script(head + code, True, tmp_path)
     assert status in (1, -signal.SIGINT)
     assert error.strip().endswith("KeyboardInterrupt"), error
+    assert seconds < 10
+
+
+def test_ctrl_c_ends_a_collection_with_what_has_come(head: str, tmp_path: Path) -> None:
+    code = "print('ready', flush=True)\nframe = client.stream('KRW-BTC', 'trade', seconds=600)\nprint(len(frame))\n"
+    status, error, seconds = script(head + code, True, tmp_path)
+    assert status == 0
+    assert "UpbitFramesWarning: the stream was interrupted" in error
     assert seconds < 10
 
 

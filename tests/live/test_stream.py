@@ -270,8 +270,9 @@ def test_nobody_there(client: uf.Client) -> None:
 def test_used_wrongly(client: uf.Client) -> None:
     stream = client.stream("KRW-BTC")
     with pytest.raises(UsageError, match="not open"):
-        next(iter(stream))
+        asyncio.run(stream.collect(count=1))
     with stream:
         pass
+    assert list(stream) == []
     with pytest.raises(UsageError, match="opened before"), stream:
         pass

@@ -10,7 +10,7 @@ from typing import Any
 
 from upbit_frames.router.ports import Meter
 
-__all__ = ["Bar"]
+__all__ = ["Bar", "CollectBar"]
 
 WORTH_SHOWING = 1.5  # seconds still to go before a bar appears by itself
 REQUESTS_PER_SECOND = 10
@@ -65,6 +65,50 @@ class Bar:
             self._bar = None
 
 
+class CollectBar:
+    """Shows how far a stream that is being collected has come, by time or by rows.
+
+    Parameters
+    ----------
+    seconds, count : float, int, optional
+        When it is enough.
+    mode : bool or "auto"
+        As for :class:`Bar`.
+    title : str
+    """
+
+    def __init__(self, seconds: float | None, count: int | None, mode: bool | str, title: str) -> None:
+        self._seconds = seconds
+        self._count = count
+        self._title = title
+        self._bar: Any = None
+        self._started = time.monotonic()
+        self.wanted = bool(mode) and (mode is True or _somebody_looks())
+        self._after = 0.0 if mode is True else WORTH_SHOWING
+        if seconds is not None and count is None and mode is not True:
+            self.wanted = self.wanted and seconds > WORTH_SHOWING
+
+    def tick(self, rows: int) -> None:
+        """Bring the bar up to date; it appears where it takes a while."""
+        passed = time.monotonic() - self._started
+        if self._bar is None:
+            if passed < self._after:
+                return
+            by_rows = self._seconds is None
+            total = self._count if self._seconds is None else round(self._seconds)
+            self._bar = _tqdm(self._title, max(total or 1, 1), "row" if by_rows else "s")
+        done = rows if self._seconds is None else int(passed)
+        self._bar.n = min(done, self._bar.total)
+        self._bar.set_postfix_str(f"{rows:,} rows", refresh=True)
+
+    def close(self) -> None:
+        """Leave the bar as it ended."""
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
+            self._bar = None
+
+
 def _somebody_looks() -> bool:
     if os.environ.get("CI") or os.environ.get("PYTEST_CURRENT_TEST"):
         return False
@@ -80,7 +124,7 @@ def in_notebook() -> bool:
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def _tqdm(title: str, total: int) -> Any:
+def _tqdm(title: str, total: int, unit: str = "req") -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm.auto warns where ipywidgets is missing
         if in_notebook():
@@ -91,4 +135,4 @@ def _tqdm(title: str, total: int) -> Any:
                 from tqdm.std import tqdm
         else:
             from tqdm.std import tqdm
-    return tqdm(total=total, desc=title, unit="req", leave=True, dynamic_ncols=True)
+    return tqdm(total=total, desc=title, unit=unit, leave=True, dynamic_ncols=True)

@@ -85,11 +85,10 @@ class Collection:
         if listener.error is not None and not self.rows:
             raise listener.error
 
-    def interrupt(self) -> bool:
-        """Keep what has come so far, as nobody waits any more; whether the stream had begun."""
+    def interrupt(self) -> None:
+        """Keep what has come so far, as nobody waits any more."""
         self.interrupted = True
         self.rows += self.listener.waiting()
-        return self.listener.begun.is_set() and self.listener.error is None
 
     def sorted(self) -> list[Row]:
         """The rows as they go into a frame."""
@@ -115,10 +114,9 @@ class Collection:
             since = "the beginning" if gap.since is None else iso(gap.since)
             until = "the end" if not gap.until else iso(gap.until)
             why = "REST has not answered in time" if gap.outcome == "open" else gap.outcome.partition(": ")[2]
-            told.append(
-                f"the frame may lack rows of {gap.market} ({gap.type}) from {since} to {until}: {why} ({gap.reason}); "
-                "uf.trades and uf.candles can fetch them"
-            )
+            text = f"the frame may lack rows of {gap.market} ({gap.type}) from {since} to {until}: {why} ({gap.reason})"
+            call = "trades" if gap.type == "trade" else "candles" if interval_of(gap.type) else None
+            told.append(text if call is None else f"{text}; uf.{call} can fetch them")
         if len(lacking) > MOST_TOLD:
             told.append(f"the frame has {len(lacking) - MOST_TOLD} more gaps, told in attrs")
         if listener.dropped and not listener.ring:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from upbit_frames.errors import UpbitFramesError
+from upbit_frames.errors import UpbitFramesError, UpbitFramesWarning
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.stream import Stream
 from upbit_frames.live.stream_frames import collected, framed, told
@@ -18,7 +20,7 @@ __all__ = ["Feed"]
 
 
 class Feed:
-    """Live rows in the background, in a buffer that keeps the newest so many.
+    """Live rows in the background, in a buffer that keeps the newest so many; can be iterated over.
 
     Made by ``uf.stream(..., background=True)``. Ends on :meth:`close`, at the end of a ``with``
     block, when nobody holds it any more, or with the interpreter.
@@ -58,6 +60,39 @@ class Feed:
             return list(self._listener.rows)
 
         return list(self._listener.rows) if self._listener.over else _bridge.run(copy)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Batches: first what is in the buffer, then whatever comes, until the feed is closed.
+
+        The buffer keeps its rows, so several loops may run and each has all of them, unless it takes
+        longer for a batch than the buffer lasts; then a warning tells how many rows it has missed.
+
+        Raises
+        ------
+        UpbitFramesError
+            If the feed ended because of it, once what came before was taken.
+        """
+        query, taken = self._stream.query, -1
+        while True:
+            rows, missed, taken = _bridge.run(self._after, taken)
+            if missed:
+                text = f"{missed} rows of {query.type} were dropped before this loop came to them"
+                warnings.warn(f"{text}; take batches faster, or give a larger buffer", UpbitFramesWarning, stacklevel=2)
+            if not rows:
+                break
+            yield framed(query, self._stream._view, collected(query.type, rows, ordered=False), self._stream._attrs())
+        if self.error is not None:
+            raise self.error
+
+    async def _after(self, taken: int) -> tuple[list[Row], int, int]:
+        """The rows after the first so many, how many of them are gone, and how many there were; waits for some."""
+        listener = self._listener
+        while listener.received <= taken and not listener.over:
+            listener.news.clear()
+            await listener.news.wait()
+        fresh = listener.received - taken if taken >= 0 else len(listener.rows)
+        rows = list(listener.rows)[-fresh:] if fresh else []
+        return rows, fresh - len(rows), listener.received
 
     def latest(self) -> Any:
         """The newest row of each market."""

@@ -189,10 +189,10 @@ class Stream:
         self._open_listener()
         collection = Collection(self._listener, self.query.type, *checked(seconds, count))
         await _bridge.run_async(self._collect, collection)
-        return self._collected(collection, callers=2)
+        return self._collected(collection, stacklevel=3)
 
     def collected(
-        self, seconds: float | None, count: int | None, tick: Callable[[int], None] | None = None, callers: int = 2
+        self, seconds: float | None, count: int | None, tick: Callable[[int], None] | None = None, stacklevel: int = 3
     ) -> tuple[Any, int]:
         """Open, :meth:`collect` and close, without ``await``; the frame, and its rows that REST told.
 
@@ -203,8 +203,8 @@ class Stream:
         seconds, count : float, int, optional
         tick : function (int), optional
             Told now and then how many rows have come, in the caller's thread.
-        callers : int
-            Frames between the user and this call, for warnings.
+        stacklevel : int
+            Of warnings, counted from the method that this one calls.
         """
         collection = Collection(self._listener, self.query.type, *checked(seconds, count))
 
@@ -215,18 +215,19 @@ class Stream:
         try:
             _bridge.run(work, tick=None if tick is None else lambda: tick(len(collection.rows)))
         except KeyboardInterrupt:
-            if not collection.interrupt():
+            if self._hub is None:  # nothing had begun
                 raise
-        return self._collected(collection, callers + 1), sum(row.stream_type == REST for row in collection.rows)
+            collection.interrupt()
+        return self._collected(collection, stacklevel), sum(row.stream_type == REST for row in collection.rows)
 
     async def _collect(self, collection: Collection) -> None:
         assert self._hub is not None
         await collection.run(self._hub)
 
-    def _collected(self, collection: Collection, callers: int) -> Any:
+    def _collected(self, collection: Collection, stacklevel: int) -> Any:
         """The frame of a collection, its warnings told."""
         for text in collection.warnings:
-            warnings.warn(text, UpbitFramesWarning, stacklevel=callers + 1)
+            warnings.warn(text, UpbitFramesWarning, stacklevel=stacklevel)
         return framed(self.query, self._view, collection.sorted(), self._attrs() | collection.facts)
 
     def _frame(self, rows: Sequence[Row]) -> Any:

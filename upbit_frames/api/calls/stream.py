@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from upbit_frames.api.engine import engine_for
+from upbit_frames.api.progress import CollectBar
 from upbit_frames.core.config import Config
 from upbit_frames.core.query import View
 from upbit_frames.core.stream_query import StreamQuery
@@ -18,6 +19,8 @@ from upbit_frames.live.stream_frames import checked
 from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["hub_opener", "open_stream", "stream"]
+
+STACKLEVEL = 5  # from where a warning is raised up to the user
 
 
 def stream(
@@ -63,11 +66,12 @@ def stream(
         With ``seconds`` or ``count``. Index ``time``; columns market, those that REST gives for
         the kind, ``stream_type`` (SNAPSHOT, REALTIME, or REST for a row that mended a gap) and
         ``received_at`` (aware, by this machine's clock). Each trade once, in order of time; of a
-        candle its latest state. ``attrs["upbit_frames"]["gaps"]`` tells the breaks.
+        candle its latest state. ``attrs["upbit_frames"]["gaps"]`` tells the breaks. Ctrl-C ends it
+        early, with what has come, ``attrs["upbit_frames"]["interrupted"]`` and a warning.
     Feed
-        With ``background=True``.
+        With ``background=True``; ``for batch in feed`` gives what is in the buffer, then what comes.
     Stream
-        With neither: use it in ``with`` and ``for``, or ``async with`` and ``async for``.
+        With neither: ``for batch in stream``, or ``async for``; ``with`` closes it at a certain place.
 
     Raises
     ------
@@ -75,7 +79,12 @@ def stream(
         Before anything is opened.
     MarketNotFound
     ConnectionFailed, Timeout, RateLimited, Blocked
-        If no connection can be opened. Later breaks are mended and told in ``.gaps``.
+        If no connection can be opened. Later breaks are repaired and told in ``.gaps``.
+
+    Warns
+    -----
+    UpbitFramesWarning
+        If a collected frame lacks rows that REST did not give in time, or the stream ended early.
 
     Notes
     -----
@@ -86,6 +95,8 @@ def stream(
     --------
     >>> import upbit_frames as uf
     >>> df = uf.stream("KRW-BTC", "trade", seconds=10)  # doctest: +SKIP
+    >>> for batch in uf.stream("KRW-BTC", "trade"):  # doctest: +SKIP
+    ...     print(batch)
     >>> feed = uf.stream(["KRW-BTC", "KRW-ETH"], "ticker", background=True)  # doctest: +SKIP
     >>> feed.to_frame().tail(); feed.close()  # doctest: +SKIP
     """
@@ -99,8 +110,12 @@ def stream(
         return Feed(made)
     if not collecting:
         return made
+    bar = CollectBar(seconds, count, config.progress, f"{made.query.type} {', '.join(made.query.markets[:3])}")
     with telemetry.call("stream") as record:
-        frame, mended = made.collected(seconds, count)
+        try:
+            frame, mended = made.collected(seconds, count, bar.tick if bar.wanted else None, STACKLEVEL)
+        finally:
+            bar.close()
         route = [{"channel": "live", "reason": "collected", "rows": len(frame) - mended}]
         if mended:
             route.append({"channel": "rest", "reason": "after a break", "rows": mended})

@@ -50,6 +50,23 @@ def _certificates() -> ssl.SSLContext:
     return context
 
 
+class _Redirected(Exception):
+    """The other side says that it is elsewhere."""
+
+
+class _Connection(ClientConnection):
+    """Follows no redirection: rows are believed from the host that the user has named, and no other."""
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        """As the library does it, which would follow a redirection to any host."""
+        try:
+            await super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            if 300 <= error.response.status_code < 400:
+                raise _Redirected(str(error.response.headers.get("Location", ""))[:200]) from error
+            raise
+
+
 class SocketDialer:
     """Opens WebSockets, within the limits.
 
@@ -60,7 +77,7 @@ class SocketDialer:
     limiter : Pacer
         Its group ``websocket`` counts the attempts.
     timeout : float
-        Seconds for connecting and the handshake.
+        Seconds for connecting and the handshake together, however slowly its answer comes.
     ping_interval, ping_timeout : float
         Seconds between pings, and after which one that is not answered ends the connection.
     """
@@ -100,6 +117,7 @@ class SocketDialer:
             # No Origin header, ever: with one Upbit allows a single attempt in ten seconds.
             socket = await connect(
                 self.url,
+                create_connection=_Connection,
                 ssl=_certificates() if self.url.startswith("wss:") else None,
                 user_agent_header=f"upbit-frames/{__version__}",
                 compression="deflate",
@@ -116,7 +134,14 @@ class SocketDialer:
         except InvalidStatus as error:
             slot.done()
             raise self._refusal(error) from error
-        except WebSocketException as error:  # no handshake, or a redirection to what is no WebSocket
+        except _Redirected as error:
+            slot.done()
+            raise ConnectionFailed(
+                f"the exchange redirects to {redacted(str(error)) or 'nowhere'}, which is not followed",
+                suggestion="set 'ws_url' to the address itself if it can be trusted",
+                url=redacted(self.url),
+            ) from error
+        except WebSocketException as error:  # no handshake
             raise ConnectionFailed(
                 f"no WebSocket could be opened: {redacted(str(error))}",
                 suggestion="check the setting 'ws_url'",
