@@ -188,7 +188,7 @@ def test_a_tape_alone_shows_what_it_cannot_mend(recording: Exchange, offline: Of
     with uf.tape("t"):
         frame, _ = broken(recording, "trade")
     attempts = offline()
-    with uf.tape("t", mode="none"):
+    with uf.tape("t", mode="none"), pytest.warns(errors.UpbitFramesWarning, match="a tape alone holds no answers"):
         again, gaps = broken(None, "trade")
     assert gaps["outcome"].str.startswith("not repaired").any()
     assert set(again["sequential_id"]) == set(frame[frame["stream_type"] != "REST"]["sequential_id"])
