@@ -13,11 +13,11 @@ import pytest
 from upbit_frames.archive.client import ArchiveTransport
 from upbit_frames.archive.files import day_file, month_file
 from upbit_frames.archive.importer import Archive, Filled, Filler
+from upbit_frames.core.availability import SECONDS_KEPT
 from upbit_frames.core.intervals import INTERVALS, Span, merge, subtract, to_micros
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import ChecksumMismatch, ConnectionFailed
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.router.plan import SECONDS_KEPT
 from upbit_frames.runtime.clock import ManualClock
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from upbit_frames.core.availability import nothing_before
 from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
 from upbit_frames.errors import SchemaError
 from upbit_frames.router.candle_pages import Outcome, Page, backfill
@@ -28,6 +29,7 @@ class Exchange:
         self.asked: list[tuple[int, int]] = []
         self.lies: dict[int, int] = {}
         self.order = order
+        self.interval = MINUTE
 
     async def fetch(self, to: int, count: int) -> Page:
         self.asked.append((to, count))
@@ -39,6 +41,13 @@ class Exchange:
         if turn in self.lies:
             rows = rows[len(rows) - self.lies[turn] :] if self.lies[turn] else []
         return Page(len(rows), rows[0] if rows else None, rows)
+
+    async def nothing_older(self, moment: int, row: bool) -> bool | None:
+        """The independent sign, to the day; a market without any trade has none."""
+        if not self.times:
+            return None
+        day = INTERVALS["1d"].floor(self.times[0])
+        return nothing_before(self.interval, moment, row=row, first=Span(day, day + 86_400_000_000))
 
 
 class Book:
@@ -58,7 +67,8 @@ class Book:
 
 def walk(exchange: Exchange, spans: list[Span], interval: Interval = MINUTE, **options: Any) -> tuple[Outcome, Book]:
     book = Book()
-    outcome = asyncio.run(backfill(spans, interval, exchange.fetch, book.keep, **options))
+    exchange.interval = interval
+    outcome = asyncio.run(backfill(spans, interval, exchange.fetch, book.keep, exchange.nothing_older, **options))
     return outcome, book
 
 
@@ -74,7 +84,7 @@ def span(low: int, high: int) -> Span:
 @given(
     slots=st.sets(st.integers(0, 3000), max_size=400),
     wanted=st.lists(st.tuples(st.integers(-200, 3200), st.integers(1, 1500)), min_size=1, max_size=4),
-    page_size=st.sampled_from([1, 3, 10, 50]),
+    page_size=st.sampled_from([2, 3, 10, 50]),
     walks=st.integers(1, 7),
     order=st.randoms(use_true_random=False),
 )
@@ -84,14 +94,15 @@ def test_everything_wanted_is_known_and_right(
     exchange = Exchange(grid(sorted(slots)), lambda turn: order.randrange(5))
     spans = merge([span(low, low + length) for low, length in wanted])
     outcome, book = walk(exchange, spans, page_size=page_size, walks=walks)
-    assert subtract(spans, book.covered) == []
+    assert subtract(spans, [*book.covered, *outcome.unproven]) == []
     assert merge(book.covered) == outcome.covered
     # Whatever is claimed to be covered holds exactly what the exchange has there.
     truth = {t for t in exchange.times if any(s.start <= t < s.end for s in outcome.covered)}
     assert book.rows == truth
-    # Nothing is asked for twice, but for the empty page that claims the beginning of history.
+    assert all(span.end <= min(exchange.times, default=span.end) for span in outcome.unproven)
+    # Nothing is asked for twice, but for the page that confirms the beginning of history.
     again = {ask for ask in exchange.asked if exchange.asked.count(ask) > 1}
-    assert all(not exchange.times or to <= exchange.times[0] for to, _ in again)
+    assert len(again) <= 1 or not exchange.times or outcome.unproven
 
 
 @pytest.mark.parametrize("density", [1.0, 0.97, 0.4, 0.05, 0.003])
@@ -132,30 +143,63 @@ def test_listed_but_empty() -> None:
     exchange = Exchange([])
     outcome, book = walk(exchange, [span(0, 5_000)])
     assert outcome.history_start == BASE + 5_000 * STEP
+    assert outcome.unproven == [Span(EPOCH, BASE + 5_000 * STEP)]
     assert book.rows == set()
+    assert book.covered == []
     assert len(exchange.asked) <= 12
 
 
 @settings(max_examples=200)
 @given(
-    slots=st.sets(st.integers(0, 800), min_size=1, max_size=300),
-    lies=st.dictionaries(st.integers(1, 12), st.integers(0, 9), max_size=2),
+    slots=st.sets(st.integers(0, 8000), min_size=1, max_size=300),
+    lies=st.dictionaries(st.integers(1, 12), st.integers(0, 9), max_size=8),
     walks=st.integers(1, 4),
 )
-def test_a_single_lie_about_the_end_is_not_believed(slots: set[int], lies: dict[int, int], walks: int) -> None:
-    """Pages that come back too short now and then never become knowledge."""
-    if len(lies) == 2 and abs(sorted(lies)[0] - sorted(lies)[1]) < walks + 3:
-        lies.popitem()  # two lies in a row that agree cannot be told from the truth
+def test_pages_that_leave_something_out_are_not_believed(slots: set[int], lies: dict[int, int], walks: int) -> None:
+    """Pages that come back too short, also many in a row, never become knowledge."""
     exchange = Exchange(grid(sorted(slots)))
     exchange.lies = lies
     try:
-        outcome, book = walk(exchange, [span(0, 801)], page_size=10, walks=walks)
+        outcome, book = walk(exchange, [span(0, 8001)], page_size=10, walks=walks)
     except SchemaError:
         return
-    inside = [
-        t for t in exchange.times if any(s.start <= t < s.end for s in intersect(outcome.covered, [span(0, 801)]))
-    ]
+    wanted = [span(0, 8001)]
+    inside = [t for t in exchange.times if any(s.start <= t < s.end for s in intersect(outcome.covered, wanted))]
     assert sorted(t for t in book.rows if t >= BASE) == inside
+
+
+@pytest.mark.parametrize("lies", [{1: 0, 2: 0}, {1: 0, 2: 0, 3: 0}, {2: 4, 3: 0}, {2: 4, 3: 0, 4: 0}])
+def test_a_bad_second_is_not_the_end_of_history(lies: dict[int, int]) -> None:
+    exchange = Exchange(grid(list(range(-9000, 600))))
+    exchange.lies = lies
+    outcome, book = walk(exchange, [span(0, 600)], walks=1, page_size=100)
+    assert outcome.history_start is None
+    assert sum(t >= BASE for t in book.rows) == 600
+
+
+def test_an_exchange_that_stays_empty_although_the_market_was_traded_is_an_error() -> None:
+    exchange = Exchange(grid(list(range(-9000, 600))))
+    exchange.lies = dict.fromkeys(range(2, 50), 0)
+    book = Book()
+    with pytest.raises(SchemaError, match="although the market was traded earlier"):
+        asyncio.run(
+            backfill([span(0, 600)], MINUTE, exchange.fetch, book.keep, exchange.nothing_older, page_size=100, walks=1)
+        )
+    assert merge(book.covered) == [span(500, 600)]
+
+
+def test_a_beginning_that_the_sign_denies_serves_the_call_and_is_not_kept() -> None:
+    """As where minutes were published from a later day on than days were."""
+    exchange = Exchange(grid(list(range(500, 600))))
+
+    async def denies(moment: int, row: bool) -> bool | None:
+        return False
+
+    book = Book()
+    outcome = asyncio.run(backfill([span(0, 600)], MINUTE, exchange.fetch, book.keep, denies))
+    assert outcome.history_start == exchange.times[0]
+    assert outcome.unproven == [Span(EPOCH, exchange.times[0])]
+    assert merge(book.covered) == [span(500, 600)]
 
 
 def test_an_end_against_better_knowledge_is_an_error() -> None:
@@ -178,7 +222,7 @@ def test_a_failing_fetch_surfaces_as_itself_and_keeps_what_came() -> None:
         return await exchange.fetch(to, count)
 
     with pytest.raises(OSError, match="gone"):
-        asyncio.run(backfill([span(0, 5_000)], MINUTE, fetch, book.keep))
+        asyncio.run(backfill([span(0, 5_000)], MINUTE, fetch, book.keep, exchange.nothing_older))
     assert len(book.rows) >= 200
 
 

@@ -67,7 +67,7 @@ def collect(exchange: Any, spans: list[Span], **options: Any) -> tuple[list[Trad
         st.integers(0, 3 * 86_400_000 - 1) | st.integers(86_399_000, 86_401_000) | st.just(50_000), max_size=150
     ),
     wanted=st.lists(st.tuples(st.integers(0, 3 * 86_400_000), st.integers(1, 2 * 86_400_000)), min_size=1, max_size=3),
-    page_size=st.sampled_from([1, 2, 7, 40]),
+    page_size=st.sampled_from([2, 3, 7, 40]),
     walks=st.integers(1, 6),
     inclusive=st.booleans(),
 )

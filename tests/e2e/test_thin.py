@@ -10,7 +10,7 @@ import pytest
 import upbit_frames as uf
 from upbit_frames.testing import Exchange
 
-HANDFUL = 12
+HANDFUL = 15  # the time of the exchange twice, as the machine does not agree; the market's first month; and twelve
 
 
 def check(
@@ -57,11 +57,9 @@ def test_only_silence(exchange: Exchange, client: uf.Client, truth: Callable[...
 
 
 def test_nothing_was_ever_traded(exchange: Exchange, client: uf.Client) -> None:
-    assert len(client.candles("KRW-EMPTY", "1m", count=300)) == 0
+    with pytest.warns(uf.errors.UpbitFramesWarning, match="nothing else confirms it"):
+        assert len(client.candles("KRW-EMPTY", "1m", count=300)) == 0
     assert len(exchange.requests) <= HANDFUL
-    exchange.requests.clear()
-    assert len(client.candles("KRW-EMPTY", "1m", start="2026-02-01", end="2026-02-28")) == 0
-    assert exchange.requests == []
 
 
 def test_a_maintenance_of_the_whole_exchange(

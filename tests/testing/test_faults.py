@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -67,6 +69,24 @@ def lie(exchange, kind, path=PAGE, **options):
     assert spoilt.status_code == 200
     assert spoilt.content != truth.content
     return truth, spoilt
+
+
+def test_a_date_that_is_off(exchange):
+    truth = parsedate_to_datetime(get(exchange).headers["Date"])
+    exchange.faults.add("skew", seconds=-7200)
+    assert parsedate_to_datetime(get(exchange).headers["Date"]) == truth - timedelta(hours=2)
+    exchange.faults.add("undated")
+    assert "Date" not in get(exchange).headers
+    assert parsedate_to_datetime(get(exchange).headers["Date"]) == truth
+
+
+def test_a_trade_that_is_stamped_ahead(exchange):
+    truth, spoilt = lie(exchange, "ahead", "/v1/trades/ticks?market=KRW-BTC&count=3", seconds=90_000)
+    (newest, *others), (ahead, *same) = truth.json(), spoilt.json()
+    assert others == same
+    assert ahead["timestamp"] == newest["timestamp"] + 90_000_000
+    assert ahead["trade_date_utc"] > newest["trade_date_utc"]
+    assert ahead["sequential_id"] == newest["sequential_id"]
 
 
 def test_cut_json(exchange):

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from upbit_frames.archive.files import PUBLICATION_DELAY, TERMS, ArchiveFile
+from upbit_frames.core.availability import SEAL_GRACE
 from upbit_frames.core.intervals import INTERVALS, Span
-from upbit_frames.router.plan import SEAL_GRACE, Step
+from upbit_frames.router.plan import Step
 
 __all__ = [
     "Download",

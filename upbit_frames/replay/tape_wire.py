@@ -90,6 +90,11 @@ class TapeServerTime(ServerTime):
         return self.told is not None
 
     @property
+    def settled(self) -> bool:
+        """As soon as it is known."""
+        return self.known
+
+    @property
     def offset(self) -> int:
         """The exchange's time minus the tape's; 0 while unknown."""
         return self.told or 0

@@ -7,34 +7,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from upbit_frames.archive.importer import Archive
+from upbit_frames.core.availability import DAY, SECONDS_KEPT, rest_horizon, sealed_until, split_expired
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, merge, subtract
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
 from upbit_frames.exchange import wire as normalize
+from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.router.candle_pages import WALKS, Page, backfill
 from upbit_frames.router.candle_plan import bar_hint, not_cached, plan_sealed
-from upbit_frames.router.plan import (
-    EXPIRED,
-    FORCED,
-    MISSING,
-    NOWHERE,
-    SECONDS_KEPT,
-    Situation,
-    Step,
-    iso,
-    rest_horizon,
-    sealed_until,
-    split_expired,
-)
-from upbit_frames.router.ports import Meter, Ports, cut, fill_from_archive, in_thread, meet_exchange
+from upbit_frames.router.plan import EXPIRED, FORCED, MISSING, NOWHERE, Situation, Step, iso
+from upbit_frames.router.ports import Meter, Ports, cut, fill_from_archive, in_thread, synchronise
 from upbit_frames.store.base import Series
 
 __all__ = ["CandleFetch"]
 
 WORTH_COMPACTING = 8  # pages of one call after which the small files they left are merged
-DAY = 86_400 * 1_000_000
+DATE_TRIES = 3  # of a page that was written before the present; the third in a row moves the clock
 NEVER = 2**62
 
 
@@ -58,6 +48,8 @@ class CandleFetch:
         What was fetched, with the requests it took.
     lost : list of Span
         What nobody serves any more.
+    unproven : list of Span
+        What the exchange has no candles in, where no other sign confirms it.
     open : list of Span
         What was fetched and is not final yet by the clock of the server that sent it.
     """
@@ -78,6 +70,7 @@ class CandleFetch:
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
         self.lost_reason = EXPIRED
+        self.unproven: list[Span] = []
         self.open: list[Span] = []
         self.warnings: list[str] = []
 
@@ -93,8 +86,8 @@ class CandleFetch:
         return intersect(self.open, [Span(final, NEVER)])
 
     def missing(self, span: Span, covered: Sequence[Span]) -> list[Span]:
-        """Return what is neither covered, nor lost for ever, nor pending."""
-        return subtract([span], [*covered, *self.lost, *self.pending])
+        """Return what is neither covered, nor lost for ever, nor unproven, nor pending."""
+        return subtract([span], [*covered, *self.lost, *self.unproven, *self.pending])
 
     async def ensure(self, span: Span, covered: Sequence[Span] | None = None) -> None:
         """Fetch what is missing of a range on the grid, as far as it can be had.
@@ -119,7 +112,7 @@ class CandleFetch:
         covered = await in_thread(self.store.covered, self.series)
         expired, _ = split_expired(self.interval, self.missing(span, covered), self.situation.now)
         if expired and self.source != "archive":
-            await meet_exchange(self.ports, self.endpoint, self.market, self.meter)
+            await synchronise(self.ports, self.market, self.meter)
         known = subtract([span], self.missing(span, covered))
         steps = [
             step
@@ -174,8 +167,9 @@ class CandleFetch:
 
         try:
             outcome = await backfill(
-                missing, self.interval, fetch, self._keep,
+                missing, self.interval, fetch, self._keep, self._nothing_older,
                 page_size=CANDLES_MAX_COUNT, walks=self.walks, known_before=known_before,
+                pause=lambda attempt: pause(self.ports, attempt),
             )  # fmt: skip
         finally:
             reason = FORCED if self.source == "rest" else MISSING
@@ -187,6 +181,17 @@ class CandleFetch:
             await in_thread(self.store.compact, self.series)
         if self._expires(outcome.history_start):
             self.lost = merge([*self.lost, Span(EPOCH, outcome.history_start or EPOCH)])
+        elif outcome.unproven:
+            self.unproven = merge([*self.unproven, *outcome.unproven])
+            self.warnings.append(
+                f"{self.market} {self.interval}: the exchange has no candle before {iso(self.unproven[-1].end)}, and "
+                "nothing else confirms it; it counts for this answer and is not stored"
+            )
+
+    async def _nothing_older(self, claim: int, row: bool) -> bool | None:
+        if self._expires(claim):
+            return True  # of which nothing is stored
+        return await nothing_older(self.ports, self.store, self.series, claim, row, self.meter)
 
     def _note(self, steps: Iterable[Step]) -> None:
         """Add what was fetched to the route; what had to be fetched twice stays one step."""
@@ -200,9 +205,14 @@ class CandleFetch:
 
     async def _page(self, to: int, count: int) -> Page:
         params = {"market": self.market, "to": iso(to), "count": str(count)}
-        reply = await self.ports.rest.get(self.endpoint, params)
+        for _ in range(DATE_TRIES):
+            reply = await self.ports.rest.get(self.endpoint, params)
+            self.meter.requests += 1
+            server_time = self.ports.server_time
+            present = sealed_until(self.interval, server_time.now())
+            if min(to, present) <= sealed_until(self.interval, server_time.by(reply.server_time)):
+                break  # else it is older than the present: of another time, or by another clock
         table = normalize.candles(reply.body, self.market, self.interval)
-        self.meter.requests += 1
         self.meter.rows += len(table)
         if len(table) == 0:
             return Page(0, None, None)
@@ -218,12 +228,15 @@ class CandleFetch:
         return Page(len(table), oldest, (table, reply.server_time))
 
     async def _keep(self, span: Span, page: Page) -> None:
-        """Store what a page told, as far as it is final by the clock of the server that sent it."""
-        table, server_time = page.payload or (arrow_schema("candles").empty_table(), None)
+        """Store what a page holds, as far as it is final."""
+        table, date = page.payload or (arrow_schema("candles").empty_table(), None)
         if page.payload is None and self._expires(span.end):
             return
-        now = self.ports.server_time.now() if server_time is None else server_time
-        final = Span(span.start, max(span.start, min(span.end, sealed_until(self.interval, now))))
+        server_time = self.ports.server_time
+        if span.end > sealed_until(self.interval, server_time.now()) and not server_time.settled:
+            await synchronise(self.ports, self.market, self.meter)
+        until = sealed_until(self.interval, server_time.by(date))
+        final = Span(span.start, max(span.start, min(span.end, until)))
         if final.end < span.end:
             self.open = merge([*self.open, Span(final.end, span.end)])
             table = cut(table, final)

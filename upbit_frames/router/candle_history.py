@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from upbit_frames.core.availability import DAY, sealed_until
 from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, intersect, subtract
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, Progress, vanishing
-from upbit_frames.router.candle_fetch import DAY, CandleFetch
+from upbit_frames.router.candle_fetch import CandleFetch
 from upbit_frames.router.candle_pages import WALKS
 from upbit_frames.router.candle_plan import CandlePlan, Goal, extend_back, extend_on
-from upbit_frames.router.plan import STORED, Edge, Step, sealed_until
+from upbit_frames.router.plan import STORED, Edge, Step
 from upbit_frames.router.ports import Meter, Ports, edge_of, in_thread, position
 from upbit_frames.store.base import Counted, Reading
 
@@ -171,7 +172,7 @@ class History:
             upper = extend_on(self.interval, Goal("first", Span(start, end), count), edge, widen)
             await self.fetch.ensure(Span(edge.span.end, upper), covered=())
             end = self._final_end(end)
-            start = max([start, *(span.end for span in self.fetch.lost)])
+            start = max([start, *(span.end for span in [*self.fetch.lost, *self.fetch.unproven])])
             widen = 1 if edge.rows else widen * 2
 
     async def fill(self, span: Span) -> Counted:
@@ -189,7 +190,7 @@ class History:
         return min([end, *(span.start for span in pending if span.start < end)])
 
     def _all_lost(self, low: int) -> bool:
-        return any(span.start < low <= span.end for span in self.fetch.lost)
+        return any(span.start < low <= span.end for span in [*self.fetch.lost, *self.fetch.unproven])
 
     @property
     def _name(self) -> str:

@@ -27,6 +27,7 @@ WALKS = 10  # so that the very first requests use a whole second's limit at once
 LEAST_PAGES = 2  # a segment of fewer pages is not worth a walk of its own
 MAX_SEGMENTS = 11  # each may cost one request too many
 WORTH_SPLITTING = 4  # pages that must be left in a segment before half of it is given away
+TRIES = 4  # of a page that is empty or short although there is more
 
 
 class Page(NamedTuple):
@@ -43,6 +44,11 @@ class Page(NamedTuple):
 
 Fetch = Callable[[int, int], Awaitable[Page]]
 Keep = Callable[[Span, Page], Awaitable[None]]
+Judge = Callable[[int, bool], Awaitable[bool | None]]
+
+
+async def _at_once(attempt: int) -> None:
+    """Do not wait between two attempts."""
 
 
 async def _nothing_known(moment: int) -> bool:
@@ -73,11 +79,14 @@ class Outcome:
         Where everything is known now.
     history_start : int or None
         The first candle there is, if the walk met the beginning of history.
+    unproven : list of Span
+        Where the exchange has nothing, and no independent sign confirms it.
     requests, rows : int
         How much was asked, and how many rows came (rows seen twice count twice).
     """
 
     covered: list[Span] = field(default_factory=list)
+    unproven: list[Span] = field(default_factory=list)
     history_start: int | None = None
     requests: int = 0
     rows: int = 0
@@ -95,10 +104,12 @@ async def backfill(
     interval: Interval,
     fetch: Fetch,
     keep: Keep,
+    nothing_older: Judge,
     *,
     page_size: int = 200,
     walks: int = WALKS,
     known_before: Callable[[int], Awaitable[bool]] = _nothing_known,
+    pause: Callable[[int], Awaitable[None]] = _at_once,
 ) -> Outcome:
     """Fetch every candle of the spans.
 
@@ -113,19 +124,25 @@ async def backfill(
         Told of each page: inside the span the candles are exactly the page's. Each walk asks for
         its next page meanwhile, but never is more than one page ahead. Whatever was begun has
         ended when this returns or raises.
+    nothing_older : coroutine function (moment, row) -> bool or None
+        Whether an independent sign confirms that no candle is older than the moment; None where it cannot tell. ``row``
+        says whether a candle begins at the moment.
     page_size : int
         Most rows a page can have.
     walks : int
         Most requests under way at once.
     known_before : coroutine function (moment) -> bool
         Whether a candle older than the moment is known already from elsewhere.
+    pause : coroutine function (attempt)
+        Wait before a page is fetched again that the exchange left empty or short.
 
     Raises
     ------
     SchemaError
-        If the exchange claims that history begins later than a candle it gave before.
+        If the exchange claims that history begins later than a candle it gave before, or than
+        the independent sign says.
     """
-    walker = _Backfill(interval, fetch, keep, page_size, known_before)
+    walker = _Backfill(interval, fetch, keep, nothing_older, page_size, known_before, pause)
     walker.plan(merge(spans), walks)
     async with TaskGroup() as group:
         for _ in range(min(walks, len(walker.segments))):
@@ -140,19 +157,22 @@ class _Backfill:
         interval: Interval,
         fetch: Fetch,
         keep: Keep,
+        nothing_older: Judge,
         page_size: int,
         known_before: Callable[[int], Awaitable[bool]],
+        pause: Callable[[int], Awaitable[None]],
     ) -> None:
         self.interval = interval
         self.fetch = fetch
         self.keep = keep
+        self.nothing_older = nothing_older
         self.page_size = page_size
         self.known_before = known_before
+        self.pause = pause
         self.segments: list[_Segment] = []
         self.outcome = Outcome()
         self.oldest_seen: int | None = None
         self.slots_seen = 0
-        self.empty_claims: list[int] = []
         self.doubtful = EPOCH  # a page before this moment was empty: perhaps nothing is older
         self.ending = asyncio.Lock()
 
@@ -268,39 +288,66 @@ class _Backfill:
     async def check_end(self, to: int, count: int, page: Page) -> Page:
         """Test the claim of a page that came back short: nothing older exists.
 
-        It is believed if a second request says the same and nothing older is known. If the
-        second request does find older candles, the short page left something out, so it is
-        asked again; the fuller of the two counts.
+        A page that left something out is fetched again; the fuller of the two counts.
         """
-        claim = to if page.oldest is None else page.oldest
+        agreed = False
         async with self.ending:
-            known = self.outcome.history_start
-            if known is not None and claim <= known:
-                return page
-            if page.oldest is None:
-                # Another walk was told that nothing is older than an even later moment.
-                told_already = any(other >= claim for other in self.empty_claims)
-                self.empty_claims.append(claim)
-                if told_already:
-                    await self.end_of_history(claim)
+            for attempt in range(1, TRIES + 1):
+                claim = to if page.oldest is None else page.oldest
+                known = self.outcome.history_start
+                if page.rows >= count or (known is not None and claim <= known):
                     return page
-            beyond = await self.ask(claim, self.page_size)
-            if beyond.rows == 0:
-                await self.end_of_history(claim)
-                return page
-        if page.oldest is None:
-            if beyond.rows >= min(count, self.page_size):
-                return beyond
-            return await self.check_end(to, count, beyond)
-        again = await self.ask(to, count)
-        return again if again.rows >= page.rows else page
+                verdict: bool | None = False
+                if page.oldest is None:
+                    verdict = await self.judge(to)
+                else:
+                    beyond = await self.overlaps(page.oldest)
+                    agreed = beyond.oldest == page.oldest and beyond.rows < self.page_size
+                    verdict = await self.nothing_older(page.oldest, True) if agreed else False
+                if verdict is not False:
+                    await self.end_of_history(claim, proven=verdict is True)
+                    return page
+                await self.pause(attempt)
+                again = await self.ask(to, count)
+                page = again if again.rows >= page.rows else page
+            if not agreed or page.oldest is None:
+                raise SchemaError(
+                    f"the exchange gives no candle before {from_micros(claim).isoformat()}, although the market "
+                    "was traded earlier",
+                    suggestion="fetch it again later; nothing was stored on that claim",
+                    interval=self.interval.name,
+                )
+            await self.end_of_history(page.oldest, proven=False)
+            return page
 
-    async def end_of_history(self, start: int) -> None:
+    async def overlaps(self, start: int) -> Page:
+        """Fetch a page that begins later and reaches back beyond a claimed beginning.
+
+        An empty page at that beginning would prove nothing: that is also what a failing exchange answers.
+        """
+        return await self.ask(self.interval.shift(start, max(1, self.page_size // 2)), self.page_size)
+
+    async def judge(self, to: int) -> bool | None:
+        """Compare the claim of an empty page with the independent sign, and else with an overlapping page."""
+        verdict = await self.nothing_older(to, False)
+        if verdict is not None:
+            return verdict
+        beyond = await self.overlaps(to)
+        if beyond.oldest is None:
+            return None
+        if beyond.oldest < to or beyond.rows >= self.page_size:
+            return False
+        return await self.nothing_older(beyond.oldest, True)
+
+    async def end_of_history(self, start: int, *, proven: bool) -> None:
         if (self.oldest_seen is not None and self.oldest_seen < start) or await self.known_before(start):
             raise self.contradiction(start)
         self.outcome.history_start = start
         for segment in self.segments:
             segment.low = max(segment.low, min(start, segment.high))
+        if not proven:
+            self.outcome.unproven.append(Span(EPOCH, start))
+            return
         await self.keep(Span(EPOCH, start), Page(0, None, None))
         self.outcome.covered.append(Span(EPOCH, start))
 

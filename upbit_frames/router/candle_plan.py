@@ -12,25 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from upbit_frames.archive.catalog import Published, saving_hint, to_steps
 from upbit_frames.archive.plan import plan_candle_files
+from upbit_frames.core.availability import rest_horizon, sealed_until, split_expired
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, subtract
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.router.plan import (
-    EXPIRED,
-    FORCED,
-    MISSING,
-    STORED,
-    UNCACHED,
-    Edge,
-    Situation,
-    Step,
-    iso,
-    rest_horizon,
-    rest_step,
-    sealed_until,
-    split_expired,
-)
+from upbit_frames.router.plan import EXPIRED, FORCED, MISSING, STORED, UNCACHED, Edge, Situation, Step, iso, rest_step
 
 __all__ = [
     "CandlePlan", "Goal", "extend_back", "extend_on", "forming_span", "goal_of",

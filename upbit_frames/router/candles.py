@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core import gaps
 from upbit_frames.core.arrow import joined
+from upbit_frames.core.availability import sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
-from upbit_frames.errors import NotCached
+from upbit_frames.errors import NotCached, ServerError, TransportError
 from upbit_frames.exchange import wire as normalize
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.candle_pages import WALKS
 from upbit_frames.router.candle_plan import CandlePlan, forming_span, goal_of, plan_market
-from upbit_frames.router.plan import FORMING, OFFLINE, Plan, Step, iso, rest_step, sealed_until
-from upbit_frames.router.ports import Answer, Meter, Ports, cut, in_thread
+from upbit_frames.router.plan import FORMING, OFFLINE, Plan, Step, iso, rest_step
+from upbit_frames.router.ports import Answer, Meter, Ports, cut, in_thread, synchronise
 from upbit_frames.runtime.task_group import TaskGroup
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Decision", "Router"]
 
+PRESENT_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
 MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
 
 
@@ -126,14 +128,24 @@ class Router:
     async def _market(self, market: str, query: CandleQuery, meter: Meter, walks: int) -> _Part:
         ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
         history = History(ports, market, query.interval, query.source, meter, walks)
-        for _ in range(3):
-            stranger = not self.ports.server_time.known
-            believed = sealed_until(query.interval, self.ports.server_time.now())
-            part = await self._one(query, history)
-            if not stranger or sealed_until(query.interval, self.ports.server_time.now()) == believed:
-                break
-            # The first answer told the exchange's time, and it is not what was taken for now.
+        notes: list[str] = []
+        if self._needs_the_present(query):
+            try:
+                await synchronise(self.ports, market, meter)
+            except (TransportError, ServerError) as error:
+                if query.source == "rest" or (await in_thread(self._look, query, history))[1] is None:
+                    raise
+                notes = [f"{PRESENT_UNKNOWN}: {error.message}"]
+        part = await self._one(query, history)
+        part.warnings += notes
         return part
+
+    def _needs_the_present(self, query: CandleQuery) -> bool:
+        """Whether what is asked for ends at the present, and that is not settled."""
+        if self.ports.server_time.settled or query.source in ("cache", "live"):
+            return False
+        now = self.ports.server_time.now()
+        return query.end is None or query.interval.ceil(query.end) > sealed_until(query.interval, now)
 
     def _decide(self, query: CandleQuery, history: History) -> Decision:
         """Decide who serves the final candles; reads the store, so not for the loop."""
@@ -150,7 +162,7 @@ class Router:
 
     def stored(self, query: CandleQuery) -> Answer | None:
         """Answer without the loop and other threads, if the store has all of it."""
-        if query.source in ("rest", "live") or query.forming or query.gaps != "raw":
+        if query.source in ("rest", "live") or query.forming or query.gaps != "raw" or self._needs_the_present(query):
             return None
         parts: list[_Part] = []
         for market in query.markets:

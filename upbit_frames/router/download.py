@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.archive.importer import Filler
+from upbit_frames.core.availability import rest_horizon, sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.core.intervals import Interval, Span, intersect
 from upbit_frames.core.schema import arrow_schema
@@ -16,8 +17,8 @@ from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesError
 from upbit_frames.exchange import wire as normalize
 from upbit_frames.router.candle_fetch import CandleFetch
 from upbit_frames.router.candle_history import History
-from upbit_frames.router.plan import iso, rest_horizon, sealed_until
-from upbit_frames.router.ports import Meter, Ports, cut, in_thread
+from upbit_frames.router.plan import iso
+from upbit_frames.router.ports import Meter, Ports, cut, in_thread, synchronise
 from upbit_frames.router.trade_history import TradesHistory
 from upbit_frames.store.base import Finding, Series
 
@@ -92,11 +93,9 @@ async def _one(
     else:
         history = candles = History(ports, market, interval, source, meter, walks=2, into_store=True)
         fetch = candles.fetch
+    await synchronise(ports, market, meter)
     span = _span(ports, interval, start, end)
     counted = await history.fill(span)
-    if _span(ports, interval, start, end) != span:  # the first answer told the exchange's time
-        span = _span(ports, interval, start, end)
-        counted = await history.fill(span)
     counts = {"store": 0, "rest": 0, "archive": 0}
     for step in history.route(span, arrow_schema(history.series.kind).empty_table()):
         if step.channel in counts:

@@ -6,25 +6,15 @@ as the route (what happened, after).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
-from upbit_frames.core.intervals import Interval, Span, intersect, iso, subtract
+from upbit_frames.core.intervals import Interval, Span, iso
 from upbit_frames.errors import NotCached
 
-__all__ = ["Edge", "Plan", "Situation", "Step", "iso", "sealed_until"]
-
-SECOND = 1_000_000
-SEAL_GRACE = 5 * SECOND
-"""How long after its end a candle is taken as final. Storage times of up to 3.8 s past the end
-have been captured (upbit-api section 4)."""
-
-SECONDS_KEPT = 93 * 86_400 * SECOND
-"""Upbit serves second candles of the last three months only (upbit-api 4.7); the longest three
-months have 92 days, and one day more makes sure that nothing available is left unasked."""
+__all__ = ["Edge", "Plan", "Situation", "Step", "iso"]
 
 PAGE_BYTES = 8_000  # a gzipped page of 200 candles on the wire, give or take the market
 
@@ -36,11 +26,6 @@ UNCACHED = "not in the store, and source='cache' may not fetch it"
 OFFLINE = "can still change, and source='cache' may not ask"
 NOWHERE = "neither published in the archive nor served over REST"
 EXPIRED = "older than the three months for which Upbit serves second candles"
-
-
-def sealed_until(interval: Interval, now: int) -> int:
-    """The end of the last period that can no longer change, by the server's ``now``."""
-    return interval.floor(now - SEAL_GRACE)
 
 
 @dataclass(frozen=True)
@@ -92,17 +77,6 @@ def rest_step(market: str, interval: Interval, span: Span, reason: str, rate: fl
         "rest", reason, span.start, span.end, rows, requests,
         requests * PAGE_BYTES, requests / (LIMITS["candles"] * rate), market,
     )  # fmt: skip
-
-
-def rest_horizon(interval: Interval, now: int) -> int:
-    """Before this moment REST has no candles of the interval, whatever was traded."""
-    return interval.floor(now - SECONDS_KEPT) if interval.name == "1s" else 0
-
-
-def split_expired(interval: Interval, missing: Sequence[Span], now: int) -> tuple[list[Span], list[Span]]:
-    """What of the missing stretches REST cannot have any more, and what it can."""
-    old = Span(0, rest_horizon(interval, now))
-    return intersect(missing, [old]), subtract(missing, [old])
 
 
 @dataclass(frozen=True)

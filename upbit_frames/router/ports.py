@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from upbit_frames.archive.importer import Archive, Filled, Filler
-from upbit_frames.core.endpoints import Endpoint
+from upbit_frames.core.endpoints import ENDPOINTS, Endpoint
 from upbit_frames.core.intervals import Span
 from upbit_frames.errors import QueryError
+from upbit_frames.exchange import wire
 from upbit_frames.router.candle_pages import WALKS
 from upbit_frames.router.plan import Edge, Situation
 from upbit_frames.runtime.clock import Clock, ServerTime
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from upbit_frames.exchange.transport.rest import Reply
     from upbit_frames.exchange.wire.message_tables import Made
 
-__all__ = ["Answer", "Meter", "Ports", "cut", "edge_of", "fill_from_archive", "in_thread", "meet_exchange", "position"]
+__all__ = ["Answer", "Meter", "Ports", "cut", "edge_of", "fill_from_archive", "in_thread", "position", "synchronise"]
 
 T = TypeVar("T")
+
+SYNC_TRIES = 6  # requests for the exchange's time until two signs agree
 
 
 class Rest(Protocol):
@@ -54,7 +57,7 @@ class Ports:
     streams : bool
         Whether a stream may be opened unasked. Inside a cassette it may not: when one is worth
         opening depends on the moment, and a recording must be asked the same every time.
-    flights, shelf
+    flights, settling, shelf
         What simultaneous callers share.
     """
 
@@ -68,6 +71,7 @@ class Ports:
     walks: int = WALKS
     streams: bool = True
     flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
+    settling: asyncio.Lock = field(default_factory=asyncio.Lock)
     shelf: Shelf = field(default_factory=Shelf)
 
     def archive_for(self, source: str) -> Archive | None:
@@ -143,11 +147,22 @@ async def in_thread(func: Callable[..., T], *args: Any) -> T:
     return await asyncio.to_thread(func, *args)
 
 
-async def meet_exchange(ports: Ports, endpoint: Endpoint, market: str, meter: Meter) -> None:
-    """Learn the exchange's time before anything is taken for expired by the machine's clock alone."""
-    if not ports.server_time.known:
-        await ports.rest.get(endpoint, {"market": market, "count": "1"})
-        meter.requests += 1
+async def synchronise(ports: Ports, market: str, meter: Meter) -> None:
+    """Settle the exchange's time before anything is taken for over, for to come or for expired.
+
+    Once a process it costs one small request; two where this machine's clock is not right. The newest
+    trade stands in for a ``Date`` where answers have none: it cannot be later than the truth.
+    """
+    async with ports.settling:
+        for _ in range(SYNC_TRIES):
+            if ports.server_time.settled:
+                return
+            reply = await ports.rest.get(ENDPOINTS["trades"], {"market": market, "count": "1"})
+            meter.requests += 1
+            if reply.server_time is None:
+                newest = wire.trades(reply.body, market)["time"].cast("int64").to_pylist()
+                if newest:
+                    ports.server_time.observe(newest[-1], reply.received, reply.received)
 
 
 async def fill_from_archive(

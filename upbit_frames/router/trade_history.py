@@ -12,16 +12,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upbit_frames.archive.importer import Archive
-from upbit_frames.core.endpoints import ENDPOINTS
-from upbit_frames.core.intervals import Span, from_micros, intersect, merge, subtract
+from upbit_frames.core.availability import AGREEMENT, SEAL_GRACE, quiet_from
+from upbit_frames.core.endpoints import ENDPOINTS, candles_endpoint
+from upbit_frames.core.intervals import INTERVALS, Span, from_micros, intersect, merge, subtract
 from upbit_frames.core.query import TradesQuery
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
 from upbit_frames.exchange import wire as normalize
+from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
-from upbit_frames.router.plan import FORCED, MISSING, NOWHERE, SEAL_GRACE, STORED, Edge, Step, iso
-from upbit_frames.router.ports import Meter, Ports, edge_of, fill_from_archive, in_thread, meet_exchange, position
-from upbit_frames.router.trade_pages import DAY, SECOND, Ask, backfill_trades
+from upbit_frames.router.plan import FORCED, MISSING, NOWHERE, STORED, Edge, Step, iso
+from upbit_frames.router.ports import Meter, Ports, edge_of, fill_from_archive, in_thread, position, synchronise
+from upbit_frames.router.trade_pages import DAY, MISDATED, SECOND, Ask, backfill_trades, implausible
 from upbit_frames.router.trade_plan import (
     EXPIRED,
     FIRST_REACH,
@@ -29,7 +31,6 @@ from upbit_frames.router.trade_plan import (
     goal_of,
     not_cached,
     plan_trades,
-    split_expired,
 )
 from upbit_frames.store.base import Counted, Series
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TradesHistory"]
 
+PAGE_TRIES = 3  # of a page whose times cannot be right
 MIDNIGHT = 3 * SECOND  # how near to a UTC midnight the exchange's date is not certain
 
 
@@ -82,6 +84,7 @@ class TradesHistory:
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
         self.lost_reason = EXPIRED
+        self.unproven: list[Span] = []  # empty by the exchange's word, which no other sign confirms
         self._warnings: list[str] = []
 
     # --- reading --------------------------------------------------------------------------------
@@ -173,9 +176,8 @@ class TradesHistory:
                 return FIRST_REACH
             today = self._today()
             rows = [row for row in await self._page(Ask(today, None, None)) if row.time < end]
-            # Of the oldest millisecond there may be more; less than a page is the whole day so far.
-            start = rows[0].time + 1000 if len(rows) >= size else today
-            span = Span(min(start, end), end)
+            # Of the oldest millisecond there may be more.
+            span = Span(min(rows[0].time + 1000, end) if rows else end, end)
             if span.empty:
                 return FIRST_REACH
             await self._keep(span, [row for row in rows if row.time >= span.start])
@@ -217,10 +219,10 @@ class TradesHistory:
         """Execute the steps that the plan has for what is missing of a range now."""
         covered = await in_thread(self.store.covered, self.series)
         situation = self.ports.situation(self.source)
-        if self.source != "archive" and split_expired(self._missing(span, covered), situation.now)[0]:
-            await meet_exchange(self.ports, self.endpoint, self.market, self.meter)
+        if self.source != "archive":  # which day is today decides how each day is named
+            await synchronise(self.ports, self.market, self.meter)
             situation = self.ports.situation(self.source)
-        known = [*covered, *self.lost, self.fresh_span]
+        known = [*covered, *self.lost, *self.unproven, self.fresh_span]
         steps = [one for one in plan_trades(self.market, span, known, self.source, situation) if one.channel != "store"]
         archive = self.ports.archive_for(self.source)
         if archive is not None and steps:
@@ -245,7 +247,7 @@ class TradesHistory:
         return filled.rest
 
     def _missing(self, span: Span, covered: Sequence[Span]) -> list[Span]:
-        return subtract([span], [*covered, *self.lost, self.fresh_span])
+        return subtract([span], [*covered, *self.lost, *self.unproven, self.fresh_span])
 
     def _today(self) -> int:
         now = self.ports.server_time.now()
@@ -261,8 +263,9 @@ class TradesHistory:
 
         try:
             await backfill_trades(
-                missing, fetch, self._keep, page_size=self.endpoint.max_count or 500, walks=self.ports.walks
-            )
+                missing, fetch, self._keep, page_size=self.endpoint.max_count or 500, walks=self.ports.walks,
+                quiet=self._quiet, unproven=self.unproven.append, pause=lambda attempt: pause(self.ports, attempt),
+            )  # fmt: skip
         finally:
             reason = FORCED if self.source == "rest" else MISSING
             self.fetched += [
@@ -271,34 +274,64 @@ class TradesHistory:
             ]
 
     async def _page(self, ask: Ask) -> list[Row]:
-        """One request; which date the exchange takes for today is checked around midnight."""
+        """One request; again where its times cannot be right. Which date is today is checked around midnight."""
+        before: list[Row] | None = None
+        tries = 0
         while True:
             ago = (self._today() - ask.day) // DAY
-            params = {"market": self.market, "count": str(self.endpoint.max_count)}
-            if ago > 0:
-                params["days_ago"] = str(ago)
-            if ask.cursor is not None:
-                params["cursor"] = str(ask.cursor)
-            elif ask.before is not None:
-                params["to"] = from_micros(ask.before).strftime("%H:%M:%S")
-            reply = await self.ports.rest.get(self.endpoint, params)
+            reply = await self.ports.rest.get(self.endpoint, self._params(ask, ago))
             rows = _rows(normalize.trades(reply.body, self.market))
             self.meter.requests += 1
             self.meter.rows += len(rows)
-            now = self.ports.server_time.now() if reply.server_time is None else reply.server_time
-            near_midnight = (now + MIDNIGHT) % DAY < 2 * MIDNIGHT
-            strangers = any(not ask.day <= row.time < ask.day + DAY for row in rows)
-            if near_midnight and (strangers or not rows) and ago > 0:
+            settled = self.ports.server_time.now()
+            now = settled if reply.server_time is None else reply.server_time
+            wrong = implausible(rows, ask, max(settled, now) + SEAL_GRACE)
+            if (now + MIDNIGHT) % DAY < 2 * MIDNIGHT and (wrong or not rows) and ago > 0:
                 await self.ports.clock.sleep(1.0)
                 continue
-            if strangers:
+            tries += 1
+            top = ask.day + DAY if ask.before is None else ask.before
+            stale = ask.cursor is None and now + AGREEMENT < min(top, settled)
+            if (wrong is None and not stale) or (tries > 1 and rows == before and wrong == MISDATED):
+                return rows
+            if tries >= PAGE_TRIES:
+                if wrong is None:
+                    return rows  # three answers in a row have moved the clock
                 raise SchemaError(
-                    f"the exchange answered for {iso(ask.day)[:10]} with trades of another date",
+                    f"the exchange answered for {iso(ask.day)[:10]} {wrong}",
                     suggestion="nothing of this answer was stored; ask again",
                     market=self.market,
                     url=reply.url,
                 )
-            return rows
+            before = rows
+
+    def _params(self, ask: Ask, ago: int) -> dict[str, str]:
+        params = {"market": self.market, "count": str(self.endpoint.max_count)}
+        if ago > 0:
+            params["days_ago"] = str(ago)
+        if ask.cursor is not None:
+            params["cursor"] = str(ask.cursor)
+        elif ask.before is not None:
+            params["to"] = from_micros(ask.before).strftime("%H:%M:%S")
+        return params
+
+    async def _quiet(self, span: Span) -> Span | None:
+        """Which part of a span without trades has none by its minute candles too; None if they say otherwise."""
+        minute = INTERVALS["1m"]
+        end = minute.floor(span.end)
+        if end <= span.start:
+            return Span(span.start, span.start)
+        reply = await self.ports.rest.get(
+            candles_endpoint(minute), {"market": self.market, "to": iso(end), "count": "1"}
+        )
+        self.meter.requests += 1
+        table = normalize.candles(reply.body, self.market, minute)
+        if len(table):
+            newest = table["time"][-1].value
+            return None if newest >= span.start else Span(max(span.start, quiet_from(newest)), end)
+        if await nothing_older(self.ports, self.store, Series("candles", self.market, "1m"), end, False, self.meter):
+            return Span(span.start, end)
+        return None
 
     async def _keep(self, span: Span, rows: list[Row]) -> None:
         final = Span(span.start, min(span.end, self.ports.server_time.now() - SEAL_GRACE))

@@ -11,19 +11,24 @@ Knows no network and no store: it works against a ``fetch`` and a ``keep`` funct
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from heapq import nsmallest
 from itertools import pairwise
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from upbit_frames.core.intervals import Span, merge
+from upbit_frames.core.intervals import Span, from_micros, merge, subtract
 from upbit_frames.errors import SchemaError
 from upbit_frames.runtime.task_group import TaskGroup
 
-__all__ = ["Ask", "TradeRow", "backfill_trades", "by_day"]
+__all__ = ["Ask", "TradeRow", "backfill_trades", "by_day", "implausible"]
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 WALKS = 6
+TRIES = 4  # of a page that leaves out what must be there
+MISDATED = "with a trade whose time contradicts its id"
+IDS_IN_A_MS = 10_000
+DISORDER = SECOND  # by which times may contradict the order of ids
 WORTH_SPLITTING = 4  # pages that must be left of a day before it is walked from several places
 
 
@@ -54,6 +59,38 @@ class Ask(NamedTuple):
     cursor: int | None
 
 
+async def _taken_as_quiet(span: Span) -> Span:
+    """Believe two empty pages: right where nothing is kept."""
+    return span
+
+
+async def _at_once(attempt: int) -> None:
+    """Do not wait between two attempts."""
+
+
+def implausible(rows: Sequence[TradeRow], ask: Ask, now: int) -> str | None:
+    """Say what is wrong with the times of a page of trades; None if nothing is.
+
+    Parameters
+    ----------
+    now : int
+        The latest that it can be at the exchange.
+    """
+    if any(not ask.day <= row.time < ask.day + DAY for row in rows):
+        return "with trades of another date"
+    if any(row.time > now for row in rows):
+        return "with trades of the future"
+    if ask.cursor is None and ask.before is not None and any(row.time >= ask.before + SECOND for row in rows):
+        return "with trades after the moment asked for"
+    ordered = sorted(rows, key=lambda row: row.sequential_id)
+    if any(late.time > early.time + DISORDER for late, early in pairwise(ordered)):
+        return MISDATED
+    # Ids of today begin with the trade's millisecond. It is no promise, so nothing is taken from
+    # it; but a row that differs from its page in this is asked for again.
+    alike = sum(row.sequential_id // IDS_IN_A_MS * 1000 == row.time for row in rows)
+    return MISDATED if len(rows) > alike > len(rows) // 2 else None
+
+
 def by_day(spans: Sequence[Span]) -> list[Span]:
     """The spans cut at every UTC midnight."""
     pieces = []
@@ -73,6 +110,9 @@ async def backfill_trades(
     *,
     page_size: int = 500,
     walks: int = WALKS,
+    quiet: Callable[[Span], Awaitable[Span | None]] = _taken_as_quiet,
+    unproven: Callable[[Span], None] = lambda span: None,
+    pause: Callable[[int], Awaitable[None]] = _at_once,
 ) -> None:
     """Fetch every trade of the spans.
 
@@ -85,13 +125,21 @@ async def backfill_trades(
         Told piece by piece: inside the span the trades are exactly these.
     page_size, walks : int
         Most trades a page can have; most requests under way at once.
+    quiet : coroutine function (span) -> Span or None
+        Whether another sign confirms that a span without trades has none: the part that is
+        confirmed, None where the sign denies it. By default two empty pages are enough.
+    unproven : function (span)
+        Told of each span in which the exchange has no trades, and no other sign confirms it.
+    pause : coroutine function (attempt)
+        Wait before asking again for what cannot be right.
 
     Raises
     ------
     SchemaError
-        If a full page brings nothing older than its cursor, so that the walk would never end.
+        If trades are left out again and again that must exist, or if a full page brings nothing
+        older than its cursor, so that the walk would never end.
     """
-    walker = _Walker(fetch, keep, page_size, walks)
+    walker = _Walker(fetch, keep, page_size, walks, quiet, unproven, pause)
     walker.queue = by_day(spans)
     if not walker.queue:
         return
@@ -107,9 +155,15 @@ class _Walker(Generic[R]):
         keep: Callable[[Span, list[R]], Awaitable[None]],
         page_size: int,
         walks: int,
+        quiet: Callable[[Span], Awaitable[Span | None]],
+        unproven: Callable[[Span], None],
+        pause: Callable[[int], Awaitable[None]],
     ) -> None:
         self.fetch = fetch
         self.keep = keep
+        self.quiet = quiet
+        self.unproven = unproven
+        self.pause = pause
         self.page_size = page_size
         self.walks = walks
         self.queue: list[Span] = []
@@ -134,13 +188,18 @@ class _Walker(Generic[R]):
 
     async def walk(self, piece: Span) -> None:
         day = piece.start - piece.start % DAY
-        high, cursor, waiting = piece.end, None, list[R]()
+        high, cursor, waiting, newer = piece.end, None, list[R](), None
         before = _whole_second_after(piece.end, day)
         while True:
-            page = await self.page(Ask(day, before, cursor))
-            last = len(page) < self.page_size and await self.nothing_before(page, day, before, cursor)
+            ask = Ask(day, before, cursor)
+            page = await self.page(ask)
             rows = {row.sequential_id: row for row in [*waiting, *page]}
-            oldest = min((row.time for row in rows.values()), default=piece.start)
+            last = False
+            if len(page) < self.page_size and all(row.time >= piece.start for row in rows.values()):
+                if not rows and await self.nothing_in(ask, rows, piece):
+                    return
+                last = await self.nothing_before(ask, rows, newer)
+            oldest = min(row.time for row in rows.values())
             known_from = piece.start if last else max(piece.start, oldest + 1)
             if known_from < high:
                 ready = [row for row in rows.values() if known_from <= row.time < high]
@@ -148,7 +207,7 @@ class _Walker(Generic[R]):
                 high = known_from
             if last or oldest < piece.start:
                 return
-            cursor = min(row.sequential_id for row in rows.values())
+            cursor, newer = _two_oldest(rows, newer)
             waiting = [row for row in rows.values() if row.time == oldest]
             piece = self.split(piece, high, len(page))
 
@@ -166,13 +225,43 @@ class _Walker(Generic[R]):
             )
         return older
 
-    async def nothing_before(self, page: list[R], day: int, before: int | None, cursor: int | None) -> bool:
-        """Whether a second request says too that the day has nothing older."""
-        if page:
-            cursor = min(row.sequential_id for row in page)
-        older = await self.page(Ask(day, before, cursor))
-        page.extend(older)  # the short page had left them out
-        return not older
+    async def nothing_before(self, ask: Ask, rows: dict[int, R], newer: int | None) -> bool:
+        """Whether an overlapping page confirms that the day has nothing older than these rows.
+
+        It begins with the oldest row again, because an empty page is also what a failing exchange answers. What a
+        short page left out is added to the rows.
+        """
+        for attempt in range(1, TRIES + 1):
+            oldest, above = _two_oldest(rows, newer)
+            again = {row.sequential_id: row for row in await self.page(ask._replace(cursor=above))}
+            if oldest in again:
+                older = {key: row for key, row in again.items() if key < oldest}
+                rows.update(older)
+                return not older and len(again) < self.page_size
+            await self.pause(attempt)
+        raise SchemaError(
+            f"the exchange leaves out trades of {from_micros(ask.day):%Y-%m-%d} that it gave before",
+            suggestion="ask again later; nothing was stored on that claim",
+        )
+
+    async def nothing_in(self, ask: Ask, rows: dict[int, R], piece: Span) -> bool:
+        """Whether an empty page is right by another sign; if not, add the rows of a fuller one."""
+        for attempt in range(1, TRIES + 1):
+            rows.update({row.sequential_id: row for row in await self.page(ask)})
+            if rows:
+                return False
+            quiet = await self.quiet(piece)
+            if quiet is not None:
+                if not quiet.empty:
+                    await self.keep(quiet, [])
+                for rest in subtract([piece], [quiet]):
+                    self.unproven(rest)
+                return True
+            await self.pause(attempt)
+        raise SchemaError(
+            f"the exchange gives no trades of {piece}, although there are candles of that time",
+            suggestion="ask again later; nothing was stored on that claim",
+        )
 
     def split(self, piece: Span, high: int, rows: int) -> Span:
         """Give the lower parts of a long piece away, judging by how much time its page took."""
@@ -201,6 +290,12 @@ def _whole_second_after(end: int, day: int) -> int | None:
     """
     second = _floor_second(end - 1) + 2 * SECOND
     return second if second < day + DAY else None
+
+
+def _two_oldest(rows: Mapping[int, TradeRow], newer: int | None) -> tuple[int, int | None]:
+    """The lowest id, and the next one above it; ``newer`` where there is only one row."""
+    ids = nsmallest(2, rows)
+    return ids[0], ids[1] if len(ids) > 1 else newer
 
 
 def _order(row: TradeRow) -> tuple[int, int]:

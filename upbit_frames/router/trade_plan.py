@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from upbit_frames.archive.catalog import Published, to_steps
 from upbit_frames.archive.plan import plan_trade_files
+from upbit_frames.core.availability import TRADE_DAYS
 from upbit_frames.core.endpoints import ENDPOINTS, LIMITS
 from upbit_frames.core.intervals import Span, intersect, subtract
 from upbit_frames.core.query import TradesQuery
@@ -16,7 +17,6 @@ from upbit_frames.router.trade_pages import DAY, SECOND, by_day
 
 __all__ = ["EXPIRED", "FIRST_REACH", "TradeGoal", "goal_of", "not_cached", "plan_trades", "split_expired"]
 
-DAYS_SERVED = 7
 EXPIRED = "older than the seven UTC days for which Upbit serves trades"
 FIRST_REACH = 600 * SECOND  # how far to look first when only a number of trades is wanted
 PAGE_BYTES = 12_000  # a gzipped page of 500 trades on the wire, give or take the market
@@ -91,7 +91,7 @@ def not_cached(market: str, missing: Sequence[Span]) -> NotCached:
 
 def split_expired(missing: Sequence[Span], now: int) -> tuple[list[Span], list[Span]]:
     """Split missing ranges into what REST does not serve any more, and what it does."""
-    horizon = Span(0, now - now % DAY - DAYS_SERVED * DAY)
+    horizon = Span(0, now - now % DAY - TRADE_DAYS * DAY)
     return intersect(missing, [horizon]), subtract(missing, [horizon])
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import TradesQuery
 from upbit_frames.core.schema import SCHEMA_VERSION
-from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached, SchemaError
+from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached
 from upbit_frames.live.channel import Found, LiveChannel
 from upbit_frames.router.live_rules import MOST, Choice
 from upbit_frames.router.plan import UNCACHED, Step, iso
-from upbit_frames.router.ports import Answer, Meter, Ports, in_thread
+from upbit_frames.router.ports import Answer, Meter, Ports, in_thread, synchronise
 from upbit_frames.router.trade_history import TradesHistory
 from upbit_frames.router.trade_plan import not_cached
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TradeDecision", "TradesRouter"]
 
-CLOCK_TRUSTED = 2_000_000  # microseconds by which the first guess at now may be off
 TRIES = 5  # to join what REST tells to what the stream tells
 LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
 
@@ -114,19 +113,10 @@ class TradesRouter:
     async def _told(self, query: TradesQuery, meter: Meter, why: str) -> Answer:
         """From the store, the archive and REST; ``why`` is why not from the stream."""
         ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
-        for _ in range(3):
-            stranger = not self.ports.server_time.known
-            believed = self.ports.server_time.now()
-            history = TradesHistory(ports, query.market, query.source, meter)
-            try:
-                table, span = await history.execute(await in_thread(history.goal, query))
-            except SchemaError:
-                # Asked for the day that the machine's clock says, the exchange answered for its own.
-                if stranger and self.ports.server_time.known:
-                    continue
-                raise
-            if not stranger or abs(self.ports.server_time.now() - believed) < CLOCK_TRUSTED:
-                break
+        if query.source != "cache" and (query.end is None or query.end > self.ports.server_time.now()):
+            await synchronise(self.ports, query.market, meter)
+        history = TradesHistory(ports, query.market, query.source, meter)
+        table, span = await history.execute(await in_thread(history.goal, query))
         lost = history.lost_text(span)
         route = history.route(span, table)
         if why:

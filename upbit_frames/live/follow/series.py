@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from upbit_frames.core.availability import SEAL_GRACE
 from upbit_frames.core.intervals import Interval, Span, to_micros
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
 from upbit_frames.exchange.wire.message_tables import REST, to_table
 from upbit_frames.exchange.wire.messages import Row
-from upbit_frames.router.plan import SEAL_GRACE, Step
+from upbit_frames.router.plan import Step
 from upbit_frames.router.ports import cut
 
 if TYPE_CHECKING:

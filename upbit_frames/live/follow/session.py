@@ -15,6 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.availability import SEAL_GRACE, sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
@@ -30,8 +31,8 @@ from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Gaps, Listener
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.candles import Answer, Router
-from upbit_frames.router.plan import SEAL_GRACE, Step, sealed_until
-from upbit_frames.router.ports import Meter, cut, meet_exchange
+from upbit_frames.router.plan import Step
+from upbit_frames.router.ports import Meter, cut, synchronise
 from upbit_frames.runtime.telemetry import telemetry
 
 if TYPE_CHECKING:
@@ -142,8 +143,7 @@ class Following:
 
     async def _begin(self) -> None:
         asked, ports = self.asked, self.ports
-        if not ports.server_time.known:
-            await meet_exchange(ports, candles_endpoint(asked.interval), asked.markets[0], self.meter)
+        await synchronise(ports, asked.markets[0], self.meter)
         end = sealed_until(asked.interval, ports.server_time.now())
         answer: Answer | None = None
         if asked.history:
@@ -227,8 +227,8 @@ class Following:
         """Up to where candles should be final by the exchange's clock.
 
         What the stream tells proves that it is at least so late, give or take a trade's way into
-        its candle. A stored candle is final by the date of the very answer that brought it,
-        whatever is believed here.
+        its candle. What is stored is final by the exchange's settled time and the date of the very
+        answer that brought it, whatever is believed here.
         """
         return sealed_until(self.asked.interval, max(self.ports.server_time.now(), self._told - SECOND))
 
@@ -263,6 +263,8 @@ class Following:
         try:
             async with self._room:
                 table, until, steps = await self._sealed(track, due)
+            if until < due:
+                self._forget_told()
             if until > track.sealed:
                 track.seal(table, until, steps)
                 self.sealed += len(table)
@@ -280,6 +282,12 @@ class Following:
         self._troubles.failed(track.market, why, asyncio.get_running_loop().time())
         self.retries += 1
         log.warning("%s could not be sealed yet: %s", track.market, why.message if why else "not final so far")
+
+    def _forget_told(self) -> None:
+        """Believe the stream no longer: a frame that was stamped ahead must not be asked for again and again."""
+        self._told = 0
+        for track in self.tracks.values():
+            track.heard = 0
 
     async def _sealed(self, track: Track, due: int) -> tuple[pa.Table, int, list[Step]]:
         """Sealed candles on the way of ``uf.candles``, and up to where they are known now."""

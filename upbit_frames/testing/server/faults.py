@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from upbit_frames.testing.server import rest_json as wire
 from upbit_frames.testing.server.http_messages import Reply, Request
@@ -33,6 +34,9 @@ KINDS: dict[str, str] = {
     "object": "an object instead of the array",
     "empty": "200 and [] although there are rows",
     "short": "the oldest rows are left out; option rows (1)",
+    "skew": "the Date header is off; option seconds (3600), negative for the past",
+    "undated": "no Date header",
+    "ahead": "the newest trade is stamped later than it happened; option seconds (86400)",
     "drop": "the connection breaks before the answer",
     "drop_body": "the connection breaks in the middle of the body",
     "silence": "no answer, and the connection stays open",
@@ -191,6 +195,10 @@ def spoil(fault: Fault, reply: Reply) -> Reply:
         return replace(reply, drip=(int(fault.number("size", 64)), fault.number("pause", 0.05)))
     if fault.kind == "slow":
         return replace(reply, delay=fault.number("seconds", 1.0))
+    if fault.kind == "skew":
+        return replace(reply, skew=int(fault.number("seconds", 3600)))
+    if fault.kind == "undated":
+        return replace(reply, skew=None)
     if reply.status != 200:
         return reply
     return replace(reply, body=_LIES[fault.kind](fault, reply.body.decode()).encode())
@@ -281,6 +289,19 @@ def _short(fault: Fault, body: str) -> str:
     return wire.rows(listed[: max(0, len(listed) - int(fault.number("rows", 1)))])
 
 
+def _ahead(fault: Fault, body: str) -> str:
+    listed = _split(body)
+    stamped = re.search(r'"timestamp":(\d+)', listed[0]) if listed else None
+    if stamped is None or '"sequential_id"' not in listed[0]:
+        return body
+    moment = int(stamped[1]) + int(fault.number("seconds", 86_400) * 1000)
+    when = datetime.fromtimestamp(moment / 1000, UTC)
+    row = listed[0].replace(stamped[0], f'"timestamp":{moment}', 1)
+    row = re.sub(r'"trade_date_utc":"[^"]*"', f'"trade_date_utc":"{when:%Y-%m-%d}"', row, count=1)
+    listed[0] = re.sub(r'"trade_time_utc":"[^"]*"', f'"trade_time_utc":"{when:%H:%M:%S}"', row, count=1)
+    return wire.rows(listed)
+
+
 _LIES: dict[str, Callable[[Fault, str], str]] = {
     "cut": _cut,
     "missing": _in_row(_missing),
@@ -292,4 +313,5 @@ _LIES: dict[str, Callable[[Fault, str], str]] = {
     "object": _object,
     "empty": _empty,
     "short": _short,
+    "ahead": _ahead,
 }

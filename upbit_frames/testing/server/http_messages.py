@@ -70,6 +70,8 @@ class Reply:
         That many bytes at a time, with that many seconds between.
     delay : float
         Seconds to wait before sending.
+    skew : int or None
+        Seconds added to the ``Date`` header; None sends none.
     """
 
     status: int
@@ -82,6 +84,7 @@ class Reply:
     drop_after: int | None = None
     drip: tuple[int, float] | None = None
     delay: float = 0.0
+    skew: int | None = 0
 
 
 class App(Protocol):

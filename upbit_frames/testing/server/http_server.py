@@ -143,7 +143,8 @@ class _Connection:
 
     def encoded(self, request: Request, reply: Reply) -> tuple[list[tuple[str, str]], bytes]:
         """Headers with date, framing and encoding, and the body to send."""
-        headers = [("Date", formatdate(self.date(), usegmt=True)), *reply.headers]
+        date = [] if reply.skew is None else [("Date", formatdate(self.date() + reply.skew, usegmt=True))]
+        headers = [*date, *reply.headers]
         body = reply.body
         # Upbit compresses what it streams; what has a length goes out as it is.
         if reply.chunked and len(body) >= _GZIP_FROM and "gzip" in request.headers.get("accept-encoding", ""):

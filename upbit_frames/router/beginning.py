@@ -1,0 +1,93 @@
+"""The independent sign of where a market's history begins: its first month or day with a candle.
+
+It is fetched when a page claims that nothing is older, once a market, and kept beside the series
+as soon as it has agreed with such a claim. How the two are compared: :mod:`upbit_frames.core.availability`.
+"""
+
+from __future__ import annotations
+
+from upbit_frames.core.availability import nothing_before
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.intervals import INTERVALS, Interval, Span
+from upbit_frames.exchange import wire
+from upbit_frames.exchange.transport.retry import RetryPolicy
+from upbit_frames.router.plan import iso
+from upbit_frames.router.ports import Meter, Ports, in_thread
+from upbit_frames.store.base import RowStore, Series
+
+__all__ = ["first_kept", "first_period", "nothing_older", "pause"]
+
+TRIES = 3  # for a first month or day that comes back empty
+NOTE = "first"  # keeps a market's first month or day with a candle
+
+
+async def pause(ports: Ports, attempt: int) -> None:
+    """Wait before an answer that cannot be right is asked for again."""
+    await ports.clock.sleep(RetryPolicy().pause(attempt))
+
+
+async def nothing_older(
+    ports: Ports, store: RowStore, series: Series, claim: int, row: bool, meter: Meter
+) -> bool | None:
+    """Compare a claimed beginning of candles with the market's first month, and with its first day where that decides.
+
+    Parameters
+    ----------
+    store : RowStore
+        Keeps the sign.
+    series : Series
+        Of candles.
+    claim : int
+        Nothing is older than this moment.
+    row : bool
+        Whether a candle begins there.
+
+    Returns
+    -------
+    bool or None
+        Whether the sign agrees; None where it cannot tell, or the exchange shows none.
+    """
+    interval = INTERVALS[series.interval or ""]
+    first = await in_thread(first_kept, store, series.market)
+    if first is not None and nothing_before(interval, claim, row=row, first=first):
+        return True
+    month = await first_period(ports, series.market, INTERVALS["1M"], None, meter)
+    if month is None:
+        return None
+    first, verdict = month, nothing_before(interval, claim, row=row, first=month)
+    if verdict is None:
+        day = await first_period(ports, series.market, INTERVALS["1d"], month, meter)
+        if day is None:
+            return None
+        first, verdict = day, nothing_before(interval, claim, row=row, first=day)
+    if verdict:
+        await in_thread(store.note, series, NOTE, [*first])
+    return verdict
+
+
+async def first_period(ports: Ports, market: str, coarse: Interval, within: Span | None, meter: Meter) -> Span | None:
+    """Fetch the first month of a market with a candle, or the first day of that month.
+
+    None where the exchange shows no candle at all, or more than one page of them.
+    """
+    params = {"market": market, "count": str(CANDLES_MAX_COUNT)}
+    if within is not None:
+        params["to"] = iso(within.end)
+    for attempt in range(1, TRIES + 1):
+        reply = await ports.rest.get(candles_endpoint(coarse), params)
+        meter.requests += 1
+        table = wire.candles(reply.body, market, coarse)
+        if len(table):
+            start = table["time"][0].value
+            return Span(start, coarse.shift(start, 1)) if len(table) < CANDLES_MAX_COUNT else None
+        await pause(ports, attempt)
+    return None
+
+
+def first_kept(store: RowStore, market: str) -> Span | None:
+    """Return the market's first month or day, as it was kept for any of its series."""
+    for name in INTERVALS:
+        kept = store.notes(Series("candles", market, name)).get(NOTE)
+        if isinstance(kept, list) and len(kept) == 2 and all(isinstance(one, int) for one in kept):
+            return Span(*kept)
+    return None
