@@ -14,6 +14,7 @@ from typing import Any
 
 import upbit_frames as uf
 from upbit_frames import errors
+from upbit_frames.compat.check.command import add_parser as add_check_parser
 from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.core.urls import redacted
 
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_quotes(commands)
     _add_cache(commands)
     _add_cassette(commands)
+    add_check_parser(commands)
     command = commands.add_parser("config", help="every setting, its value and where it came from")
     command.set_defaults(run=_config)
     command = commands.add_parser("doctor", help="versions, store, clock and reachability")

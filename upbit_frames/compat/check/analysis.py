@@ -1,0 +1,59 @@
+"""Runs every rule over one module (pure)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from upbit_frames.compat.check import habits, moments, pandas_rules, results
+from upbit_frames.compat.check.model import Edit, Finding
+from upbit_frames.compat.check.names import Module
+from upbit_frames.compat.check.report import Report
+
+__all__ = ["analyse", "imports"]
+
+
+def analyse(source: str) -> list[Finding]:
+    """Everything the rules find in a module, in the order of its lines.
+
+    A module that imports neither pyupbit nor the drop-in has no findings.
+
+    Raises
+    ------
+    SyntaxError
+        If it is no Python.
+    """
+    module = Module(ast.parse(source))
+    if not module.uses_pyupbit:
+        return []
+    report = Report(source)
+    for rules in (moments, results, habits, pandas_rules):
+        rules.check(module, report)
+    return report.sorted()
+
+
+def imports(source: str) -> list[Edit]:
+    """What leads the imports of pyupbit to the drop-in; empty where that would break the module.
+
+    Orders need pyupbit itself, so a module that uses them keeps its imports.
+    """
+    module = Module(ast.parse(source))
+    if module.star or any(name == "Upbit" for _, name in module.calls):
+        return []
+    report = Report(source)
+    found = [report.edit(node, _import(node), "import") for node in ast.walk(module.tree) if _import(node)]
+    return [one for one in found if one.text]
+
+
+def _import(node: ast.AST) -> str:
+    if isinstance(node, ast.Import) and [one.name for one in node.names] == ["pyupbit"]:
+        alias = node.names[0].asname
+        return f"from upbit_frames.compat import pyupbit{f' as {alias}' if alias else ''}"
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "pyupbit":
+        return ast.unparse(ast.ImportFrom(f"upbit_frames.compat.{node.module}", node.names, 0))
+    return ""
+
+
+def safe(found: Iterable[Finding], *, drop_in: bool) -> list[Edit]:
+    """The edits of the findings that may be made, with or without the drop-in."""
+    return [edit for one in found for edit in one.edits if drop_in or not edit.drop_in]
