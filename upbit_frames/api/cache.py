@@ -191,9 +191,10 @@ class Cache:
         market, interval : str, optional
             Only these.
         sample : int
-            With market and interval: ask the exchange again for so many pages at random places,
-            and compare every row; also compare the digests of all files that came from the
-            archive with those published now. 0 needs no network.
+            With market and interval: fetch so many pages at random places again and compare every
+            row, look whether so many of the longest ranges that are stored as empty are so, and
+            compare the digests of all files that came from the archive with those published now.
+            A difference counts if a second reading shows it too. 0 needs no network.
         repair : bool
             Remove what killed writers left and merge files that overlap; with ``sample``, also
             replace what is different by what the exchange says now.

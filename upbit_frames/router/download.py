@@ -1,31 +1,26 @@
-"""Work on whole series: downloading many at once, and checking what is stored against the source."""
+"""Download ranges of many series into the store."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.archive.importer import Filler
-from upbit_frames.core.availability import rest_horizon, sealed_until
-from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.availability import sealed_until
 from upbit_frames.core.intervals import Interval, Span, intersect
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesError
-from upbit_frames.exchange import wire as normalize
+from upbit_frames.errors import InvalidRange, UpbitFramesError
 from upbit_frames.router.candle_fetch import CandleFetch
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.plan import iso
-from upbit_frames.router.ports import Meter, Ports, cut, in_thread, synchronise
+from upbit_frames.router.ports import Meter, Ports, in_thread, synchronise
 from upbit_frames.router.trade_history import TradesHistory
-from upbit_frames.store.base import Finding, Series
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
-__all__ = ["Summary", "cross_check", "download"]
+__all__ = ["Summary", "download"]
 
 MARKETS_AT_ONCE = 4
 
@@ -120,86 +115,6 @@ def _span(ports: Ports, interval: Interval | None, start: int, end: int | None) 
     if span.empty:
         raise InvalidRange(f"start={iso(start)} lies in the future", suggestion=f"the exchange's clock says {iso(now)}")
     return span
-
-
-async def cross_check(ports: Ports, market: str, interval: Interval, sample: int, repair: bool) -> list[Finding]:
-    """Compare stored candles with fresh answers.
-
-    ``sample`` pages at random places are asked again over REST, and the digests of all files
-    that came from the archive are compared with those published now.
-
-    Parameters
-    ----------
-    repair : bool
-        Let what was found different be replaced by what the source says now.
-    """
-    series = Series("candles", market, interval.name)
-    findings = await _check_pages(ports, series, interval, sample, repair)
-    if ports.archive is not None and ports.archive_allowed:
-        filler = Filler(ports.archive, ports.store, series, now=ports.server_time.now())
-        corrected = await filler.corrected()
-        findings += [
-            Finding(series, "corrected", f"the archive's {file.member} was replaced by Upbit", span=file.period)
-            for file in corrected
-        ]
-        if repair and corrected:
-            await filler.renew(corrected)
-    return findings
-
-
-async def _check_pages(ports: Ports, series: Series, interval: Interval, sample: int, repair: bool) -> list[Finding]:
-    reach = Span(rest_horizon(interval, ports.server_time.now()), 2**62)
-    info = await in_thread(ports.store.info, series)
-    if info.first is None or info.last is None:
-        raise QueryError(f"nothing of {series.market} {interval} is stored", suggestion="fetch it first")
-    known = intersect(intersect(info.covered, [Span(info.first, info.last + interval.step)]), [reach])
-    findings: list[Finding] = []
-    picker = random.Random(f"{series}{info.rows}")
-    for _ in range(sample if known else 0):
-        span = picker.choices(known, weights=[one.end - one.start for one in known])[0]
-        to = interval.shift(interval.floor(picker.randrange(span.start, span.end)), 1)
-        findings += await _check_page(ports, series, interval, span, to, repair)
-    return findings
-
-
-async def _check_page(
-    ports: Ports, series: Series, interval: Interval, known: Span, to: int, repair: bool
-) -> list[Finding]:
-    params = {"market": series.market, "to": iso(to), "count": str(CANDLES_MAX_COUNT)}
-    reply = await ports.rest.get(candles_endpoint(interval), params)
-    fresh = normalize.candles(reply.body, series.market, interval)
-    low = fresh["time"][0].value if len(fresh) else known.start
-    span = Span(max(known.start, low), min(to, known.end))
-    if span.empty:
-        return []
-    fresh = cut(fresh, span)
-    stored = await in_thread(ports.store.read, series, span)
-    if stored.equals(fresh):
-        return []
-    if repair:
-        await in_thread(_replace, ports, series, fresh, span)
-    return [Finding(series, "different", text, span=span) for text in differences(stored, fresh)]
-
-
-def _replace(ports: Ports, series: Series, fresh: pa.Table, span: Span) -> None:
-    ports.store.write(series, fresh, span, origin="rest", replace=True)
-
-
-def differences(stored: pa.Table, fresh: pa.Table) -> list[str]:
-    """Every row and column in which two tables of candles differ, in words."""
-    ours = {row["time"]: row for row in stored.to_pylist()}
-    theirs = {row["time"]: row for row in fresh.to_pylist()}
-    found: list[str] = []
-    for time in sorted(ours.keys() | theirs.keys()):
-        mine, other = ours.get(time), theirs.get(time)
-        at = time.isoformat()
-        if mine is None or other is None:
-            found.append(f"{at} is {'not stored' if mine is None else 'stored, but the source has no such candle'}")
-            continue
-        found += [
-            f"{at} {name}: stored {mine[name]!r}, source {other[name]!r}" for name in mine if mine[name] != other[name]
-        ]
-    return found
 
 
 def to_rows(summaries: Sequence[Summary]) -> list[dict[str, Any]]:

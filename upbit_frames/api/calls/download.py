@@ -14,6 +14,7 @@ from upbit_frames.core.markets import parse_markets, parse_selection
 from upbit_frames.core.moments import parse_zone
 from upbit_frames.core.query import parse_range
 from upbit_frames.errors import InvalidRange
+from upbit_frames.router import cross_check as checking
 from upbit_frames.router import download as bulk
 from upbit_frames.router.ports import Meter
 from upbit_frames.runtime.telemetry import telemetry
@@ -110,4 +111,4 @@ def cross_check(
     codes, _ = parse_markets(market)
     unit = Interval.parse(interval)
     engine = engine_for(config)
-    return Call(lambda: bulk.cross_check(engine.ports, codes[0], unit, sample, repair), lambda found: found)
+    return Call(lambda: checking.cross_check(engine.ports, codes[0], unit, sample, repair), lambda found: found)
