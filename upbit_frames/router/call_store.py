@@ -22,6 +22,8 @@ from upbit_frames.store.validation import cut, join
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from upbit_frames.store.fetch_lock import FetchLock
+
 __all__ = ["VANISHED_TRIES", "CallStore", "Progress", "vanishing"]
 
 T = TypeVar("T")
@@ -178,6 +180,10 @@ class CallStore:
             if not keep and not self._only:  # rows that are not fit to be stored are refused here, too
                 self._kept.write(series, table, span, origin=origin, replace=replace)
             self._give_up(error)
+
+    def fetch_lock(self, series: Series) -> FetchLock | None:
+        """Return the lock with which one process at a time fetches a series, where that is of use."""
+        return None if self._hidden or self._failure is not None else self._behind.fetch_lock(series)
 
     def keep_all(self) -> None:
         """Keep also what comes from the archive, because the store loses it while it is fetched."""

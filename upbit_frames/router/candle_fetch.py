@@ -19,6 +19,7 @@ from upbit_frames.router.candle_pages import WALKS, Page, backfill
 from upbit_frames.router.candle_plan import bar_hint, not_cached, plan_sealed
 from upbit_frames.router.plan import EXPIRED, FORCED, MISSING, NOWHERE, Situation, Step, iso
 from upbit_frames.router.ports import Meter, Ports, cut, fill_from_archive, in_thread, synchronise
+from upbit_frames.router.single_flight import single_flight
 from upbit_frames.store.base import Series
 
 __all__ = ["CandleFetch"]
@@ -104,7 +105,11 @@ class CandleFetch:
             return
         if self.source == "cache":
             raise not_cached(self.market, self.interval, missing)
-        async with self.ports.flight(self.series):
+
+        def lacking() -> bool:
+            return bool(self.missing(span, self.store.covered(self.series)))
+
+        async with single_flight(self.ports, self.store, self.series, lacking):
             await self._execute(span)
 
     async def _execute(self, span: Span) -> None:

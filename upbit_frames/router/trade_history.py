@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upbit_frames.archive.importer import Archive
@@ -23,6 +24,7 @@ from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
 from upbit_frames.router.plan import FORCED, MISSING, NOWHERE, STORED, Edge, Step, iso
 from upbit_frames.router.ports import Meter, Ports, edge_of, fill_from_archive, in_thread, position, synchronise
+from upbit_frames.router.single_flight import single_flight
 from upbit_frames.router.trade_pages import DAY, MISDATED, SECOND, Ask, backfill_trades, implausible
 from upbit_frames.router.trade_plan import (
     EXPIRED,
@@ -170,9 +172,11 @@ class TradesHistory:
         now = self.ports.server_time.now()
         if self.source not in ("auto", "rest") or end < now - SEAL_GRACE or count >= size:
             return FIRST_REACH
+        looked_at = Span(end - FIRST_REACH, end)
+        # Only for the calls of this process: what is newest is not stored, so others cannot find it there.
         async with self.ports.flight(self.series):
             covered = await in_thread(self.store.covered, self.series)
-            if not self._missing(Span(end - FIRST_REACH, end), covered):
+            if not self._missing(looked_at, covered):
                 return FIRST_REACH
             today = self._today()
             rows = [row for row in await self._page(Ask(today, None, None)) if row.time < end]
@@ -212,8 +216,11 @@ class TradesHistory:
             return
         if self.source == "cache":
             raise not_cached(self.market, missing)
-        async with self.ports.flight(self.series):
+        async with single_flight(self.ports, self.store, self.series, partial(self._lacking, span)):
             await self._execute(span)
+
+    def _lacking(self, span: Span) -> bool:
+        return bool(self._missing(span, self.store.covered(self.series)))
 
     async def _execute(self, span: Span) -> None:
         """Execute the steps that the plan has for what is missing of a range now."""

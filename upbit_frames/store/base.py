@@ -19,6 +19,8 @@ from upbit_frames.errors import InvalidInterval, InvalidMarket, StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from upbit_frames.store.fetch_lock import FetchLock
+
 __all__ = ["STORED_KINDS", "Counted", "Finding", "Reading", "RowStore", "Series", "SeriesInfo", "Store", "StoredFile"]
 
 STORED_KINDS = ("candles", "trades")
@@ -311,6 +313,9 @@ class Store(RowStore, Protocol):
 
     def note(self, series: Series, key: str, value: Any) -> None:
         """Keep a small fact that can be said in JSON; None removes it."""
+
+    def fetch_lock(self, series: Series) -> FetchLock | None:
+        """The lock with which one process at a time fetches a series; None where the store is in memory."""
 
     def series(self) -> list[Series]:
         """Every series of which something is known, sorted by kind, market and interval."""

@@ -72,6 +72,11 @@ def lock_of(root: Path, series: Series) -> Path:
     return root / LOCKS / (".".join(parts) + ".lock")
 
 
+def fetch_lock_of(root: Path, series: Series) -> Path:
+    """The lock file that the process holds which fetches a series."""
+    return lock_of(root, series).with_suffix(".fetch")
+
+
 def find_series(root: Path) -> list[Series]:
     """The series whose folders exist, as far as the folders' names are valid."""
     found: list[Series] = []

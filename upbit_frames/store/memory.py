@@ -183,6 +183,10 @@ class MemoryStore:
             if value is not None:
                 shelf.notes[key] = text
 
+    def fetch_lock(self, series: Series) -> None:
+        """No other process can see what is stored here."""
+        return
+
     def series(self) -> list[Series]:
         """Every series of which something is known."""
         with self._lock:

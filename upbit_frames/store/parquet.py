@@ -20,6 +20,7 @@ from upbit_frames.store import inventory, layout, quarantine
 from upbit_frames.store import validation as rows
 from upbit_frames.store import writer as writing
 from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, StoredFile, selects
+from upbit_frames.store.fetch_lock import FetchLock
 from upbit_frames.store.pruning import Piece, select
 from upbit_frames.store.reader import SeriesFolder
 
@@ -146,6 +147,10 @@ class ParquetStore:
         covered in part, such as the current month. Cheap where there is nothing to do.
         """
         writing.compact(self._folder(series))
+
+    def fetch_lock(self, series: Series) -> FetchLock:
+        """The lock with which one process at a time fetches a series."""
+        return FetchLock(layout.fetch_lock_of(self._root, series))
 
     # --- looking after it ------------------------------------------------------------------------
 
