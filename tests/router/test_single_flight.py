@@ -150,19 +150,22 @@ def test_a_holder_shows_that_it_is_alive(held: FetchLock, tmp_path: Path) -> Non
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_does_not_keep_the_lock(held: FetchLock, tmp_path: Path) -> None:
     read, write = os.pipe()
+    begun, begin = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(write)
+        os.write(begin, b"x")
         os.read(read, 1)  # lives on until the parent is done
         os._exit(0)
     try:
+        os.read(begun, 1)
         held.close()
         other = ParquetStore(tmp_path).fetch_lock(SERIES)
         assert other.try_acquire()
         other.close()
     finally:
-        os.close(write)
-        os.close(read)
+        for end in (write, read, begun, begin):
+            os.close(end)
         os.waitpid(child, 0)
 
 

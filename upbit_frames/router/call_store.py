@@ -75,6 +75,7 @@ class CallStore:
         self._kept = MemoryStore()
         self._keep_all = False
         self._failure: StoreError | None = None
+        self._said: str | None = None
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -216,18 +217,20 @@ class CallStore:
         self._failure = error
 
     def warning(self) -> str | None:
-        """Say that the store cannot be used, once a process and folder; None where it can."""
-        if self._failure is None:
-            return None
+        """Say that the store cannot be used, in one call a process and folder; None where it can."""
+        if self._failure is None or self._said is not None:
+            return self._said or None
         folder = str(self._behind.path)
         with _guard:
-            if folder in _warned:
-                return None
+            first = folder not in _warned
             _warned.add(folder)
-        return (
+        self._said = (
             f"the cache in {folder} cannot be used ({self._failure.message}), so what is fetched is not stored; "
             "check the folder and its permissions, or choose another cache_dir"
+            if first
+            else ""
         )
+        return self._said or None
 
 
 class Progress:

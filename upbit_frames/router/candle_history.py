@@ -140,15 +140,19 @@ class History:
     async def last(self, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the last ``count`` candles before ``end``; fewer only where history has no more."""
         progress = Progress(self._name)
+        begin = end
         while True:
             reading = await self._next_reading("last", end, count)
             edge = edge_of(reading, end)
             low = edge.span.start
-            if edge.rows >= count or low <= EPOCH or self._all_lost(low):
+            if edge.rows >= count or low <= EPOCH:
                 return reading.table, Span(edge.first, end)
+            if self._all_lost(low):  # the range says what is lost
+                return reading.table, Span(min(begin, edge.first), end)
             if progress.stalled(-low):
                 self.store.keep_all()
-            await self.fetch.ensure(Span(extend_back(self.interval, count, edge), low), covered=())
+            begin = extend_back(self.interval, count, edge)
+            await self.fetch.ensure(Span(begin, low), covered=())
             end = self._final_end(end)
 
     async def first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from upbit_frames.archive.importer import Archive, Filled, Filler
 from upbit_frames.core.endpoints import ENDPOINTS, Endpoint
 from upbit_frames.core.intervals import Span
-from upbit_frames.errors import QueryError
+from upbit_frames.errors import QueryError, StoreError
 from upbit_frames.exchange import wire
 from upbit_frames.router.candle_pages import WALKS
 from upbit_frames.router.plan import Edge, Situation
@@ -180,7 +180,12 @@ async def fill_from_archive(
         archive, store, series, now=ports.server_time.now(), rate=ports.rate,
         rest_from=rest_from, prefer_files=rest_from is None, told=told,
     )  # fmt: skip
-    return await filler.fill(missing)
+    try:
+        return await filler.fill(missing)
+    except StoreError as error:
+        if rest_from is None:
+            raise
+        return Filled(rest=missing, warnings=[f"the archive cannot be used: {error.message}. REST is asked instead"])
 
 
 def edge_of(reading: Reading, moment: int) -> Edge:
