@@ -74,7 +74,20 @@ def _disturbed(name: str) -> Callable[..., Any]:
     return access
 
 
-EVERYTHING = (*READS, "write", "note", "notes", "compact", "series", "info", "verify", "problems", "clear", "prune")
+EVERYTHING = (
+    *READS,
+    "files",
+    "write",
+    "note",
+    "notes",
+    "compact",
+    "series",
+    "info",
+    "verify",
+    "problems",
+    "clear",
+    "prune",
+)
 for _name in EVERYTHING:
     setattr(DisturbedStore, _name, _disturbed(_name))
 

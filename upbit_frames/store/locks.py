@@ -15,7 +15,7 @@ from upbit_frames.errors import LockTimeout
 from upbit_frames.store.atomic_files import explained
 from upbit_frames.store.directories import open_below
 
-__all__ = ["exclusive", "prepare"]
+__all__ = ["exclusive"]
 
 POLL_SECONDS = 0.005
 _mutexes: dict[str, threading.Lock] = {}
@@ -54,7 +54,7 @@ def exclusive(path: Path, timeout: float) -> Iterator[None]:
     try:
         lock = FileLock(path, timeout=max(0.0, deadline - time.monotonic()), poll_interval=POLL_SECONDS)
         with explained("locking a series", path):
-            prepare(path)
+            _prepare(path)
             try:
                 lock.acquire()
             except Timeout:
@@ -67,7 +67,7 @@ def exclusive(path: Path, timeout: float) -> Iterator[None]:
         mutex.release()
 
 
-def prepare(path: Path) -> None:
+def _prepare(path: Path) -> None:
     """Make the folder of the locks; refuse what is no lock file before it is opened or truncated."""
     with open_below(path.parent.parent, path.parent.name, create=True) as folder:
         folder.refuse_unless_file(path.name)
