@@ -8,6 +8,7 @@ From pyproject.toml alone, so that pip needs no option for it::
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def main() -> None:
         for one in requirements(project, extra):
             name, version = re.match(r"([\w.-]+)>=([\w.]+)", one).groups()
             lowest[name.lower()] = version
-    print("\n".join(f"{name}=={version}" for name, version in sorted(lowest.items())))
+    sys.stdout.writelines(f"{name}=={version}\n" for name, version in sorted(lowest.items()))
 
 
 if __name__ == "__main__":

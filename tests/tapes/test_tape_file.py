@@ -142,7 +142,10 @@ def test_what_is_no_tape(tmp_path: Path, lines: list[Any]) -> None:
     assert caught.value.path == str(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", b"\x1f\x8b", gzip.compress(b"[" * 100_000 + b"\n")])
+DEEP = gzip.compress(b"[" * 100_000 + b"\n")
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", b"\x1f\x8b", DEEP], ids=["empty", "text", "cut", "deep"])
 def test_what_is_not_even_an_archive_of_lines(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "no.jsonl.gz"
     path.write_bytes(data)

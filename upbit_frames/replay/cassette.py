@@ -44,6 +44,7 @@ from upbit_frames.replay.cassette_ports import (
 from upbit_frames.replay.matching import Asked
 from upbit_frames.replay.tape_file import tape_beside
 from upbit_frames.replay.tape_session import Deck, speed_of
+from upbit_frames.replay.untrusted import exists
 from upbit_frames.router.plan import iso
 from upbit_frames.router.ports import Ports
 from upbit_frames.runtime import event_loop as _bridge
@@ -122,9 +123,9 @@ class Cassette:
                 )
             _active = self
         try:
-            interactions, self._facts = load(self.path) if self.path.exists() else ([], {})
+            interactions, self._facts = load(self.path) if exists(self.path) else ([], {})
             replays = self.mode != "all"
-            there = self.path.exists() or tape_beside(self.path).exists()
+            there = exists(self.path) or exists(tape_beside(self.path))
             protected = self.mode == "none" or (self.mode == "once" and there)
             self._tape = Tape(interactions, replays=replays, protected=protected)
             self._deck = self._new_deck(protected=protected)
@@ -231,7 +232,7 @@ class Cassette:
 
     def _not_recorded(self, asked: Asked) -> NotRecorded:
         near = recorded.nearest(asked, self._tape.index)
-        if not self.path.exists():
+        if not exists(self.path):
             told = f"there is no cassette {self.name!r}"
         elif near is None:
             told = f"the cassette {self.name!r} is empty"

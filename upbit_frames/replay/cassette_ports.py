@@ -106,6 +106,7 @@ class Tape:
         self.recorded: list[Interaction] = []
         self.played: Counter[int] = Counter()
         self.index: dict[Asked, list[int]] = {}
+        self._taken: Counter[Asked] = Counter()
         self.protected = protected
         self.origins: set[str] = set()
         self.regions: set[str] = set()
@@ -120,12 +121,11 @@ class Tape:
         here, so the same question has the same answer.
         """
         with self.lock:
-            places = self.index.get(asked, [])
-            place = next((one for one in places if not self.played[one]), None)
-            if place is None and places and self.protected:
-                place = places[-1]
-            if place is None:
+            places, taken = self.index.get(asked, []), self._taken[asked]
+            if taken >= len(places) and not (places and self.protected):
                 return None
+            place = places[min(taken, len(places) - 1)]
+            self._taken[asked] += 1
             self.played[place] += 1
             return self.loaded[place]
 
@@ -133,7 +133,7 @@ class Tape:
         """Whether :meth:`take` would give something."""
         with self.lock:
             places = self.index.get(asked, [])
-            return any(not self.played[one] for one in places) or bool(places and self.protected)
+            return self._taken[asked] < len(places) or bool(places and self.protected)
 
     def holds_any(self, path: str) -> bool:
         """Whether anything of that path was recorded."""

@@ -12,13 +12,14 @@ from upbit_frames.api.engine import engine_for
 from upbit_frames.core.config import current
 from upbit_frames.core.endpoints import Endpoint
 from upbit_frames.core.intervals import from_micros
-from upbit_frames.errors import CorruptFile
+from upbit_frames.errors import CorruptFile, StoreError
 from upbit_frames.exchange.wire.messages import control, decode
 from upbit_frames.replay import matching as recorded
 from upbit_frames.replay.cassette import ORIGINS, Cassette
 from upbit_frames.replay.cassette_file import load, recorded_at
 from upbit_frames.replay.tape_file import SUFFIX, tape_beside
 from upbit_frames.replay.tape_session import Loaded
+from upbit_frames.replay.untrusted import exists
 from upbit_frames.runtime import event_loop as _bridge
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ def _paths(root: Path) -> set[Path]:
 
 
 def _row(path: Path, root: Path) -> tuple[Any, ...]:
-    files = [one for one in (path, tape_beside(path)) if one.exists()]
+    files = [one for one in (path, tape_beside(path)) if exists(one)]
     name, size = path.relative_to(root).with_suffix("").as_posix(), sum(one.stat().st_size for one in files)
     try:
         interactions, facts = load(path) if path in files else ([], {})
         frames = Loaded(tape_beside(path)) if files[-1] != path else None
-    except CorruptFile as wrong:
+    except (CorruptFile, StoreError) as wrong:
         return name, "", None, 0, 0, size, "", wrong.message
     moment = recorded_at(interactions, facts)
     if moment is None and frames is not None:
@@ -95,11 +96,12 @@ def problems(path: Path) -> list[str]:
     Whether a run leaves requests unplayed is told by :attr:`Cassette.unplayed`.
     """
     beside = tape_beside(path)
+    taped = exists(beside)
     try:
-        found = _on_tape(beside) if beside.exists() else []
-    except CorruptFile as wrong:
+        found = _on_tape(beside) if taped else []
+    except (CorruptFile, StoreError) as wrong:
         found = [wrong.message]
-    return found if beside.exists() and not path.exists() else [*_on_cassette(path), *found]
+    return found if taped and not exists(path) else [*_on_cassette(path), *found]
 
 
 def _on_tape(path: Path) -> list[str]:
@@ -118,7 +120,7 @@ def _on_tape(path: Path) -> list[str]:
 def _on_cassette(path: Path) -> list[str]:
     try:
         interactions, _ = load(path)
-    except CorruptFile as wrong:
+    except (CorruptFile, StoreError) as wrong:
         return [wrong.message]
     found = []
     for one in interactions:

@@ -136,14 +136,19 @@ def nearest(asked: Asked, recorded: Iterable[Asked]) -> Asked | None:
     >>> nearest(Asked.parse("https://api.upbit.com/v1/ticker?markets=KRW-ETH"), [two, one]) == one
     True
     """
-
-    def likeness(other: Asked) -> tuple[bool, bool, int, float]:
-        shared = len(set(asked.params) & set(other.params))
-        # The text decides last, and only for what is alike otherwise: comparing it is slow.
-        return other.path == asked.path, other.region == asked.region, shared, 0.0
-
-    ranked = sorted(set(recorded), key=likeness, reverse=True)
-    best = [other for other in ranked if likeness(other) == likeness(ranked[0])][:500]
+    params = set(asked.params)
+    best: list[Asked] = []
+    most = (False, False, -1)
+    for other in recorded:
+        same = other.path == asked.path
+        if most[0] and not same:
+            continue
+        likeness = (same, other.region == asked.region, len(params.intersection(other.params)))
+        if likeness > most:
+            most, best = likeness, []
+        # The text decides last, and only between a few that are alike otherwise: comparing it is slow.
+        if likeness == most and len(best) < 200:
+            best.append(other)
     return max(best, key=lambda one: difflib.SequenceMatcher(None, asked.text, one.text).ratio(), default=None)
 
 

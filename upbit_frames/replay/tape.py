@@ -19,6 +19,7 @@ from upbit_frames.replay.cassette_file import path_of
 from upbit_frames.replay.cassette_ports import exchange_time
 from upbit_frames.replay.tape_file import SUFFIX, tape_beside
 from upbit_frames.replay.tape_session import Deck, speed_of
+from upbit_frames.replay.untrusted import exists
 from upbit_frames.runtime import event_loop as _bridge
 
 __all__ = ["Taping", "tape"]
@@ -43,7 +44,7 @@ class Taping:
         self._deck = self._new_deck()
 
     def _new_deck(self) -> Deck:
-        protected = self.mode == "none" or (self.mode == "once" and self.path.exists())
+        protected = self.mode == "none" or (self.mode == "once" and exists(self.path))
         return Deck(
             self.path, self.name, mode=self.mode, protected=protected, speed=self.speed,
             exchange_time=exchange_time, mends=False,

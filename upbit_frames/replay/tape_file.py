@@ -28,7 +28,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple
 from zlib import error as ZlibError  # noqa: N812 - an exception, whatever its spelling
 
 import msgspec
@@ -38,18 +38,27 @@ from upbit_frames.core.intervals import from_micros
 from upbit_frames.core.topics import TYPES, Topic
 from upbit_frames.errors import CorruptFile, StoreError
 from upbit_frames.replay.matching import origin_of
+from upbit_frames.replay.untrusted import Bounds, open_file
 
 __all__ = ["SUFFIX", "Entry", "Head", "TapeWriter", "covers", "read_tape", "tape_beside", "text_of"]
 
 SUFFIX = ".jsonl.gz"
 VERSION = 1
 MAX_LINE = 64 * 1024 * 1024
+MAX_SIZE = 512 * 1024 * 1024
+"""Bytes of memory a tape may need, all of which is loaded to be played: its inflated text, and its entries."""
+
+ENTRY_SIZE = 200
+
+
+_Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # until 2255
+_Offset = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
 class _Line(msgspec.Struct):
     """One line as it is written; everything but ``at`` is there or not."""
 
-    at: int
+    at: _Moment
     on: int = 1
     frame: str | None = None
     frame64: str | None = None
@@ -58,7 +67,7 @@ class _Line(msgspec.Struct):
     known: list[tuple[str, str, float, int]] = []
     region: str = "kr"
     open: int | None = None
-    offset: int | None = None
+    offset: _Offset | None = None
     broken: str | None = None
     end: bool | None = None
 
@@ -158,7 +167,10 @@ def read_tape(path: Path) -> tuple[Head, Iterator[Entry]]:
     Raises
     ------
     CorruptFile
-        If it is no tape, of a version that is not known, or damaged; what was read before is good.
+        If it is no tape, of a version that is not known, larger than ``MAX_SIZE`` when inflated, or damaged;
+        what was read before is good.
+    StoreError
+        If it cannot be opened.
     """
     entries = _entries(path)
     head = next(entries)
@@ -168,20 +180,36 @@ def read_tape(path: Path) -> tuple[Head, Iterator[Entry]]:
 
 def _entries(path: Path) -> Iterator[Head | Entry]:
     try:
-        with gzip.open(path, "rb") as file:
+        raw = open_file(path)
+    except Bounds as wrong:
+        raise _corrupt(path, str(wrong)) from wrong
+    except OSError as failed:
+        raise StoreError(
+            f"the tape {path.name} cannot be read: {failed.strerror or failed}",
+            suggestion="check the permissions of the file and its folder",
+            path=str(path),
+        ) from failed
+    try:
+        with raw, gzip.GzipFile(fileobj=raw, mode="rb") as file:
             head = _HEADS.decode(file.readline(MAX_LINE))
             if head.tape != VERSION:
                 raise _corrupt(path, f"it is of version {head.tape}, this package reads {VERSION}")
             yield head
+            room = MAX_SIZE
             while True:
                 try:
-                    line = file.readline(MAX_LINE)
+                    line = file.readline(min(MAX_LINE, room + 1))
                 except EOFError:
                     return  # cut short; all complete lines were read
+                room -= len(line) + ENTRY_SIZE
+                if room < 0:
+                    raise _corrupt(path, f"it needs more than {MAX_SIZE:,} bytes of memory")
                 if not line.endswith(b"\n"):
+                    if len(line) >= MAX_LINE:
+                        raise _corrupt(path, f"a line has more than {MAX_LINE:,} bytes")
                     return
                 yield _entry(_LINES.decode(line))
-    except (OSError, EOFError, ValueError, RecursionError, ZlibError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, ValueError, OverflowError, RecursionError, ZlibError, msgspec.DecodeError) as error:
         raise _corrupt(path, str(error)) from error
 
 

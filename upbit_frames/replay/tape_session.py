@@ -21,6 +21,7 @@ from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.registry import Source
 from upbit_frames.replay.tape_file import Entry, TapeWriter, covers, read_tape, text_of
 from upbit_frames.replay.tape_wire import Player, RecordedWire, TapeClock, TapeServerTime
+from upbit_frames.replay.untrusted import exists
 from upbit_frames.runtime.clock import Clock, SystemClock
 
 __all__ = ["Deck", "Loaded", "speed_of"]
@@ -154,7 +155,7 @@ class Deck:
         ------
         CorruptFile
         """
-        if self._replays and self.path.exists():
+        if self._replays and exists(self.path):
             self.loaded = Loaded(self.path)
             self._lines = self.loaded.last
 
