@@ -186,3 +186,21 @@ def test_loading_it_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_workers_that_share_a_cassette_lose_nothing(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        TEST
+        + """
+@pytest.fixture(autouse=True)
+def _live(upbit_exchange): pass
+
+@pytest.mark.upbit_cassette("shared")
+@pytest.mark.parametrize("market", ["KRW-BTC", "KRW-ETH", "KRW-XRP", "KRW-DOGE", "BTC-ETH", "USDT-BTC"])
+def test_price(market):
+    assert uf.ticker(market)["price"].iloc[0] > 0
+"""
+    )
+    run(project, "-n", "4", "--upbit-record=new_episodes").assert_outcomes(passed=6)
+    run(project, "--upbit-record=none").assert_outcomes(passed=6)
+    assert [path.name for path in (project.path / "cassettes").iterdir()] == ["shared.yaml"]

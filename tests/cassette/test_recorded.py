@@ -103,7 +103,12 @@ def test_nearest_shares_most(params: dict[str, str], others: list[tuple[str, dic
 
 
 def test_addresses_of_machines_stay_out() -> None:
-    assert recorded.without_addresses(b"blocked: 203.0.113.9.") == b"blocked: 0.0.0.0."
+    assert recorded.without_traces(b"blocked: 203.0.113.9.") == b"blocked: 0.0.0.0."
+    for address in (b"2001:db8::7", b"::1", b"fe80::1:2:3:4", b"2001:db8:0:0:0:0:0:1", b"::ffff:203.0.113.9"):
+        for before, after in ((b"", b""), (b"ip: ", b"."), (b'{"ip":"', b'"}'), (b"[", b"]:443")):
+            assert recorded.without_traces(before + address + after) == before + b"::" + after
+    for harmless in (b'{"at":"2026-03-01T12:30:59+09:00"}', b'{"a":{"b":1}}', b'{"name":"no_authorization_token"}'):
+        assert recorded.without_traces(harmless) == harmless
     uri = recorded.public_uri("http://user:pw@10.0.0.7:8080/v1/ticker?markets=KRW-BTC", "kr")
     assert uri == "http://other.invalid/v1/ticker?markets=KRW-BTC"
 
@@ -111,3 +116,21 @@ def test_addresses_of_machines_stay_out() -> None:
 def test_numbers_keep_their_digits() -> None:
     body = b'[{"p":104890599315.22821000,"n":17732400590950000}]'
     assert recorded.pretty_json(body) == b'[\n  {"p": 104890599315.22821000, "n": 17732400590950000}\n]'
+
+
+def test_tokens_stay_out_of_refusals() -> None:
+    token = b"eyJhbGciOiJIUzI1NiJ9.eyJhY2Nlc3Nfa2V5IjoiWCJ9.c2lnbmF0dXJl"
+    said = [b"Bearer " + token, b'{"access_key":"' + token + b'"}', b"token=abcdef&market=KRW-BTC", token]
+    for one in said:
+        left = recorded.without_traces(one)
+        assert token not in left
+        assert b"abcdef" not in left
+        assert b"***" in left
+    assert recorded.without_traces(b"token=abcdef&market=KRW-BTC") == b"token=***&market=KRW-BTC"
+
+
+def test_deep_json_is_kept_as_it_came() -> None:
+    deep = b"[" * 200_000 + b"]" * 200_000
+    assert recorded.pretty_json(deep) == deep
+    wide = "[1]".encode("utf-16")
+    assert recorded.pretty_json(wide) == wide

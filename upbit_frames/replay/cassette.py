@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections import Counter
 from datetime import UTC, datetime
 from html import escape
 from math import inf
@@ -25,7 +26,7 @@ from upbit_frames.api.engine import substitute_ports
 from upbit_frames.core.config import RECORD_MODES, Config, current
 from upbit_frames.core.endpoints import ENDPOINTS
 from upbit_frames.core.intervals import from_micros
-from upbit_frames.errors import ConfigError, NotRecorded, UsageError
+from upbit_frames.errors import ConfigError, NotRecorded, StoreError, UsageError
 from upbit_frames.exchange.transport.rate_limiter import NullLimiter, limiter_for
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.live.hub.registry import insert, remove
@@ -42,6 +43,7 @@ from upbit_frames.replay.cassette_ports import (
     exchange_time,
 )
 from upbit_frames.replay.matching import Asked
+from upbit_frames.replay.sharing import Signature, alone, signature
 from upbit_frames.replay.tape_file import tape_beside
 from upbit_frames.replay.tape_session import Deck, speed_of
 from upbit_frames.replay.untrusted import exists
@@ -77,6 +79,7 @@ class Cassette:
         self.mode = mode
         self.name = name or path.stem
         self._facts: dict[str, Any] = {}
+        self._seen: Signature = None
         self._now: int | None = None
         self._tape = Tape([], replays=True, protected=True)
         self._ports: dict[tuple[object, ...], Ports] = {}
@@ -123,6 +126,7 @@ class Cassette:
                 )
             _active = self
         try:
+            self._seen = signature(self.path)
             interactions, self._facts = load(self.path) if exists(self.path) else ([], {})
             replays = self.mode != "all"
             there = exists(self.path) or exists(tape_beside(self.path))
@@ -178,6 +182,39 @@ class Cassette:
         self._deck.discard()
 
     def _save(self) -> None:
+        with alone(self.path):
+            if signature(self.path) != self._seen:
+                self._merge()
+            self._write()
+
+    def _merge(self) -> None:
+        """Take over what another process has saved since this one opened the cassette.
+
+        Raises
+        ------
+        StoreError
+            If that is about another moment: time stands still at one moment in replay, so they cannot be one.
+        """
+        theirs, self._facts = load(self.path) if exists(self.path) else ([], {})
+        moment = recorded_at(theirs, self._facts)
+        if moment is not None and moment // 1_000_000 != (self._now or 0) // 1_000_000:
+            raise StoreError(
+                f"the cassette {self.name!r} was recorded by another process meanwhile, at {iso(moment)}; "
+                f"this recording is of {iso(self._now or 0)} and was not kept",
+                suggestion="record in one process (pytest -n 0), or give each test a cassette of its own",
+                path=str(self.path),
+            )
+        before = Counter(one.asked for one in self._tape.loaded)
+        added = Counter(one.asked for one in theirs) - before
+        self._tape.loaded, mine = theirs, []
+        for one in self._tape.recorded:  # the same question at the same moment has the same answer
+            if added[one.asked] > 0 and self.mode != "all":
+                added[one.asked] -= 1
+            else:
+                mine.append(one)
+        self._tape.recorded = mine
+
+    def _write(self) -> None:
         tape = self._tape
         fresh = {one.asked for one in tape.recorded}
         kept = [one for one in tape.loaded if self.mode != "all" or one.asked not in fresh]

@@ -188,7 +188,7 @@ class Recorder:
 
     def keep(self, url: str, taken: Taken) -> None:
         """Write it down, without what is nobody's business."""
-        body = taken.body if 200 <= taken.status < 300 else recorded.without_addresses(taken.body)
+        body = taken.body if 200 <= taken.status < 300 else recorded.without_traces(taken.body)
         self.tape.origins.add(recorded.origin_of(url))
         self.tape.regions.add(self.region)
         self.tape.add(

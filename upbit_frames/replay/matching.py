@@ -6,7 +6,9 @@ what was recorded from a stand-in exchange on one port is found again on any oth
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import ipaddress
 import json
 import re
 from collections import Counter
@@ -29,6 +31,7 @@ DEFAULTS = {"count": {"candles": "1", "trades": "1", "orderbook": "30"}, "level"
 _HOSTS = {urlsplit(region.rest_url).hostname: region.code for region in REGIONS.values()}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _IPV4 = re.compile(rb"\b\d{1,3}(?:\.\d{1,3}){3}\b")
+_IPV6 = re.compile(rb"[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 _NAMES = {endpoint.path: endpoint.name for endpoint in ENDPOINTS.values()} | {
     f"v1/{interval.path}": f"candles {name}" for name, interval in INTERVALS.items()
@@ -38,6 +41,13 @@ _SECRET_NAMES = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUES = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}|\bBearer\s+\S+", re.IGNORECASE)
+_TOKENS = re.compile(
+    rb"()\beyJ[\w-]{8,}(?:\.[\w-]*)+"
+    rb"|(\bbearer\s+)[^\s\"'<>,;]+"
+    rb"|((?:token|secret|signature|password|authori[sz]ation|(?:access|api)[-_ ]?key)[\"']?\s*[=:]\s*[\"']?)"
+    rb"[^\s\"'<>,;&}]+",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -185,9 +195,27 @@ def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return dict(sorted(kept.items()))
 
 
-def without_addresses(body: bytes) -> bytes:
-    """A refusal without the address of the machine that was refused."""
-    return _IPV4.sub(b"0.0.0.0", body)
+def without_traces(body: bytes) -> bytes:
+    """A refusal without the address of the machine that was refused, and without keys and tokens it repeats.
+
+    Examples
+    --------
+    >>> without_traces(b'{"message":"2001:db8::7 is blocked at 12:30:59","token":"abc"}')
+    b'{"message":":: is blocked at 12:30:59","token":"***"}'
+    """
+    body = _TOKENS.sub(lambda match: (match[1] or match[2] or match[3] or b"") + b"***", body)
+    return _IPV4.sub(b"0.0.0.0", _IPV6.sub(_without_address, body))
+
+
+def _without_address(match: re.Match[bytes]) -> bytes:
+    whole = match[0].decode()
+    text = whole.rstrip(".")
+    before = ":" if text.startswith(":") and not text.startswith("::") else ""
+    after = ":" if text.endswith(":") and not text.endswith("::") else ""
+    with contextlib.suppress(ValueError):  # a time of day has two colons too
+        ipaddress.IPv6Address(text.removeprefix(before).removesuffix(after))
+        return f"{before}::{after}{whole[len(text) :]}".encode()
+    return match[0]
 
 
 def group_of(path: str) -> str:
@@ -196,10 +224,10 @@ def group_of(path: str) -> str:
 
 
 def is_json(body: bytes) -> bool:
-    """Whether a body can be read as JSON."""
+    """Whether a body can be read as JSON, and is no deeper than anything the exchange says."""
     try:
-        json.loads(body)
-    except ValueError:
+        json.loads(body.decode())
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -14,11 +14,12 @@ from upbit_frames.core.arguments import number
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.topics import Topic
-from upbit_frames.errors import NotRecorded, UpbitFramesError
+from upbit_frames.errors import NotRecorded, StoreError, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.registry import Source
+from upbit_frames.replay.sharing import Signature, alone, signature
 from upbit_frames.replay.tape_file import Entry, TapeWriter, covers, read_tape, text_of
 from upbit_frames.replay.tape_wire import Player, RecordedWire, TapeClock, TapeServerTime
 from upbit_frames.replay.untrusted import exists
@@ -144,6 +145,7 @@ class Deck:
         self._writer: TapeWriter | None = None
         self._replays = mode != "all"
         self._lines = 0
+        self._seen: Signature = None
         self._discarded = False
         self.over = False
         self._lock = threading.Lock()
@@ -155,6 +157,7 @@ class Deck:
         ------
         CorruptFile
         """
+        self._seen = signature(self.path)
         if self._replays and exists(self.path):
             self.loaded = Loaded(self.path)
             self._lines = self.loaded.last
@@ -271,8 +274,23 @@ class Deck:
         return False
 
     def settle(self) -> None:
-        """Put the finished tape into its place."""
-        if self._writer is not None:
+        """Put the finished tape into its place.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written, or another process has recorded there since the tape was opened.
+        """
+        if self._writer is None:
+            return
+        with alone(self.path):
+            if signature(self.path) != self._seen:
+                self.drop()
+                raise StoreError(
+                    f"the tape {self.name!r} was recorded by another process meanwhile; this recording was not kept",
+                    suggestion="record in one process (pytest -n 0), or give each test a tape of its own",
+                    path=str(self.path),
+                )
             self._writer.settle()
             self._writer = None
 
