@@ -18,6 +18,7 @@ EXTRAS_OF = {
     "testing/plugin.py": "testing",
     "testing/strategies.py": "testing",
     "replay/cassette_file.py": "record",
+    "compat/check/rewrite.py": "migrate",
     "frames/plot/axes.py": "plot",
 }
 
