@@ -351,6 +351,28 @@ def test_a_machine_whose_clock_is_ahead_seals_nothing_too_soon(tmp_path: Path) -
         assert_true(exchange, client, rows, "KRW-BTC", "1m")
 
 
+def test_a_frame_that_is_stamped_ahead_seals_nothing_and_is_forgotten(exchange: Exchange, client: uf.Client) -> None:
+    with client.follow("KRW-BTC", "1m", history=2) as f:
+        next(f)
+        core = f._core
+        exchange.requests.clear()
+
+        async def claim() -> None:
+            core._told = micros("2026-03-02T00:00:00Z")
+            core._wake.set()
+
+        _bridge.run(claim())
+        deadline = time.monotonic() + 20
+        while core._told:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert requests(exchange) <= 4
+        assert f.stats["sealed_until"] <= "2026-03-01T03:30:00Z"
+        exchange.clock.run(300.0)
+        frames = read(f, "2026-03-01T03:35:00Z")
+    assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
+
+
 def test_what_changes_between_taking_and_having_is_told_too(client: uf.Client) -> None:
     with client.follow("KRW-BTC", "1m", history=2, forming=True) as f:
         next(f)

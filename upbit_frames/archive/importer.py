@@ -231,9 +231,13 @@ class Filler:
             else:
                 rows = await self._keep(file, got)
                 self.told(got.requests, rows)
-                taken = 0 if got.kept else got.size
-                self.done.append(replace(portion, requests=got.requests, bytes=taken, rows=rows))
-                return
+                if rows:
+                    taken = 0 if got.kept else got.size
+                    self.done.append(replace(portion, requests=got.requests, bytes=taken, rows=rows))
+                    return
+                self.warnings.append(
+                    f"the archive's {file.member} has no row, which nothing confirms, so it was not stored"
+                )
         except SchemaError as error:
             self._unusable(error, f"the archive's {file.member} was not used")
         except (ApiError, TransportError) as error:
@@ -248,7 +252,7 @@ class Filler:
         self.warnings.append(f"{what}: {error.message}. REST is asked instead, where it can answer")
 
     async def _keep(self, file: ArchiveFile, got: Download) -> int:
-        """Read, check and store a file; how many rows it has."""
+        """Read, check and store a file; how many rows it has. One without any is not stored."""
         async with self.archive.reading:
             try:
                 rows = await _in_thread(self._store, file, got.path, got.sha256)
@@ -260,6 +264,8 @@ class Filler:
 
     def _store(self, file: ArchiveFile, path: Path, digest: str, renew: bool = False) -> int:
         table = _read(file, path)
+        if not len(table):
+            return 0
         # Trades always give way to a whole day's file: rows with and without sequential_id must
         # not share a day, not even if another process stores some in this moment.
         self.store.write(self.series, table, file.answers, origin="archive", replace=renew or file.interval is None)

@@ -47,11 +47,11 @@ _STEM = re.compile(r"[A-Z0-9]+-[A-Z0-9]+_(?:trade|candle-(?P<interval>\w+))_(?P<
 
 FAULTS = (
     "404", "403", "500", "slow", "drop", "html", "cut", "wrong_checksum", "bomb", "wrong_columns", "other_day",
-    "duplicate",
+    "duplicate", "no_rows",
 )  # fmt: skip
 """Refused, failing or hanging; a connection that breaks inside the file; a page instead of the
 file; a zip that ends early, with its own checksum; a checksum of something else; and zips with
-the right checksum whose content is a bomb, has other columns, rows of another day or a row twice.
+the right checksum whose content is a bomb, has other columns, rows of another day, a row twice or none at all.
 """
 
 
@@ -331,6 +331,8 @@ class ArchiveApp:
         if kind == "duplicate":
             text = self._text(file)
             return zipped(file.member, text + text.splitlines()[-1] + "\n")
+        if kind == "no_rows":
+            return zipped(file.member, self._text(file).splitlines()[0] + "\n")
         return self._bytes(file)
 
 
