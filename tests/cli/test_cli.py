@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from upbit_frames.cli.main import main
+from upbit_frames.cli.tables import amount, table_text
 from upbit_frames.testing import Exchange
 
 
@@ -128,6 +133,60 @@ def test_config_and_doctor(capsys: pytest.CaptureFixture[str], exchange: Exchang
     assert code == 1  # the stand-in's clock is months behind the machine's, and that is worth saying
     assert "this machine is" in out
     assert run(capsys, "doctor", "--offline")[0] == 0
+
+
+def in_a_process(*words: str, **options: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "upbit_frames.cli.main", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def test_a_locale_without_the_letters_is_no_error() -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    process = in_a_process("markets", "KRW", env={**os.environ, **plain})
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, b"")
+    assert b"KRW-BTC" in out
+    assert b"???" in out
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    process = in_a_process("markets")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=120) == 141
+    process.stderr.close()
+
+
+def test_amounts_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "ticker", "KRW-BTC")
+    assert code == 0
+    assert "e+" not in out
+    assert ",000" in out
+    assert "1 row" in out.splitlines()
+    out = run(capsys, "orderbook", "KRW-BTC", "--depth", "2")[1]
+    assert "grouping" not in out
+    assert "seq " not in run(capsys, "trades", "KRW-BTC", "--count", "3")[1].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.458408e12, "1,458,408,000,000"), (0.00000001, "0.00000001"), (103460000.0, "103,460,000"), (-0.5, "-0.5"),
+     (float("nan"), "NaN"), (35727836.90288629, "35,727,836.90288629"), (0.0, "0")],
+)  # fmt: skip
+def test_an_amount_has_separators_and_no_exponent(value: float, text: str) -> None:
+    assert amount(value) == text
+
+
+def test_a_table_is_no_wider_than_the_terminal() -> None:
+    frame = pd.DataFrame({f"column_{i}": [1.5e9, 2.0] for i in range(12)} | {"empty": [None, None]})
+    text = table_text(frame, 80)
+    assert max(map(len, text.splitlines()[:-1])) <= 80
+    assert "column_0" in text
+    assert text.splitlines()[-1].startswith("not shown: column_")
+    assert "empty" not in text
+    assert "not shown" not in table_text(frame, 1000)
 
 
 def test_demo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

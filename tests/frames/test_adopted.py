@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,6 +12,7 @@ import pytest
 
 import upbit_frames as uf
 from upbit_frames.api.engine import open_store
+from upbit_frames.core.arrow import candle_table, joined
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.frames import output as frames
@@ -89,3 +93,26 @@ def test_a_store_in_memory_keeps_its_own() -> None:
     store = MemoryStore()
     store.write(SERIES, walk(DAYS), DAYS)
     assert store.path is None  # by which the router knows that what it reads is not its own
+
+
+def test_a_frame_of_many_markets_and_its_tables_never_lie_side_by_side(monkeypatch: pytest.MonkeyPatch):
+    """All columns of a market share one memory, so it is let go of market by market."""
+    markets, rows = [f"KRW-M{i}" for i in range(5)], 100
+    alive: list[weakref.ref[Any]] = []
+    seen: list[int] = []
+
+    class Pool:
+        def release_unused(self) -> None:
+            seen.append(sum(memory() is not None for memory in alive))
+
+    def table() -> pa.Table:
+        numbers = np.ones((6, rows))
+        alive.append(weakref.ref(numbers))
+        return candle_table(np.arange(rows) * 60_000_000, numbers)
+
+    held = [joined(markets, [table() for _ in markets])]
+    monkeypatch.setattr(frames, "LARGE", rows)
+    monkeypatch.setattr(pa, "default_memory_pool", Pool)
+    frame = frames.take_output(held, "candles", "pandas", index=["market", "time"])
+    assert len(frame) == rows * len(markets)
+    assert seen == [4, 3, 2, 1, 0]

@@ -14,6 +14,7 @@ from upbit_frames.core.config import current
 from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import parse_moment, parse_zone
+from upbit_frames.core.text import counted
 from upbit_frames.errors import InvalidMarket, InvalidRange, QueryError, StoreError
 from upbit_frames.router.plan import iso
 from upbit_frames.store.base import STORED_KINDS, Series, SeriesInfo, Store, selects
@@ -259,7 +260,7 @@ class Cache:
         lines = [f"upbit_frames cache: {len(infos)} series, {total / 1e6:,.1f} MB in {self._where()}"]
         for info in infos[:40]:
             name = info.series.interval or info.series.kind
-            lines.append(f"  {info.series.market:<12} {name:<7} {info.rows:>11,} rows  {_range(info)}")
+            lines.append(f"  {info.series.market:<12} {name:<7} {counted(info.rows, 'row', 11)}  {_range(info)}")
         if len(infos) > 40:
             lines.append(f"  … and {len(infos) - 40} more")
         return "\n".join(lines)
@@ -270,7 +271,8 @@ class Cache:
         except StoreError:
             return f"<pre>{escape(repr(self))}</pre>"
         body = "".join(
-            f"<tr><td>{escape(info.series.market)}</td><td>{info.series.interval or info.series.kind}</td>"
+            f"<tr><td style='white-space:nowrap'>{escape(info.series.market)}</td>"
+            f"<td>{info.series.interval or info.series.kind}</td>"
             f"<td style='text-align:right'>{info.rows:,}</td>"
             f"<td style='text-align:right'>{info.bytes / 1e6:,.2f} MB</td>"
             f"<td>{_range(info)}</td></tr>"

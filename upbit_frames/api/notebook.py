@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.text import counted
 from upbit_frames.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
@@ -83,10 +84,10 @@ class Provenance:
         return " ".join(word for word in words if word)
 
     def __repr__(self) -> str:
-        lines = [f"{self._title()}: {self.requests} requests, fetched {self.meta['fetched_at']}"]
+        lines = [f"{self._title()}: {counted(self.requests, 'request')}, fetched {self.meta['fetched_at']}"]
         lines += [
-            f"  {step['channel']:<8} {step['start']} → {step['end']}  {step['rows']:>10,} rows  "
-            f"{step['requests']:>5} requests  {step['reason']}"
+            f"  {step['channel']:<8} {step['start']} → {step['end']}  {counted(step['rows'], 'row', 10)}  "
+            f"{counted(step['requests'], 'request', 5)}  {step['reason']}"
             for step in self.meta["route"]
         ]
         return "\n".join(lines)
@@ -94,7 +95,7 @@ class Provenance:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in ("channel", "start", "end", "rows", "requests", "why"))
         body = "".join(_row(step) for step in self.meta["route"][:200])
-        told = f"{self.requests:,} requests, fetched {escape(self.meta['fetched_at'])}"
+        told = f"{counted(self.requests, 'request')}, fetched {escape(self.meta['fetched_at'])}"
         return (
             f"<p><b>{escape(self._title())}</b>: {told}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -8,6 +8,7 @@ import time
 import warnings
 from typing import Any
 
+from upbit_frames.core.text import counted
 from upbit_frames.router.ports import Meter
 
 __all__ = ["Bar", "CollectBar"]
@@ -52,7 +53,7 @@ class Bar:
         if meter.expected > self._bar.total:
             self._bar.total = meter.expected
         self._bar.n = min(meter.requests, self._bar.total)
-        note = f"{meter.rows:,} rows"
+        note = counted(meter.rows, "row")
         self._bar.set_postfix_str(f"{note} | {meter.saved_hint}" if meter.saved_hint else note, refresh=True)
 
     def close(self, *, finished: bool = True) -> None:
@@ -99,7 +100,7 @@ class CollectBar:
             self._bar = _tqdm(self._title, max(total or 1, 1), "row" if by_rows else "s")
         done = rows if self._seconds is None else int(passed)
         self._bar.n = min(done, self._bar.total)
-        self._bar.set_postfix_str(f"{rows:,} rows", refresh=True)
+        self._bar.set_postfix_str(counted(rows, "row"), refresh=True)
 
     def close(self) -> None:
         """Leave the bar as it ended."""
@@ -124,6 +125,41 @@ def in_notebook() -> bool:
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
 
 
+class _OutputBar:
+    """A line in a notebook's output that is replaced by the next one, so that only the last is saved.
+
+    Without ipywidgets a text bar would write a new line into the output ten times a second.
+    """
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.total, self.n = total, 0
+        self._title, self._note = title, ""
+        self._unit = {"req": "request", "s": "second"}.get(unit, unit)
+        self._handle: Any = None
+        self._due = 0.0
+
+    def set_postfix_str(self, text: str, *, refresh: bool = True) -> None:
+        """Take the note; show it where the last one is a second old."""
+        self._note = text
+        if refresh and time.monotonic() >= self._due:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Replace the line."""
+        from IPython.display import display
+
+        share = f"{self.n / max(1, self.total):.0%}"
+        text = {"text/plain": f"{self._title}: {share} {self.n:,}/{counted(self.total, self._unit)}, {self._note}"}
+        if self._handle is None:
+            self._handle = display(text, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(text, raw=True)
+        self._due = time.monotonic() + 1.0
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+
+
 def _tqdm(title: str, total: int, unit: str = "req") -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm.auto warns where ipywidgets is missing
@@ -132,7 +168,7 @@ def _tqdm(title: str, total: int, unit: str = "req") -> Any:
                 import ipywidgets  # noqa: F401
                 from tqdm.notebook import tqdm
             except ImportError:
-                from tqdm.std import tqdm
+                return _OutputBar(title, total, unit)
         else:
             from tqdm.std import tqdm
     return tqdm(total=total, desc=title, unit=unit, leave=True, dynamic_ncols=True)

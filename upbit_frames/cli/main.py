@@ -1,12 +1,14 @@
 """The command line: ``upbit-frames …``.
 
 Exit codes: 0 done, 1 the exchange or the store said no, 2 the command line or the question was
-wrong, 3 something is missing offline, 130 interrupted.
+wrong, 3 something is missing offline, 130 interrupted, 141 the reader of a pipe has gone.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,21 +16,31 @@ from typing import Any
 
 import upbit_frames as uf
 from upbit_frames import errors
+from upbit_frames.cli.tables import table_text
 from upbit_frames.compat.check.command import add_parser as add_check_parser
 from upbit_frames.core.intervals import INTERVALS
+from upbit_frames.core.text import counted
 from upbit_frames.core.urls import redacted
 
 __all__ = ["main"]
 
+READER_GONE = 141  # as a process that SIGPIPE ended
 RANGE_HELP = "ISO time, e.g. 2026-01-31 or '2026-01-31 09:00'; read in --tz"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    _write_any_letter()
     parser = build_parser()
     options = parser.parse_args(argv)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()  # here, where a reader that has gone is no error
+        return code
+    except BrokenPipeError:
+        # As `head` does: it has what it wanted. What is buffered must not fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except (errors.QueryError, errors.ConfigError) as error:
         return _complain(error, 2)
     except errors.OfflineError as error:
@@ -38,6 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; everything fetched so far is stored, the next run continues", file=sys.stderr)
         return 130
+
+
+def _write_any_letter() -> None:
+    """Let a terminal or file whose encoding lacks a letter show a question mark instead of ending in an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower().replace("-", "") != "utf8":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _complain(error: Exception, code: int) -> int:
@@ -227,8 +245,8 @@ def emit(frame: Any, options: argparse.Namespace) -> int:
         if options.json:
             frame.reset_index().to_json(sys.stdout, orient="records", lines=True, date_format="iso")
         else:
-            print(frame.to_string(max_rows=40))
-            print(f"{len(frame):,} rows")
+            print(table_text(frame))
+            print(counted(len(frame), "row"))
         return 0
     writers: dict[str, Callable[[], Any]] = {
         ".parquet": lambda: frame.to_parquet(part),
@@ -246,7 +264,7 @@ def emit(frame: Any, options: argparse.Namespace) -> int:
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
-    print(f"{len(frame):,} rows → {out}")
+    print(f"{counted(len(frame), 'row')} → {out}")
     return 0
 
 
@@ -319,7 +337,7 @@ def _cassette_record(options: argparse.Namespace) -> int:
         )
     for path in _tapes(options):
         if path.exists():
-            print(f"{path}: {cassette_folder.record_again(path)} requests recorded")
+            print(f"{path}: {counted(cassette_folder.record_again(path), 'request')} recorded")
         else:
             print(f"{tape_beside(path)}: a tape is recorded by running what it was recorded from")
     return 0

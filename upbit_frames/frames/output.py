@@ -252,17 +252,32 @@ def text_type() -> Any:
 
 
 def _copied(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -> np.ndarray[Any, Any]:
-    """Float columns as the rows of one array; each is taken out of ``columns`` once copied."""
+    """Float columns as the rows of one array; they are taken out of ``columns`` and let go of as they are copied.
+
+    Chunk after chunk, because all columns of a chunk may lie in one stretch of memory: it is given
+    back only when the last of them is gone.
+    """
     import numpy as np
     import pyarrow as pa
 
     from upbit_frames.core.arrow import copy_into
 
     block = np.empty((len(names), length))
-    for row, name in zip(block, names, strict=True):
-        copy_into(row, columns.pop(name))
-        if length >= LARGE:
+    chunks = [columns.pop(name).chunks[::-1] for name in names]
+    if len({tuple(map(len, parts)) for parts in chunks}) > 1:
+        for row, parts in zip(block, chunks, strict=True):
+            copy_into(row, pa.chunked_array(parts[::-1], pa.float64()))
+        return block
+    at, released = 0, 0
+    while chunks and chunks[0]:
+        parts = [column.pop() for column in chunks]
+        for row, part in zip(block, parts, strict=True):
+            row[at : at + len(part)] = part.to_numpy(zero_copy_only=False)
+        at += len(parts[0])
+        del part, parts
+        if at - released >= LARGE:
             pa.default_memory_pool().release_unused()
+            released = at
     return block
 
 

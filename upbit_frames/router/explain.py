@@ -120,7 +120,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         body = "".join(
-            f"<tr><td>{escape(part.market or 'all')}</td><td><b>{part.channel}</b></td>"
+            f"<tr><td style='white-space:nowrap'>{escape(part.market or 'all')}</td><td><b>{part.channel}</b></td>"
             f"<td>{escape(part.rule)}: {escape(part.reason)}</td><td>"
             + "<br>".join(f"not {name}: {escape(why)}" for name, why in part.alternatives.items())
             + f"</td><td style='text-align:right'>{part.requests:,}</td></tr>"

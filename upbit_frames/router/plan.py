@@ -12,6 +12,7 @@ from typing import Any
 
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
 from upbit_frames.core.intervals import Interval, Span, iso
+from upbit_frames.core.text import counted
 from upbit_frames.errors import NotCached
 
 __all__ = ["Edge", "Plan", "Situation", "Step", "iso"]
@@ -168,15 +169,15 @@ class Plan:
 
     def _total(self) -> str:
         return (
-            f"{self.requests:,} requests, about {self.seconds:,.1f} s and {self.bytes / 1e6:,.1f} MB, "
-            f"at most {self.rows:,} rows"
+            f"{counted(self.requests, 'request')}, about {self.seconds:,.1f} s and {self.bytes / 1e6:,.1f} MB, "
+            f"at most {counted(self.rows, 'row')}"
         )
 
     def __repr__(self) -> str:
         lines = [f"Plan: {self._total()}"]
         lines += [
             f"  {step.market:<12} {step.channel:<8} {iso(step.start)} → {iso(step.end)}  "
-            f"{step.requests:>6,} requests  {step.reason}"
+            f"{counted(step.requests, 'request', 6)}  {step.reason}"
             for step in self.steps
         ]
         if self.error is not None:
@@ -185,8 +186,8 @@ class Plan:
 
     def _repr_html_(self) -> str:
         body = "".join(
-            f"<tr><td>{escape(step.market)}</td><td>{step.channel}</td><td>{iso(step.start)}</td>"
-            f"<td>{iso(step.end)}</td><td style='text-align:right'>{step.requests:,}</td>"
+            f"<tr><td style='white-space:nowrap'>{escape(step.market)}</td><td>{step.channel}</td>"
+            f"<td>{iso(step.start)}</td><td>{iso(step.end)}</td><td style='text-align:right'>{step.requests:,}</td>"
             f"<td>{escape(step.reason)}</td></tr>"
             for step in self.steps
         )

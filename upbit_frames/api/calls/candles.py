@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api.calls.call import Call, shown
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
+from upbit_frames.core.intervals import EPOCH, Span, subtract
 from upbit_frames.core.query import CandleQuery, View
+from upbit_frames.router.plan import iso
 from upbit_frames.router.ports import Meter
+from upbit_frames.store.base import Series
 
 if TYPE_CHECKING:
     from upbit_frames.router.plan import Plan
     from upbit_frames.router.ports import Answer
+    from upbit_frames.store.base import Store
 
 __all__ = ["candles", "plan"]
 
@@ -111,6 +115,8 @@ def candles(
 
     def finish(answer: Answer) -> Any:
         index = ["market", "time"] if query.many else ["time"]
+        if not len(answer.arrow):
+            answer.warnings += _unlisted(engine.ports.store, query)
         return shown(answer, "candles", view, index)
 
     return Call(
@@ -118,6 +124,20 @@ def candles(
         f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.interval}",
         config.progress if progress is None else progress, lambda: engine.router.stored(query),
     )  # fmt: skip
+
+
+def _unlisted(store: Store, query: CandleQuery) -> list[str]:
+    """Warnings where a range is empty because it ends before the first candle of a market."""
+    texts = []
+    for market in query.markets if query.end is not None else ():
+        series = Series("candles", market, query.interval.name)
+        end = query.interval.ceil(query.end or EPOCH)
+        if not subtract([Span(EPOCH, end)], store.covered(series)) and not len(store.tail(series, end, 1)):
+            texts.append(
+                f"{market} has no candle before {iso(end)}, so the result is empty: the market was listed later. "
+                f"uf.candles({market!r}, '1d', start='2017-01-01', count=1) gives its first day"
+            )
+    return texts
 
 
 def plan(
