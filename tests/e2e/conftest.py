@@ -13,9 +13,11 @@ import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
+from upbit_frames.api import engine
 from upbit_frames.core.intervals import INTERVALS, to_micros
 from upbit_frames.exchange.transport import rate_limiter as limiter
 from upbit_frames.exchange.transport.retry import instant_retries
+from upbit_frames.live.channel import LiveChannel
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:00Z"
@@ -35,6 +37,12 @@ def unpaced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def paced() -> None:
     """Ask for this to have the real limiter and real pauses."""
+
+
+@pytest.fixture
+def without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let REST answer everything; a stream needs a clock that runs."""
+    monkeypatch.setattr(engine, "LiveChannel", lambda hub, allowed: LiveChannel(hub, allowed=False))
 
 
 @pytest.fixture

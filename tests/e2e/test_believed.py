@@ -31,7 +31,7 @@ class Machine(ManualClock):
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exchange, float], Machine]:
+def machine(monkeypatch: pytest.MonkeyPatch, without_streams: None) -> Callable[[Exchange, float], Machine]:
     """Let every process's clock from here on be off by so much, as a function (exchange, seconds)."""
 
     def set_clock(exchange: Exchange, ahead: float) -> Machine:

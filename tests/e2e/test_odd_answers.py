@@ -20,7 +20,6 @@ import upbit_frames as uf
 from upbit_frames.api import engine
 from upbit_frames.core.availability import sealed_until
 from upbit_frames.core.intervals import INTERVALS
-from upbit_frames.live.channel import LiveChannel
 from upbit_frames.runtime.clock import ManualClock
 from upbit_frames.testing import Exchange
 
@@ -43,8 +42,6 @@ class World:
         self.make = make
         self.clock = ManualClock(exchange.clock.now() + self.rng.choice([0, 0, 3600, -3600, 7 * 86_400]) * SECOND)
         patch.setattr(engine, "SystemClock", lambda: self.clock)
-        # This is about what REST answers; a stream would need a clock that runs.
-        patch.setattr(engine, "LiveChannel", lambda hub, allowed: LiveChannel(hub, allowed=False))
 
     def misbehave(self) -> None:
         for kind in ("empty", "short", "skew", "ahead"):
@@ -113,6 +110,7 @@ def assert_store_is_true(world: World, client: uf.Client) -> None:
                 assert store.read(series, span).equals(truth), (series, span)
 
 
+@pytest.mark.usefixtures("without_streams")
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_after_it_everything_asked_again_equals_the_truth(
     make_client: Callable[..., uf.Client], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int

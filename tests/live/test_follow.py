@@ -361,7 +361,7 @@ def test_a_frame_that_is_stamped_ahead_seals_nothing_and_is_forgotten(exchange: 
             core._told = micros("2026-03-02T00:00:00Z")
             core._wake.set()
 
-        _bridge.run(claim())
+        _bridge.run(claim)
         deadline = time.monotonic() + 20
         while core._told:
             assert time.monotonic() < deadline
