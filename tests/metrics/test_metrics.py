@@ -9,12 +9,12 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from time import perf_counter
 
 import pandas as pd
 import pytest
 
 import upbit_frames as uf
+from upbit_frames.api import alerts
 from upbit_frames.api.alerts import ThresholdObserver, Thresholds
 from upbit_frames.errors import MarketNotFound, QueryError, UsageError
 from upbit_frames.runtime.telemetry import MAX_KEPT, CallRecord, Event, Telemetry
@@ -186,24 +186,24 @@ def test_what_happens_to_streams_is_warned_of_without_any_call(caplog: pytest.Lo
     assert own.totals["drops"] == 1200
 
 
-def test_looking_takes_its_share_of_the_time_at_most() -> None:
-    own = Telemetry()
-    looks: list[float] = []
+def test_checking_thresholds_takes_its_share_of_the_time_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, check_seconds, call_seconds = Telemetry(), 0.001, 0.0001
+    now, checks = 0.0, 0
+    monkeypatch.setattr(alerts, "perf_counter", lambda: now)
 
-    class Counted(ThresholdObserver):
+    class Slow(ThresholdObserver):
         def compare(self, calls: Sequence[CallRecord], events: Sequence[Event]) -> list[tuple[int, str]]:
-            began = perf_counter()
-            found = super().compare(calls, events)
-            looks.append(perf_counter() - began)
-            return found
+            nonlocal now, checks
+            now, checks = now + check_seconds, checks + 1
+            return super().compare(calls, events)
 
-    own.observer = Counted(Thresholds(p95_ms=1e9))
-    began = perf_counter()
-    while perf_counter() - began < 0.5:
+    own.observer = Slow(Thresholds(p95_ms=1e9))
+    for _ in range(5_000):
+        now += call_seconds
         with own.call("some"):
             pass
-    assert len(own.calls) > len(looks) > 0
-    assert sum(looks) < 0.05 * (perf_counter() - began)
+    assert checks >= 2
+    assert (checks - 1) * check_seconds <= 1.001 * alerts.SHARE * now
 
 
 @pytest.mark.parametrize("limit", [{"p95_ms": -1}, {"refusals": "many"}, {"seconds": True}, {"age_ms": float("nan")}])

@@ -265,7 +265,4 @@ def let_go(hub: Hub, listener: Listener, pid: int) -> None:
 
     if listener.over or os.getpid() != pid:
         return
-    try:
-        _bridge.start(leave)
-    except UsageError:  # collected on the loop's own thread
-        hub.leave(listener)
+    _bridge.start(leave)

@@ -73,12 +73,17 @@ _closers: list[Work[None]] = []
 
 
 def _running() -> asyncio.AbstractEventLoop:
-    global _loop
+    """Return the loop for a caller that will wait for it, which the loop's own thread must not."""
     if threading.current_thread().name == THREAD_NAME:
         raise UsageError(
             "a blocking call was made on the package's own event loop, which would wait for itself",
             suggestion="inside a callback use the coroutine of the same name in upbit_frames.aio",
         )
+    return _started()
+
+
+def _started() -> asyncio.AbstractEventLoop:
+    global _loop
     with _lock:
         if _loop is None or _loop.pid != os.getpid():
             _loop = _Loop()
@@ -108,9 +113,10 @@ def generation() -> int:
 def start(func: Work[T], *args: Any) -> Future[T]:
     """Run a coroutine function on the loop; its result arrives in the future.
 
-    Cancelling the future cancels the work.
+    Never blocks, so it may be called from any thread, the loop's own included (where a finalizer
+    can run). Cancelling the future cancels the work.
     """
-    loop = _running()
+    loop = _started()
     return asyncio.run_coroutine_threadsafe(func(*args), loop)
 
 
@@ -120,6 +126,7 @@ def run(func: Work[T], *args: Any, tick: Callable[[], None] | None = None) -> T:
     Ctrl-C cancels the work and waits until it has put things away. ``tick`` is called about ten
     times a second from this thread.
     """
+    loop = _running()
     ended = threading.Event()
 
     async def work() -> T:
@@ -128,7 +135,7 @@ def run(func: Work[T], *args: Any, tick: Callable[[], None] | None = None) -> T:
         finally:
             ended.set()
 
-    future = start(work)
+    future = asyncio.run_coroutine_threadsafe(work(), loop)
     try:
         while True:
             try:

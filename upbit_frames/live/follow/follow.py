@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import warnings
 import weakref
@@ -238,7 +237,4 @@ def _let_go(core: Following, pid: int) -> None:
     """Whoever held it is gone: end it without waiting, from any thread."""
     if core.over or os.getpid() != pid:
         return
-    try:
-        _bridge.start(core.aclose)
-    except UsageError:  # collected on the loop's own thread
-        core.ending = asyncio.get_running_loop().create_task(core.aclose())
+    _bridge.start(core.aclose)

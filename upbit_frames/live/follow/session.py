@@ -75,7 +75,6 @@ class Following:
         self.live_error: UpbitFramesError | None = None
         self.hub: Hub | None = None
         self.received = self.sealed = self.requests = self.retries = 0
-        self.ending: asyncio.Task[None] | None = None
         self._told = 0  # the latest time that the exchange has told on the stream
         self._open_hub = open_hub
         self._listener: Listener | None = None
