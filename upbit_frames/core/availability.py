@@ -38,6 +38,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from upbit_frames.core.intervals import Interval, Span, intersect, subtract
+from upbit_frames.runtime.clock import AGREEMENT
 
 __all__ = [
     "AGREEMENT",
@@ -55,9 +56,6 @@ __all__ = [
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 DAY = 86_400 * SECOND
-
-AGREEMENT = 2 * SECOND
-"""By how much two signs of the same time may differ; well inside the grace of a candle."""
 
 SEAL_GRACE = 5 * SECOND
 """How long after its end a candle is taken as final. Storage times of up to 3.8 s past the end
