@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from upbit_frames.core.intervals import Span, merge, subtract
@@ -73,6 +73,7 @@ class CallStore:
         self._offline = offline
         self._only = only
         self._kept = MemoryStore()
+        self._empty = True  # nothing is kept: a warm call, which must be quick
         self._keep_all = False
         self._failure: StoreError | None = None
         self._said: str | None = None
@@ -81,13 +82,15 @@ class CallStore:
 
     def covered(self, series: Series) -> list[Span]:
         """Return the ranges of which everything is known here."""
-        kept = self._kept.covered(series)
+        kept = [] if self._empty else self._kept.covered(series)
         nothing: list[Span] = []
         stored = self._stored(lambda: self._behind.covered(series), nothing)
         return merge([*stored, *kept]) if kept else stored
 
     def read_covered(self, series: Series, span: Span) -> Reading:
         """Read the rows of a range together with the parts of it that are covered."""
+        if self._empty:
+            return self._read_stored(series, span)
         kept = self._kept.read_covered(series, span)
         if not kept.covered:
             return self._read_stored(series, span)
@@ -112,6 +115,8 @@ class CallStore:
 
     def tail_covered(self, series: Series, end: int, count: int) -> Reading:
         """Read the last rows before ``end`` of the covered range that reaches up to it."""
+        if self._empty:
+            return self._stored(partial(self._behind.tail_covered, series, end, count), _nothing(series))
         tables: list[pa.Table] = []
         low, left = end, count
         while left > 0:
@@ -126,6 +131,8 @@ class CallStore:
 
     def head_covered(self, series: Series, start: int, count: int) -> Reading:
         """Read the first rows from ``start`` on of the covered range that holds it."""
+        if self._empty:
+            return self._stored(partial(self._behind.head_covered, series, start, count), _nothing(series))
         tables: list[pa.Table] = []
         high, left = start, count
         while left > 0:
@@ -139,7 +146,7 @@ class CallStore:
         return Reading(join(series.kind, tables), merge([Span(start, high)]))
 
     def _read_stored(self, series: Series, span: Span) -> Reading:
-        return self._stored(lambda: self._behind.read_covered(series, span), Reading(join(series.kind, []), []))
+        return self._stored(partial(self._behind.read_covered, series, span), _nothing(series))
 
     def _stored(self, read: Callable[[], T], nothing: T) -> T:
         if self._hidden or self._failure is not None:
@@ -170,7 +177,7 @@ class CallStore:
         """
         keep = not self._only and (self._keep_all or origin != "archive" or self._failure is not None)
         if keep:
-            self._kept.write(series, table, span, origin=origin, replace=replace)
+            self._keep(series, table, span, origin, replace)
         elif replace:
             self._kept.forget(series, span)
         if self._failure is not None:
@@ -179,8 +186,12 @@ class CallStore:
             self._behind.write(series, table, span, origin=origin, replace=replace)
         except StoreError as error:
             if not keep and not self._only:  # rows that are not fit to be stored are refused here, too
-                self._kept.write(series, table, span, origin=origin, replace=replace)
+                self._keep(series, table, span, origin, replace)
             self._give_up(error)
+
+    def _keep(self, series: Series, table: pa.Table, span: Span, origin: str, replace: bool) -> None:
+        self._kept.write(series, table, span, origin=origin, replace=replace)
+        self._empty = False
 
     def fetch_lock(self, series: Series) -> FetchLock | None:
         """Return the lock with which one process at a time fetches a series, where that is of use."""
@@ -231,6 +242,11 @@ class CallStore:
             else ""
         )
         return self._said or None
+
+
+@lru_cache
+def _nothing(series: Series) -> Reading:
+    return Reading(join(series.kind, []), [])
 
 
 class Progress:

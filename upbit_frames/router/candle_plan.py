@@ -141,9 +141,11 @@ def not_cached(market: str, interval: Interval, missing: Sequence[Span]) -> NotC
 
 
 def plan_sealed(
-    market: str, interval: Interval, span: Span, covered: Iterable[Span], source: str, situation: Situation
+    market: str, interval: Interval, span: Span, covered: Sequence[Span], source: str, situation: Situation
 ) -> list[Step]:
     """Decide who serves a range of final candles; ascending steps that together are the range."""
+    if any(part.start <= span.start and span.end <= part.end for part in covered):
+        return [] if span.empty else [Step("store", STORED, *span, rows=interval.slots(*span), market=market)]
     stored = intersect([span], covered)
     steps = [Step("store", STORED, *part, rows=interval.slots(*part), market=market) for part in stored]
     missing = subtract([span], stored)
@@ -174,6 +176,8 @@ def archive_hint(market: str, interval: Interval, steps: Iterable[Step], source:
     if source != "auto" or situation.archive or not situation.published:
         return ""
     fetched = [step for step in steps if step.channel in ("rest", "none")]
+    if not fetched:
+        return ""
     missing = [Span(step.start, step.end) for step in fetched]
     return saving_hint(fetched, _file_steps(market, interval, missing, situation, only=False))
 
@@ -235,8 +239,10 @@ def _at_most(steps: Sequence[Step], count: int) -> list[Step]:
 
 def forming_span(query: CandleQuery, final_end: int, now: int) -> Span | None:
     """Return the range of candles that can still change and are wanted, if there is one."""
+    if not query.forming:
+        return None
     sealed = max(final_end, sealed_until(query.interval, now))
-    if not query.forming or (query.end is not None and query.end <= sealed):
+    if query.end is not None and query.end <= sealed:
         return None
     high = max(now, sealed) + query.interval.step if query.end is None else query.end
     return Span(final_end, max(high, final_end))
