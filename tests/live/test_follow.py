@@ -297,6 +297,28 @@ def test_sealed_candles_come_without_a_stream(
     assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
 
 
+def test_odd_frames_cost_no_candle(exchange: Exchange, client: uf.Client) -> None:
+    odd = [0]
+
+    def spoilt(frame: bytes) -> bytes:
+        if b'"KRW-ETH"' in frame and b"candle" in frame and odd[0] < 40:
+            odd[0] += 1
+            return frame.replace(b'"high_price":', b'"high_price":"high","x":')
+        return frame
+
+    exchange.streams.faults.edit = spoilt
+    with client.follow(["KRW-BTC", "KRW-ETH"], "1m", history=2) as f:
+        exchange.clock.run(60.0)
+        frames = read(f, "2026-03-01T03:36Z")
+        exchange.clock.freeze()
+    assert odd[0]
+    whole = pd.concat([one[one["sealed"]] if "sealed" in one else one for one in frames])
+    for market in ("KRW-BTC", "KRW-ETH"):
+        times = whole[whole.index.get_level_values("market") == market].index.get_level_values("time")
+        truth = client.candles(market, "1m", start=times[0], end="2026-03-01T03:36Z")
+        assert list(times[times < pd.Timestamp("2026-03-01T03:36Z")]) == list(truth.index)
+
+
 def test_a_thin_market_and_a_busy_one(exchange: Exchange, client: uf.Client) -> None:
     markets = ["KRW-QUIET", "KRW-BTC"]
     with client.follow(markets, "1m", history=4) as f:

@@ -14,6 +14,7 @@ from live.wires import BTC, ETH, NOW, asked, hub_of, lively, pairs, until
 from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError
+from upbit_frames.exchange.transport import websocket
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.message_tables import REST, rows_of_rest, to_table
 from upbit_frames.exchange.wire.messages import Row
@@ -551,6 +552,25 @@ def test_whatever_comes_costs_no_row(exchange: Exchange, tmp_path: Path, frame: 
             await asyncio.sleep(0.2)
             assert not one.over
             assert hub.epoch == 1
+
+    asyncio.run(main())
+
+
+def test_a_frame_that_is_too_large_breaks_the_connection_and_costs_nothing(
+    exchange: Exchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "MAX_FRAME", 10_000)
+
+    async def main() -> None:
+        async with hub_of(exchange, tmp_path) as hub:
+            one = await joined(hub, BTC)
+            await until(lambda: len(one.rows) > 3)
+            exchange.streams.faults.replace.append(b'{"type":"trade","x":"' + b"x" * 20_000 + b'"}')
+            await until(lambda: hub.epoch == 2)
+            await settled(hub, exchange, one)
+            seen = ids(one.waiting())
+            assert seen == truth(exchange, "KRW-BTC", seen[0])
+            assert [gap.outcome in ("repaired", "nothing missing") for gap in one.gaps] == [True]
 
     asyncio.run(main())
 

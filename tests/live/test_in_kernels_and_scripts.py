@@ -151,10 +151,12 @@ with client.follow('KRW-BTC', '1m', history=5) as follow:
     ],
     ids=["collect", "iterate", "await", "follow"],
 )
-def test_interrupting_a_cell(kernel: Kernel, head: str, code: str) -> None:
+def test_interrupting_a_cell(kernel: Kernel, head: str, code: str, exchange: Exchange) -> None:
     kernel.run(head)
+    before = len(exchange.streams.connections)
     cell = kernel.start(code)
-    time.sleep(2)
+    streaming(exchange, before)
+    time.sleep(0.5)
     began = time.monotonic()
     kernel.manager.interrupt_kernel()
     # A kernel that awaits notices an interruption with the next message only, whatever it awaits.
@@ -183,9 +185,17 @@ def test_restarting_while_a_feed_runs(kernel: Kernel, head: str, exchange: Excha
 # --- scripts --------------------------------------------------------------------------------------
 
 
-def script(code: str, interrupt: bool, tmp_path: Path) -> tuple[int, str, float]:
+def streaming(exchange: Exchange, before: int) -> None:
+    """Wait until something was sent on a connection that was not there before."""
+    ends = time.monotonic() + PATIENCE
+    while not any(one.sent for one in exchange.streams.connections[before:]):
+        assert time.monotonic() < ends, "no stream was opened"
+        time.sleep(0.05)
+
+
+def script(code: str, interrupt: Exchange | None, tmp_path: Path) -> tuple[int, str, float]:
     """Exit code, stderr and how long it took to end, since the interruption or since it said 'ready'."""
-    path = tmp_path / "script.py"
+    path, before = tmp_path / "script.py", len(interrupt.streams.connections) if interrupt else 0
     path.write_text(code, encoding="utf-8")
     env = {**os.environ, "PYTHONWARNINGS": "default"}
     process = subprocess.Popen(
@@ -193,9 +203,11 @@ def script(code: str, interrupt: bool, tmp_path: Path) -> tuple[int, str, float]
     )
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "ready"
+    if interrupt is not None:
+        streaming(interrupt, before)
     time.sleep(1.0)
     began = time.monotonic()
-    if interrupt:
+    if interrupt is not None:
         process.send_signal(signal.SIGINT)
     try:
         _, error = process.communicate(timeout=PATIENCE)
@@ -217,16 +229,16 @@ def script(code: str, interrupt: bool, tmp_path: Path) -> tuple[int, str, float]
     ],
     ids=["loop", "iterate", "follow", "async"],
 )
-def test_ctrl_c(head: str, tmp_path: Path, code: str) -> None:
-    status, error, seconds = script(head + code, True, tmp_path)
+def test_ctrl_c(exchange: Exchange, head: str, tmp_path: Path, code: str) -> None:
+    status, error, seconds = script(head + code, exchange, tmp_path)
     assert status in (1, -signal.SIGINT)
     assert error.strip().endswith("KeyboardInterrupt"), error
     assert seconds < 10
 
 
-def test_ctrl_c_ends_a_collection_with_what_has_come(head: str, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_collection_with_what_has_come(exchange: Exchange, head: str, tmp_path: Path) -> None:
     code = "print('ready', flush=True)\nframe = client.stream('KRW-BTC', 'trade', seconds=600)\nprint(len(frame))\n"
-    status, error, seconds = script(head + code, True, tmp_path)
+    status, error, seconds = script(head + code, exchange, tmp_path)
     assert status == 0
     assert "UpbitFramesWarning: the stream was interrupted" in error
     assert seconds < 10
@@ -245,6 +257,6 @@ def test_ctrl_c_ends_a_collection_with_what_has_come(head: str, tmp_path: Path) 
     ids=["feed", "follow", "stream", "thread", "channel"],
 )
 def test_the_end_of_the_interpreter(head: str, tmp_path: Path, code: str) -> None:
-    status, error, seconds = script(f"{head}{code}\nprint('ready', flush=True)\n", False, tmp_path)
+    status, error, seconds = script(f"{head}{code}\nprint('ready', flush=True)\n", None, tmp_path)
     assert (status, error) == (0, "")
     assert seconds < 10

@@ -87,10 +87,12 @@ class Feed:
     async def _after(self, taken: int) -> tuple[list[Row], int, int]:
         """The rows after the first so many, how many of them are gone, and how many there were; waits for some."""
         listener = self._listener
+        if taken < 0:
+            taken = listener.received - len(listener.rows)
         while listener.received <= taken and not listener.over:
             listener.news.clear()
             await listener.news.wait()
-        fresh = listener.received - taken if taken >= 0 else len(listener.rows)
+        fresh = listener.received - taken
         rows = list(listener.rows)[-fresh:] if fresh else []
         return rows, fresh - len(rows), listener.received
 

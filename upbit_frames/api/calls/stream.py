@@ -20,7 +20,7 @@ from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["hub_opener", "open_stream", "stream"]
 
-STACKLEVEL = 5  # from where a warning is raised up to the user
+STACKLEVEL = 6  # from where a warning is raised up to the user
 
 
 def stream(

@@ -139,11 +139,14 @@ def contradiction(row: Row) -> SchemaError | None:
 
     Of what this lets through :func:`to_table` makes a table.
     """
+    type_ = type_of(row)
+    if type_ in ("trade", "orderbook"):
+        return None
     try:
-        if hasattr(row, "candle_date_time_utc"):
+        if type_ != "ticker":
             if not _sound(row):
-                _candles([row], stream_schema(type_of(row)))
-        elif hasattr(row, "highest_52_week_date"):
+                _candles([row], stream_schema(type_))
+        else:
             day_of(row.highest_52_week_date, "highest_52_week_date", [row])
             day_of(row.lowest_52_week_date, "lowest_52_week_date", [row])
     except SchemaError as error:

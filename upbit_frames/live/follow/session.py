@@ -46,6 +46,7 @@ SECOND = 1_000_000
 SLICE = 1.0  # seconds between two looks at the exchange's clock, which may be moved
 AT_ONCE = 8  # markets that are asked for at the same time
 TOGETHER = 1.0  # seconds for which what is sealed waits for the other markets of the same round
+CALM = 60.0  # seconds after which the pause before the stream is opened again is short again
 WELCOME = 2.0  # seconds for which opening waits for the stream
 
 
@@ -181,24 +182,27 @@ class Following:
 
     async def _listen(self, hub: Hub) -> None:
         """Take what the stream tells; without it sealed candles go on coming."""
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         while not self.over:
             self._listener = listener = Listener(self.asked.topics, gaps=self.gaps, careful=True)
+            began = loop.time()
             try:
                 await hub.join(listener)
                 self._joined.set()
-                self.live_error, failures = None, 0
+                self.live_error, began = None, loop.time()
                 while rows := await listener.take():
                     self._heard(rows)
-                if listener.error is None:  # the hub was closed, or a tape is over
+                    if listener.ended and not listener.rows:  # the others are asked for again together with it
+                        break
+                if listener.error is None and not listener.ended:  # the hub was closed, or a tape is over
                     self._end(None)
                     return
-                self.live_error = listener.error
+                self.live_error = listener.error or next(iter(listener.ended.values()))
             except UpbitFramesError as error:
                 self.live_error = error
             self._joined.set()
             hub.leave(listener)
-            failures += 1
+            failures = failures + 1 if loop.time() - began < CALM else 1
             log.warning("no forming candles for now: %s", self.live_error.message)
             await asyncio.sleep(max(SLICE, RetryPolicy().pause(failures)))
 

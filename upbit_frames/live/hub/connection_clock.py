@@ -16,6 +16,7 @@ __all__ = ["AHEAD", "ConnectionClock"]
 
 AHEAD = 60_000_000  # microseconds after the connection's clock from which a time is not believed
 WINDOW = 31  # frames
+FEW = 4
 
 
 class ConnectionClock:
@@ -24,6 +25,7 @@ class ConnectionClock:
     def __init__(self) -> None:
         self._offsets: deque[int] = deque(maxlen=WINDOW)
         self._snapshots: int | None = None
+        self._votes: tuple[int, ...] = ()  # replaced as a whole, as it is read from any thread
 
     def observe(self, rows: Iterable[Row]) -> None:
         """Learn from the newest rows."""
@@ -33,6 +35,7 @@ class ConnectionClock:
                 self._offsets.append(offset)
             elif self._snapshots is None or offset > self._snapshots:
                 self._snapshots = offset  # of the last change, which may be long ago
+        self._votes = tuple(sorted(self._offsets))
 
     def offset(self, server: int | None = None) -> int | None:
         """The exchange's clock minus ours in microseconds, or less; None while nothing is known.
@@ -40,7 +43,9 @@ class ConnectionClock:
         Parameters
         ----------
         server : int, optional
-            The same as REST tells it, which counts as one more frame.
+            The same as REST tells it, which counts as one more frame while there are few.
         """
-        votes = sorted([*self._offsets, *([] if server is None else [server])])
+        votes = self._votes
+        if server is not None and len(votes) < FEW:
+            votes = tuple(sorted([*votes, server]))
         return votes[(len(votes) - 1) // 2] if votes else self._snapshots

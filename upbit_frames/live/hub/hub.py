@@ -13,16 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 from upbit_frames.core.topics import Key, Topic
-from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError, UpbitFramesError
+from upbit_frames.errors import ApiError, ConnectionFailed, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import Dialer, WsConnection
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.exchange.wire.message_tables import contradiction
-from upbit_frames.exchange.wire.messages import Row, decode, type_of
+from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.backfill import LAG, Mender
 from upbit_frames.live.hub.connection_clock import ConnectionClock
 from upbit_frames.live.hub.fanout import Audience
+from upbit_frames.live.hub.frame_buffer import FrameBuffer, OddFrame
 from upbit_frames.live.hub.gap_supervisor import GapSupervisor
-from upbit_frames.live.hub.odd_frames import OddFrames, subject_of
+from upbit_frames.live.hub.odd_frames import OddFrames
 from upbit_frames.live.hub.subscriber import Listener, Tempo
 from upbit_frames.runtime.clock import Clock, ServerTime
 from upbit_frames.runtime.telemetry import telemetry
@@ -73,7 +73,6 @@ class Hub:
         joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
     ) -> None:
         self.breaks = 0
-        self.frames = 0
         self.heard = 0.0
         self._dialer = dialer
         self._clock = clock
@@ -93,7 +92,7 @@ class Hub:
         self._audience = Audience()
         self._odd = OddFrames(self._audience)
         self._repairs = GapSupervisor(self._audience, mender, clock, self._retry, self._spawn)
-        self._pending: list[tuple[bytes, int]] = []
+        self._frames = FrameBuffer()
         self._drains = False
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,6 +103,11 @@ class Hub:
     def state(self) -> str:
         """Of the connection: idle, connecting, open, waiting (to try again) or ended."""
         return self._connection.state if self._connection is not None else "idle"
+
+    @property
+    def frames(self) -> int:
+        """How many frames were taken."""
+        return self._frames.count
 
     @property
     def refused_frames(self) -> int:
@@ -273,7 +277,7 @@ class Hub:
         """Keep it until the loop is idle: where many come at once, they are decoded at once."""
         if received >= self._due[0]:
             self._settle_down()
-        self._pending.append((frame, received))
+        self._frames.add(frame, received)
         self.heard = time.monotonic()
         if self._torn:
             self._drain()
@@ -285,7 +289,7 @@ class Hub:
         """Whether a listener that wants every row has little room left, or a gap is being mended first."""
         if self._repairs.busy or not self._audience.listeners:
             return True
-        more = len(self._pending)
+        more = len(self._frames)
         if any(one.careful and (one.busy or one.rows or more) for one in self._audience.listeners):
             return True
         return any(not one.ring and 2 * (len(one.rows) + more) > one.limit for one in self._audience.listeners)
@@ -342,16 +346,10 @@ class Hub:
 
     def _drain(self) -> None:
         self._drains = False
-        pending, self._pending = self._pending, []
-        if not pending:
-            return
-        self.frames += len(pending)
-        rows, refused = decode([frame for frame, _ in pending], [received for _, received in pending])
-        if refused or any(map(contradiction, rows)):
-            for frame, received in pending:  # one by one, so that a gap is where the frame was
-                self._drain_odd(frame, received)
-        else:
+        for rows, odd in self._frames.take():
             self._hand_out(rows)
+            for one in odd:
+                self._leave_out(one)
         self._torn = self._torn and any(line.broken for line in self._audience.lines.values())
 
     def _hand_out(self, rows: list[Row]) -> None:
@@ -359,22 +357,11 @@ class Hub:
         for torn in self._audience.heard(rows, self.epoch, self._offset()):
             self._repairs.begin(torn)
 
-    def _drain_odd(self, frame: bytes, received: int) -> None:
-        """One frame in which something may be wrong."""
-        rows, refused = decode([frame], [received])
-        wrong = [(row, error) for row, error in ((row, contradiction(row)) for row in rows) if error is not None]
-        bad = [row for row, _ in wrong]
-        self._hand_out([row for row in rows if not any(row is one for one in bad)])
-        for error in refused:
-            self._leave_out(error, frame, *subject_of(frame), received)
-        for row, error in wrong:
-            self._leave_out(error, frame, {type_of(row)}, {row.code}, received)
-
-    def _leave_out(self, error: SchemaError, frame: bytes, types: set[str], codes: set[str], at: int) -> None:
-        """An odd frame; :mod:`upbit_frames.live.hub.odd_frames` says what follows."""
-        verdict = self._odd.judge(error, frame, types, codes, at)
+    def _leave_out(self, odd: OddFrame) -> None:
+        """Something odd came; :mod:`upbit_frames.live.hub.odd_frames` says what follows."""
+        verdict, error = self._odd.judge(odd), odd.error
         self._audience.count_odd(verdict.broken)
-        self._audience.broke(at, f"an odd frame was left out: {error.message}", verdict.broken)
+        self._audience.broke(odd.at, f"an odd frame was left out: {error.message}", verdict.broken)
         self._torn = self._torn or (self._tempo is not None and bool(verdict.broken))
         for key in verdict.ended:
             done = self._audience.end(key, error)

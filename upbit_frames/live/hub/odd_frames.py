@@ -18,37 +18,23 @@ Collecting, iterating, a background feed and a follow all go by it:
 from __future__ import annotations
 
 import logging
-import re
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import msgspec
 
 from upbit_frames.core.topics import TYPES, Key
-from upbit_frames.errors import SchemaError
 from upbit_frames.live.hub.fanout import Audience
+from upbit_frames.live.hub.frame_buffer import OddFrame
 
-__all__ = ["OddFrames", "Verdict", "subject_of"]
+__all__ = ["OddFrames", "Verdict"]
 
 log = logging.getLogger("upbit_frames.live")
 
 IN_A_ROW = 3
 MOST = 20
 SPAN = 60_000_000  # microseconds
-READ = 65_536  # bytes of a frame in which its type and market are looked for
 MOST_LOGGED = 1_000  # different things that are logged once
-_TYPE = re.compile(rb'"ty(?:pe)?"\s*:\s*"([^"]{0,40})"')
-_CODE = re.compile(rb'"c(?:ode|d)"\s*:\s*"([^"]{0,40})"')
-
-
-def subject_of(frame: bytes) -> tuple[set[str], set[str]]:
-    """The types and the market codes that a frame names."""
-    head = frame[:READ]
-    return (
-        {one.decode("utf-8", "replace") for one in _TYPE.findall(head)},
-        {one.decode("utf-8", "replace") for one in _CODE.findall(head)},
-    )
 
 
 @dataclass
@@ -98,21 +84,9 @@ class OddFrames:
         self._records: dict[Key | None, _Record] = {}
         self._logged: set[tuple[object, ...]] = set()
 
-    def judge(
-        self, error: SchemaError, frame: bytes, types: Collection[str], codes: Collection[str], at: int
-    ) -> Verdict:
-        """What is to be done about a frame, which is counted.
-
-        Parameters
-        ----------
-        error : SchemaError
-            What is wrong with it.
-        frame : bytes
-        types, codes : collection of str
-            What it names; see :func:`subject_of`.
-        at : int
-            When it arrived.
-        """
+    def judge(self, odd: OddFrame) -> Verdict:
+        """What is to be done about something odd, which is counted."""
+        error, frame, types, codes, at = odd
         self.count += 1
         if types and not any(one in TYPES for one in types):
             for name in types:

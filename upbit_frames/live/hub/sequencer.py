@@ -223,8 +223,8 @@ class Line:
         elif gap is not None and self.last is None and not self._since:
             gap.outcome = "not repaired: nothing had come before"
         elif gap is not None:
-            gap.until = gap.restored_at = 0
-            self._begin(gap, self._span(gap, now), hold=True)
+            # The exchange's time is known to a second, and a trade more does no harm.
+            self._begin(gap, self._span(gap, now + SECOND if self.type == "trade" else now), hold=True)
         self._gap = None
         return gap if gap is not None and gap.span is not None else None
 
