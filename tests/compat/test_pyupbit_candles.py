@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import upbit_frames as uf
+
 KST = dt.timezone(dt.timedelta(hours=9))
 
 EXACT: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
@@ -178,6 +180,16 @@ def test_no_request_for_what_is_stored(exchange: Any, ours: Any) -> None:
     before = len(exchange.requests)
     pd.testing.assert_frame_equal(ours.get_ohlcv("KRW-BTC", "minute60", count=600), first)
     assert len(exchange.requests) - before <= 2
+
+
+@pytest.mark.usefixtures("quiet")
+def test_unknown_markets_are_not_asked_for_again_and_again(exchange: Any, ours: Any) -> None:
+    before = len(exchange.requests)
+    for day in range(1, 29):
+        for market in ("KRW-NOPE", "KRW-NADA", "KRW-NONE"):
+            assert ours.get_ohlcv(market, to=f"2026-02-{day:02d}") is None
+            assert isinstance(ours.last_error, uf.errors.MarketNotFound)
+    assert len(exchange.requests) - before <= 5
 
 
 @pytest.mark.usefixtures("quiet")

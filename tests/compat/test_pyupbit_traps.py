@@ -20,6 +20,9 @@ def told(code: str, **names: Any) -> list[warnings.WarningMessage]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         exec(compile(code, "script.py", "exec"), space)
+    assert all(
+        issubclass(one.category, uf.compat.CompatWarning) for one in caught if one.category is not ResourceWarning
+    )
     return [one for one in caught if issubclass(one.category, uf.compat.CompatWarning)]
 
 
@@ -38,6 +41,7 @@ TRAPS = {
     "count": ('p.get_ohlcv("KRW-BTC", count=0)', ("count=0",)),
     "unknown market": ('p.get_ohlcv("KRW-NOPE")', ("KRW-NOPE", "last_error")),
     "bare symbol": ('p.get_ohlcv("BTC")', ("BTC", "last_error")),
+    "never traded": ('p.get_ohlcv("KRW-EMPTY")', ("KRW-EMPTY", "last_error")),
     "before listing": ('p.get_ohlcv("KRW-BTC", to="2010-01-01")', ("KRW-BTC",)),
     "another type": ('p.get_ohlcv("KRW-BTC", to=5)', ("to=5",)),
     "count None": ('p.get_ohlcv("KRW-BTC", count=None)', ("count",)),

@@ -107,6 +107,8 @@ def run_cells(path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
     book = json.loads(path.read_text(encoding="utf-8"))
     space: dict[str, Any] = {"__name__": "__main__"}
     environment = dict(os.environ)
@@ -120,7 +122,7 @@ def run_cells(path: Path) -> None:
         uf.configure(cassette_dir=None)
         os.environ.clear()
         os.environ.update(environment)
-        mpl.pyplot.close("all")
+        plt.close("all")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from upbit_frames.core.query import View
     from upbit_frames.router.ports import Answer
 
-__all__ = ["Call", "invoke", "shown"]
+__all__ = ["Call", "invoke", "shown", "warning_sink"]
+
+warning_sink: ContextVar[Callable[[str], None] | None] = ContextVar("warning_sink", default=None)
+"""What takes the warnings of answers in place of Python's own, for callers that have users of their own."""
 
 T = TypeVar("T")
 
@@ -69,8 +73,12 @@ def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
     """The answer as the kind of frame the user wants, its warnings told."""
     from upbit_frames.frames.output import take_output
 
+    sink = warning_sink.get()
     for text in answer.warnings:
-        warnings.warn(text, UpbitFramesWarning, stacklevel=6)
+        if sink is None:
+            warnings.warn(text, UpbitFramesWarning, stacklevel=6)
+        else:
+            sink(text)
     if answer.made is not None and view.output == "pandas":
         from upbit_frames.frames.ticker_blocks import again
 

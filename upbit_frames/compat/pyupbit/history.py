@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import operator
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pandas as pd
 
 import upbit_frames as uf
+from upbit_frames.api.calls.call import warning_sink
 from upbit_frames.compat.pyupbit.moments import KST, Moment, read, remember, returned
 from upbit_frames.compat.pyupbit.settings import failed, settings
 from upbit_frames.compat.sites import warn_once
-from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesError
+from upbit_frames.errors import InvalidRange, MarketNotFound, NotCached, QueryError, UpbitFramesError
 
 __all__ = ["between", "daily", "last"]
 
@@ -142,8 +144,51 @@ def _count(count: Any) -> int:
 
 
 def _candles(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
-    frame: pd.DataFrame = uf.candles(ticker, name, **limits, forming=True, tz="UTC", output="pandas", progress=False)
+    """Candles from the store or the exchange; a market known not to be listed from the store only."""
+    ways: dict[str, Any] = {"forming": True, "tz": "UTC", "output": "pandas", "progress": False}
+    told: list[str] = []
+    token = warning_sink.set(told.append)
+    try:
+        read = _stored if _unlisted(ticker) else uf.candles
+        frame: pd.DataFrame = read(ticker, name, **{**ways, **limits})
+    except MarketNotFound:
+        _learn()
+        raise
+    finally:
+        warning_sink.reset(token)
+    if len(frame):  # of an empty one the caller tells
+        for text in told:
+            warn_once("answer", text)
     return frame
+
+
+_listed: dict[str, tuple[float, frozenset[str]]] = {}  # by exchange: until when it is believed, and the markets
+_BELIEVED = 60.0  # seconds; as long as uf.markets keeps its own list
+
+
+def _learn() -> None:
+    """Read which markets are listed, so that the same unknown one is not asked for again and again."""
+    try:
+        markets = frozenset(uf.markets(output="pandas").index)
+    except UpbitFramesError:
+        return  # the error that led here tells more
+    _listed[uf.config.rest_url] = (monotonic() + _BELIEVED, markets)
+
+
+def _unlisted(ticker: Any) -> bool:
+    until, markets = _listed.get(uf.config.rest_url, (0.0, frozenset()))
+    return isinstance(ticker, str) and monotonic() < until and ticker.strip().upper() not in markets
+
+
+def _stored(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
+    try:
+        frame: pd.DataFrame = uf.candles(ticker, name, **{**limits, "forming": False}, source="cache")
+        return frame
+    except NotCached as error:
+        raise MarketNotFound(
+            f"the exchange does not list {ticker}", suggestion="misspelt or delisted? pyupbit.get_tickers() lists all",
+            market=ticker, status=404,
+        ) from error  # fmt: skip
 
 
 def _range(ticker: Any, name: str, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
