@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from upbit_frames.core.periods import Period, read_period
@@ -30,6 +32,7 @@ __all__ = [
     "intersect",
     "iso",
     "merge",
+    "overlapping",
     "subtract",
     "to_micros",
 ]
@@ -285,6 +288,7 @@ def subtract(wanted: Iterable[Span], known: Iterable[Span]) -> list[Span]:
     at = 0
     for span in merge(wanted):
         start = span.start
+        at = bisect_right(holes, start, lo=at, key=attrgetter("end"))
         while at < len(holes) and holes[at].start < span.end:
             if start < holes[at].start:
                 left.append(Span(start, holes[at].start))
@@ -295,6 +299,11 @@ def subtract(wanted: Iterable[Span], known: Iterable[Span]) -> list[Span]:
         if start < span.end:
             left.append(Span(start, span.end))
     return left
+
+
+def overlapping(spans: Sequence[Span], span: Span) -> Sequence[Span]:
+    """The part of sorted, disjoint spans that overlaps one, without looking at all of them."""
+    return spans[bisect_right(spans, span.start, key=attrgetter("end")) : bisect_left(spans, (span.end,))]
 
 
 def intersect(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:

@@ -140,8 +140,9 @@ def parse_name(name: str) -> Span | None:
 def _micros(texts: tuple[str | None, ...]) -> int | None:
     if texts[-1] == "000000":  # whole seconds have no fraction: a moment has only one name
         return None
+    year, month, day, hour, minute, second, micros = map(int, (text or 0 for text in texts))
     try:
-        return to_micros(datetime(*(int(text or 0) for text in texts), tzinfo=UTC))  # type: ignore[misc,arg-type]
+        return to_micros(datetime(year, month, day, hour, minute, second, micros, UTC))
     except ValueError:
         return None
 

@@ -66,6 +66,7 @@ class SeriesFolder:
         self._lock_timeout = lock_timeout
         self._held = threading.local()
         self._listed: tuple[list[str], tuple[list[File], list[File]]] = ([], ([], []))
+        self._merged: tuple[list[File], list[Span]] = ([], [])
         self._text = os.fspath(self.path)
         self._used_path = os.fspath(self.path / layout.USED)
 
@@ -98,7 +99,12 @@ class SeriesFolder:
 
     def covered(self) -> list[Span]:
         """The stretches of which everything is known."""
-        return merge(one.span for one in self.files())
+        present = self.files()
+        known, covered = self._merged
+        if known is not present:  # the same list for as long as the names are the same
+            covered = merge(one.span for one in present)
+            self._merged = (present, covered)
+        return list(covered)
 
     def stretch(self, holds: Callable[[Span], bool]) -> tuple[list[File], Span | None]:
         """The files, and the covered stretch that satisfies the condition."""

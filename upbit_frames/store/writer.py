@@ -14,12 +14,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
-from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
 
-from upbit_frames.core.intervals import Span, merge, subtract
+from upbit_frames.core.intervals import Span, merge, overlapping, subtract
 from upbit_frames.errors import CorruptFile, UpbitFramesWarning
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout
@@ -37,7 +36,7 @@ ROW_BYTES = 40  # about what a row takes in a small file, for choosing what to m
 FILE_BYTES = 700
 # What one writer does beside its own work is bounded, because it holds the lock meanwhile:
 TIDY_FILES = 1_000  # leftovers removed
-TIDY_READS = 32  # files read anew because leftovers are inside them
+TIDY_READS = 128  # files read anew because leftovers are inside them
 MOST_MERGED = 128  # files merged on each side of a new one
 
 
@@ -53,7 +52,7 @@ class _NewFile:
 
 def write(folder: SeriesFolder, table: pa.Table, span: Span, origin: str, *, replace: bool) -> None:
     """Store checked rows; see :meth:`upbit_frames.store.base.Store.write`."""
-    if not replace and not subtract([span], folder.covered()):
+    if not replace and not subtract([span], overlapping(folder.covered(), span)):
         return
     plan = _plan_replacement if replace else _plan_addition
     with _locked_tidy_folder(folder) as (directory, present):
@@ -158,7 +157,8 @@ def _plan_addition(
     folder: SeriesFolder, present: list[File], table: pa.Table, span: Span, origin: str
 ) -> list[_NewFile]:
     """The files to write so that what is not covered of a span becomes so."""
-    missing = subtract([span], (file.span for file in present))
+    near = present[bisect_right(present, span.start, key=_end) : bisect_left(present, span.end, key=_start)]
+    missing = subtract([span], (file.span for file in near))
     pieces = [piece for part in missing for piece in layout.split(folder.series, part, rows.cut(table, part))]
     parts = [part for part, _ in pieces]
     new: list[_NewFile] = []
@@ -181,26 +181,26 @@ def _mergeable_neighbours(
     if part.end > segment.end:
         return []
     near = present[bisect_right(present, segment.start, key=_end) : bisect_left(present, segment.end, key=_start)]
-    inside = [file for file in near if segment.start <= file.span.start and file.span.end <= segment.end]
-    middle = bisect_left(inside, part.start, key=_start)
+    middle = bisect_left(near, part.start, key=_start)
     before: list[File] = []
     low = part.start
-    for file in reversed(inside[max(0, middle - MOST_MERGED) : middle]):
-        if file.span.end != low:
+    for file in reversed(near[max(0, middle - MOST_MERGED) : middle]):
+        if file.span.end != low or file.span.start < segment.start:
             break
         before.insert(0, file)
         low = file.span.start
     after: list[File] = []
     high = part.end
-    for file in inside[middle : middle + MOST_MERGED]:
-        if file.span.start != high:
+    for file in near[middle : middle + MOST_MERGED]:
+        if file.span.start != high or file.span.end > segment.end:
             break
         after.append(file)
         high = file.span.end
     if len(before) + len(after) >= MOST_FILES:
         return [*before, *after]
-    coming = parts[bisect_right(parts, segment.start, key=attrgetter("end")) : bisect_left(parts, (segment.end,))]
-    if not subtract([segment], [*(file.span for file in near), *coming]):
+    coming = overlapping(parts, segment)
+    few = len(near) <= 2 * MOST_MERGED  # else they could not all become one file anyway
+    if few and not subtract([segment], [*(file.span for file in near), *coming]):
         return [*before, *after]
     left, right = neighbours_to_merge(_sizes(folder, before), _sizes(folder, after), FILE_BYTES + ROW_BYTES * count)
     return [*before[len(before) - left :], *after[:right]]
