@@ -7,14 +7,15 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from time import perf_counter
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from upbit_frames.api import calls
+from upbit_frames.api import calls, engine
 from upbit_frames.api.calls import Call
 from upbit_frames.api.calls.call import invoke
 from upbit_frames.api.progress import Bar
 from upbit_frames.core.config import Config, current
 from upbit_frames.core.urls import redacted
+from upbit_frames.errors import UsageError
 from upbit_frames.router.ports import Answer
 from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.runtime.telemetry import CallSpan, summarise_route, telemetry
@@ -117,7 +118,7 @@ def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Conca
     """The call as a method of :class:`Client`."""
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return call_sync(func, self.config, *args, **kwargs)
+        return call_sync(func, self._open_config(), *args, **kwargs)
 
     _describe(method, func, "self")
     return method
@@ -129,7 +130,7 @@ def as_async_method(
     """The call as a method of :class:`AsyncClient`."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await call_async(func, self.config, *args, **kwargs)
+        return await call_async(func, self._open_config(), *args, **kwargs)
 
     _describe(method, func, "self")
     return method
@@ -159,7 +160,7 @@ def as_opener(func: Callable[Concatenate[Config, P], T]) -> Callable[Concatenate
     """What returns something that lives on, such as a stream, as a method of either client."""
 
     def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return invoke(func, self.config, *args, **kwargs)
+        return invoke(func, self._open_config(), *args, **kwargs)
 
     _describe(method, func, "self")
     return method
@@ -192,13 +193,20 @@ class _Configured:
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
         base = current() if config is None else config
         self.config = base.replace(**settings) if settings else base
+        self.closed = False
+
+    def _open_config(self) -> Config:
+        """The settings, unless the client was closed."""
+        if self.closed:
+            raise UsageError(f"this {type(self).__name__} is closed", suggestion="make a new one, or close it later")
+        return self.config
 
     def __repr__(self) -> str:
         return f"<upbit_frames.{type(self).__name__} {redacted(self.config.rest_url)} store={self.config.cache_dir}>"
 
 
 class Client(_Configured):
-    """Every call with settings of its own.
+    """Every call with settings of its own. A context manager that closes itself.
 
     Parameters
     ----------
@@ -229,9 +237,25 @@ class Client(_Configured):
     ticker = as_method(calls.ticker)
     trades = as_method(calls.trades)
 
+    def close(self) -> None:
+        """Close the connections that no other call uses; every later call of this client raises UsageError.
+
+        Streams and feeds that it opened go on until they are closed themselves.
+        """
+        if not self.closed:
+            self.closed = True
+            if engine.is_open(self.config):
+                _bridge.run(engine.release, self.config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class AsyncClient(_Configured):
-    """The same calls as coroutines, for any event loop.
+    """The same calls as coroutines, for any event loop. An async context manager that closes itself.
 
     Parameters
     ----------
@@ -253,3 +277,19 @@ class AsyncClient(_Configured):
     stream = as_opener(calls.open_stream)
     ticker = as_async_method(calls.ticker)
     trades = as_async_method(calls.trades)
+
+    async def aclose(self) -> None:
+        """Close the connections that no other call uses; every later call of this client raises UsageError.
+
+        Streams that it opened go on until they are closed themselves.
+        """
+        if not self.closed:
+            self.closed = True
+            if engine.is_open(self.config):
+                await _bridge.run_async(engine.release, self.config)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

@@ -30,6 +30,9 @@ from upbit_frames.store.base import Store
 __all__ = ["Engine", "engine_for", "open_store", "substitute_ports"]
 
 
+MOST_ENGINES = 16  # kept; beyond that the one that was idle longest is closed
+
+
 @dataclass
 class Engine:
     """Ports and router of one exchange and store."""
@@ -39,6 +42,24 @@ class Engine:
     router: Router
     trades: TradesRouter
     quotes: Quotes
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way or subscribed to."""
+        return self.live.idle and all(port.idle for port in self._closable())
+
+    async def aclose(self) -> None:
+        """Close the connections; what still holds this engine opens new ones when it needs them."""
+        from upbit_frames.live.hub.registry import release
+
+        await release(self.ports.rest)
+        for port in self._closable():
+            if port.idle:
+                await port.aclose()
+
+    def _closable(self) -> list[Any]:
+        archive = self.ports.archive.transport if self.ports.archive is not None else None
+        return [port for port in (self.ports.rest, archive) if hasattr(port, "aclose")]
 
 
 _lock = threading.Lock()
@@ -79,19 +100,60 @@ def engine_for(config: Config) -> Engine:
         ports = _substitute(config)
         if ports is not None:
             return _assemble(ports, config)
-    key = (
-        config.rest_url, str(config.cache_dir), config.timeout, config.rate, config.region,
-        config.archive, config.archive_url, config.archive_listing_url, config.ws_url,
-    )  # fmt: skip
+    key = _key(config)
     generation = _bridge.generation()
+    retired: list[Engine] = []
     with _lock:
         if generation != _generation:
             _engines.clear()
             _generation = generation
-        engine = _engines.get(key)
+            _bridge.at_exit(_close_all)
+        engine = _engines.pop(key, None)
         if engine is None:
-            engine = _engines[key] = _make(config)
-        return engine
+            retired = _retire()
+            engine = _make(config)
+        _engines[key] = engine  # the last one is the one used last
+    for old in retired:
+        _bridge.start(old.aclose)
+    return engine
+
+
+def _key(config: Config) -> tuple[object, ...]:
+    return (
+        config.rest_url, str(config.cache_dir), config.timeout, config.rate, config.region,
+        config.archive, config.archive_url, config.archive_listing_url, config.ws_url,
+    )  # fmt: skip
+
+
+def _retire() -> list[Engine]:
+    """Take the engines that were idle longest out, so that there is room for one more."""
+    idle = [key for key, engine in _engines.items() if engine.idle]
+    return [_engines.pop(key) for key in idle[: max(0, len(_engines) + 1 - MOST_ENGINES)]]
+
+
+def is_open(config: Config) -> bool:
+    """Whether there is an engine of these settings."""
+    with _lock:
+        return _key(config) in _engines
+
+
+async def release(config: Config) -> None:
+    """Close the connections of an engine that nothing uses at present, on the background loop."""
+    with _lock:
+        engine = _engines.get(_key(config))
+        if engine is not None and engine.idle:
+            del _engines[_key(config)]
+    if engine is not None:
+        await engine.aclose()
+
+
+async def _close_all() -> None:
+    with _lock:
+        engines = list(_engines.values())
+        _engines.clear()
+    for engine in engines:
+        for port in engine._closable():
+            await port.aclose()
 
 
 def server_now(config: Config) -> Callable[[], int]:
@@ -113,7 +175,6 @@ def live_ports(config: Config, store: Store | None = None) -> Ports:
         limiter=limiter_for(config.rest_url, rate=config.rate),
         timeout=config.timeout,
     )
-    _bridge.at_exit(rest.aclose)
     return Ports(
         rest,
         open_store(config) if store is None else store,
@@ -141,6 +202,16 @@ class _LazyArchive:
         self._clock = clock
         self._transport: Any = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._transport is None or bool(self._transport.idle)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
     def __getattr__(self, name: str) -> Any:
         if self._transport is None:
             from upbit_frames.archive.client import ArchiveTransport
@@ -149,7 +220,6 @@ class _LazyArchive:
                 self._config.archive_url, self._config.archive_listing_url, clock=self._clock,
                 folder=store_root(self._config) / "_archive", timeout=self._config.timeout,
             )  # fmt: skip
-            _bridge.at_exit(self._transport.aclose)
         return getattr(self._transport, name)
 
 

@@ -32,7 +32,7 @@ from upbit_frames.errors import (
     UpbitFramesError,
 )
 from upbit_frames.exchange.transport import headers as heads
-from upbit_frames.exchange.transport.http import Incoming, answering, open_client
+from upbit_frames.exchange.transport.http import Connections, Incoming, answering, open_client
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.runtime.clock import Clock
 from upbit_frames.runtime.task_group import first_error
@@ -104,22 +104,18 @@ class ArchiveTransport:
         self._work = WorkFolder(folder)
         self._clock = clock
         self._timeout = timeout
-        self._connections = connections
         self._retry = retry or RetryPolicy(attempts=4)
         self._room = asyncio.Semaphore(connections)
-        self._http: httpx.AsyncClient | None = None
+        self._http = Connections(lambda: open_client(timeout, connections, {"Accept-Encoding": "identity"}))
 
-    def _client(self) -> httpx.AsyncClient:
-        # Made on first use, because it belongs to the loop it is used on.
-        if self._http is None:
-            self._http = open_client(self._timeout, self._connections, {"Accept-Encoding": "identity"})
-        return self._http
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._http.idle
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        if self._http is not None:
-            http, self._http = self._http, None
-            await http.aclose()
+        """Close the connections; the next request opens new ones."""
+        await self._http.aclose()
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -252,19 +248,20 @@ class ArchiveTransport:
 
     async def _retried(self, url: str, read: Callable[[Incoming], Awaitable[T]], options: Any) -> tuple[T, int]:
         """What ``read`` makes of the answer, and how many requests it took."""
-        client, attempt, paused = self._client(), 1, 0.0
+        attempt, paused = 1, 0.0
         while True:
             status, size, sent = None, 0, self._clock.monotonic()
             try:
-                async with answering(
-                    client, url, timeout=self._timeout, shown=redacted(url), slowest=SLOWEST, **options
-                ) as incoming:
-                    status = incoming.status
-                    try:
-                        _check_status(incoming, url, self._clock.now())
-                        return await read(incoming), attempt
-                    finally:
-                        size = incoming.size
+                with self._http.client() as client:
+                    async with answering(
+                        client, url, timeout=self._timeout, shown=redacted(url), slowest=SLOWEST, **options
+                    ) as incoming:
+                        status = incoming.status
+                        try:
+                            _check_status(incoming, url, self._clock.now())
+                            return await read(incoming), attempt
+                        finally:
+                            size = incoming.size
             except httpx.TimeoutException as error:
                 failure: UpbitFramesError = Timeout(
                     f"the archive's answer was not complete within {self._timeout:g} s, and too slow to wait for",

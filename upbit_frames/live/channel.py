@@ -100,6 +100,11 @@ class LiveChannel:
 
     # --- deciding; from any thread ------------------------------------------------------------------
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is subscribed to."""
+        return not self._watches
+
     def decide(
         self, wish: Wish, topics: Sequence[Topic], *, since: datetime | None = None, note: bool = True
     ) -> Choice:

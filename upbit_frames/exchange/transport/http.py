@@ -23,10 +23,11 @@ from upbit_frames._version import __version__
 from upbit_frames.core.urls import redacted
 from upbit_frames.errors import ConfigError, ConnectionFailed, SchemaError
 
-__all__ = ["ERROR_BODY_MOST", "Incoming", "answering", "open_client"]
+__all__ = ["ERROR_BODY_MOST", "Connections", "Incoming", "answering", "open_client"]
 
 ERROR_BODY_MOST = 1 << 16  # bytes of a refusal that are read; its message is within the first few
 PIECE = 1 << 16  # bytes inflated at a time
+IDLE = 6.0  # seconds after the last answer; a connection is not used again after five anyway
 _PROXIES = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment"
 
 
@@ -81,6 +82,59 @@ def open_client(
         raise ConfigError(
             f"the environment names a proxy that cannot be used: {redacted(str(error))}", suggestion=_PROXIES
         ) from error
+
+
+class Connections:
+    """The connections of one transport, on one event loop; closed when they have been idle for a while.
+
+    Parameters
+    ----------
+    open : function () -> httpx.AsyncClient
+        Called for the first request, and for the first after a pause.
+    """
+
+    def __init__(self, open: Callable[[], httpx.AsyncClient]) -> None:  # noqa: A002 - says what it does
+        self._open = open
+        self._client: httpx.AsyncClient | None = None
+        self._in_use = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._in_use == 0
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[httpx.AsyncClient]:
+        """Use the connections for one request."""
+        if self._client is None:
+            self._client = self._open()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._in_use += 1
+        try:
+            yield self._client
+        finally:
+            self._in_use -= 1
+            if self.idle and self._client is not None:
+                self._timer = asyncio.get_running_loop().call_later(IDLE, self._close_idle)
+
+    async def aclose(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    def _close_idle(self) -> None:
+        if self.idle:
+            task = asyncio.get_running_loop().create_task(self.aclose())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from upbit_frames.core.endpoints import Endpoint
 from upbit_frames.core.urls import redacted
 from upbit_frames.errors import Blocked, ConfigError, ConnectionFailed, RateLimited, Timeout, UpbitFramesError
 from upbit_frames.exchange.transport import headers as heads
-from upbit_frames.exchange.transport.http import answering, open_client
+from upbit_frames.exchange.transport.http import Connections, answering, open_client
 from upbit_frames.exchange.transport.interceptor import Taken, Tap
 from upbit_frames.exchange.transport.rate_limiter import Pacer, Slot
 from upbit_frames.exchange.transport.responses import classify, worth_repeating
@@ -113,20 +113,17 @@ class RestTransport:
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
         self._tap = tap
-        self._http: httpx.AsyncClient | None = None
+        accepted = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._connections = Connections(lambda: open_client(timeout, CONNECTIONS, accepted, pool=timeout))
 
-    def _client(self) -> httpx.AsyncClient:
-        # Made on first use, because it belongs to the loop it is used on.
-        if self._http is None:
-            accepted = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-            self._http = open_client(self._timeout, CONNECTIONS, accepted, pool=self._timeout)
-        return self._http
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._connections.idle
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        if self._http is not None:
-            http, self._http = self._http, None
-            await http.aclose()
+        """Close all connections; the next request opens new ones."""
+        await self._connections.aclose()
 
     async def get(self, endpoint: Endpoint, params: Mapping[str, str]) -> Reply:
         """Send a GET request with rate limiting and retries; return the first 2xx answer.
@@ -224,16 +221,17 @@ class RestTransport:
 
     async def _exchange(self, request: _Request, slot: Slot) -> Taken | UpbitFramesError:
         """Send, and read the answer whole; every failure of the wire becomes one of our errors."""
-        client, failure = self._client(), None
+        shown, failure = request.context["url"], None
         try:
-            async with answering(
-                client, request.url, timeout=self._timeout, shown=request.context["url"], sent=slot.sent
-            ) as incoming:
-                body = await incoming.body(MAX_BODY)
-                taken = Taken(incoming.status, tuple(incoming.headers.multi_items()), body)
-                if self._tap is not None:
-                    self._tap.keep(request.recorded, taken)
-                return taken
+            with self._connections.client() as client:
+                async with answering(
+                    client, request.url, timeout=self._timeout, shown=shown, sent=slot.sent
+                ) as incoming:
+                    body = await incoming.body(MAX_BODY)
+                    taken = Taken(incoming.status, tuple(incoming.headers.multi_items()), body)
+                    if self._tap is not None:
+                        self._tap.keep(request.recorded, taken)
+                    return taken
         except UpbitFramesError as error:  # a limit on sizes and encodings
             failure = error
         except httpx.TimeoutException as cause:

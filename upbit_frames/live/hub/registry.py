@@ -111,6 +111,12 @@ def _make(config: Config, ports: Ports) -> Hub:
     )  # fmt: skip
 
 
+async def release(rest: object) -> None:
+    """End the hubs that stand on a REST transport and that nobody listens to, on the background loop."""
+    for key in [key for key, hub in _hubs.items() if key[5] == id(rest) and not hub.listeners]:
+        await _hubs.pop(key).aclose()
+
+
 async def close_all() -> None:
     """End every hub."""
     hubs = list(_hubs.values())
