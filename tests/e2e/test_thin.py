@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
+from upbit_frames.errors import UpbitFramesWarning
 from upbit_frames.testing import Exchange
 
 HANDFUL = 15  # the time of the exchange twice, as the machine does not agree; the market's first month; and twelve
@@ -36,7 +37,8 @@ def test_listed_in_the_middle_of_the_range(
     check(exchange, client, truth, "KRW-NEW", "1m", "2019-01-01T00:00:00+00:00", "2026-01-16T12:00:00+00:00")
     # What was learnt about the beginning holds for other questions.
     exchange.requests.clear()
-    assert len(client.candles("KRW-NEW", "1m", start="2018-01-01", end="2018-06-01")) == 0
+    with pytest.warns(UpbitFramesWarning, match="KRW-NEW has no candle before 2018-06-01"):
+        assert len(client.candles("KRW-NEW", "1m", start="2018-01-01", end="2018-06-01")) == 0
     assert exchange.requests == []
 
 
