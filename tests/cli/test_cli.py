@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -157,6 +158,11 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     assert process.stderr.read() == b""
     assert process.wait(timeout=120) == 141
     process.stderr.close()
+
+
+def test_without_an_output_a_command_still_runs() -> None:
+    with contextlib.redirect_stdout(None):
+        assert main(["config"]) == 0
 
 
 def test_amounts_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:

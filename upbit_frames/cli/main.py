@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         code = int(options.run(options))
-        sys.stdout.flush()  # here, where a reader that has gone is no error
+        if sys.stdout is not None:  # as where a program without a console, or a caller, took it away
+            sys.stdout.flush()  # here, where a reader that has gone is no error
         return code
     except BrokenPipeError:
         # As `head` does: it has what it wanted. What is buffered must not fail again at the end.
