@@ -54,6 +54,9 @@ PLANTED: dict[str, tuple[str, set[tuple[str, int]]]] = {
     "polling": (
         'while True:\n    print(pyupbit.get_current_price("KRW-BTC"))\n    time.sleep(1)', {("PYU304", 6), ("PYU301", 7)},
     ),
+    "polling through a function": (
+        'def price(t):\n    return pyupbit.get_current_price(t)\nwhile True:\n    print(price("KRW-BTC"))', {("PYU304", 8)},
+    ),
     "socket": ('wm = pyupbit.WebSocketManager("ticker", ["KRW-BTC"])\nprint(wm.get())', {("PYU305", 5)}),
     "interval": ('print(pyupbit.get_ohlcv("KRW-BTC", "minute60"))', {("PYU306", 5)}),
     "unknown interval": ('print(pyupbit.get_ohlcv("KRW-BTC", interval="hour"))', {("PYU306", 5)}),
@@ -79,6 +82,8 @@ PLANTED: dict[str, tuple[str, set[tuple[str, int]]]] = {
 }  # fmt: skip
 
 CLEAN = [
+    'import os\nif not os.path.exists("logs"):\n    os.mkdir("logs")\ndf = pyupbit.get_ohlcv("KRW-BTC")\n'
+    'if df is not None:\n    df.to_csv("a.csv")',
     'df = pyupbit.get_ohlcv("KRW-BTC", count=200)\nif df is None:\n    raise SystemExit\nprint(df["close"].iloc[-1])',
     'df = pyupbit.get_ohlcv("KRW-BTC", to="2024-01-02T12:00:00Z")\nif df is not None:\n    print(df.resample("24h", offset="9h").last())',
     'to = datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc)\nprint(pyupbit.get_ohlcv("KRW-BTC", to=to))',

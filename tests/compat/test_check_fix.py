@@ -81,6 +81,29 @@ def test_fix(tmp_path: Path, name: str) -> None:
     assert file.read_bytes() == fixed
 
 
+@pytest.mark.parametrize(
+    ("head", "led"),
+    [
+        ("import time, pyupbit as pb", "from upbit_frames.compat import pyupbit as pb; import time"),
+        (
+            "import time\nfrom pyupbit import get_tickers as f",
+            "import time\nfrom upbit_frames.compat.pyupbit import get_tickers as f",
+        ),
+        ("import time\nfrom pyupbit import *", "import time\nfrom upbit_frames.compat.pyupbit import *"),
+        (
+            "import time\nimport upbit_frames.compat.pyupbit as pb",
+            "import time\nimport upbit_frames.compat.pyupbit as pb",
+        ),
+    ],
+)
+def test_imports_are_led_to_the_drop_in(tmp_path: Path, head: str, led: str) -> None:
+    call = "f" if " as f" in head else "get_tickers" if "*" in head else "pb.get_tickers"
+    file = tmp_path / "script.py"
+    file.write_text(f"{head}\nfor fiat in ('KRW', 'BTC'):\n    {call}(fiat)\n    time.sleep(0.1)\n")
+    assert main(["check", "--fix", str(file)]) == 0
+    assert file.read_text() == f"{led}\nfor fiat in ('KRW', 'BTC'):\n    {call}(fiat)\n"
+
+
 @pytest.mark.parametrize("name", LEFT)
 def test_what_is_not_safe_stays(tmp_path: Path, name: str) -> None:
     file = tmp_path / "script.py"

@@ -38,7 +38,7 @@ def imports(source: str) -> list[Edit]:
     Orders need pyupbit itself, so a module that uses them keeps its imports.
     """
     module = Module(ast.parse(source))
-    if module.star or any(name == "Upbit" for _, name in module.calls):
+    if any(name == "Upbit" for _, name in module.calls):
         return []
     report = Report(source)
     found = [report.edit(node, _import(node), "import") for node in ast.walk(module.tree) if _import(node)]
@@ -46,9 +46,11 @@ def imports(source: str) -> list[Edit]:
 
 
 def _import(node: ast.AST) -> str:
-    if isinstance(node, ast.Import) and [one.name for one in node.names] == ["pyupbit"]:
-        alias = node.names[0].asname
-        return f"from upbit_frames.compat import pyupbit{f' as {alias}' if alias else ''}"
+    if isinstance(node, ast.Import) and any(one.name == "pyupbit" for one in node.names):
+        rest = [one for one in node.names if one.name != "pyupbit"]
+        alias = next(one.asname for one in node.names if one.name == "pyupbit")
+        led = f"from upbit_frames.compat import pyupbit{f' as {alias}' if alias else ''}"
+        return f"{led}; {ast.unparse(ast.Import(rest))}" if rest else led
     if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "pyupbit":
         return ast.unparse(ast.ImportFrom(f"upbit_frames.compat.{node.module}", node.names, 0))
     return ""

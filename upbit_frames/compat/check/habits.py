@@ -30,6 +30,7 @@ def check(module: Module, report: Report) -> None:
             report.add("PYU305", call)
         if name in ("get_ohlcv", "get_ohlcv_from"):
             _interval(module, report, call, name)
+    _polled(module, report)
     _files(module, report)
 
 
@@ -110,6 +111,22 @@ def _names(target: ast.expr) -> set[str]:
     return {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}
 
 
+# --- 304: polling -----------------------------------------------------------------------------------------
+
+
+def _polled(module: Module, report: Report) -> None:
+    """A function of the file that reads prices, called in an endless loop."""
+    reading = {
+        scope.name
+        for call, name in module.calls
+        if name in _PRICES and isinstance(scope := module.scope(call), ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    for node in ast.walk(module.tree):
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+        if isinstance(node, ast.Call) and called in reading and any(_endless(one) for one in module.loops(node)):
+            report.add("PYU304", node)
+
+
 # --- 303: files by hand ----------------------------------------------------------------------------------
 
 
@@ -125,10 +142,14 @@ def _files(module: Module, report: Report) -> None:
             written.append(node)
         elif name in ("pandas.read_csv", "pandas.read_excel", "pandas.read_pickle", "pandas.read_parquet"):
             read.append(node)
-        elif name in ("os.path.exists", "os.path.isfile") or node.func.attr in ("exists", "is_file"):
-            looked.append(node)
-    if written and (read or looked):
-        report.add("PYU303", (read or looked)[0])
+        elif name in ("os.path.exists", "os.path.isfile") and node.args:
+            looked.append((node, ast.dump(node.args[0])))
+        elif node.func.attr in ("exists", "is_file"):
+            looked.append((node, ast.dump(node.func.value)))
+    files = {ast.dump(one.args[0]) for one in written if one.args}
+    by_hand = read or [node for node, file in looked if file in files]
+    if written and by_hand:
+        report.add("PYU303", by_hand[0])
 
 
 # --- 306: names of intervals -----------------------------------------------------------------------------

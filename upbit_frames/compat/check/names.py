@@ -88,7 +88,6 @@ class Module:
                 self.parents[child] = node
         self.aliases: dict[str, str] = {}
         self._open: set[tuple[Scope, str]] = set()  # names whose kind is being found
-        self.star = False
         self._imports()
         self.functions = {
             node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -121,7 +120,6 @@ class Module:
                         if f"{node.module}." in _HOMES or node.module.startswith(
                             ("pyupbit.", "upbit_frames.compat.pyupbit.")
                         ):
-                            self.star = True
                             self.aliases.update(
                                 {name: f"pyupbit.{name}" for name in (*CALLS, "WebSocketManager", "Upbit")}
                             )

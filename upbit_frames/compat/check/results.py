@@ -48,7 +48,9 @@ def _repeated(module: Module, report: Report, call: ast.Call) -> bool:
 
 
 def _is_none(test: ast.expr) -> str | None:
-    """The name of ``name is None``."""
+    """The name of ``name is None``, also as one of several conditions."""
+    if isinstance(test, ast.BoolOp):
+        return next((name for name in map(_is_none, test.values) if name), None)
     if not (isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and len(test.ops) == 1):
         return None
     other = test.comparators[0]
@@ -81,7 +83,7 @@ def _plain(module: Module, loop: ast.While, statement: ast.stmt) -> bool:
         isinstance(one, ast.Expr) and isinstance(one.value, ast.Call) and module.dotted(one.value.func) == "time.sleep"
         for one in others
     )
-    return statement in loop.body and sleeps and not loop.orelse
+    return statement in loop.body and sleeps and not loop.orelse and isinstance(loop.test, ast.Compare)
 
 
 def _single(module: Module, report: Report, loop: ast.While, statement: ast.stmt) -> Edit:

@@ -120,7 +120,7 @@ class _Rewriter(cst.CSTTransformer):
                 kept.append(after)
             elif edit.text:
                 line = cst.ensure_type(cst.parse_statement(edit.text, self._config), cst.SimpleStatementLine)
-                kept.append(line.body[0].with_changes(semicolon=after.semicolon))
+                kept += [*line.body[:-1], line.body[-1].with_changes(semicolon=after.semicolon)]
         if kept and len(kept) < len(original):
             kept[-1] = kept[-1].with_changes(semicolon=cst.MaybeSentinel.DEFAULT)
         return kept
