@@ -105,7 +105,7 @@ def ab(old: Any, new: Any, calls: Iterable[Any], n: int = 1) -> pd.DataFrame:
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise QueryError(f"n must be a whole number of at least 1, got {n!r}")
-    found = []
+    result = []
     for call in calls:
         name, args, kwargs = _call(call)
         functions = [_function(side, name, which) for side, which in ((old, "old"), (new, "new"))]
@@ -113,8 +113,8 @@ def ab(old: Any, new: Any, calls: Iterable[Any], n: int = 1) -> pd.DataFrame:
         for _ in range(n):  # in turn, so that neither has the warmer machine
             for place, function in enumerate(functions):
                 sides[place] = _run(function, args, kwargs, sides[place].times)
-        found.append(_compared(name, args, kwargs, *sides))
-    return Comparison(found, columns=COLUMNS)
+        result.append(_compared(name, args, kwargs, *sides))
+    return Comparison(result, columns=COLUMNS)
 
 
 def _call(call: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
@@ -134,8 +134,8 @@ def _function(side: Any, name: str, which: str) -> Callable[..., Any]:
     function = side.get(name) if isinstance(side, Mapping) else getattr(side, name, None)
     if not callable(function):
         raise QueryError(f"{which} has no function {name!r}", suggestion="both sides must have it by the same name")
-    found: Callable[..., Any] = function
-    return found
+    result: Callable[..., Any] = function
+    return result
 
 
 def _run(
@@ -155,7 +155,7 @@ def _run(
 
 
 def _awaited(answer: Any) -> Any:
-    """What a coroutine gives: on a loop of its own, or on the package's where one runs here already."""
+    """Return what a coroutine gives: on a loop of its own, or on the package's where one runs here already."""
 
     async def work() -> Any:
         return await answer
@@ -173,7 +173,7 @@ def _compared(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], old: _Si
     else:
         equal = same(old.answer, new.answer)
         differing = [] if equal else fields(old.answer, new.answer)
-    typed = [repr(one) for one in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
+    typed = [repr(item) for item in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
     return {
         "call": f"{name}({', '.join(typed)})",
         "equal": equal,
@@ -189,7 +189,7 @@ def _compared(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], old: _Si
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two answers are equal: values and types, index and columns; NaN equals NaN."""
+    """Return whether two answers are equal: values and types, index and columns; NaN equals NaN."""
     if isinstance(old, pd.DataFrame | pd.Series | pd.Index):
         return isinstance(new, type(old)) and _same_pandas(old, new)
     if isinstance(new, pd.DataFrame | pd.Series | pd.Index):
@@ -221,7 +221,7 @@ def _same_pandas(old: Any, new: Any) -> bool:
 
 
 def fields(old: Any, new: Any) -> list[str]:
-    """The keys or columns in which two answers differ; what is not of one shape, by its kind."""
+    """Return the keys or columns in which two answers differ; what is not of one shape, by its kind."""
     if isinstance(old, pd.DataFrame) and isinstance(new, pd.DataFrame):
         return _columns(old, new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -230,10 +230,10 @@ def fields(old: Any, new: Any) -> list[str]:
     if _of_rows(old) and _of_rows(new):
         if len(old) != len(new):
             return [f"{len(old)} rows, {len(new)} rows"]
-        found: dict[str, None] = {}
+        result: dict[str, None] = {}
         for left, right in zip(old, new, strict=True):
-            found.update(dict.fromkeys(fields(left, right)))
-        return list(found)
+            result.update(dict.fromkeys(fields(left, right)))
+        return list(result)
     if type(old) is not type(new):
         return [f"{type(old).__name__}, {type(new).__name__}"]
     return ["value"]
@@ -244,14 +244,14 @@ def _of_rows(answer: Any) -> bool:
 
 
 def _columns(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
-    found = []
+    result = []
     if not _same_pandas(old.index, new.index):
-        found.append("index")
-    for name in [*old.columns, *(one for one in new.columns if one not in old.columns)]:
+        result.append("index")
+    for name in [*old.columns, *(item for item in new.columns if item not in old.columns)]:
         shared = name in old.columns and name in new.columns
         if not shared or not _same_column(old[name], new[name]):
-            found.append(str(name))
-    return found or ["order of columns"]
+            result.append(str(name))
+    return result or ["order of columns"]
 
 
 def _same_column(old: pd.Series[Any], new: pd.Series[Any]) -> bool:

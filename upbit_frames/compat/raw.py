@@ -25,7 +25,7 @@ __all__ = ["MessageStream", "candle_page", "unit_of"]
 
 
 async def candle_page(config: Config, interval: str, params: dict[str, str]) -> list[dict[str, Any]]:
-    """One page of candles as Upbit sends it, newest first."""
+    """Return one page of candles as Upbit sends it, newest first."""
     engine = engine_for(config)
     endpoint = candles_endpoint(Interval.parse(interval))
 
@@ -46,7 +46,7 @@ async def candle_page(config: Config, interval: str, params: dict[str, str]) -> 
 
 
 def unit_of(interval: str) -> int | None:
-    """The minutes that rows of an interval carry as ``unit``; None where they carry none."""
+    """Return the minutes that rows of an interval carry as ``unit``; None where they carry none."""
     return Interval.parse(interval).unit
 
 
@@ -95,10 +95,10 @@ class MessageStream:
         if connection is not None:
             await asyncio.shield(connection.aclose())
 
-    # --- what the connection tells ------------------------------------------------------------------
+    # --- events of the connection ------------------------------------------------------------------
 
     def opened(self, epoch: int) -> None:
-        """Nothing to do: messages follow."""
+        """Do nothing: messages follow."""
 
     def frame(self, frame: bytes, received: int) -> None:
         """Deliver what happens now; pyupbit asks for no snapshots."""
@@ -107,11 +107,11 @@ class MessageStream:
             self._deliver(message)
 
     def crowded(self) -> bool:
-        """Never: the exchange does not wait."""
+        """Return False: the exchange does not wait."""
         return False
 
     def broken(self, error: UpbitFramesError) -> None:
-        """Tell the break."""
+        """Deliver the break."""
         self._deliver(None)
 
     def refused(self, error: ApiError) -> None:

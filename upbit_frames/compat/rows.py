@@ -24,7 +24,7 @@ _CANDLE = {
 
 
 def ccxt_rows(candles: pd.DataFrame) -> list[list[Any]]:
-    """Candles as ccxt's ``fetch_ohlcv`` gives them.
+    """Return candles as ccxt's ``fetch_ohlcv`` gives them.
 
     Parameters
     ----------
@@ -49,20 +49,20 @@ def ccxt_rows(candles: pd.DataFrame) -> list[list[Any]]:
 
 
 def _millis(times: Any) -> list[int]:
-    """Milliseconds since the epoch of aware times."""
+    """Return milliseconds since the epoch of aware times."""
     index = pd.DatetimeIndex(times)
     return [value // 1000 for value in index.as_unit("us").asi8.tolist()]
 
 
 def _plain(number: float) -> int | float:
-    """A number as an order book spells it: whole ones without a point, nothing as zero."""
+    """Return a number as an order book spells it: whole ones without a point, nothing as zero."""
     if number != number:  # a side that is shorter has none
         return 0
     return int(number) if float(number).is_integer() else float(number)
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows as dicts of plain Python values, the index among them."""
+    """Return rows as dicts of plain Python values, the index among them."""
     columns = {str(name): frame[name].tolist() for name in frame.columns}
     for place, name in enumerate(frame.index.names):
         columns[str(name)] = frame.index.get_level_values(place).tolist()
@@ -71,7 +71,7 @@ def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def ticker_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Tickers of ``uf.ticker`` as ``/v1/ticker`` sends them."""
+    """Return tickers of ``uf.ticker`` as ``/v1/ticker`` sends them."""
     return [_ticker(row) for row in _rows(frame)]
 
 
@@ -119,7 +119,7 @@ def _day(day: Any) -> str | None:
 
 
 def book_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Order books of ``uf.orderbook`` as ``/v1/orderbook`` sends them."""
+    """Return order books of ``uf.orderbook`` as ``/v1/orderbook`` sends them."""
     books: dict[str, dict[str, Any]] = {}
     for row in _rows(frame):
         book = books.get(row["market"])
@@ -131,7 +131,7 @@ def book_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
                 "total_bid_size": _plain(row["total_bid_size"]),
                 "orderbook_units": [],
             }
-            if row["grouping"] == row["grouping"]:  # told in Korea only
+            if row["grouping"] == row["grouping"]:  # present in Korea only
                 book["level"] = _plain(row["grouping"])
         names = ("bid_price", "bid_size", "ask_price", "ask_size")
         book["orderbook_units"].append({name: _plain(row[name]) for name in names})
@@ -144,8 +144,8 @@ def book_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def market_rows(frame: pd.DataFrame, *, details: bool) -> list[dict[str, Any]]:
-    """Markets of ``uf.markets`` as ``/v1/market/all`` sends them."""
-    found = []
+    """Return markets of ``uf.markets`` as ``/v1/market/all`` sends them."""
+    result = []
     for row in _rows(frame):
         market = {"market": row["market"]}
         korea = isinstance(row["korean_name"], str)
@@ -158,12 +158,12 @@ def market_rows(frame: pd.DataFrame, *, details: bool) -> list[dict[str, Any]]:
             market["market_event"] = {"warning": bool(row["warning"]), "caution": flags}
         elif details:
             market["market_warning"] = "CAUTION" if row["warning"] else "NONE"
-        found.append(market)
-    return found
+        result.append(market)
+    return result
 
 
 def trade_rows(frame: pd.DataFrame, market: str) -> list[dict[str, Any]]:
-    """Trades of ``uf.trades`` with Upbit's field names, newest first, as far as the frame has them."""
+    """Return trades of ``uf.trades`` with Upbit's field names, newest first, as far as the frame has them."""
     rows = [
         {
             "market": market,
@@ -182,7 +182,7 @@ def trade_rows(frame: pd.DataFrame, market: str) -> list[dict[str, Any]]:
 
 
 def candle_rows(frame: pd.DataFrame, market: str, unit: int | None) -> list[dict[str, Any]]:
-    """Candles of ``uf.candles`` with Upbit's field names, newest first.
+    """Return candles of ``uf.candles`` with Upbit's field names, newest first.
 
     ``timestamp`` (of the last trade) is None, because a stored candle does not keep it.
     """

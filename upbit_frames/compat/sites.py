@@ -20,7 +20,7 @@ class CompatWarning(UpbitFramesWarning):
 
 
 def _caller() -> FrameType | None:
-    """The innermost frame outside of this package."""
+    """Return the innermost frame outside of this package."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back

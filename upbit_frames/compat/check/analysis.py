@@ -14,7 +14,7 @@ __all__ = ["analyse", "imports"]
 
 
 def analyse(source: str) -> list[Finding]:
-    """Everything the rules find in a module, in the order of its lines.
+    """Return everything the rules find in a module, in the order of its lines.
 
     A module that imports neither pyupbit nor the drop-in has no findings.
 
@@ -33,7 +33,7 @@ def analyse(source: str) -> list[Finding]:
 
 
 def imports(source: str) -> list[Edit]:
-    """What leads the imports of pyupbit to the drop-in; empty where that would break the module.
+    """Return what leads the imports of pyupbit to the drop-in; empty where that would break the module.
 
     Orders need pyupbit itself, so a module that uses them keeps its imports.
     """
@@ -41,14 +41,14 @@ def imports(source: str) -> list[Edit]:
     if any(name == "Upbit" for _, name in module.calls):
         return []
     report = Report(source)
-    found = [report.edit(node, _import(node), "import") for node in ast.walk(module.tree) if _import(node)]
-    return [one for one in found if one.text]
+    findings = [report.edit(node, _import(node), "import") for node in ast.walk(module.tree) if _import(node)]
+    return [item for item in findings if item.text]
 
 
 def _import(node: ast.AST) -> str:
-    if isinstance(node, ast.Import) and any(one.name == "pyupbit" for one in node.names):
-        rest = [one for one in node.names if one.name != "pyupbit"]
-        alias = next(one.asname for one in node.names if one.name == "pyupbit")
+    if isinstance(node, ast.Import) and any(item.name == "pyupbit" for item in node.names):
+        rest = [item for item in node.names if item.name != "pyupbit"]
+        alias = next(item.asname for item in node.names if item.name == "pyupbit")
         led = f"from upbit_frames.compat import pyupbit{f' as {alias}' if alias else ''}"
         return f"{led}; {ast.unparse(ast.Import(rest))}" if rest else led
     if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "pyupbit":
@@ -56,6 +56,6 @@ def _import(node: ast.AST) -> str:
     return ""
 
 
-def safe(found: Iterable[Finding], *, drop_in: bool) -> list[Edit]:
-    """The edits of the findings that may be made, with or without the drop-in."""
-    return [edit for one in found for edit in one.edits if drop_in or not edit.drop_in]
+def safe(findings: Iterable[Finding], *, drop_in: bool) -> list[Edit]:
+    """Return the edits of the findings that may be made, with or without the drop-in."""
+    return [edit for item in findings for edit in item.edits if drop_in or not edit.drop_in]

@@ -27,7 +27,7 @@ class _Checked:
     name: str
     file: Script | Notebook
     text: str
-    found: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def add_parser(commands: Any) -> None:
@@ -64,12 +64,12 @@ def run(options: argparse.Namespace) -> int:
             failed = True
             print(f"upbit-frames check: {name}: {error}", file=sys.stderr)
             continue
-        any_found = any_found or bool(checked.found)
+        any_found = any_found or bool(checked.findings)
         if options.format == "json":
-            reports += [one.to_json(name) for one in checked.found]
+            reports += [item.to_json(name) for item in checked.findings]
         else:
-            for one in checked.found:
-                print(f"{one.place(name)}: {one.rule} {one.message}")
+            for item in checked.findings:
+                print(f"{item.place(name)}: {item.rule} {item.message}")
     if options.format == "json":
         print(json.dumps(reports, ensure_ascii=False, indent=2))
     return 2 if failed else int(any_found)
@@ -96,12 +96,12 @@ def _analysed(text: str) -> list[Finding]:
         raise Unreadable(f"it does not parse: {getattr(error, 'msg', None) or error}{where}") from None
 
 
-def _placed(file: Script | Notebook, found: Sequence[Finding]) -> list[Finding]:
-    """The findings at the lines of the file, or of the notebook's cells."""
+def _placed(file: Script | Notebook, findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings at the lines of the file, or of the notebook's cells."""
     placed = []
-    for one in found:
-        cell, line = file.place(one.line)
-        placed.append(replace(one, cell=cell, line=line))
+    for item in findings:
+        cell, line = file.place(item.line)
+        placed.append(replace(item, cell=cell, line=line))
     return placed
 
 
@@ -111,7 +111,7 @@ def _fixed(checked: _Checked, *, write: bool) -> _Checked:
 
     text = checked.text
     leads = imports(text)
-    wants = any(edit.drop_in for one in checked.found for edit in one.edits)
+    wants = any(edit.drop_in for item in checked.findings for edit in item.edits)
     # Without an import to lead, the drop-in is there already; with orders pyupbit has to stay.
     drop_in = bool(leads) or "upbit_frames.compat" in text
     for _ in range(ROUNDS):

@@ -24,7 +24,7 @@ def check(module: Module, report: Report) -> None:
     for call, name in module.calls:
         if name in (*FRAMES, *_PRICES):
             _per_market(module, report, call, name)
-        if name in _PRICES and any(_endless(one) for one in module.loops(call)):
+        if name in _PRICES and any(_endless(item) for item in module.loops(call)):
             report.add("PYU304", call)
         if name in ("WebSocketManager", "WebSocketClient"):
             report.add("PYU305", call)
@@ -43,8 +43,8 @@ def _sleeps(module: Module, report: Report) -> None:
             continue
         if module.dotted(node.value.func) != "time.sleep" or len(node.value.args) != 1:
             continue
-        seconds = [constant(one) for one in module.expanded(node.value.args[0])]
-        short = [one for one in seconds if isinstance(one, int | float)]
+        seconds = [constant(item) for item in module.expanded(node.value.args[0])]
+        short = [item for item in seconds if isinstance(item, int | float)]
         if len(short) != 1 or not 0 < short[0] <= 1 or not _beside(module, node):
             continue
         loops = module.loops(node)
@@ -53,27 +53,27 @@ def _sleeps(module: Module, report: Report) -> None:
 
 
 def _beside(module: Module, node: ast.stmt) -> bool:
-    """Whether a call stands in the same block, or in the same loop."""
+    """Return whether a call stands in the same block, or in the same loop."""
     loops = module.loops(node)
     near: list[ast.stmt] = list(loops[0].body) if loops else _neighbours(module, node)
-    inside = {one for statement in near for one in ast.walk(statement)}
+    inside = {item for statement in near for item in ast.walk(statement)}
     names = {
         name
         for name in module.functions
         if any(call in set(ast.walk(module.functions[name])) for call, _ in module.calls)
     }
     through = any(
-        isinstance(one, ast.Call) and isinstance(one.func, ast.Name) and one.func.id in names for one in inside
+        isinstance(item, ast.Call) and isinstance(item.func, ast.Name) and item.func.id in names for item in inside
     )
     return through or any(call in inside and name not in ("get_tick_size",) for call, name in module.calls)
 
 
 def _neighbours(module: Module, node: ast.stmt) -> list[ast.stmt]:
-    """The statements before and behind it."""
+    """Return the statements before and behind it."""
     parent = module.parents.get(node)
     for _, block in ast.iter_fields(parent) if parent is not None else ():
         if isinstance(block, list) and node in block:
-            block = [one for one in block if one is node or not isinstance(one, ast.Pass)]  # a masked magic
+            block = [item for item in block if item is node or not isinstance(item, ast.Pass)]  # a masked magic
             place = block.index(node)
             return block[max(0, place - 1) : place + 2]
     return [node]
@@ -90,7 +90,7 @@ def _per_market(module: Module, report: Report, call: ast.Call, name: str) -> No
     ticker = argument(call, name, "ticker")
     if ticker is None:
         return
-    used = {one.id for one in ast.walk(ticker) if isinstance(one, ast.Name)}
+    used = {item.id for item in ast.walk(ticker) if isinstance(item, ast.Name)}
     for targets in _loop_targets(module, call):
         if used & targets:
             report.add("PYU302", call)
@@ -98,24 +98,24 @@ def _per_market(module: Module, report: Report, call: ast.Call, name: str) -> No
 
 
 def _loop_targets(module: Module, call: ast.Call) -> Iterator[set[str]]:
-    for one in module.ancestors(call):
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+    for item in module.ancestors(call):
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             return
-        if isinstance(one, ast.For | ast.AsyncFor):
-            yield _names(one.target)
-        elif isinstance(one, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            yield {name for each in one.generators for name in _names(each.target)}
+        if isinstance(item, ast.For | ast.AsyncFor):
+            yield _names(item.target)
+        elif isinstance(item, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            yield {name for each in item.generators for name in _names(each.target)}
 
 
 def _names(target: ast.expr) -> set[str]:
-    return {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}
+    return {item.id for item in ast.walk(target) if isinstance(item, ast.Name)}
 
 
 # --- 304: polling -----------------------------------------------------------------------------------------
 
 
 def _polled(module: Module, report: Report) -> None:
-    """A function of the file that reads prices, called in an endless loop."""
+    """Return a function of the file that reads prices, called in an endless loop."""
     reading = {
         scope.name
         for call, name in module.calls
@@ -123,7 +123,7 @@ def _polled(module: Module, report: Report) -> None:
     }
     for node in ast.walk(module.tree):
         called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
-        if isinstance(node, ast.Call) and called in reading and any(_endless(one) for one in module.loops(node)):
+        if isinstance(node, ast.Call) and called in reading and any(_endless(item) for item in module.loops(node)):
             report.add("PYU304", node)
 
 
@@ -146,7 +146,7 @@ def _files(module: Module, report: Report) -> None:
             looked.append((node, ast.dump(node.args[0])))
         elif node.func.attr in ("exists", "is_file"):
             looked.append((node, ast.dump(node.func.value)))
-    files = {ast.dump(one.args[0]) for one in written if one.args}
+    files = {ast.dump(item.args[0]) for item in written if item.args}
     by_hand = read or [node for node, file in looked if file in files]
     if written and by_hand:
         report.add("PYU303", by_hand[0])
@@ -159,9 +159,9 @@ def _interval(module: Module, report: Report, call: ast.Call, name: str) -> None
     interval = argument(call, name, "interval")
     if interval is None:
         return
-    for one in module.expanded(interval):
-        value = constant(one)
-        if isinstance(one, ast.BinOp | ast.JoinedStr):
+    for item in module.expanded(interval):
+        value = constant(item)
+        if isinstance(item, ast.BinOp | ast.JoinedStr):
             return
         if not isinstance(value, str) or value in _SAME_NAMES:
             continue

@@ -60,10 +60,10 @@ RULES = {
     "PYU302": Rule("one call a market in a loop", 'uf.ticker(tickers)["price"]; uf.candles(tickers, "1d", count=2)'),
     "PYU303": Rule("keeps candles in files by hand", "uf.candles(…): what was read once is stored"),
     "PYU304": Rule(
-        "polls in an endless loop", "uf.stream(…), or uf.ticker(…), which a stream answers when asked often"
+        "polls in an endless loop", "uf.stream(…), or uf.ticker(…), which a stream serves when called often"
     ),
     "PYU305": Rule(
-        "WebSocketManager: a process, and nothing tells what was missed",
+        "WebSocketManager: a process, and nothing reports what was missed",
         'for batch in uf.stream(t, "ticker"): …; no __main__ guard is needed',
     ),
     "PYU306": Rule("an interval's name of pyupbit", 'uf.candles(t, "1h")'),
@@ -134,12 +134,12 @@ class Finding:
         return f"{text}{f' ({self.detail})' if self.detail else ''} → {instead}"
 
     def place(self, file: str) -> str:
-        """File, cell, line and column."""
+        """Return file, cell, line and column."""
         cell = "" if self.cell is None else f"cell {self.cell}:"
         return f"{file}:{cell}{self.line}:{self.column}"
 
     def to_json(self, file: str) -> dict[str, Any]:
-        """As a dict for JSON."""
+        """Return it as a dict for JSON."""
         return {
             "file": file, "cell": self.cell, "line": self.line, "column": self.column, "rule": self.rule,
             "message": self.message, "before": self.before, "after": self.after or RULES[self.rule].after,

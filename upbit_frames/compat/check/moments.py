@@ -31,13 +31,13 @@ _ORDER = {"get_ohlcv": ("ticker", "interval", "count", "to", "period"),
 
 
 def argument(call: ast.Call, function: str, name: str) -> ast.expr | None:
-    """The argument of a pyupbit call by its name."""
+    """Return the argument of a pyupbit call by its name."""
     for keyword in call.keywords:
         if keyword.arg == name:
             return keyword.value
     order = _ORDER.get(function, ())
     place = order.index(name) if name in order else -1
-    if 0 <= place < len(call.args) and not any(isinstance(one, ast.Starred) for one in call.args[: place + 1]):
+    if 0 <= place < len(call.args) and not any(isinstance(item, ast.Starred) for item in call.args[: place + 1]):
         return call.args[place]
     return None
 
@@ -50,7 +50,7 @@ def check(module: Module, report: Report) -> None:
             _blocks(module, report, call)
         elif name == "get_ohlcv_from":
             begin, end = argument(call, name, "fromDatetime"), argument(call, name, "to")
-            if begin is not None and end is not None and all(_naive(module, one) for one in (begin, end)):
+            if begin is not None and end is not None and all(_naive(module, item) for item in (begin, end)):
                 report.add("PYU106", call)
 
 
@@ -69,25 +69,25 @@ def _to(module: Module, report: Report, call: ast.Call) -> None:
 
 
 def _rule(module: Module, parts: list[ast.expr]) -> str | None:
-    if any(_nine_hours(module, one) for one in parts):
+    if any(_nine_hours(module, item) for item in parts):
         return "PYU105"
-    if any(_from_index(module, one) for one in parts):
+    if any(_from_index(module, item) for item in parts):
         return "PYU103"
-    if any(_day_text(module, one) for one in parts):
+    if any(_day_text(module, item) for item in parts):
         return "PYU104"
-    if any(_calls(module, one, _NOW) for one in parts):
+    if any(_calls(module, item, _NOW) for item in parts):
         return "PYU102"
     return None
 
 
 def _calls(module: Module, node: ast.AST, names: Iterable[str]) -> bool:
-    found = (module.dotted(one.func) for one in ast.walk(node) if isinstance(one, ast.Call))
-    return any(name in names for name in found if name)
+    result = (module.dotted(item.func) for item in ast.walk(node) if isinstance(item, ast.Call))
+    return any(name in names for name in result if name)
 
 
 def _stated(module: Module, parts: list[ast.expr]) -> bool:
-    """Whether any part states a time zone."""
-    return any(_states(module, one) for part in parts for one in ast.walk(part))
+    """Return whether any part states a time zone."""
+    return any(_states(module, item) for part in parts for item in ast.walk(part))
 
 
 def _states(module: Module, node: ast.AST) -> bool:
@@ -105,11 +105,11 @@ def _states(module: Module, node: ast.AST) -> bool:
 
 
 def _nine_hours(module: Module, node: ast.AST) -> bool:
-    """Whether nine hours are taken off."""
-    for one in ast.walk(node):
-        if not (isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub)):
+    """Return whether nine hours are taken off."""
+    for item in ast.walk(node):
+        if not (isinstance(item, ast.BinOp) and isinstance(item.op, ast.Sub)):
             continue
-        for delta in module.expanded(one.right, 2):
+        for delta in module.expanded(item.right, 2):
             if not isinstance(delta, ast.Call):
                 continue
             hours = [constant(keyword.value) for keyword in delta.keywords if keyword.arg == "hours"]
@@ -121,63 +121,63 @@ def _nine_hours(module: Module, node: ast.AST) -> bool:
 
 
 def _from_index(module: Module, node: ast.AST) -> bool:
-    """Whether a value of an index goes in: ``df.index[0]``, ``df.index.min()``, ``df.iloc[0].name``."""
-    for one in ast.walk(node):
-        if isinstance(one, ast.Subscript) and isinstance(one.value, ast.Attribute) and one.value.attr == "index":
+    """Return whether a value of an index goes in: ``df.index[0]``, ``df.index.min()``, ``df.iloc[0].name``."""
+    for item in ast.walk(node):
+        if isinstance(item, ast.Subscript) and isinstance(item.value, ast.Attribute) and item.value.attr == "index":
             return True
-        if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in ("min", "max"):
-            holder = one.func.value
+        if isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute) and item.func.attr in ("min", "max"):
+            holder = item.func.value
             if isinstance(holder, ast.Attribute) and holder.attr == "index":
                 return True
-        if isinstance(one, ast.Attribute) and one.attr == "name" and "iloc" in ast.unparse(one.value):
+        if isinstance(item, ast.Attribute) and item.attr == "name" and "iloc" in ast.unparse(item.value):
             return True
     return False
 
 
 def _day_text(module: Module, node: ast.AST) -> bool:
-    """Whether a day without a time is written: ``strftime("%Y%m%d")``."""
-    for one in ast.walk(node):
+    """Return whether a day without a time is written: ``strftime("%Y%m%d")``."""
+    for item in ast.walk(node):
         if (
-            isinstance(one, ast.Call)
-            and isinstance(one.func, ast.Attribute)
-            and one.func.attr == "strftime"
-            and one.args
+            isinstance(item, ast.Call)
+            and isinstance(item.func, ast.Attribute)
+            and item.func.attr == "strftime"
+            and item.args
         ):
-            form = constant(one.args[-1])
+            form = constant(item.args[-1])
             if isinstance(form, str) and "%d" in form and "%H" not in form and "%T" not in form and "%I" not in form:
                 return True
     return False
 
 
 def _naive(module: Module, node: ast.expr) -> bool:
-    """Whether something says that it is a time without a zone."""
+    """Return whether something says that it is a time without a zone."""
     parts = list(module.expanded(node))
     if _stated(module, parts):
         return False
     for part in parts:
-        for one in ast.walk(part):
-            if isinstance(one, ast.Constant) and isinstance(one.value, str) and _DIGITS.match(one.value):
+        for item in ast.walk(part):
+            if isinstance(item, ast.Constant) and isinstance(item.value, str) and _DIGITS.match(item.value):
                 return True
-            if isinstance(one, ast.JoinedStr):
+            if isinstance(item, ast.JoinedStr):
                 return True
-            if isinstance(one, ast.Attribute) and one.attr in ("strftime", "isoformat", "to_pydatetime"):
+            if isinstance(item, ast.Attribute) and item.attr in ("strftime", "isoformat", "to_pydatetime"):
                 return True
-            if isinstance(one, ast.Call) and module.dotted(one.func) in (*_NAIVE_MAKERS, *_NOW):
+            if isinstance(item, ast.Call) and module.dotted(item.func) in (*_NAIVE_MAKERS, *_NOW):
                 return True
-            if isinstance(one, ast.Name):
-                iterated = module.bound_by_loop.get((module.scope(one), one.id), [])
+            if isinstance(item, ast.Name):
+                iterated = module.bound_by_loop.get((module.scope(item), item.id), [])
                 if any(_naive(module, each) for each in iterated if each is not node):
                     return True
     return _from_index(module, node)
 
 
 def _blocks(module: Module, report: Report, call: ast.Call) -> None:
-    """A for-loop that reads blocks of 200."""
-    loops = [one for one in module.loops(call) if isinstance(one, ast.For | ast.AsyncFor)]
+    """Return a for-loop that reads blocks of 200."""
+    loops = [item for item in module.loops(call) if isinstance(item, ast.For | ast.AsyncFor)]
     if not loops:
         return
     count = argument(call, "get_ohlcv", "count")
-    counts = {constant(one) for one in module.expanded(count)} if count is not None else set()
+    counts = {constant(item) for item in module.expanded(count)} if count is not None else set()
     to = argument(call, "get_ohlcv", "to")
     if 200 not in counts or _uses_target(argument(call, "get_ohlcv", "ticker"), loops[0]):
         return
@@ -188,7 +188,7 @@ def _blocks(module: Module, report: Report, call: ast.Call) -> None:
         parts = list(module.expanded(to))
         if _rule(module, parts) == "PYU103":
             return
-        changed = any(_uses_target(one, loops[0]) for one in parts) or _assigned_in(to, loops[0])
+        changed = any(_uses_target(item, loops[0]) for item in parts) or _assigned_in(to, loops[0])
         paged = changed
     if paged:
         report.add("PYU107", call)
@@ -197,12 +197,12 @@ def _blocks(module: Module, report: Report, call: ast.Call) -> None:
 def _uses_target(node: ast.expr | None, loop: ast.For | ast.AsyncFor) -> bool:
     if node is None:
         return False
-    names = {one.id for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
-    return any(isinstance(one, ast.Name) and one.id in names for one in ast.walk(node))
+    names = {item.id for item in ast.walk(loop.target) if isinstance(item, ast.Name)}
+    return any(isinstance(item, ast.Name) and item.id in names for item in ast.walk(node))
 
 
 def _assigned_in(node: ast.expr, loop: ast.For | ast.AsyncFor) -> bool:
-    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    names = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
     return any(
-        isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store) and one.id in names for one in ast.walk(loop)
+        isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store) and item.id in names for item in ast.walk(loop)
     )

@@ -51,7 +51,7 @@ Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def constant(node: ast.AST | None) -> object:
-    """The value of a constant, also of a negative number; None otherwise."""
+    """Return the value of a constant, also of a negative number; None otherwise."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
@@ -61,7 +61,7 @@ def constant(node: ast.AST | None) -> object:
 
 
 def _nothing(node: ast.expr) -> bool:
-    """Whether an assigned value says nothing of a name's kind: None, and what ``+=`` adds."""
+    """Return whether an assigned value says nothing of a name's kind: None, and what ``+=`` adds."""
     if isinstance(node, ast.BinOp):
         node = node.left
     return isinstance(node, ast.Constant) and node.value is None
@@ -103,20 +103,20 @@ class Module:
             for name in [self.pyupbit(node.func)]
             if name
         ]
-        self.calls.sort(key=lambda one: (one[0].lineno, one[0].col_offset))
+        self.calls.sort(key=lambda item: (item[0].lineno, item[0].col_offset))
 
     # --- imports -------------------------------------------------------------------------------------
 
     def _imports(self) -> None:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
-                for one in node.names:
-                    self.aliases[one.asname or one.name.partition(".")[0]] = (
-                        one.name if one.asname else one.name.partition(".")[0]
+                for item in node.names:
+                    self.aliases[item.asname or item.name.partition(".")[0]] = (
+                        item.name if item.asname else item.name.partition(".")[0]
                     )
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for one in node.names:
-                    if one.name == "*":
+                for item in node.names:
+                    if item.name == "*":
                         if f"{node.module}." in _HOMES or node.module.startswith(
                             ("pyupbit.", "upbit_frames.compat.pyupbit.")
                         ):
@@ -124,7 +124,7 @@ class Module:
                                 {name: f"pyupbit.{name}" for name in (*CALLS, "WebSocketManager", "Upbit")}
                             )
                         continue
-                    self.aliases[one.asname or one.name] = f"{node.module}.{one.name}"
+                    self.aliases[item.asname or item.name] = f"{node.module}.{item.name}"
         for node in ast.walk(self.tree):  # get = pyupbit.get_ohlcv
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
                 dotted = self.dotted(node.value)
@@ -141,7 +141,7 @@ class Module:
         )
 
     def dotted(self, node: ast.AST | None) -> str | None:
-        """The full dotted name of what was imported: ``datetime.datetime.now``."""
+        """Return the full dotted name of what was imported: ``datetime.datetime.now``."""
         if isinstance(node, ast.Name):
             return self.aliases.get(node.id)
         if isinstance(node, ast.Attribute):
@@ -150,7 +150,7 @@ class Module:
         return None
 
     def pyupbit(self, node: ast.AST) -> str | None:
-        """The name of a function or class of pyupbit."""
+        """Return the name of a function or class of pyupbit."""
         name = self.dotted(node)
         if name is None:
             return None
@@ -165,33 +165,33 @@ class Module:
     # --- scopes and assignments ----------------------------------------------------------------------
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The nodes around it, from the inside out."""
+        """Return the nodes around it, from the inside out."""
         while node in self.parents:
             node = self.parents[node]
             yield node
 
     def scope(self, node: ast.AST) -> Scope:
-        """The function it is in, or the module."""
-        for one in self.ancestors(node):
-            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module):
-                return one
+        """Return the function it is in, or the module."""
+        for item in self.ancestors(node):
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module):
+                return item
         return self.tree
 
     def loops(self, node: ast.AST) -> list[ast.For | ast.AsyncFor | ast.While]:
-        """The loops around it within its function, from the inside out."""
-        found: list[ast.For | ast.AsyncFor | ast.While] = []
-        for one in self.ancestors(node):
-            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        """Return the loops around it within its function, from the inside out."""
+        result: list[ast.For | ast.AsyncFor | ast.While] = []
+        for item in self.ancestors(node):
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 break
-            if isinstance(one, ast.For | ast.AsyncFor | ast.While):
-                found.append(one)
-        return found
+            if isinstance(item, ast.For | ast.AsyncFor | ast.While):
+                result.append(item)
+        return result
 
     def statement(self, node: ast.AST) -> ast.stmt:
-        """The statement it is part of."""
+        """Return the statement it is part of."""
         if isinstance(node, ast.stmt):
             return node
-        return next(one for one in self.ancestors(node) if isinstance(one, ast.stmt))
+        return next(item for item in self.ancestors(node) if isinstance(item, ast.stmt))
 
     def _assignments(self) -> None:
         for node in ast.walk(self.tree):
@@ -217,14 +217,14 @@ class Module:
                 self._bind(left, right, where)
 
     def _arguments(self) -> None:
-        """What is passed to the functions of the file counts as assigned to their parameters."""
+        """Return what is passed to the functions of the file counts as assigned to their parameters."""
         for node in ast.walk(self.tree):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
             function = self.functions.get(node.func.id)
             if function is None:
                 continue
-            names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+            names = [item.arg for item in (*function.args.posonlyargs, *function.args.args)]
             for name, value in zip(names, node.args, strict=False):
                 self.assigned[function, name].append(value)
             for keyword in node.keywords:
@@ -232,15 +232,15 @@ class Module:
                     self.assigned[function, keyword.arg].append(keyword.value)
 
     def values(self, name: ast.Name) -> list[ast.expr]:
-        """What is assigned to a name in its scope, or in the module."""
+        """Return what is assigned to a name in its scope, or in the module."""
         scope = self.scope(name)
-        found = self.assigned.get((scope, name.id))
-        if found is None and not self.bound_by_loop.get((scope, name.id)):
-            found = self.assigned.get((self.tree, name.id))
-        return found or []
+        result = self.assigned.get((scope, name.id))
+        if result is None and not self.bound_by_loop.get((scope, name.id)):
+            result = self.assigned.get((self.tree, name.id))
+        return result or []
 
     def expanded(self, node: ast.expr, depth: int = 4) -> Iterator[ast.expr]:
-        """The expression and everything its names stand for."""
+        """Return the expression and everything its names stand for."""
         yield node
         if depth:
             for part in ast.walk(node):
@@ -252,7 +252,7 @@ class Module:
     # --- frames and series ---------------------------------------------------------------------------
 
     def kind(self, node: ast.AST | None, depth: int = 6) -> str:
-        """``frame``, ``series``, ``window``, or an empty text for anything else."""
+        """Return ``frame``, ``series``, ``window``, or an empty text for anything else."""
         if node is None or depth == 0:
             return ""
         if isinstance(node, ast.Name):
@@ -276,15 +276,15 @@ class Module:
         scope = self.scope(node)
         if (scope, node.id) in self._open:
             return _SELF
-        values = [one for one in self.values(node) if not _nothing(one)]
+        values = [item for item in self.values(node) if not _nothing(item)]
         self._open.add((scope, node.id))
         try:
-            kinds = {self.kind(one, depth - 1) for one in values} - {_SELF}
+            kinds = {self.kind(item, depth - 1) for item in values} - {_SELF}
         finally:
             self._open.discard((scope, node.id))
         if kinds:
             return kinds.pop() if len(kinds) == 1 else ""
-        named = [one.arg for one in scope.args.args] if not isinstance(scope, ast.Module) else []
+        named = [item.arg for item in scope.args.args] if not isinstance(scope, ast.Module) else []
         return "frame" if node.id in named and (node.id == "df" or node.id.startswith("df_")) else ""
 
     def _call_kind(self, node: ast.Call, depth: int) -> str:
@@ -299,11 +299,11 @@ class Module:
         if isinstance(node.func, ast.Name) and node.func.id in self.functions:
             function = self.functions[node.func.id]
             returned = [
-                one.value for one in ast.walk(function)
-                if isinstance(one, ast.Return) and one.value is not None and self.scope(one) is function
-                and not (isinstance(one.value, ast.Constant) and one.value.value is None)
+                item.value for item in ast.walk(function)
+                if isinstance(item, ast.Return) and item.value is not None and self.scope(item) is function
+                and not (isinstance(item.value, ast.Constant) and item.value.value is None)
             ]  # fmt: skip
-            kinds = {self.kind(one, depth - 1) for one in returned}
+            kinds = {self.kind(item, depth - 1) for item in returned}
             return kinds.pop() if len(kinds) == 1 else ""
         if not isinstance(node.func, ast.Attribute):
             return ""

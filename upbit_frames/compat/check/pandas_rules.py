@@ -33,7 +33,7 @@ def check(module: Module, report: Report) -> None:
 
 
 def _by_place(module: Module, report: Report, node: ast.Subscript) -> None:
-    """``df["close"][-1]``."""
+    """Report ``df["close"][-1]``."""
     key = constant(node.slice)
     if not isinstance(node.ctx, ast.Load) or isinstance(key, bool) or not isinstance(key, int) or key >= 0:
         return
@@ -43,7 +43,7 @@ def _by_place(module: Module, report: Report, node: ast.Subscript) -> None:
 
 
 def _held(report: Report, node: ast.expr) -> str:
-    """The source of what a dot follows."""
+    """Return the source of what a dot follows."""
     text = report.text(node)
     return f"({text})" if isinstance(node, ast.BinOp | ast.IfExp | ast.UnaryOp) else text
 
@@ -67,7 +67,7 @@ def _frequencies(module: Module, report: Report, node: ast.Call, name: str) -> N
         return
     values = [
         *node.args,
-        *(one.value for one in node.keywords if one.arg in ("rule", "freq", "window", "offset", "unit")),
+        *(item.value for item in node.keywords if item.arg in ("rule", "freq", "window", "offset", "unit")),
     ]
     for value in values:
         old = constant(value)
@@ -89,8 +89,8 @@ def _new_frequency(text: str) -> str | None:
 
 
 def _base(report: Report, node: ast.Call) -> None:
-    """``resample("24H", base=9)``."""
-    base = next((one for one in node.keywords if one.arg == "base"), None)
+    """Report ``resample("24H", base=9)``."""
+    base = next((item for item in node.keywords if item.arg == "base"), None)
     if base is None:
         return
     value = constant(base.value)
@@ -100,14 +100,14 @@ def _base(report: Report, node: ast.Call) -> None:
         offset = f'f"{{{ast.unparse(base.value)}}}h"'
     rule = constant(node.args[0]) if node.args else None
     hours = isinstance(rule, str) and re.fullmatch(r"\d*[HhD]", rule) is not None
-    parts = [report.text(one) for one in node.args]
-    for one in node.keywords:
+    parts = [report.text(item) for item in node.args]
+    for item in node.keywords:
         parts.append(
             f"offset={offset}"
-            if one is base
-            else f"{one.arg}={report.text(one.value)}"
-            if one.arg
-            else f"**{report.text(one.value)}"
+            if item is base
+            else f"{item.arg}={report.text(item.value)}"
+            if item.arg
+            else f"**{report.text(item.value)}"
         )
     if node.args and isinstance(rule, str) and _new_frequency(rule):
         parts[0] = parts[0].replace(rule, _new_frequency(rule) or rule)
@@ -118,7 +118,7 @@ def _base(report: Report, node: ast.Call) -> None:
 
 
 def _append(module: Module, report: Report, node: ast.Call, function: ast.Attribute) -> None:
-    """``df.append(other)``, unless it is a list's."""
+    """Report ``df.append(other)``, unless it is a list's."""
     if module.kind(function.value) not in ("frame", "series"):
         return
     if isinstance(module.parents.get(node), ast.Expr):
@@ -130,18 +130,18 @@ def _append(module: Module, report: Report, node: ast.Call, function: ast.Attrib
     listed = f"[{report.text(function.value)}, {other}]"
     if isinstance(node.args[0], ast.List):
         listed = f"[{report.text(function.value)}, *{other}]"
-    extra = "".join(f", {one.arg}={report.text(one.value)}" for one in node.keywords if one.arg)
+    extra = "".join(f", {item.arg}={report.text(item.value)}" for item in node.keywords if item.arg)
     text = f"{pandas or 'pd'}.concat({listed}{extra})"
     report.add("PYU402", node, detail=".append", after=text, edits=(report.edit(node, text),) if pandas else ())
 
 
 def _fillna(report: Report, node: ast.Call, function: ast.Attribute) -> None:
-    """``fillna(method="ffill")``."""
-    method = next((one for one in node.keywords if one.arg == "method"), None)
+    """Report ``fillna(method="ffill")``."""
+    method = next((item for item in node.keywords if item.arg == "method"), None)
     if method is None:
         return
     name = _METHODS.get(str(constant(method.value)))
-    rest = [f"{one.arg}={report.text(one.value)}" for one in node.keywords if one is not method and one.arg]
+    rest = [f"{item.arg}={report.text(item.value)}" for item in node.keywords if item is not method and item.arg]
     text = f"{report.text(function.value)}.{name}({', '.join(rest)})"
     fits = name is not None and not node.args
     report.add(
@@ -154,7 +154,7 @@ def _fillna(report: Report, node: ast.Call, function: ast.Attribute) -> None:
 
 
 def _chained(module: Module, report: Report, node: ast.Assign) -> None:
-    """``df["a"][key] = value``, which changes a copy."""
+    """Report ``df["a"][key] = value``, which changes a copy."""
     for target in node.targets:
         if not (isinstance(target, ast.Subscript) and isinstance(target.value, ast.Subscript)):
             continue

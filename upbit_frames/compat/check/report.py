@@ -20,7 +20,7 @@ class Report:
     def __init__(self, source: str) -> None:
         # As Python counts lines: a form feed or a line separator inside of text ends none.
         self.lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self.found: list[Finding] = []
+        self.findings: list[Finding] = []
 
     def add(
         self, rule: str, node: ast.expr | ast.stmt | ast.excepthandler, *, detail: str = "", after: str = "",
@@ -29,28 +29,28 @@ class Report:
         """Note a finding at a node."""
         line, column = self.start(node)
         before = self.lines[line - 1].strip()
-        self.found.append(Finding(rule, line, column + 1, detail, before, after, edits))
+        self.findings.append(Finding(rule, line, column + 1, detail, before, after, edits))
 
     def sorted(self) -> list[Finding]:
-        """The findings in order, each once."""
-        unique = {(one.line, one.column, one.rule): one for one in reversed(self.found)}
-        return sorted(unique.values(), key=lambda one: (one.line, one.column, one.rule))
+        """Return the findings in order, each once."""
+        unique = {(item.line, item.column, item.rule): item for item in reversed(self.findings)}
+        return sorted(unique.values(), key=lambda item: (item.line, item.column, item.rule))
 
     def _characters(self, line: int, offset: int) -> int:
         return len(self.lines[line - 1].encode()[:offset].decode(errors="replace"))
 
     def start(self, node: ast.expr | ast.stmt | ast.excepthandler) -> tuple[int, int]:
-        """Line from 1, column from 0."""
+        """Return line from 1, column from 0."""
         return node.lineno, self._characters(node.lineno, node.col_offset)
 
     def end(self, node: ast.expr | ast.stmt | ast.excepthandler) -> tuple[int, int]:
-        """Line and column behind it."""
+        """Return line and column behind it."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         return node.end_lineno, self._characters(node.end_lineno, node.end_col_offset)
 
     def text(self, node: ast.expr | ast.stmt) -> str:
-        """The source of a node as it stands."""
+        """Return the source of a node as it stands."""
         (first, begin), (last, end) = self.start(node), self.end(node)
         if first == last:
             return self.lines[first - 1][begin:end]
@@ -60,7 +60,7 @@ class Report:
         self, node: ast.AST, text: str = "", kind: str = "expression", *, drop_in: bool = False,
         keep: ast.stmt | None = None,
     ) -> Edit:  # fmt: skip
-        """A change of a node."""
+        """Return a change of a node."""
         assert isinstance(node, ast.expr | ast.stmt)
         kept = None if keep is None else self.start(keep)
         return Edit(kind, self.start(node), self.end(node), text, kept, drop_in)

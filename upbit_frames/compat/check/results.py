@@ -27,7 +27,7 @@ def check(module: Module, report: Report) -> None:
 
 
 def _repeated(module: Module, report: Report, call: ast.Call) -> bool:
-    """Whether the call stands in a loop that waits for anything but None."""
+    """Return whether the call stands in a loop that waits for anything but None."""
     for loop in module.loops(call):
         if not isinstance(loop, ast.While):
             continue
@@ -41,14 +41,14 @@ def _repeated(module: Module, report: Report, call: ast.Call) -> bool:
                 edits=(_single(module, report, loop, statement),) if _plain(module, loop, statement) else (),
             )
             return True
-        if constant(loop.test) in (True, 1) and any(_leaves(one, names) for one in loop.body):
+        if constant(loop.test) in (True, 1) and any(_leaves(item, names) for item in loop.body):
             report.add("PYU202", call)
             return True
     return False
 
 
 def _is_none(test: ast.expr) -> str | None:
-    """The name of ``name is None``, also as one of several conditions."""
+    """Return the name of ``name is None``, also as one of several conditions."""
     if isinstance(test, ast.BoolOp):
         return next((name for name in map(_is_none, test.values) if name), None)
     if not (isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and len(test.ops) == 1):
@@ -60,11 +60,11 @@ def _is_none(test: ast.expr) -> str | None:
 
 def _targets(statement: ast.stmt) -> set[str]:
     targets = statement.targets if isinstance(statement, ast.Assign) else []
-    return {one.id for one in targets if isinstance(one, ast.Name)}
+    return {item.id for item in targets if isinstance(item, ast.Name)}
 
 
 def _leaves(statement: ast.stmt, names: set[str]) -> bool:
-    """``if df is not None: break``."""
+    """Return whether it is ``if df is not None: break``."""
     return (
         isinstance(statement, ast.If)
         and isinstance(statement.test, ast.Compare)
@@ -72,22 +72,24 @@ def _leaves(statement: ast.stmt, names: set[str]) -> bool:
         and statement.test.left.id in names
         and isinstance(statement.test.ops[0], ast.IsNot | ast.NotEq)
         and constant(statement.test.comparators[0]) is None
-        and any(isinstance(one, ast.Break) for one in statement.body)
+        and any(isinstance(item, ast.Break) for item in statement.body)
     )
 
 
 def _plain(module: Module, loop: ast.While, statement: ast.stmt) -> bool:
-    """Whether the loop does nothing but call, and sleep."""
-    others = [one for one in loop.body if one is not statement]
+    """Return whether the loop does nothing but call, and sleep."""
+    others = [item for item in loop.body if item is not statement]
     sleeps = all(
-        isinstance(one, ast.Expr) and isinstance(one.value, ast.Call) and module.dotted(one.value.func) == "time.sleep"
-        for one in others
+        isinstance(item, ast.Expr)
+        and isinstance(item.value, ast.Call)
+        and module.dotted(item.value.func) == "time.sleep"
+        for item in others
     )
     return statement in loop.body and sleeps and not loop.orelse and isinstance(loop.test, ast.Compare)
 
 
 def _single(module: Module, report: Report, loop: ast.While, statement: ast.stmt) -> Edit:
-    """The loop becomes the call, or nothing where the same call stands before it."""
+    """Return the loop becomes the call, or nothing where the same call stands before it."""
     before = _previous(module, loop)
     same = before is not None and ast.dump(before) == ast.dump(statement)
     return report.edit(loop, kind="loop", keep=None if same else statement, drop_in=True)
@@ -118,9 +120,9 @@ def _untested(module: Module, report: Report, call: ast.Call) -> None:
         if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
         and (isinstance(scope, ast.Module) or module.scope(node) is scope)
     ]  # fmt: skip
-    if any(_tests(module, one) for one in loads):
+    if any(_tests(module, item) for item in loads):
         return
-    if any(_uses(module, one) for one in loads):
+    if any(_uses(module, item) for item in loads):
         report.add("PYU201", call, detail=name)
 
 
@@ -128,7 +130,7 @@ def _tests(module: Module, node: ast.Name) -> bool:
     parent = module.parents.get(node)
     if isinstance(parent, ast.Compare):
         sides = [parent.left, *parent.comparators]
-        return any(isinstance(one, ast.Constant) and one.value is None for one in sides)
+        return any(isinstance(item, ast.Constant) and item.value is None for item in sides)
     if isinstance(parent, ast.Call) and node in parent.args and isinstance(parent.func, ast.Name):
         return parent.func.id in ("isinstance", "type", "callable")
     return isinstance(parent, ast.If | ast.While | ast.Assert) and parent.test is node
@@ -149,12 +151,12 @@ def _uses(module: Module, node: ast.Name) -> bool:
 def _old_keyword(report: Report, call: ast.Call) -> None:
     for keyword in call.keywords:
         if keyword.arg == "tickers":
-            function, rest = report.text(call.func), [report.text(one) for one in call.args]
+            function, rest = report.text(call.func), [report.text(item) for item in call.args]
             rest += [
-                f"{'ticker' if one is keyword else one.arg}={report.text(one.value)}"
-                if one.arg
-                else f"**{report.text(one.value)}"
-                for one in call.keywords
+                f"{'ticker' if item is keyword else item.arg}={report.text(item.value)}"
+                if item.arg
+                else f"**{report.text(item.value)}"
+                for item in call.keywords
             ]
             report.add("PYU203", call, edits=(report.edit(call, f"{function}({', '.join(rest)})"),))
 
@@ -172,27 +174,27 @@ def _subscripts(module: Module, report: Report) -> None:
 
 
 def _calls_of(module: Module, node: ast.expr, name: str, fits: object) -> bool:
-    """Whether it is a call of that function, or a name for nothing but such calls."""
+    """Return whether it is a call of that function, or a name for nothing but such calls."""
     assert callable(fits)
     values = module.values(node) if isinstance(node, ast.Name) else [node]
     return bool(values) and all(
-        isinstance(one, ast.Call) and module.pyupbit(one.func) == name and fits(module, one) for one in values
+        isinstance(item, ast.Call) and module.pyupbit(item.func) == name and fits(module, item) for item in values
     )
 
 
 def _one_book(module: Module, call: ast.Call) -> bool:
-    """Whether it reads one market: no list of several, and no pair with the limit."""
-    if any(one.arg == "limit_info" for one in call.keywords):
+    """Return whether it reads one market: no list of several, and no pair with the limit."""
+    if any(item.arg == "limit_info" for item in call.keywords):
         return False
     ticker = argument(call, "get_orderbook", "ticker")
     if ticker is None:
-        ticker = next((one.value for one in call.keywords if one.arg == "tickers"), None)
-    for one in module.expanded(ticker) if ticker is not None else ():
-        if isinstance(one, ast.List | ast.Tuple | ast.Set) and len(one.elts) != 1:
+        ticker = next((item.value for item in call.keywords if item.arg == "tickers"), None)
+    for item in module.expanded(ticker) if ticker is not None else ():
+        if isinstance(item, ast.List | ast.Tuple | ast.Set) and len(item.elts) != 1:
             return False
-        if isinstance(one, ast.ListComp | ast.Slice):
+        if isinstance(item, ast.ListComp | ast.Slice):
             return False
-        if isinstance(one, ast.Call) and module.pyupbit(one.func) == "get_tickers" and not _item(module, one):
+        if isinstance(item, ast.Call) and module.pyupbit(item.func) == "get_tickers" and not _item(module, item):
             return False
     return True
 
@@ -214,22 +216,24 @@ def _swallowed(module: Module, report: Report) -> None:
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Try):
             continue
-        inside = {one for statement in node.body for one in ast.walk(statement)}
+        inside = {item for statement in node.body for item in ast.walk(statement)}
         if not any(call in inside for call, _ in module.calls):
             continue
         for handler in node.handlers:
-            if _catches_all(handler) and all(_silent(module, one, handler.name) for one in handler.body):
+            if _catches_all(handler) and all(_silent(module, item, handler.name) for item in handler.body):
                 report.add("PYU205", handler)
 
 
 def _catches_all(handler: ast.ExceptHandler) -> bool:
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(one is None or (isinstance(one, ast.Name) and one.id in ("Exception", "BaseException")) for one in kinds)
+    return any(
+        item is None or (isinstance(item, ast.Name) and item.id in ("Exception", "BaseException")) for item in kinds
+    )
 
 
 def _silent(module: Module, node: ast.stmt, error: str | None) -> bool:
-    """Whether a statement says nothing of the error."""
-    if error is not None and any(isinstance(one, ast.Name) and one.id == error for one in ast.walk(node)):
+    """Return whether a statement says nothing of the error."""
+    if error is not None and any(isinstance(item, ast.Name) and item.id == error for item in ast.walk(node)):
         return False
     if isinstance(node, ast.Pass | ast.Continue | ast.Break):
         return True

@@ -18,20 +18,20 @@ Place = tuple[int, int]
 
 
 def rewrite(source: str, edits: Iterable[Edit]) -> str:
-    """The source with these edits made; overlapping ones wait for the next round."""
+    """Return the source with these edits applied; overlapping ones wait for the next round."""
     wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
     return wrapper.visit(_Rewriter(_apart(edits), wrapper.module)).code
 
 
 def _apart(edits: Iterable[Edit]) -> list[Edit]:
-    """Of edits that overlap, the inner ones."""
-    found: list[Edit] = []
-    for one in sorted(edits, key=lambda edit: (edit.start, [-part for part in edit.end])):
-        while found and found[-1].end > one.start and found[-1].end >= one.end:
-            found.pop()
-        if not found or found[-1].end <= one.start:
-            found.append(one)
-    return found
+    """Return the edits, of those that overlap the inner ones."""
+    result: list[Edit] = []
+    for item in sorted(edits, key=lambda edit: (edit.start, [-part for part in edit.end])):
+        while result and result[-1].end > item.start and result[-1].end >= item.end:
+            result.pop()
+        if not result or result[-1].end <= item.start:
+            result.append(item)
+    return result
 
 
 class _Rewriter(cst.CSTTransformer):
@@ -41,13 +41,13 @@ class _Rewriter(cst.CSTTransformer):
         super().__init__()
         self._config = module.config_for_parsing
         self._newline = module.default_newline
-        self._expressions = {(one.start, one.end): one for one in edits if one.kind == "expression"}
-        self._statements = {(one.start, one.end): one for one in edits if one.kind in ("drop", "import")}
-        self._loops = {one.start: one for one in edits if one.kind == "loop"}
+        self._expressions = {(item.start, item.end): item for item in edits if item.kind == "expression"}
+        self._statements = {(item.start, item.end): item for item in edits if item.kind in ("drop", "import")}
+        self._loops = {item.start: item for item in edits if item.kind == "loop"}
 
     def _span(self, node: cst.CSTNode) -> tuple[Place, Place]:
-        found: Any = self.get_metadata(PositionProvider, node)
-        return (found.start.line, found.start.column), (found.end.line, found.end.column)
+        result: Any = self.get_metadata(PositionProvider, node)
+        return (result.start.line, result.start.column), (result.end.line, result.end.column)
 
     # --- expressions -----------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class _Rewriter(cst.CSTTransformer):
         return updated_node.with_changes(body=small or [cst.Pass()])
 
     def _block(self, original: Sequence[Any], updated: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        """The statements that stay, and the lines that stood before those that do not."""
+        """Return the statements that stay, and the lines that stood before those that do not."""
         kept: list[Any] = []
         waiting: list[Any] = []
         for before, after in zip(original, updated, strict=True):
@@ -102,7 +102,7 @@ class _Rewriter(cst.CSTTransformer):
         return kept, waiting
 
     def _statement(self, before: Any, after: Any) -> Any:
-        """The statement as it is to be, or the lines that are left of it."""
+        """Return the statement as it is to be, or the lines that are left of it."""
         if isinstance(before, cst.SimpleStatementLine):
             small = self._small(before.body, after.body)
             if small:
@@ -126,7 +126,7 @@ class _Rewriter(cst.CSTTransformer):
         return kept
 
     def _single(self, before: cst.While, after: cst.While, edit: Edit) -> Any:
-        """A loop becomes one statement of its body; comments of the others go before it."""
+        """Return a loop becomes one statement of its body; comments of the others go before it."""
         lines: list[Any] = [*after.leading_lines]
         kept: Any = None
         body = cst.ensure_type(after.body, cst.IndentedBlock)
@@ -143,7 +143,7 @@ class _Rewriter(cst.CSTTransformer):
 
 
 def _comment(whitespace: cst.TrailingWhitespace) -> list[cst.EmptyLine]:
-    """A comment at the end of a line, as a line of its own."""
+    """Return a comment at the end of a line, as a line of its own."""
     if whitespace.comment is None:
         return []
     return [cst.EmptyLine(comment=whitespace.comment, newline=whitespace.newline)]

@@ -42,7 +42,7 @@ class Script:
         return self.source
 
     def place(self, line: int) -> tuple[int | None, int]:
-        """Cell and line of a line of the text."""
+        """Return cell and line of a line of the text."""
         return None, line
 
     def write(self, text: str) -> None:
@@ -91,11 +91,11 @@ class Notebook:
         return f"{indent}{_MASK}{len(self.masked) - 1}"
 
     def _shown(self, line: str) -> str:
-        found = _MASKED.search(line)
-        return line if found is None else self.masked[int(found[1])]
+        result = _MASKED.search(line)
+        return line if result is None else self.masked[int(result[1])]
 
     def place(self, line: int) -> tuple[int | None, int]:
-        """Cell and line of a line of the text."""
+        """Return cell and line of a line of the text."""
         before = [place for place, start in enumerate(self.starts) if start <= line]
         if not before:
             return self.cells[0], 1
@@ -120,12 +120,12 @@ def _joined(source: Any) -> str:
 
 
 def _indent(raw: str) -> int | None:
-    found = re.match(r"\{\n( +)", raw)
-    return len(found[1]) if found else None
+    result = re.match(r"\{\n( +)", raw)
+    return len(result[1]) if result else None
 
 
 def read(path: Path) -> Script | Notebook:
-    """The file as something that can be analysed.
+    """Return the file as something that can be analysed.
 
     Raises
     ------

@@ -121,7 +121,7 @@ _BY_NAME = {
 
 
 def as_pyupbit(error: ours.UpbitFramesError) -> UpbitError:
-    """An error of a public call as one of pyupbit's names."""
+    """Return an error of a public call as one of pyupbit's names."""
     if isinstance(error, UpbitError):
         return error
     text = str(error)

@@ -36,7 +36,7 @@ class _Nothing(UpbitFramesError):
 
 
 def last(ticker: Any, interval: Any, count: Any, to: Any) -> pd.DataFrame | None:
-    """The last ``count`` candles that begin before ``to``; None where that fails."""
+    """Return the last ``count`` candles that begin before ``to``; None where that fails."""
 
     def work() -> pd.DataFrame:
         name = _interval(interval)
@@ -91,7 +91,7 @@ def between(ticker: Any, interval: Any, start: Any, to: Any) -> pd.DataFrame | N
 
 
 def daily(ticker: Any, base: Any) -> pd.DataFrame | None:
-    """200 hours as days that begin at the hour ``base``."""
+    """Return 200 hours as days that begin at the hour ``base``."""
 
     def work() -> pd.DataFrame:
         frame = _candles(ticker, "1h", end=None, count=PAGE)[-PAGE:]
@@ -118,7 +118,7 @@ def _interval(interval: Any) -> str:
     if settings().errors == "raise":
         raise uf.errors.InvalidInterval(
             f"pyupbit knows no interval {interval!r} and would read the daily candle",
-            suggestion=f"it knows {', '.join(one for one in INTERVALS if not one.startswith('minutes'))}",
+            suggestion=f"it knows {', '.join(item for item in INTERVALS if not item.startswith('minutes'))}",
         )
     warn_once(
         "interval",
@@ -144,10 +144,10 @@ def _count(count: Any) -> int:
 
 
 def _candles(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
-    """Candles from the store or the exchange; a market known not to be listed from the store only."""
+    """Return candles from the store or the exchange; a market known not to be listed from the store only."""
     ways: dict[str, Any] = {"forming": True, "tz": "UTC", "output": "pandas", "progress": False}
-    told: list[str] = []
-    token = warning_sink.set(told.append)
+    texts: list[str] = []
+    token = warning_sink.set(texts.append)
     try:
         read = _stored if _unlisted(ticker) else uf.candles
         frame: pd.DataFrame = read(ticker, name, **{**ways, **limits})
@@ -156,8 +156,8 @@ def _candles(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
         raise
     finally:
         warning_sink.reset(token)
-    if len(frame):  # of an empty one the caller tells
-        for text in told:
+    if len(frame):  # for an empty frame the caller has a message of its own
+        for text in texts:
             warn_once("answer", text)
     return frame
 
@@ -167,11 +167,11 @@ _BELIEVED = 60.0  # seconds; as long as uf.markets keeps its own list
 
 
 def _learn() -> None:
-    """Read which markets are listed, so that the same unknown one is not asked for again and again."""
+    """Read which markets are listed, so that the same unknown one is not requested again and again."""
     try:
         markets = frozenset(uf.markets(output="pandas").index)
     except UpbitFramesError:
-        return  # the error that led here tells more
+        return  # the error that led here says more
     _listed[uf.config.rest_url] = (monotonic() + _BELIEVED, markets)
 
 
@@ -192,7 +192,7 @@ def _stored(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
 
 
 def _range(ticker: Any, name: str, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
-    """Candles of a range; pyupbit gives none at all where nothing precedes the end."""
+    """Return candles of a range; pyupbit gives none at all where nothing precedes the end."""
     frame = _candles(ticker, name, start=start, end=end)
     if frame.empty and not len(_candles(ticker, name, end=end, count=1)):
         raise _Nothing(f"there is no candle of {ticker} before {end}", suggestion="was it listed?", market=ticker)
@@ -200,7 +200,7 @@ def _range(ticker: Any, name: str, start: dt.datetime, end: dt.datetime | None) 
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """As pyupbit gives it: the index in Korean time without a zone or a name, nothing attached."""
+    """Shape a frame as pyupbit does: the index in Korean time without a zone or a name, nothing attached."""
     index = pd.DatetimeIndex(frame.index).tz_convert(KST).tz_localize(None)
     if pd.__version__.startswith("2."):  # what it makes of a list of datetimes; later ones stay at microseconds
         index = index.as_unit("ns")
@@ -209,7 +209,7 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _skipped(frame: pd.DataFrame, stop: dt.datetime) -> int:
-    """How many of the oldest rows pyupbit does not reach.
+    """Return how many of the oldest rows pyupbit does not reach.
 
     It reads pages of 200 backwards until one begins, in UTC, at or before what is meant as
     Korean time; so up to nine hours are missing at the beginning.
@@ -222,7 +222,7 @@ def _skipped(frame: pd.DataFrame, stop: dt.datetime) -> int:
 
 
 def _or_none(work: Callable[[], pd.DataFrame], ticker: Any) -> pd.DataFrame | None:
-    """The frame, or None with the reason in a warning and in ``last_error``."""
+    """Return the frame, or None with the reason in a warning and in ``last_error``."""
     try:
         return work()
     except UpbitFramesError as error:

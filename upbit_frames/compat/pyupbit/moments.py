@@ -39,7 +39,7 @@ class Moment:
 
 
 def read(value: Any, name: str, *, zone: dt.tzinfo = dt.UTC, dates: bool = True) -> Moment:
-    """A ``to`` or ``fromDatetime`` as pyupbit reads it; a stated zone is honoured.
+    """Return a ``to`` or ``fromDatetime`` as pyupbit reads it; a stated zone is honoured.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def remember(index: pd.DatetimeIndex) -> None:
 
 
 def returned(value: Any, wall: dt.datetime) -> bool:
-    """Whether a ``to`` is the start of a candle that was given out before.
+    """Return whether a ``to`` is the start of a candle that was given out before.
 
     Text counts where it is spelt as ``str(df.index[0])`` spells it, and of text and plain datetimes
     only the first and last of an index, since people write round times by hand too.

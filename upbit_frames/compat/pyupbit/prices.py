@@ -27,7 +27,7 @@ class Book(dict[str, Any]):
 
 
 def _named(work: Callable[[], T]) -> T:
-    """The answer, or one of pyupbit's errors."""
+    """Return the answer, or one of pyupbit's errors."""
     try:
         return work()
     except uf.errors.UpbitFramesError as error:
@@ -35,9 +35,9 @@ def _named(work: Callable[[], T]) -> T:
 
 
 def limit(group: str) -> dict[str, Any]:
-    """What ``limit_info`` gives: the group and how much of it this client uses at most.
+    """Return what ``limit_info`` gives: the group and how much of it this client uses at most.
 
-    pyupbit tells what is left; here a limiter shared by all processes keeps within the limit, and
+    pyupbit says what is left; here a limiter shared by all processes keeps within the limit, and
     an answer may need no request at all.
     """
     second = max(1, round(10 * uf.config.rate))
@@ -45,19 +45,19 @@ def limit(group: str) -> dict[str, Any]:
 
 
 def tickers(fiat: str, *, is_details: bool, verbose: bool) -> list[Any]:
-    """Market codes that begin with ``fiat``, or their rows."""
+    """Return market codes that begin with ``fiat``, or their rows."""
     frame = _named(lambda: uf.markets(output="pandas"))
     listed = rows.market_rows(frame, details=is_details)
-    found = [row for row in listed if row["market"].startswith(fiat)]
-    if not found and fiat:
+    result = [row for row in listed if row["market"].startswith(fiat)]
+    if not result and fiat:
         warn_once(
             "fiat", f"no market begins with {fiat!r}, so the list is empty; codes are in upper case, such as 'KRW'"
         )
-    return found if verbose or is_details else [row["market"] for row in found]
+    return result if verbose or is_details else [row["market"] for row in result]
 
 
 def _codes(ticker: Any, name: str) -> tuple[list[str], bool]:
-    """The markets of an argument, and whether one answer is wanted rather than several."""
+    """Return the markets of an argument, and whether one answer is wanted rather than several."""
     if isinstance(ticker, str):
         codes = ticker.split(",")
         if len(codes) > 1:
@@ -65,30 +65,32 @@ def _codes(ticker: Any, name: str) -> tuple[list[str], bool]:
                 "comma", f"{name}={ticker!r} names {len(codes)} markets, but only the first is given; write a list"
             )
         return codes, True
-    return [str(one) for one in ticker], isinstance(ticker, list) and len(ticker) == 1
+    return [str(item) for item in ticker], isinstance(ticker, list) and len(ticker) == 1
 
 
 def price(ticker: Any, *, verbose: bool) -> Any:
-    """Last prices, or the tickers' rows with ``verbose``."""
+    """Return last prices, or the tickers' rows with ``verbose``."""
     codes, single = _codes(ticker, "ticker")
     if not codes:
         return [] if verbose else {}
-    found = rows.ticker_rows(_named(lambda: uf.ticker(codes, output="pandas")))
-    if single and not found:
+    result = rows.ticker_rows(_named(lambda: uf.ticker(codes, output="pandas")))
+    if single and not result:
         raise errors.UpbitError(name="empty", msg=f"the exchange gave no ticker of {codes[0]}")
     if verbose:
-        return found[0] if single and settings().like == "0.2.29" else found
+        return result[0] if single and settings().like == "0.2.29" else result
     if single:
-        return found[0]["trade_price"]
-    return {row["market"]: row["trade_price"] for row in found}
+        return result[0]["trade_price"]
+    return {row["market"]: row["trade_price"] for row in result}
 
 
 def orderbook(ticker: Any) -> Any:
-    """Order books: a dict of one market, a list of several."""
+    """Return order books: a dict of one market, a list of several."""
     codes, single = _codes(ticker, "ticker")
     if not codes:
         raise errors.ValidationError(msg="get_orderbook needs at least one market, got an empty list")
-    found = [Book(row) for row in rows.book_rows(_named(lambda: uf.orderbook(codes, output="pandas")))]
-    if single and not found:
-        raise errors.UpbitError(name="empty", msg=f"the order book of {codes[0]} is empty: nobody offers or bids")
-    return found[0] if single else found
+    result = [Book(row) for row in rows.book_rows(_named(lambda: uf.orderbook(codes, output="pandas")))]
+    if single and not result:
+        raise errors.UpbitError(
+            name="empty", msg=f"the order book of {codes[0]} is empty: there are neither asks nor bids"
+        )
+    return result[0] if single else result

@@ -45,8 +45,8 @@ def get_tickers(fiat: str = "", is_details: bool = False, limit_info: bool = Fal
     """
     from upbit_frames.compat.pyupbit.prices import limit, tickers
 
-    found = tickers(fiat, is_details=is_details, verbose=verbose)
-    return (found, limit("market")) if limit_info else found
+    result = tickers(fiat, is_details=is_details, verbose=verbose)
+    return (result, limit("market")) if limit_info else result
 
 
 def get_url_ohlcv(interval: str) -> str:
@@ -154,8 +154,8 @@ def get_current_price(ticker: Any = "KRW-BTC", limit_info: bool = False, verbose
     """
     from upbit_frames.compat.pyupbit.prices import limit, price
 
-    found = price(ticker, verbose=verbose)
-    return (found, limit("ticker")) if limit_info else found
+    result = price(ticker, verbose=verbose)
+    return (result, limit("ticker")) if limit_info else result
 
 
 def get_orderbook(ticker: Any = "KRW-BTC", limit_info: bool = False, *, tickers: Any = None) -> Any:
@@ -183,8 +183,8 @@ def get_orderbook(ticker: Any = "KRW-BTC", limit_info: bool = False, *, tickers:
     if tickers is not None:
         warn_once("tickers", "get_orderbook(tickers=…) is the spelling before pyupbit 0.2.20; write ticker=…")
         ticker = tickers
-    found = orderbook(ticker)
-    return (found, limit("orderbook")) if limit_info else found
+    result = orderbook(ticker)
+    return (result, limit("orderbook")) if limit_info else result
 
 
 # Lowest price of each step, and the step, as pyupbit has them; Upbit has changed its own since.

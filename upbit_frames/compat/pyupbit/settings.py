@@ -33,7 +33,7 @@ _last_error: Exception | None = None
 
 
 def settings() -> Settings:
-    """The settings in force."""
+    """Return the settings in force."""
     return _settings
 
 
@@ -70,7 +70,7 @@ def configure(*, to: str | None = None, errors: str | None = None, like: str | N
     chosen = {name: value for name, value in values.items() if value is not None}
     for name, value in chosen.items():
         if value not in CHOICES[name]:
-            allowed = " or ".join(repr(one) for one in CHOICES[name])
+            allowed = " or ".join(repr(item) for item in CHOICES[name])
             raise ConfigError(f"{name} must be {allowed}, got {value!r}")
     _settings = replace(_settings, **chosen)
 
@@ -82,5 +82,5 @@ def failed(error: Exception) -> None:
 
 
 def last_error() -> Exception | None:
-    """The error behind the last None."""
+    """Return the error behind the last None."""
     return _last_error

@@ -43,7 +43,7 @@ class _Inbox:
                     continue
 
     def deliver(self, message: Any) -> None:
-        """Take what the connection tells."""
+        """Take an event of the connection."""
         if message is None:
             self.put(BREAK)
         elif isinstance(message, UpbitFramesError):
@@ -138,7 +138,7 @@ class WebSocketManager:
         self._inbox.put(_End())
 
     def is_alive(self) -> bool:
-        """Whether messages can still come."""
+        """Return whether messages can still come."""
         return self.alive
 
     def join(self, timeout: float | None = None) -> None:

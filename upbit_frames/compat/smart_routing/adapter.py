@@ -34,37 +34,37 @@ class SmartRouterMainAdapter:
         self.is_initialized = False
 
     async def initialize(self) -> bool:
-        """Nothing to do: connections open when they are needed."""
+        """Do nothing: connections open when they are needed."""
         self.is_initialized = await self.smart_router.initialize()
         return self.is_initialized
 
     async def get_ticker_data(
         self, symbols: Symbols, use_cache: bool = True, *, legacy: bool = False
     ) -> dict[str, Any]:
-        """Tickers; ``use_cache`` changes nothing, since prices are never kept."""
+        """Return tickers; ``use_cache`` changes nothing, since prices are never kept."""
         return await self.smart_router.get_ticker(symbols, legacy=legacy)
 
     async def get_candle_data(
         self, symbols: Symbols, interval: str = "1m", count: int = 100, use_cache: bool = True, *, legacy: bool = False
     ) -> dict[str, Any]:
-        """Candles, newest first; ``use_cache`` changes nothing, since only sealed candles are kept."""
+        """Return candles, newest first; ``use_cache`` changes nothing, since only sealed candles are kept."""
         return await self.smart_router.get_candles(symbols, interval, count, legacy=legacy)
 
     async def get_orderbook_data(
         self, symbols: Symbols, use_cache: bool = True, *, legacy: bool = False
     ) -> dict[str, Any]:
-        """Order books; ``use_cache`` changes nothing, since books are never kept."""
+        """Return order books; ``use_cache`` changes nothing, since books are never kept."""
         return await self.smart_router.get_orderbook(symbols, legacy=legacy)
 
     async def get_trades(
         self, symbols: Symbols, count: int = 100, realtime_priority: RealtimePriority = RealtimePriority.MEDIUM
     ) -> dict[str, Any]:
-        """The newest trades, at most 500 of each market."""
+        """Return the newest trades, at most 500 of each market."""
         most = min(count, MOST_TRADES) if isinstance(count, int) else count
         return await self.smart_router.get_trades(symbols, most, realtime_priority)
 
     def get_performance_summary(self) -> dict[str, Any]:
-        """Counts, streams and cache."""
+        """Return counts, streams and cache."""
         if not self.enable_smart_routing:
             return {
                 "smart_routing_enabled": False,
@@ -74,7 +74,7 @@ class SmartRouterMainAdapter:
         return self.smart_router.get_performance_summary()
 
     async def cleanup(self) -> None:
-        """Nothing to do: connections close by themselves when nobody uses them."""
+        """Do nothing: unused connections close by themselves."""
         await self.smart_router.cleanup_resources()
         self.is_initialized = False
 
@@ -83,7 +83,7 @@ _adapter: SmartRouterMainAdapter | None = None
 
 
 def get_market_data_adapter(enable_smart_routing: bool = True) -> SmartRouterMainAdapter:
-    """The one adapter of the process; the argument counts at the first call only."""
+    """Return the one adapter of the process; the argument counts at the first call only."""
     global _adapter
     if _adapter is None:
         _adapter = SmartRouterMainAdapter(enable_smart_routing)
@@ -91,24 +91,24 @@ def get_market_data_adapter(enable_smart_routing: bool = True) -> SmartRouterMai
 
 
 async def initialize_market_data_adapter(enable_smart_routing: bool = True) -> SmartRouterMainAdapter:
-    """The one adapter of the process, initialized."""
+    """Return the one adapter of the process, initialized."""
     adapter = get_market_data_adapter(enable_smart_routing)
     await adapter.initialize()
     return adapter
 
 
 async def get_ticker(symbols: Symbols, *, legacy: bool = False) -> dict[str, Any]:
-    """Tickers of one or several markets; see :class:`SmartRouter`."""
+    """Return tickers of one or several markets; see :class:`SmartRouter`."""
     return await get_market_data_adapter().get_ticker_data(symbols, legacy=legacy)
 
 
 async def get_candles(
     symbols: Symbols, interval: str = "1m", count: int = 100, *, legacy: bool = False
 ) -> dict[str, Any]:
-    """Candles of one or several markets, newest first; see :class:`SmartRouter`."""
+    """Return candles of one or several markets, newest first; see :class:`SmartRouter`."""
     return await get_market_data_adapter().get_candle_data(symbols, interval, count, legacy=legacy)
 
 
 async def get_orderbook(symbols: Symbols, *, legacy: bool = False) -> dict[str, Any]:
-    """Order books of one or several markets; see :class:`SmartRouter`."""
+    """Return order books of one or several markets; see :class:`SmartRouter`."""
     return await get_market_data_adapter().get_orderbook_data(symbols, legacy=legacy)

@@ -37,21 +37,21 @@ class Rows:
 
     @classmethod
     def joined(cls, parts: Iterable[Rows]) -> Rows:
-        """Several answers one after the other; where any needed a request, so did the whole."""
+        """Return several answers one after the other; where any needed a request, so did the whole."""
         listed = list(parts)
         order = ["rest_api", "websocket", "cache"]
-        deciding = min(listed, key=lambda one: order.index(one.channel))
-        return cls([row for one in listed for row in one.rows], deciding.channel, deciding.reason)
+        deciding = min(listed, key=lambda item: order.index(item.channel))
+        return cls([row for item in listed for row in item.rows], deciding.channel, deciding.reason)
 
 
 def of_route(frame: Any) -> tuple[str, str]:
-    """Channel and rule of a frame, as its route says what happened."""
+    """Return channel and rule of a frame, as its route says what happened."""
     steps = [step for step in frame.attrs["upbit_frames"]["route"] if step["channel"] != "none"]
     if not steps:
         return "cache", "nothing to read"
     order = ["rest_api", "websocket", "cache"]
     named = [(_CHANNELS.get(step["channel"], "rest_api"), step["reason"]) for step in steps]
-    channel, reason = min(named, key=lambda one: order.index(one[0]))
+    channel, reason = min(named, key=lambda item: order.index(item[0]))
     rule = _RULE.search(reason)
     return channel, rule[1] if rule else reason
 
@@ -62,12 +62,12 @@ async def answered(work: Callable[[], Awaitable[Rows]], shape: Callable[[Rows], 
     data, error = None, None
     channel: str | None = None
     try:
-        found = await work()
-        data, channel, reason = shape(found), found.channel, found.reason
+        answer = await work()
+        data, channel, reason = shape(answer), answer.channel, answer.reason
     except UpbitFramesError as failure:
         error = str(failure)
         reason = type(failure).__name__
-        # A wrong argument is refused before anything is asked.
+        # A wrong argument is refused before any request.
         channel = None if isinstance(failure, QueryError) else "rest_api"
     spent = (time.perf_counter() - begun) * 1000
     result: dict[str, Any] = {
@@ -92,27 +92,27 @@ async def answered(work: Callable[[], Awaitable[Rows]], shape: Callable[[Rows], 
 # --- shapes ----------------------------------------------------------------------------------------
 
 
-def unified(found: Rows, *, many: bool) -> dict[str, Any]:
-    """The nested form of the older system: one row with a note, or rows under ``data``."""
+def unified(answer: Rows, *, many: bool) -> dict[str, Any]:
+    """Return the nested form of the older system: one row with a note, or rows under ``data``."""
     now = datetime.now().astimezone().isoformat()
-    if not many and found.rows:
-        return {**found.rows[0], "_unified": _note(found, now)}
+    if not many and answer.rows:
+        return {**answer.rows[0], "_unified": _note(answer, now)}
     return {
         "_unified": True,
-        "_source": found.channel,
+        "_source": answer.channel,
         "_timestamp": now,
-        "_count": len(found.rows),
-        "_original_data": [dict(row) for row in found.rows],
-        "data": found.rows,
+        "_count": len(answer.rows),
+        "_original_data": [dict(row) for row in answer.rows],
+        "data": answer.rows,
     }
 
 
-def newest_with_list(found: Rows) -> dict[str, Any]:
-    """The nested form of candles: the newest one, and all of them under ``_candles_list``."""
+def newest_with_list(answer: Rows) -> dict[str, Any]:
+    """Return the nested form of candles: the newest one, and all of them under ``_candles_list``."""
     now = datetime.now().astimezone().isoformat()
-    newest = dict(found.rows[0]) if found.rows else {}
-    return {**newest, "_unified": _note(found, now), "_candles_list": found.rows}
+    newest = dict(answer.rows[0]) if answer.rows else {}
+    return {**newest, "_unified": _note(answer, now), "_candles_list": answer.rows}
 
 
-def _note(found: Rows, now: str) -> dict[str, Any]:
-    return {"source": found.channel, "unified_at": now, "format_version": FORMAT_VERSION}
+def _note(answer: Rows, now: str) -> dict[str, Any]:
+    return {"source": answer.channel, "unified_at": now, "format_version": FORMAT_VERSION}

@@ -25,7 +25,7 @@ _rows: OrderedDict[tuple[str, str, str, str], dict[str, Any]] = OrderedDict()
 
 
 def markets_of(symbols: Any) -> list[str]:
-    """The markets of an argument; an empty list is refused."""
+    """Return the markets of an argument; an empty list is refused."""
     codes = [symbols] if isinstance(symbols, str) else list(symbols) if isinstance(symbols, Iterable) else []
     if not codes:
         raise InvalidMarket(f"at least one market is needed, got {symbols!r}", suggestion="give for instance 'KRW-BTC'")
@@ -33,22 +33,22 @@ def markets_of(symbols: Any) -> list[str]:
 
 
 async def tickers(codes: list[str], source: str = "auto") -> Rows:
-    """Tickers as ``/v1/ticker`` sends them."""
+    """Return tickers as ``/v1/ticker`` sends them."""
     frame = await aio.ticker(codes, output="pandas", source=source)
     return Rows(rows.ticker_rows(frame), *of_route(frame))
 
 
 async def orderbooks(codes: list[str], source: str = "auto") -> Rows:
-    """Order books as ``/v1/orderbook`` sends them."""
+    """Return order books as ``/v1/orderbook`` sends them."""
     frame = await aio.orderbook(codes, output="pandas", source=source)
-    found = rows.book_rows(frame)
-    if not found:
-        raise ApiError(f"the order book of {', '.join(codes)} is empty", suggestion="nobody offers or bids there")
-    return Rows(found, *of_route(frame))
+    answer = rows.book_rows(frame)
+    if not answer:
+        raise ApiError(f"the order book of {', '.join(codes)} is empty", suggestion="there are neither asks nor bids")
+    return Rows(answer, *of_route(frame))
 
 
 async def trades(codes: list[str], count: int, source: str = "auto") -> Rows:
-    """The newest trades of each market, newest first."""
+    """Return the newest trades of each market, newest first."""
     parts = []
     for code in codes:
         frame = await aio.trades(code, count=count, output="pandas", tz="UTC", source=source)
@@ -57,13 +57,13 @@ async def trades(codes: list[str], count: int, source: str = "auto") -> Rows:
 
 
 async def candles(codes: list[str], interval: str, count: int, to: Any = None) -> Rows:
-    """Candles as Upbit sends them, newest first, one market after the other.
+    """Return candles as Upbit sends them, newest first, one market after the other.
 
     Without ``to`` the running candle is the first.
     """
     parts = []
     for code in codes:
-        await aio.plan(code, interval, count=count, end=to)  # checks every argument; asks nobody
+        await aio.plan(code, interval, count=count, end=to)  # checks every argument, without a request
         parts.append(await _one(code.strip().upper(), interval, count, to))
     return Rows.joined(parts)
 
@@ -73,7 +73,7 @@ async def _one(market: str, interval: str, count: int, to: Any) -> Rows:
         return await _range(market, interval, count, to)
     params = {"market": market, "count": str(min(PAGE, count))}
     page = await raw.candle_page(current(), interval, params)
-    newest = Rows(page, "rest_api", "the running candle is always asked for")
+    newest = Rows(page, "rest_api", "the running candle is always fetched")
     if len(page) < min(PAGE, count) or count <= PAGE:
         return newest
     older = await _range(market, interval, count - len(page), f"{page[-1]['candle_date_time_utc']}Z")
@@ -81,7 +81,7 @@ async def _one(market: str, interval: str, count: int, to: Any) -> Rows:
 
 
 async def _range(market: str, interval: str, count: int, to: Any) -> Rows:
-    """The last candles before a moment: numbers and channel of the store, rows as Upbit sent them.
+    """Return the last candles before a moment: numbers and channel of the store, rows as Upbit sent them.
 
     The store does not keep the field ``timestamp``. Rows that are fetched here are kept in memory
     with it; what only an earlier process fetched has None there.
@@ -96,36 +96,36 @@ async def _range(market: str, interval: str, count: int, to: Any) -> Rows:
     with _lock:
         known = {time: _rows[*key, time] for time in times if (*key, time) in _rows}
     if len(known) < len(times) and channel != "cache":
-        found = await _pages(market, interval, count, to)
-        _keep(key, found, frame)
-        return Rows(found, channel, reason)
-    told = rows.candle_rows(frame, market, raw.unit_of(interval))
-    return Rows([dict(known.get(row["candle_date_time_utc"], row)) for row in told], channel, reason)
+        answer = await _pages(market, interval, count, to)
+        _keep(key, answer, frame)
+        return Rows(answer, channel, reason)
+    texts = rows.candle_rows(frame, market, raw.unit_of(interval))
+    return Rows([dict(known.get(row["candle_date_time_utc"], row)) for row in texts], channel, reason)
 
 
 async def _pages(market: str, interval: str, count: int, to: Any) -> list[dict[str, Any]]:
-    """So many rows before a moment as Upbit sends them."""
-    found: list[dict[str, Any]] = []
+    """Fetch so many rows before a moment as Upbit sends them."""
+    answer: list[dict[str, Any]] = []
     end = pd.Timestamp(to)
     end = end.tz_localize("UTC") if end.tzinfo is None else end.tz_convert("UTC")
     moment = end.strftime("%Y-%m-%dT%H:%M:%SZ")
-    while len(found) < count:
-        wanted = min(PAGE, count - len(found))
+    while len(answer) < count:
+        wanted = min(PAGE, count - len(answer))
         page = await raw.candle_page(current(), interval, {"market": market, "count": str(wanted), "to": moment})
-        found += page
+        answer += page
         if len(page) < wanted:
             break
         moment = f"{page[-1]['candle_date_time_utc']}Z"
-    return found
+    return answer
 
 
-def _keep(key: tuple[str, str, str], found: list[dict[str, Any]], frame: pd.DataFrame) -> None:
+def _keep(key: tuple[str, str, str], answer: list[dict[str, Any]], frame: pd.DataFrame) -> None:
     """Keep what can no longer change: all but the last candle that had begun when it was read."""
     facts = frame.attrs["upbit_frames"]
     forming = {step["start"] for step in facts["route"] if "can still change" in step["reason"]}
     limit = min(forming, default=None)
     with _lock:
-        for row in found:
+        for row in answer:
             time = row["candle_date_time_utc"]
             if limit is None or f"{time}Z" < limit:
                 _rows[*key, time] = dict(row)
@@ -140,12 +140,12 @@ def forget() -> None:
 
 
 def kept_rows() -> int:
-    """How many rows are kept in memory."""
+    """Return how many rows are kept in memory."""
     return len(_rows)
 
 
 def positive(count: Any) -> int:
-    """A count of at least 1."""
+    """Return a count of at least 1."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise QueryError(f"count must be a whole number of at least 1, got {count!r}")
     return count

@@ -24,23 +24,23 @@ Symbols = str | list[str]
 
 
 class ChannelSelector:
-    """Tells which channel a call would take; nothing is asked."""
+    """Predicts which channel a call would take, without a request."""
 
     def select_channel(self, request: DataRequest) -> ChannelDecision:
-        """The channel of a ticker or order book now, and the name of the rule."""
+        """Return the channel of a ticker or order book now, and the name of the rule."""
         call = request.data_type.value
         if call not in ("ticker", "orderbook"):
             raise QueryError(f"only ticker and orderbook are chosen by rules, got {call!r}")
-        found = uf.explain(call, reading.markets_of(request.symbols))
-        channel = ChannelType.WEBSOCKET if found.channel == "live" else ChannelType.REST_API
-        return ChannelDecision(channel, found.rule, metadata={"reason": found.reason})
+        answer = uf.explain(call, reading.markets_of(request.symbols))
+        channel = ChannelType.WEBSOCKET if answer.channel == "live" else ChannelType.REST_API
+        return ChannelDecision(channel, answer.rule, metadata={"reason": answer.reason})
 
 
 class DataFormatUnifier:
     """The nested form of rows that the older system gave."""
 
     def unify(self, rows: list[dict[str, Any]], source: str) -> dict[str, Any]:
-        """One row with a note, or several under ``data``."""
+        """Return one row with a note, or several under ``data``."""
         return unified(Rows(rows, source, ""), many=len(rows) != 1)
 
 
@@ -58,7 +58,7 @@ class SmartRouter:
         self._source = source
 
     async def initialize(self, websocket_manager: Any = None, rest_manager: Any = None) -> bool:
-        """Nothing to do: connections open when they are needed. The arguments are not used."""
+        """Do nothing: connections open when they are needed. The arguments are not used."""
         self.is_initialized = True
         return True
 
@@ -88,7 +88,7 @@ class SmartRouter:
         *,
         legacy: bool = False,
     ) -> dict[str, Any]:
-        """Tickers: ``data`` is one dict for one market, a list for several.
+        """Read tickers: ``data`` is one dict for one market, a list for several.
 
         ``legacy=True`` gives the nested form of the older system.
         """
@@ -100,7 +100,7 @@ class SmartRouter:
     async def get_orderbook(
         self, symbols: Symbols, realtime_priority: RealtimePriority = RealtimePriority.HIGH, *, legacy: bool = False
     ) -> dict[str, Any]:
-        """Order books; the shapes are those of :meth:`get_ticker`."""
+        """Return order books; the shapes are those of :meth:`get_ticker`."""
         return await answered(lambda: self._books(symbols), _shape(legacy))
 
     async def _books(self, symbols: Symbols) -> Rows:
@@ -109,7 +109,7 @@ class SmartRouter:
     async def get_trades(
         self, symbols: Symbols, count: int = 100, realtime_priority: RealtimePriority = RealtimePriority.MEDIUM
     ) -> dict[str, Any]:
-        """The newest trades, newest first: a list."""
+        """Return the newest trades, newest first: a list."""
 
         async def work() -> Rows:
             return await reading.trades(reading.markets_of(symbols), reading.positive(count), self._source)
@@ -119,7 +119,7 @@ class SmartRouter:
     async def get_candles(
         self, symbols: Symbols, interval: str = "1m", count: int = 1, to: Any = None, *, legacy: bool = False
     ) -> dict[str, Any]:
-        """Candles as Upbit's rows, newest first: a list.
+        """Return candles as Upbit's rows, newest first: a list.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class SmartRouter:
     # --- what happened -------------------------------------------------------------------------------
 
     def get_metrics(self) -> dict[str, Any]:
-        """Counts of this process, from ``uf.metrics``."""
+        """Return counts of this process, from ``uf.metrics``."""
         calls = uf.metrics("calls")
         channels = calls["channel"].fillna("").astype(str)
         total = len(calls)
@@ -157,7 +157,7 @@ class SmartRouter:
         }
 
     def get_performance_summary(self) -> dict[str, Any]:
-        """Counts, streams and cache."""
+        """Return counts, streams and cache."""
         return {
             "routing_metrics": self.get_metrics(),
             "channel_selector": {
@@ -184,11 +184,11 @@ class SmartRouter:
         reading.forget()
 
     def get_cache_info(self) -> dict[str, Any]:
-        """Rows kept in memory; sealed candles never expire, and nothing else is kept."""
+        """Return rows kept in memory; sealed candles never expire, and nothing else is kept."""
         return {"cache_size": reading.kept_rows(), "cache_ttl": None}
 
     async def cleanup_resources(self) -> None:
-        """Nothing to do: connections close by themselves when nobody uses them."""
+        """Do nothing: unused connections close by themselves."""
         self.is_initialized = False
 
     async def __aenter__(self) -> Self:
@@ -202,23 +202,23 @@ class SmartRouter:
 
 
 def _shape(legacy: bool) -> Callable[[Rows], Any]:
-    def shape(found: Rows) -> Any:
+    def shape(answer: Rows) -> Any:
         if legacy:
-            return unified(found, many=len(found.rows) != 1)
-        return found.rows[0] if len(found.rows) == 1 else found.rows
+            return unified(answer, many=len(answer.rows) != 1)
+        return answer.rows[0] if len(answer.rows) == 1 else answer.rows
 
     return shape
 
 
-def _listed(found: Rows) -> list[dict[str, Any]]:
-    return found.rows
+def _listed(answer: Rows) -> list[dict[str, Any]]:
+    return answer.rows
 
 
 _router: SmartRouter | None = None
 
 
 def get_smart_router() -> SmartRouter:
-    """The one router of the process."""
+    """Return the one router of the process."""
     global _router
     if _router is None:
         _router = SmartRouter()
@@ -226,7 +226,7 @@ def get_smart_router() -> SmartRouter:
 
 
 async def initialize_smart_router(websocket_manager: Any = None, rest_manager: Any = None) -> SmartRouter:
-    """The one router of the process, initialized."""
+    """Return the one router of the process, initialized."""
     router = get_smart_router()
     await router.initialize(websocket_manager, rest_manager)
     return router
