@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
 
 import pandas as pd
@@ -143,6 +144,21 @@ def test_from_without_to_ends_now_in_every_zone(ours: Any) -> None:
     frame = ours.get_ohlcv_from("KRW-BTC", "minute60", "2026-02-28")
     assert frame.index[-1] == pd.Timestamp("2026-03-01 12:00")  # the running hour
     assert frame.index[0] == pd.Timestamp("2026-02-28 00:00")
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("begin", ["2026-02-20", "2026-02-20 11:00", "2026-02-21 03:00"])
+def test_from_without_to_is_pyupbits_in_asia(
+    theirs: Any, ours: Any, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    try:
+        expected = theirs.get_ohlcv_from("KRW-BTC", "minute10", begin, period=0)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    same(ours.get_ohlcv_from("KRW-BTC", "minute10", begin), expected)
 
 
 @pytest.mark.usefixtures("quiet")

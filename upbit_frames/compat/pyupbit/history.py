@@ -28,7 +28,7 @@ INTERVALS = {
     **{f"minutes{unit}": name for unit, name in _MINUTES.items()},
 }  # fmt: skip
 _FAR = dt.datetime(2199, 1, 1, tzinfo=dt.UTC)  # beyond it there is no range to ask for
-_ORIGIN = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - what pyupbit begins with, as Korean time
+_BEGINNING = Moment(dt.datetime(2000, 1, 1, tzinfo=KST), dt.datetime(2000, 1, 1), False)  # noqa: DTZ001 - pyupbit's own
 
 
 class _Nothing(UpbitFramesError):
@@ -63,25 +63,21 @@ def between(ticker: Any, interval: Any, start: Any, to: Any) -> pd.DataFrame | N
 
     def work() -> pd.DataFrame:
         name = _interval(interval)
-        begin = (
-            read(_ORIGIN if start is None else start, "fromDatetime", zone=KST, dates=False)
-            if (start is not None)
-            else Moment(_ORIGIN.replace(tzinfo=KST).astimezone(dt.UTC), _ORIGIN, False)
-        )
+        begin = read(start, "fromDatetime", zone=KST, dates=False) if start is not None else _BEGINNING
         end = None if to is None else read(to, "to", dates=False)
-        trap = end is not None and end.naive and (begin.naive or start is None)
-        low, high = (begin.wall, end.wall) if trap and end is not None else (begin.at, None if end is None else end.at)
-        if high is not None and high <= low:
-            raise InvalidRange(
-                f"fromDatetime={start!r} is not before to={to!r}", suggestion="swap them?", market=ticker
-            )
+        faithful = (begin.naive or start is None) and (end is None or end.naive)
+        if end is not None:  # pyupbit compares what stands there, whatever the zones
+            low, high = (begin.wall, end.wall) if faithful else (begin.at, end.at)
+            if high <= low:
+                raise InvalidRange(
+                    f"fromDatetime={start!r} is not before to={to!r}", suggestion="swap them?", market=ticker
+                )
         limit = None if end is None or end.at >= _FAR else end.at
         frame = _range(ticker, name, begin.at, limit)
-        if trap:
-            frame = frame[_skipped(frame, begin.wall) :]
-        shown = _shown(frame)
-        if begin.naive or (end is not None and end.naive):
-            _warn_from(shown, name, begin, end)
+        missed = _missed(frame, begin.wall) if faithful else 0
+        shown = _shown(frame[missed:])
+        if missed or (end is not None and end.naive):
+            _warn_from(shown, name, missed)
         return shown
 
     shown = _or_none(work, ticker)
@@ -208,7 +204,7 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _skipped(frame: pd.DataFrame, stop: dt.datetime) -> int:
+def _missed(frame: pd.DataFrame, stop: dt.datetime) -> int:
     """Return how many of the oldest rows pyupbit does not reach.
 
     It reads pages of 200 backwards until one begins, in UTC, at or before what is meant as
@@ -265,13 +261,15 @@ def _warn_naive(to: Any, moment: Moment, shown: pd.DataFrame, name: str) -> None
     )
 
 
-def _warn_from(shown: pd.DataFrame, name: str, begin: Moment, end: Moment | None) -> None:
-    if end is None or not end.naive:
-        return  # the beginning is Korean time, as the index is
+def _warn_from(shown: pd.DataFrame, name: str, missed: int) -> None:
     newest = _clock(shown.index[-1], name) if len(shown) else "absent"
     first = _clock(shown.index[0], name) if len(shown) else "absent"
+    short = f"; {missed} rows before the first are missing, as pyupbit stops paging up to nine hours early" * bool(
+        missed
+    )
     warn_once(
         "from",
         f"fromDatetime is read as KST and `to` as UTC, nine hours apart: {len(shown)} rows, the first {first} KST, the "
-        f"last {newest} KST; write both with a zone ('+09:00'), or uf.candles(…, start=…, end=…, tz='Asia/Seoul')",
+        f"last {newest} KST{short}; write both with a zone ('+09:00'), or uf.candles(…, start=…, end=…, "
+        "tz='Asia/Seoul')",
     )
