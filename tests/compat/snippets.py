@@ -17,6 +17,22 @@ PLANTED: dict[str, tuple[str, set[tuple[str, int]]]] = {
         "    to = df.index[0]",
         {("PYU103", 7)},
     ),
+    "smallest of the index": (
+        'to = None\nfor i in range(3):\n    df = pyupbit.get_ohlcv("KRW-BTC", "day", 200, to)\n    if df is None:\n        break\n'
+        "    to = str(min(df.index))",
+        {("PYU103", 7)},
+    ),
+    "day in an f-string": (
+        'print(pyupbit.get_ohlcv("KRW-BTC", to=f"{datetime.datetime.now():%Y%m%d}"))', {("PYU104", 5)},
+    ),
+    "intervals in a loop": (
+        'for i in ["day", "minute1"]:\n    print(pyupbit.get_ohlcv("KRW-BTC", i))', {("PYU306", 6)},
+    ),
+    "frame of an object": (
+        'class Bot:\n    def __init__(self):\n        self.df = pyupbit.get_ohlcv("KRW-BTC")\n'
+        '    def last(self):\n        return self.df["close"][-1]',
+        {("PYU401", 9)},
+    ),
     "day": ('to = datetime.datetime.now().strftime("%Y%m%d")\nprint(pyupbit.get_ohlcv("KRW-BTC", to=to))', {("PYU104", 6)}),
     "nine hours": (
         "kst = datetime.datetime(2024, 1, 2)\n"
@@ -75,6 +91,9 @@ PLANTED: dict[str, tuple[str, set[tuple[str, int]]]] = {
     "append": (
         'df = pyupbit.get_ohlcv("KRW-BTC")\nif df is not None:\n    df = df.append(df)\n    df = df.fillna(method="ffill")',
         {("PYU402", 7), ("PYU402", 8)},
+    ),
+    "chained by place": (
+        'df = pyupbit.get_ohlcv("KRW-BTC")\nif df is not None:\n    df["close"].iloc[-1] = 0', {("PYU402", 7)},
     ),
     "chained": (
         'df = pyupbit.get_ohlcv("KRW-BTC")\nif df is not None:\n    df["close"][df["open"] > 1] = 0', {("PYU402", 7)},

@@ -159,7 +159,7 @@ def _interval(module: Module, report: Report, call: ast.Call, name: str) -> None
     interval = argument(call, name, "interval")
     if interval is None:
         return
-    for item in module.expanded(interval):
+    for item in [*module.expanded(interval), *_listed(module, interval)]:
         value = constant(item)
         if isinstance(item, ast.BinOp | ast.JoinedStr):
             return
@@ -170,3 +170,11 @@ def _interval(module: Module, report: Report, call: ast.Call, name: str) -> None
         else:
             report.add("PYU306", call, detail=f'pyupbit does not know "{value}": this was the daily candle')
         return
+
+
+def _listed(module: Module, interval: ast.expr) -> list[ast.expr]:
+    """Return the values of a list that a loop takes the interval from."""
+    if not isinstance(interval, ast.Name):
+        return []
+    iterated = module.bound_by_loop.get((module.scope(interval), interval.id), [])
+    return [value for each in iterated if isinstance(each, ast.List | ast.Tuple) for value in each.elts]

@@ -123,11 +123,9 @@ def _nine_hours(module: Module, node: ast.AST) -> bool:
 def _from_index(module: Module, node: ast.AST) -> bool:
     """Return whether a value of an index goes in: ``df.index[0]``, ``df.index.min()``, ``df.iloc[0].name``."""
     for item in ast.walk(node):
-        if isinstance(item, ast.Subscript) and isinstance(item.value, ast.Attribute) and item.value.attr == "index":
-            return True
-        if isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute) and item.func.attr in ("min", "max"):
-            holder = item.func.value
-            if isinstance(holder, ast.Attribute) and holder.attr == "index":
+        if isinstance(item, ast.Attribute) and item.attr == "index":
+            parent = module.parents.get(item)
+            if not (isinstance(parent, ast.Call) and parent.func is item):  # not a list's index()
                 return True
         if isinstance(item, ast.Attribute) and item.attr == "name" and "iloc" in ast.unparse(item.value):
             return True
@@ -144,9 +142,16 @@ def _day_text(module: Module, node: ast.AST) -> bool:
             and item.args
         ):
             form = constant(item.args[-1])
-            if isinstance(form, str) and "%d" in form and "%H" not in form and "%T" not in form and "%I" not in form:
+            if isinstance(form, str) and _is_day(form):
                 return True
+        spec = item.format_spec if isinstance(item, ast.FormattedValue) else None
+        if spec is not None and _is_day(ast.unparse(spec)):
+            return True
     return False
+
+
+def _is_day(form: str) -> bool:
+    return "%d" in form and not any(part in form for part in ("%H", "%I", "%T", "%X", "%c"))
 
 
 def _naive(module: Module, node: ast.expr) -> bool:

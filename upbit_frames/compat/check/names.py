@@ -67,6 +67,10 @@ def _nothing(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
+def _is_self(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
 class Module:
     """A parsed module and what its names mean.
 
@@ -94,6 +98,7 @@ class Module:
         }
         self.assigned: dict[tuple[Scope, str], list[ast.expr]] = defaultdict(list)
         self.bound_by_loop: dict[tuple[Scope, str], list[ast.expr]] = defaultdict(list)
+        self.of_self: dict[str, list[ast.expr]] = defaultdict(list)
         self._assignments()
         self._arguments()
         self.calls = [
@@ -212,6 +217,8 @@ class Module:
     def _bind(self, target: ast.expr, value: ast.expr, where: ast.AST) -> None:
         if isinstance(target, ast.Name):
             self.assigned[self.scope(where), target.id].append(value)
+        elif isinstance(target, ast.Attribute) and _is_self(target):
+            self.of_self[target.attr].append(value)
         elif isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
             for left, right in zip(target.elts, value.elts, strict=False):
                 self._bind(left, right, where)
@@ -262,9 +269,12 @@ class Module:
         if isinstance(node, ast.Subscript):
             return self._item_kind(node, depth)
         if isinstance(node, ast.Attribute):
-            if node.attr in (*COLUMNS, "T") and self.kind(node.value, depth - 1) == "frame":
+            if node.attr in COLUMNS and self.kind(node.value, depth - 1) == "frame":
                 return "series"
-            return ""
+            kinds = (
+                {self.kind(item, depth - 1) for item in self.of_self.get(node.attr, ())} if _is_self(node) else set()
+            )
+            return kinds.pop() if len(kinds) == 1 else ""
         if isinstance(node, ast.BinOp):
             kinds = {self.kind(node.left, depth - 1), self.kind(node.right, depth - 1)}
             return "series" if "series" in kinds else "frame" if "frame" in kinds else ""

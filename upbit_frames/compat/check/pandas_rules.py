@@ -154,25 +154,25 @@ def _fillna(report: Report, node: ast.Call, function: ast.Attribute) -> None:
 
 
 def _chained(module: Module, report: Report, node: ast.Assign) -> None:
-    """Report ``df["a"][key] = value``, which changes a copy."""
+    """Report ``df["a"][key] = value`` and ``df["a"].iloc[key] = value``, which change a copy."""
     for target in node.targets:
-        if not (isinstance(target, ast.Subscript) and isinstance(target.value, ast.Subscript)):
+        if not isinstance(target, ast.Subscript):
             continue
-        inner = target.value
-        column = constant(inner.slice)
-        if not isinstance(column, str) or module.kind(inner.value) != "frame":
+        inner: ast.expr = target.value
+        way = inner.attr if isinstance(inner, ast.Attribute) and inner.attr in ("iloc", "loc") else ""
+        if isinstance(inner, ast.Attribute) and way:
+            inner = inner.value
+        if not isinstance(inner, ast.Subscript) or module.kind(inner.value) != "frame":
+            continue
+        if not isinstance(constant(inner.slice), str):
             continue
         frame, key, spelt = report.text(inner.value), report.text(target.slice), report.text(inner.slice)
         place = constant(target.slice)
-        if isinstance(place, int) and not isinstance(place, bool):
+        number = isinstance(place, int) and not isinstance(place, bool)
+        if way == "iloc" or (number and way == ""):
             text = f"{frame}.iloc[{key}, {frame}.columns.get_loc({spelt})]"
         else:
             text = f"{frame}.loc[{key}, {spelt}]"
-        sure = isinstance(target.slice, ast.Compare | ast.BinOp | ast.UnaryOp | ast.Constant)
-        report.add(
-            "PYU402",
-            target,
-            detail="chained assignment",
-            after=f"{text} = …",
-            edits=(report.edit(target, text),) if sure else (),
-        )
+        plain = isinstance(target.slice, ast.Compare | ast.BinOp | ast.UnaryOp | ast.Constant)
+        edits = (report.edit(target, text),) if plain or way else ()
+        report.add("PYU402", target, detail="chained assignment", after=f"{text} = …", edits=edits)
