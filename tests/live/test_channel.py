@@ -56,7 +56,7 @@ def until(ask: Callable[[], pd.DataFrame], wanted: str, seconds: float = 60.0, p
 
 def test_asked_once_opens_nothing(exchange: Exchange, client: uf.Client) -> None:
     frame = client.ticker(MARKET)
-    assert route(frame) == [("rest", "seldom: asked for the first time")]
+    assert route(frame) == [("rest", "infrequent: requested for the first time")]
     assert not exchange.streams.connections
 
 
@@ -76,7 +76,7 @@ def test_asked_again_and_again_is_answered_by_the_stream(
 ) -> None:
     first = ask(client)
     assert channel(first) == "rest"
-    assert "seldom" in route(first)[-1][1]
+    assert "infrequent" in route(first)[-1][1]
     live = until(lambda: ask(client), "live")
     assert route(live)[-1][1].startswith("warm: ")
     asked = len(exchange.requests)
@@ -164,7 +164,7 @@ def test_rest_answers_while_the_stream_cannot_be_opened(client: uf.Client) -> No
         assert channel(frame) == "rest"
         told.add(route(frame)[0][1].partition(":")[0])
         time.sleep(0.02)
-    assert "down" in told
+    assert "disconnected" in told
 
 
 def test_a_silent_stream_falls_back_within_two_seconds_and_recovers(exchange: Exchange, client: uf.Client) -> None:
@@ -177,7 +177,7 @@ def test_a_silent_stream_falls_back_within_two_seconds_and_recovers(exchange: Ex
     frame = until(ask, "rest")
     # A slow machine may make it longer, never wrong: what answered until then had been heard.
     assert time.monotonic() - began < 2.0 + 3.0
-    assert route(frame)[0][1].partition(":")[0] in ("silent", "down", "opening")
+    assert route(frame)[0][1].partition(":")[0] in ("stale", "disconnected", "warming_up")
     until(ask, "live")
 
 
@@ -207,7 +207,7 @@ def test_explain_says_what_the_next_call_does_and_asks_nobody(exchange: Exchange
         assert len(exchange.requests) == asked
         frame = client.ticker(MARKET)
         rule = route(frame)[0][1].partition(":")[0]
-        if told.rule not in ("opening", "often"):  # between the two the stream may have opened
+        if told.rule not in ("warming_up", "frequent"):  # between the two the stream may have opened
             assert (told.channel, told.rule) == (channel(frame), rule)
         time.sleep(0.3)
     assert told.channel == "live"
@@ -222,7 +222,7 @@ def test_explain_candles(client: uf.Client) -> None:
     assert [part.channel for part in told.parts] == ["rest", "rest"]
     client.candles(MARKET, "1m", count=10)
     told = client.explain("candles", MARKET, "1m", count=10, forming=True)
-    assert [(part.channel, part.rule) for part in told.parts] == [("store", "stored"), ("rest", "seldom")]
+    assert [(part.channel, part.rule) for part in told.parts] == [("store", "stored"), ("rest", "infrequent")]
     assert told.channel == "store+rest"
     with pytest.raises(QueryError, match="cannot be explained"):
         client.explain("tickers")

@@ -52,7 +52,7 @@ def play(player: Player, scenario: Scenario) -> list[tuple[str, str]]:
 )
 def test_asked_once_or_twice_is_rest(player: Player, scenario: Scenario) -> None:
     run = player.play(scenario, "auto", tail=0.0)
-    assert set(told(run)) == {("rest", "seldom")}
+    assert set(told(run)) == {("rest", "infrequent")}
     assert run.used["connections"] == 0
 
 
@@ -71,10 +71,11 @@ def test_asked_once_or_twice_is_rest(player: Player, scenario: Scenario) -> None
 def test_asked_again_and_again_becomes_a_stream(player: Player, scenario: Scenario) -> None:
     run = player.play(scenario, "auto", tail=0.0)
     rules = told(run)
-    assert rules[0] == ("rest", "seldom")
-    assert rules[-1] == ("live", "warm")
+    assert rules[0] == ("rest", "infrequent")
+    assert rules[-1] == ("live", "hot")
     begun = [channel for channel, _ in rules].index("live")
-    assert {rule for _, rule in rules[:begun]} <= {"seldom", "often", "opening", "down"}  # down: not open yet
+    # disconnected: not open yet
+    assert {rule for _, rule in rules[:begun]} <= {"infrequent", "frequent", "warming_up", "disconnected"}
     assert {channel for channel, _ in rules[begun:]} == {"live"}
     assert (run.used["connections"], run.used["messages"]) == (1, 1)
 
@@ -94,7 +95,7 @@ def test_what_a_stream_cannot_tell_is_rest(player: Player) -> None:
 def test_a_stream_that_is_refused_costs_no_answer(player: Player) -> None:
     rules = play(player, Scenario("refused", "ticker", at=every(0.3, 8), events=((0, "down"),)))
     assert {channel for channel, _ in rules} == {"rest"}
-    assert ("rest", "down") in rules
+    assert ("rest", "disconnected") in rules
 
 
 @pytest.mark.slow
@@ -103,8 +104,8 @@ def test_a_break_is_bridged_by_rest_and_over_again(player: Player) -> None:
     rules = play(player, Scenario("break", "ticker", at=every(0.2, 45), events=events))
     channels = [channel for channel, _ in rules]
     broken = channels.index("rest", channels.index("live"))
-    assert rules[broken][1] == "down"
-    assert rules[-1] == ("live", "warm")
+    assert rules[broken][1] == "disconnected"
+    assert rules[-1] == ("live", "hot")
 
 
 @pytest.mark.slow
@@ -112,7 +113,7 @@ def test_a_connection_that_is_dead_is_not_believed(player: Player) -> None:
     rules = play(player, Scenario("half open", "ticker", at=every(0.2, 30), events=((2.0, "hold"),)))
     channels = [channel for channel, _ in rules]
     doubted = channels.index("rest", channels.index("live"))
-    assert rules[doubted][1] in ("silent", "down")
+    assert rules[doubted][1] in ("stale", "disconnected")
 
 
 # --- the yardstick ------------------------------------------------------------------------------------------

@@ -20,12 +20,12 @@ from upbit_frames.router.live_rules import (
     Sight,
     Wish,
     choose,
-    often,
+    frequent,
     patience,
 )
 
-WARM = Sight(asks=5, pace=0.5, subscribed=True, state="open", silent=0.1, primed=True)
-OFTEN = Sight(asks=ASKS, pace=PACE["ticker"] / 10)
+HOT = Sight(asks=5, pace=0.5, subscribed=True, state="open", silent=0.1, primed=True)
+FREQUENT = Sight(asks=ASKS, pace=PACE["ticker"] / 10)
 
 wishes = st.builds(
     Wish,
@@ -45,29 +45,29 @@ sights = st.builds(
     state=st.sampled_from(["idle", "connecting", "open", "waiting", "ended"]),
     silent=st.floats(0, 100),
     primed=st.booleans(),
-    mending=st.booleans(),
+    backfilling=st.booleans(),
 )
 
 
 @pytest.mark.parametrize(
     ("wish", "sight", "channel", "rule"),
     [
-        (Wish("ticker", source="rest"), WARM, "rest", "forced"),
+        (Wish("ticker", source="rest"), HOT, "rest", "forced"),
         (Wish("ticker", source="live"), Sight(), "live", "forced"),
-        (Wish("trade", history=True), WARM, "rest", "history"),
-        (Wish("trade", count=MOST["trade"] + 1), WARM, "rest", "history"),
-        (Wish("ticker", markets=MOST["ticker"] + 1), WARM, "rest", "history"),
-        (Wish("ticker", allowed=False), WARM, "rest", "recorded"),
-        (Wish("ticker"), replace(WARM, state="waiting"), "rest", "down"),
-        (Wish("ticker"), replace(WARM, state="connecting"), "rest", "opening"),
-        (Wish("ticker"), replace(WARM, silent=FRESH + 0.1), "rest", "silent"),
-        (Wish("ticker"), replace(WARM, mending=True, primed=False), "rest", "mending"),
-        (Wish("ticker"), replace(WARM, primed=False), "rest", "opening"),
-        (Wish("ticker"), WARM, "live", "warm"),
-        (Wish("ticker"), OFTEN, "rest", "often"),
-        (Wish("orderbook"), Sight(asks=8, pace=PACE["orderbook"] + 1), "rest", "seldom"),
-        (Wish("ticker"), Sight(), "rest", "seldom"),
-        (Wish("ticker"), Sight(asks=8, pace=PACE["ticker"] + 1), "rest", "seldom"),
+        (Wish("trade", history=True), HOT, "rest", "history"),
+        (Wish("trade", count=MOST["trade"] + 1), HOT, "rest", "history"),
+        (Wish("ticker", markets=MOST["ticker"] + 1), HOT, "rest", "history"),
+        (Wish("ticker", allowed=False), HOT, "rest", "recorded"),
+        (Wish("ticker"), replace(HOT, state="waiting"), "rest", "disconnected"),
+        (Wish("ticker"), replace(HOT, state="connecting"), "rest", "warming_up"),
+        (Wish("ticker"), replace(HOT, silent=FRESH + 0.1), "rest", "stale"),
+        (Wish("ticker"), replace(HOT, backfilling=True, primed=False), "rest", "backfilling"),
+        (Wish("ticker"), replace(HOT, primed=False), "rest", "warming_up"),
+        (Wish("ticker"), HOT, "live", "hot"),
+        (Wish("ticker"), FREQUENT, "rest", "frequent"),
+        (Wish("orderbook"), Sight(asks=8, pace=PACE["orderbook"] + 1), "rest", "infrequent"),
+        (Wish("ticker"), Sight(), "rest", "infrequent"),
+        (Wish("ticker"), Sight(asks=8, pace=PACE["ticker"] + 1), "rest", "infrequent"),
     ],
 )
 def test_each_rule(wish: Wish, sight: Sight, channel: str, rule: str) -> None:
@@ -75,7 +75,7 @@ def test_each_rule(wish: Wish, sight: Sight, channel: str, rule: str) -> None:
     assert (choice.channel, choice.rule) == (channel, rule)
     assert choice.reason
     assert choice.channel not in choice.alternatives
-    assert choice.subscribe == (rule == "often")
+    assert choice.subscribe == (rule == "frequent")
 
 
 @given(wishes, sights)
@@ -96,16 +96,16 @@ def test_a_stream_answers_unasked_only_where_it_is_open_heard_and_complete(wish:
         assert sight.state == "open"
         assert sight.silent <= FRESH
         assert sight.primed
-        assert not sight.mending
+        assert not sight.backfilling
         assert not wish.history
 
 
 @given(wishes, sights)
 def test_asking_more_often_never_makes_a_stream_less_worth(wish: Wish, sight: Sight) -> None:
-    if often(wish, sight):
-        assert often(wish, replace(sight, asks=sight.asks + 1))
-        assert often(wish, replace(sight, pace=sight.pace / 2))
-        assert often(replace(wish, markets=1), sight)
+    if frequent(wish, sight):
+        assert frequent(wish, replace(sight, asks=sight.asks + 1))
+        assert frequent(wish, replace(sight, pace=sight.pace / 2))
+        assert frequent(replace(wish, markets=1), sight)
 
 
 @given(st.one_of(st.just(inf), st.floats(0, 1e6)))

@@ -151,7 +151,7 @@ class LiveChannel:
         hub = self._hub
         if hub is None or not watches or None in watches:
             if now < self._failed_until:
-                return Sight(asks, pace, quota, True, f"not to be had: {self._failed}")
+                return Sight(asks, pace, quota, True, f"unavailable: {self._failed}")
             return Sight(asks, pace, quota)
         return Sight(
             asks, pace, quota, True, hub.state, now - hub.heard,
@@ -159,7 +159,7 @@ class LiveChannel:
                 hub.current(topic.key) and watch is not None and watch.holds(wish, since)
                 for topic, watch in zip(topics, watches, strict=True)
             ),
-            mending=any(hub.mending(topic.key) for topic in topics),
+            backfilling=any(hub.mending(topic.key) for topic in topics),
         )  # fmt: skip
 
     # --- answering ------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class LiveChannel:
         if any(topic.key not in self._watches for topic in topics):
             return None
         choice = self.decide(wish, topics, note=False)
-        if choice.rule != "warm":
+        if choice.rule != "hot":
             return None
         self._note(topics, time.monotonic())
         return self._found(choice, topics, depth)
@@ -294,7 +294,7 @@ class LiveChannel:
             if any(topic.key not in self._watches for topic in topics):
                 break  # the connection could not be opened
             sight = self._sight(Wish(topics[0].type), topics, None, time.monotonic())
-            if sight.state == "open" and sight.primed and not sight.mending:
+            if sight.state == "open" and sight.primed and not sight.backfilling:
                 return
             await asyncio.sleep(0.005)
         why = self._failed or f"nothing came within {FIRST:g} s"

@@ -1,21 +1,21 @@
-"""REST or the stream: who answers what is true now, by ordered rules with names (pure).
+"""Choose between REST and the stream for values of the present, by ordered, named rules (no I/O).
 
-There are no scores. The first rule that applies decides, and says so:
+There are no scores. The first rule that applies decides, and the route names it:
 
-==========  ========  =======================================================================
-rule        channel   when
-==========  ========  =======================================================================
-forced      either    ``source=`` says so
-history     rest      a range, or more than a stream holds
-recorded    rest      inside a cassette, where the same must be asked every time
-down        rest      subscribed, but the connection is not open
-silent      rest      subscribed, but nothing was heard for too long, not even a pong
-opening     rest      subscribed, but the first frame, or what came before it, is not here yet
-mending     rest      subscribed, but what a break has cost is still being fetched
-warm        live      subscribed, and everything is here
-often       rest      asked again and again: this answer by REST, and the next from a stream
-seldom      rest      asked only now and then
-==========  ========  =======================================================================
+============  ========  ====================================================================
+rule          channel   when
+============  ========  ====================================================================
+forced        either    ``source=`` names the channel
+history       rest      a range, or more rows than a subscription keeps
+recorded      rest      inside a cassette, where every run must send the same requests
+disconnected  rest      subscribed, but the connection is not open
+stale         rest      subscribed, but nothing arrived for too long, not even a pong
+warming_up    rest      subscribed, but the first frame, or the rows before it, are missing
+backfilling   rest      subscribed, but rows missed during a disconnect are being backfilled
+hot           live      subscribed, and every requested row is in memory
+frequent      rest      requested frequently: REST serves this call and a subscription opens
+infrequent    rest      requested too rarely for a subscription
+============  ========  ====================================================================
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
-__all__ = ["ASKS", "FRESH", "MOST", "QUOTA", "Choice", "Sight", "Wish", "choose", "often", "patience"]
+__all__ = ["ASKS", "FRESH", "MOST", "QUOTA", "Choice", "Sight", "Wish", "choose", "frequent", "patience"]
 
 # --- every threshold ------------------------------------------------------------------------------
 
 FRESH = 1.0
-"""Seconds: silence after which a connection is not trusted. A quiet one is asked for a pong several
-times a second, so that only a connection that is gone stays silent that long."""
+"""Seconds without a frame or a pong after which a connection is stale. A quiet connection is pinged
+several times a second, so only a dead one stays silent that long."""
 
 ASKS = 3
-"""So many times must the same thing be asked before a stream is worth opening."""
+"""Identical requests needed before a subscription is opened."""
 
 PACE = {"ticker": 12.0, "trade": 12.0, "candle": 12.0, "orderbook": 5.0}
-"""Seconds between two asks above which REST is the cheaper channel for one market. Books send the
-most, so they have to be asked for more often."""
+"""Seconds between two requests above which REST is the cheaper channel for one market. Order books send
+the most frames, so they must be requested more frequently."""
 
 CROWD = 25
-"""Markets in one call above which a stream has to be asked for more often: each of them sends its
-frames whether anybody looks or not, and REST tells all of them in one request."""
+"""Markets in one call above which the required frequency rises: each market sends its frames whether
+they are read or not, while REST serves all markets with one request."""
 
 QUOTA = 0.5
-"""Share of a limit group's requests in use above which the second ask opens a stream already."""
+"""Share of a limit group's requests in use above which the second request already opens a subscription."""
 
 IDLE_LEAST, IDLE_MOST, IDLE_PACES = 3.0, 60.0, 4.0
-"""Seconds after the last ask at which a subscription ends: so many times the usual pause between
-two asks, within bounds."""
+"""Seconds after the last request at which a subscription ends: a multiple of the usual pause between
+two requests, within bounds."""
 
 MOST = {"ticker": 250, "orderbook": 250, "trade": 500, "candle": 50}
-"""How much of each kind a stream holds: markets at once, or trades of a market."""
+"""Capacity of a subscription by kind: markets at once, or trades of one market."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked.
+    """A request for values of the present.
 
     Attributes
     ----------
     kind : str
-        Wire name of the stream that could answer.
+        Wire name of the stream that could serve it.
     markets : int
     count : int
         Trades; 1 for all other kinds.
@@ -68,7 +68,7 @@ class Wish:
         Whether a range was given.
     source : str
     allowed : bool
-        Whether a stream may be opened unasked.
+        Whether a subscription may be opened without ``source="live"``.
     """
 
     kind: str
@@ -81,24 +81,25 @@ class Wish:
 
 @dataclass(frozen=True)
 class Sight:
-    """What is known when it is asked.
+    """The state of the subscriptions at the time of a request.
 
     Attributes
     ----------
     asks : int
-        How many times the same was asked lately, this time included.
+        Identical requests in the last minute, this one included.
     pace : float
-        Seconds between two of them, on average.
+        Mean seconds between two of them.
     quota : float
-        Share of the limit group's requests that was used in the last second.
+        Share of the limit group's requests used in the last second.
     subscribed : bool
     state : str
         Of the connection.
     silent : float
-        Seconds since anything was heard on it.
+        Seconds since the last frame or pong.
     primed : bool
-        Whether everything that is asked for is here.
-    mending : bool
+        Whether every requested row is in memory.
+    backfilling : bool
+        Whether rows missed during a disconnect are being fetched.
     """
 
     asks: int = 1
@@ -108,24 +109,24 @@ class Sight:
     state: str = "idle"
     silent: float = inf
     primed: bool = False
-    mending: bool = False
+    backfilling: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Who answers, why, and why nobody else.
+    """The chosen channel, the rule that decided, and why the other channels were not chosen.
 
     Attributes
     ----------
     channel : {"rest", "live"}
     rule : str
-        Name of the rule that decided.
+        Name of the rule.
     reason : str
-        In words.
+        The rule applied to this request, in words.
     subscribe : bool
-        Whether a stream is opened for the calls to come.
+        Whether to open a subscription for the following calls.
     alternatives : dict
-        The other channels, and why not.
+        The other channels, each with the reason against it.
     """
 
     channel: str
@@ -136,26 +137,26 @@ class Choice:
 
     @property
     def told(self) -> str:
-        """Rule and reason in one, as the route shows it."""
+        """Return rule and reason in one string, as routes state it."""
         return f"{self.rule}: {self.reason}"
 
 
-_PRESENT = "it is true only now, so it is never kept"
+_PRESENT = "values of the present are never stored"
 
 
 def _choice(channel: str, rule: str, reason: str, other: str, *, subscribe: bool = False) -> Choice:
-    """``other`` is why not the other one of REST and live."""
+    """Build a choice; ``other`` is the reason against the other one of REST and live."""
     rest = {"live" if channel == "rest" else "rest": other}
     return Choice(channel, rule, reason, subscribe, rest | {"store": _PRESENT, "archive": _PRESENT})
 
 
 def choose(wish: Wish, sight: Sight) -> Choice:
-    """Who answers.
+    """Choose the channel that serves a request.
 
     Examples
     --------
     >>> choose(Wish("ticker"), Sight()).rule
-    'seldom'
+    'infrequent'
     >>> choose(Wish("ticker"), Sight(asks=3, pace=0.5)).subscribe
     True
     >>> choose(Wish("ticker"), Sight(subscribed=True, state="open", silent=0.1, primed=True)).channel
@@ -164,57 +165,58 @@ def choose(wish: Wish, sight: Sight) -> Choice:
     limit = MOST[wish.kind.partition(".")[0]]
     size = wish.count if wish.kind == "trade" else wish.markets
     if wish.source == "rest":
-        return _choice("rest", "forced", "asked for with source='rest'", "source='rest' was given")
+        return _choice("rest", "forced", "requested with source='rest'", "source='rest' was given")
     if wish.history:
-        return _choice("rest", "history", "a range was asked for", "a stream has no history")
+        return _choice("rest", "history", "a range was requested", "a stream has no history")
     if size > limit:
-        what = f"{size} {'trades' if wish.kind == 'trade' else 'markets'} are more than a stream holds ({limit})"
+        what = f"{size} {'trades' if wish.kind == 'trade' else 'markets'} are more than a subscription keeps ({limit})"
         return _choice("rest", "history", what, what)
     if wish.source == "live":
-        return _choice("live", "forced", "asked for with source='live'", "source='live' was given")
+        return _choice("live", "forced", "requested with source='live'", "source='live' was given")
     if not wish.allowed:
-        return _choice("rest", "recorded", "inside a cassette REST answers", "source='live' was not given")
+        return _choice("rest", "recorded", "inside a cassette REST serves", "source='live' was not given")
     if sight.subscribed:
         return _subscribed(sight)
-    if often(wish, sight):
-        pace = f"asked {sight.asks} times, every {sight.pace:.2g} s"
-        return _choice("rest", "often", f"{pace}; a stream is being opened", "it is being opened", subscribe=True)
-    reason = "asked for the first time" if sight.asks <= 1 else f"asked only {_seldom(sight)}"
-    return _choice("rest", "seldom", reason, "opening a stream would cost more than it saves")
+    if frequent(wish, sight):
+        pace = f"requested {sight.asks} times, every {sight.pace:.2g} s"
+        opening = "a subscription is being opened"
+        return _choice("rest", "frequent", f"{pace}; {opening}", opening, subscribe=True)
+    reason = "requested for the first time" if sight.asks <= 1 else f"requested only {_frequency(sight)}"
+    return _choice("rest", "infrequent", reason, "a subscription would cost more than it saves")
 
 
-def _seldom(sight: Sight) -> str:
+def _frequency(sight: Sight) -> str:
     return f"{sight.asks} times" if sight.asks < ASKS else f"every {sight.pace:.2g} s"
 
 
 def _subscribed(sight: Sight) -> Choice:
     if sight.state in ("idle", "connecting"):
-        why = "the stream is being opened"
-        return _choice("rest", "opening", why, why)
+        why = "the connection is being opened"
+        return _choice("rest", "warming_up", why, why)
     if sight.state != "open":
         why = f"the stream's connection is {sight.state}"
-        return _choice("rest", "down", why, why)
+        return _choice("rest", "disconnected", why, why)
     if sight.silent > FRESH:
-        why = f"the stream has been silent for {sight.silent:.1f} s"
-        return _choice("rest", "silent", why, why)
-    if sight.mending:
-        why = "what a break of the stream has cost is still being fetched"
-        return _choice("rest", "mending", why, why)
+        why = f"nothing arrived on the connection for {sight.silent:.1f} s"
+        return _choice("rest", "stale", why, why)
+    if sight.backfilling:
+        why = "rows missed during a disconnect are being backfilled"
+        return _choice("rest", "backfilling", why, why)
     if not sight.primed:
-        why = "the stream has not told everything yet"
-        return _choice("rest", "opening", why, why)
-    reason = f"subscribed, last heard of {max(0.0, sight.silent) * 1000:.0f} ms ago"
-    return _choice("live", "warm", reason, "a request would cost a round trip and a part of the limit")
+        why = "not every requested row has arrived yet"
+        return _choice("rest", "warming_up", why, why)
+    reason = f"subscribed, last frame or pong {max(0.0, sight.silent) * 1000:.0f} ms ago"
+    return _choice("live", "hot", reason, "a request would cost a round trip and a part of the limit")
 
 
-def often(wish: Wish, sight: Sight) -> bool:
-    """Whether it is asked so often that a stream is the cheaper one."""
+def frequent(wish: Wish, sight: Sight) -> bool:
+    """Return whether requests are so frequent that a subscription is the cheaper channel."""
     needed = ASKS - 1 if sight.quota >= QUOTA else ASKS
     return sight.asks >= needed and sight.pace <= PACE[wish.kind.partition(".")[0]] / max(1.0, wish.markets / CROWD)
 
 
 def patience(pace: float) -> float:
-    """Seconds after the last ask at which a subscription ends.
+    """Return the seconds after the last request at which a subscription ends.
 
     Examples
     --------

@@ -54,7 +54,7 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     --------
     >>> import upbit_frames as uf
     >>> uf.explain("ticker", "KRW-BTC").rule  # doctest: +SKIP
-    'seldom'
+    'infrequent'
     """
     name = call if isinstance(call, str) else getattr(call, "__name__", repr(call))
     if name not in _EXPLAINED:
