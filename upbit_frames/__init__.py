@@ -22,7 +22,6 @@ Everything is loaded on first use: importing the package costs next to nothing.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames import errors
@@ -30,6 +29,7 @@ from upbit_frames._version import __version__
 from upbit_frames.core.config import Config, config, configure, using
 from upbit_frames.core.schema import schema
 from upbit_frames.frames.registration import register_lazily
+from upbit_frames.runtime.preload import load_attribute
 
 if TYPE_CHECKING:
     from upbit_frames import aio, compat
@@ -119,9 +119,9 @@ register_lazily()
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        value = getattr(importlib.import_module(_LAZY[name]), name)
+        value = load_attribute(_LAZY[name], name)
     elif name in _MODULES:
-        value = importlib.import_module(_MODULES[name])
+        value = load_attribute(_MODULES[name], "")
     else:
         raise AttributeError(f"module 'upbit_frames' has no attribute {name!r}")
     globals()[name] = value

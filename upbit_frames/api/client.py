@@ -18,6 +18,7 @@ from upbit_frames.core.urls import redacted
 from upbit_frames.errors import UsageError
 from upbit_frames.router.ports import Answer
 from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime.preload import load
 from upbit_frames.runtime.telemetry import CallSpan, summarise_route, telemetry
 
 __all__ = ["AsyncClient", "Client"]
@@ -31,6 +32,7 @@ def call_sync(
 ) -> T:
     """Run a call on the background loop and wait for it here; what is at hand or stored needs no loop."""
     begun = perf_counter()
+    load()
     call, made = _at_once(begun, True, func, config, *args, **kwargs)
     if made:
         return made[0]
@@ -43,6 +45,7 @@ async def call_async(
 ) -> T:
     """Run a call on the background loop and await it here, on whatever loop this is."""
     begun = perf_counter()
+    load()
     call, made = _at_once(begun, False, func, config, *args, **kwargs)
     if made:
         return made[0]

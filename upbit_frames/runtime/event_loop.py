@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from upbit_frames.errors import UsageError
+from upbit_frames.runtime.preload import load
 
 __all__ = ["at_exit", "generation", "run", "run_async", "start"]
 
@@ -84,6 +85,7 @@ def _running() -> asyncio.AbstractEventLoop:
 
 def _started() -> asyncio.AbstractEventLoop:
     global _loop
+    load()
     with _lock:
         if _loop is None or _loop.pid != os.getpid():
             _loop = _Loop()
