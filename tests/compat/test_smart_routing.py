@@ -105,6 +105,17 @@ def test_a_range_comes_from_the_cache_the_second_time(sr: Any, exchange: Exchang
     assert third["data"] == [{**row, "timestamp": None} for row in first["data"]]
 
 
+def test_what_can_still_change_is_not_kept(sr: Any, exchange: Exchange, rows: Any) -> None:
+    router = SmartRouter()
+    for to in ("2026-03-01T09:00:00Z", "-1h"):
+        first = got(router.get_candles("KRW-BTC", "1h", 5, to))
+        assert first["success"]
+    late = got(router.get_candles("KRW-BTC", "1h", 5, "2026-03-01T09:00:00Z"))
+    assert late["source"] == "rest_api"  # with the running hour
+    assert late["data"] == rows("candles/minutes/60", market="KRW-BTC", count=5)
+    assert SmartRouter().get_cache_info()["cache_size"] > 0
+
+
 def test_numbers_are_those_of_the_public_calls(sr: Any) -> None:
     frame = uf.candles("KRW-BTC", "5m", end="2026-02-20T12:00:00Z", count=9)
     data = got(SmartRouter().get_candles("KRW-BTC", "5m", 9, "2026-02-20T12:00:00Z"))["data"]

@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from upbit_frames.api.engine import engine_for
 from upbit_frames.core.config import Config
 from upbit_frames.core.endpoints import candles_endpoint
-from upbit_frames.core.intervals import Interval
+from upbit_frames.core.intervals import Interval, from_micros, to_micros
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import ApiError, SchemaError, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import WsConnection
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.clock import SystemClock
 
-__all__ = ["MessageStream", "candle_page", "unit_of"]
+__all__ = ["MessageStream", "candle_page", "period_start", "unit_of"]
+
+GRACE = 10_000_000  # microseconds for which a candle may still change after its period
 
 
 async def candle_page(config: Config, interval: str, params: dict[str, str]) -> list[dict[str, Any]]:
@@ -48,6 +51,12 @@ async def candle_page(config: Config, interval: str, params: dict[str, str]) -> 
 def unit_of(interval: str) -> int | None:
     """Return the minutes that rows of an interval carry as ``unit``; None where they carry none."""
     return Interval.parse(interval).unit
+
+
+def period_start(interval: str, moment: str) -> str:
+    """Return where the period of a moment begins, as rows spell it; the grace after a period's end counts to it."""
+    now = to_micros(datetime.fromisoformat(moment)) - GRACE
+    return from_micros(Interval.parse(interval).floor(now)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class MessageStream:

@@ -96,19 +96,17 @@ async def _range(market: str, interval: str, count: int, to: Any) -> Rows:
     with _lock:
         known = {time: _rows[*key, time] for time in times if (*key, time) in _rows}
     if len(known) < len(times) and channel != "cache":
-        answer = await _pages(market, interval, count, to)
-        _keep(key, answer, frame)
+        answer = await _pages(market, interval, len(times), times[-1])
+        _keep(key, answer, raw.period_start(interval, frame.attrs["upbit_frames"]["fetched_at"]))
         return Rows(answer, channel, reason)
     texts = rows.candle_rows(frame, market, raw.unit_of(interval))
     return Rows([dict(known.get(row["candle_date_time_utc"], row)) for row in texts], channel, reason)
 
 
-async def _pages(market: str, interval: str, count: int, to: Any) -> list[dict[str, Any]]:
-    """Fetch so many rows before a moment as Upbit sends them."""
+async def _pages(market: str, interval: str, count: int, newest: str) -> list[dict[str, Any]]:
+    """Fetch so many rows up to the one that begins at ``newest``, as Upbit sends them."""
     answer: list[dict[str, Any]] = []
-    end = pd.Timestamp(to)
-    end = end.tz_localize("UTC") if end.tzinfo is None else end.tz_convert("UTC")
-    moment = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = (pd.Timestamp(newest) + pd.Timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")  # exclusive
     while len(answer) < count:
         wanted = min(PAGE, count - len(answer))
         page = await raw.candle_page(current(), interval, {"market": market, "count": str(wanted), "to": moment})
@@ -119,15 +117,12 @@ async def _pages(market: str, interval: str, count: int, to: Any) -> list[dict[s
     return answer
 
 
-def _keep(key: tuple[str, str, str], answer: list[dict[str, Any]], frame: pd.DataFrame) -> None:
-    """Keep what can no longer change: all but the last candle that had begun when it was read."""
-    facts = frame.attrs["upbit_frames"]
-    forming = {step["start"] for step in facts["route"] if "can still change" in step["reason"]}
-    limit = min(forming, default=None)
+def _keep(key: tuple[str, str, str], answer: list[dict[str, Any]], current_period: str) -> None:
+    """Keep the rows that can no longer change: those that begin before the running period."""
     with _lock:
         for row in answer:
             time = row["candle_date_time_utc"]
-            if limit is None or f"{time}Z" < limit:
+            if time < current_period:
                 _rows[*key, time] = dict(row)
         while len(_rows) > _KEPT:
             _rows.popitem(last=False)
