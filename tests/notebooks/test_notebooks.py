@@ -29,12 +29,19 @@ socket.socket.connect = _refuse
 
 
 def texts(cell: Any) -> list[str]:
-    """What a cell printed or showed, without pictures."""
-    found = []
+    """What a cell printed or showed, without pictures; how a kernel cuts a stream into pieces depends on its load."""
+    found: list[str] = []
+    stream = ""
     for output in cell.get("outputs", []):
         if output["output_type"] == "stream":
-            found.append(output["text"])
-        elif output["output_type"] == "error":
+            if stream == output["name"]:
+                found[-1] += output["text"]
+            else:
+                found.append(output["text"])
+            stream = output["name"]
+            continue
+        stream = ""
+        if output["output_type"] == "error":
             found.append(output["evalue"])
         else:
             found += sorted(text for kind, text in output["data"].items() if kind.startswith("text/"))
