@@ -429,7 +429,7 @@ def test_the_real_ones_are_used_as_they_are(real_data: Path, offline: Offline) -
         for file, name in (("days", "1d"), ("minutes", "1m"), ("weeks", "1w"), ("months", "1M"), ("years", "1y")):
             interval = INTERVALS[name]
             with uf.cassette(f"get_candles_{file}", mode="none"):
-                rest = engine.engine_for(current()).ports.rest
+                rest = engine.engine_for(current()).ports.api.transport
                 reply = _bridge.run(rest.get, candles_endpoint(interval), {"market": "KRW-BTC", "count": "1"})
                 assert len(normalize.candles(reply.body, "KRW-BTC", interval)) == 1
     assert attempts == []

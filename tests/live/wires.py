@@ -13,6 +13,7 @@ from typing import Any
 
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import ApiError, UpbitFramesError
+from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.exchange.transport.rate_limit_state import SharedSlots
 from upbit_frames.exchange.transport.rate_limiter import Limiter
 from upbit_frames.exchange.transport.reconnecting import WsConnection
@@ -112,7 +113,7 @@ async def hub_of(
     )  # fmt: skip
     pings = {name: options.pop(name) for name in ("ping_interval", "ping_timeout") if name in options}
     socket = SocketDialer(url or exchange.ws_url, clock=clock, limiter=shared, **pings)
-    mender = options.pop("mender", None) or RestMender(rest, clock, server_time)
+    mender = options.pop("mender", None) or RestMender(RestApi(rest), clock, server_time)
     it = Hub(socket, mender, clock=clock, server_time=server_time, **{"retry": QUICK, "settle": 2.0, **options})
     try:
         yield it

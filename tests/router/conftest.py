@@ -10,6 +10,7 @@ import pytest
 from model_exchange import HeardRest, ModelExchange
 
 from upbit_frames.core.intervals import to_micros
+from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.router.ports import Ports
 from upbit_frames.runtime.clock import ManualClock, ServerTime
 from upbit_frames.store.memory import MemoryStore
@@ -25,6 +26,6 @@ def exchange() -> ModelExchange:
 def make_ports(exchange: ModelExchange) -> Callable[..., Ports]:
     def make(store: Any = None) -> Ports:
         server_time = ServerTime(exchange.clock)
-        return Ports(HeardRest(exchange, server_time), store or MemoryStore(), exchange.clock, server_time)
+        return Ports(RestApi(HeardRest(exchange, server_time)), store or MemoryStore(), exchange.clock, server_time)
 
     return make

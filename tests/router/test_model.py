@@ -22,6 +22,7 @@ from upbit_frames.core.availability import sealed_until
 from upbit_frames.core.intervals import EPOCH, INTERVALS, from_micros, to_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, SchemaError
+from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.router.candles import Router
 from upbit_frames.router.ports import Meter, Ports
 from upbit_frames.runtime.clock import ManualClock, ServerTime
@@ -69,7 +70,7 @@ class Machine(RuleBasedStateMachine):
         if self.folder is not None:
             self.store = ParquetStore(Path(self.folder.name))
         server_time = ServerTime(self.exchange.clock)
-        self.ports = Ports(HeardRest(self.exchange, server_time), self.store, self.exchange.clock, server_time)
+        self.ports = Ports(RestApi(HeardRest(self.exchange, server_time)), self.store, self.exchange.clock, server_time)
 
     @rule(seconds=st.floats(0.1, 4000))
     def time_passes(self, seconds: float) -> None:

@@ -52,14 +52,14 @@ class Engine:
         """Close the connections; what still holds this engine opens new ones when it needs them."""
         from upbit_frames.live.hub.registry import release
 
-        await release(self.ports.rest)
+        await release(self.ports.api.transport)
         for port in self._closable():
             if port.idle:
                 await port.aclose()
 
     def _closable(self) -> list[Any]:
         archive = self.ports.archive.transport if self.ports.archive is not None else None
-        return [port for port in (self.ports.rest, archive) if hasattr(port, "aclose")]
+        return [port for port in (self.ports.api.transport, archive) if hasattr(port, "aclose")]
 
 
 _lock = threading.Lock()
@@ -163,6 +163,7 @@ def server_now(config: Config) -> Callable[[], int]:
 
 def live_ports(config: Config, store: Store | None = None) -> Ports:
     """Ports that reach the real exchange of these settings."""
+    from upbit_frames.exchange.rest_api import RestApi
     from upbit_frames.exchange.transport.rate_limiter import limiter_for
     from upbit_frames.exchange.transport.rest import RestTransport
 
@@ -176,7 +177,7 @@ def live_ports(config: Config, store: Store | None = None) -> Ports:
         timeout=config.timeout,
     )
     return Ports(
-        rest,
+        RestApi(rest),
         open_store(config) if store is None else store,
         clock,
         server_time,

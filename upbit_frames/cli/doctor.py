@@ -95,7 +95,6 @@ def _loop() -> Finding:
 
 
 def _exchange() -> list[Finding]:
-    from upbit_frames.core.endpoints import ENDPOINTS
     from upbit_frames.runtime import event_loop as _bridge
 
     config = current()
@@ -103,18 +102,18 @@ def _exchange() -> list[Finding]:
 
     async def ask() -> tuple[int, float]:
         started = engine.ports.clock.monotonic()
-        reply = await engine.ports.rest.get(ENDPOINTS["markets"], {})
-        return len(reply.body), engine.ports.clock.monotonic() - started
+        page = await engine.ports.api.markets()
+        return len(page.table), engine.ports.clock.monotonic() - started
 
     try:
-        size, seconds = _bridge.run(ask)
+        listed, seconds = _bridge.run(ask)
     except UpbitFramesError as error:
         return [Finding(False, "exchange", f"{redacted(config.rest_url)}: {type(error).__name__}: {error}")]
     skew = engine.ports.server_time.offset / 1e6
     width = (engine.ports.server_time.uncertainty or 0) / 1e6
     clock = f"this machine is {abs(skew):.1f} s {'behind' if skew > 0 else 'ahead'} (known to {width:.1f} s)"
     return [
-        Finding(True, "exchange", f"{redacted(config.rest_url)} answered {size:,} bytes in {seconds * 1000:.0f} ms"),
+        Finding(True, "exchange", f"{redacted(config.rest_url)} lists {listed:,} markets in {seconds * 1000:.0f} ms"),
         Finding(
             abs(skew) - width < SKEW_WORTH_SAYING, "clock", clock + "; what is sealed is decided by the exchange's"
         ),

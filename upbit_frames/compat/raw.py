@@ -33,7 +33,7 @@ async def candle_page(config: Config, interval: str, params: dict[str, str]) -> 
     endpoint = candles_endpoint(Interval.parse(interval))
 
     async def work() -> bytes:
-        reply = await engine.ports.rest.get(endpoint, params)
+        reply = await engine.ports.api.transport.get(endpoint, params)
         return reply.body
 
     body = await event_loop.run_async(work)

@@ -83,9 +83,8 @@ class RestApi:
         SchemaError
             If the page has more rows than ``count`` or a candle that starts at or after ``to``.
         """
-        params = {"market": market, "count": str(count)}
-        if to is not None:
-            params["to"] = iso(to)
+        params = {"market": market} if to is None else {"market": market, "to": iso(to)}
+        params["count"] = str(count)
         reply = await self.transport.get(candles_endpoint(interval), params)
         table = wire.candles(reply.body, market, interval)
         newest = table["time"][-1].value if len(table) else None

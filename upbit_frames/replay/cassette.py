@@ -244,6 +244,7 @@ class Cassette:
             return self._ports[key]
 
     def _make_ports(self, config: Config) -> Ports:
+        from upbit_frames.exchange.rest_api import RestApi
         from upbit_frames.exchange.transport.rest import RestTransport
 
         if self._now is None:
@@ -265,7 +266,7 @@ class Cassette:
             self._transports.append(recorder)
         rest = CassetteRest(config, tape, player, recorder)
         # With one walk what is asked does not depend on the order in which answers come.
-        return CassettePorts(rest, MemoryStore(), still, server_time, rate=config.rate, walks=1, streams=False)
+        return CassettePorts(RestApi(rest), MemoryStore(), still, server_time, rate=config.rate, walks=1, streams=False)
 
     def _not_recorded(self, asked: Asked) -> NotRecorded:
         near = recorded.nearest(asked, self._tape.index)

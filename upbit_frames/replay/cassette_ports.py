@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from upbit_frames.core.config import Config
-from upbit_frames.core.endpoints import ENDPOINTS, Endpoint
+from upbit_frames.core.endpoints import Endpoint
 from upbit_frames.errors import NotRecorded, UsageError
 from upbit_frames.exchange.transport.interceptor import Taken
 from upbit_frames.exchange.transport.rate_limiter import limiter_for
@@ -218,6 +218,7 @@ class CassetteRest:
 
 async def exchange_time(config: Config) -> int:
     """The exchange's own time, asked once before a recording begins; not part of the cassette."""
+    from upbit_frames.exchange.rest_api import RestApi
     from upbit_frames.exchange.transport.rest import RestTransport
 
     clock = SystemClock()
@@ -226,7 +227,7 @@ async def exchange_time(config: Config) -> int:
         limiter=limiter_for(config.rest_url, rate=config.rate), timeout=config.timeout,
     )  # fmt: skip
     try:
-        reply = await transport.get(ENDPOINTS["markets"], {})
+        page = await RestApi(transport).markets()
     finally:
         await transport.aclose()
-    return reply.received if reply.server_time is None else reply.server_time
+    return page.received if page.server_time is None else page.server_time

@@ -149,6 +149,8 @@ def record_again(path: Path) -> int:
         for one in asked:
             place = one.asked.path
             endpoint = Endpoint("recorded", place, recorded.group_of(place), "")
-            _bridge.run(ports.rest.get, endpoint, dict(parse_qsl(urlsplit(one.uri).query, keep_blank_values=True)))
+            _bridge.run(
+                ports.api.transport.get, endpoint, dict(parse_qsl(urlsplit(one.uri).query, keep_blank_values=True))
+            )
         tape._tape.loaded = []
     return len(asked)

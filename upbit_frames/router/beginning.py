@@ -7,11 +7,9 @@ as soon as it has agreed with such a claim. How the two are compared: :mod:`upbi
 from __future__ import annotations
 
 from upbit_frames.core.availability import nothing_before
-from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import INTERVALS, Interval, Span
-from upbit_frames.exchange import wire
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.router.plan import iso
 from upbit_frames.router.ports import Meter, Ports, in_thread
 from upbit_frames.store.base import RowStore, Series
 
@@ -70,13 +68,10 @@ async def first_period(ports: Ports, market: str, coarse: Interval, within: Span
 
     None where the exchange shows no candle at all, or more than one page of them.
     """
-    params = {"market": market, "count": str(CANDLES_MAX_COUNT)}
-    if within is not None:
-        params["to"] = iso(within.end)
     for attempt in range(1, TRIES + 1):
-        reply = await ports.rest.get(candles_endpoint(coarse), params)
+        page = await ports.api.candles(market, coarse, to=None if within is None else within.end)
         meter.requests += 1
-        table = wire.candles(reply.body, market, coarse)
+        table = page.table
         if len(table):
             start = table["time"][0].value
             return Span(start, coarse.shift(start, 1)) if len(table) < CANDLES_MAX_COUNT else None

@@ -8,11 +8,9 @@ from dataclasses import replace
 
 from upbit_frames.archive.importer import Archive
 from upbit_frames.core.availability import DAY, SECONDS_KEPT, rest_horizon, sealed_until, split_expired
-from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, merge, subtract
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import SchemaError
-from upbit_frames.exchange import wire as normalize
 from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.router.candle_pages import WALKS, Page, backfill
@@ -67,7 +65,6 @@ class CandleFetch:
         self.meter = meter
         self.walks = min(walks, ports.walks)
         self.series = Series("candles", market, interval.name)
-        self.endpoint = candles_endpoint(interval)
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
         self.lost_reason = EXPIRED
@@ -209,28 +206,18 @@ class CandleFetch:
                 self.fetched.append(step)
 
     async def _page(self, to: int, count: int) -> Page:
-        params = {"market": self.market, "to": iso(to), "count": str(count)}
         for _ in range(DATE_TRIES):
-            reply = await self.ports.rest.get(self.endpoint, params)
+            reply = await self.ports.api.candles(self.market, self.interval, to=to, count=count)
             self.meter.requests += 1
             server_time = self.ports.server_time
             present = sealed_until(self.interval, server_time.now())
             if min(to, present) <= sealed_until(self.interval, server_time.by(reply.server_time)):
                 break  # else it is older than the present: of another time, or by another clock
-        table = normalize.candles(reply.body, self.market, self.interval)
+        table = reply.table
         self.meter.rows += len(table)
         if len(table) == 0:
             return Page(0, None, None)
-        oldest, newest = table["time"][0].value, table["time"][-1].value
-        if newest >= to or len(table) > count:
-            raise SchemaError(
-                f"the exchange answered to={iso(to)}, count={count} with {len(table)} candles up to {iso(newest)}",
-                suggestion="nothing was stored; check what stands between you and the exchange",
-                market=self.market,
-                interval=self.interval.name,
-                url=reply.url,
-            )
-        return Page(len(table), oldest, (table, reply.server_time))
+        return Page(len(table), table["time"][0].value, (table, reply.server_time))
 
     async def _keep(self, span: Span, page: Page) -> None:
         """Store what a page holds, as far as it is final."""

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.core import gaps
 from upbit_frames.core.arrow import joined
 from upbit_frames.core.availability import sealed_until
-from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.errors import NotCached, ServerError, TransportError
-from upbit_frames.exchange import wire as normalize
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.candle_pages import WALKS
@@ -245,8 +244,8 @@ class Router:
 
     async def _unsealed(self, query: CandleQuery, market: str, span: Span) -> pa.Table:
         count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
-        reply = await self.ports.rest.get(candles_endpoint(query.interval), {"market": market, "count": str(count)})
-        return cut(normalize.candles(reply.body, market, query.interval), span)
+        page = await self.ports.api.candles(market, query.interval, count=count)
+        return cut(page.table, span)
 
     async def _before(self, query: CandleQuery, market: str, span: Span, newest: pa.Table) -> pa.Table:
         """What the stream told, after what REST tells of the time before."""

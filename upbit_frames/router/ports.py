@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from upbit_frames.archive.importer import Archive, Filled, Filler
-from upbit_frames.core.endpoints import ENDPOINTS, Endpoint
 from upbit_frames.core.intervals import Span
 from upbit_frames.errors import QueryError, StoreError
-from upbit_frames.exchange import wire
+from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.router.candle_pages import WALKS
 from upbit_frames.router.plan import Edge, Situation
 from upbit_frames.runtime.clock import Clock, ServerTime
@@ -21,7 +20,6 @@ from upbit_frames.store.base import Reading, RowStore, Series, Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from upbit_frames.exchange.transport.rest import Reply
     from upbit_frames.exchange.wire.message_tables import Made
 
 __all__ = ["Answer", "Meter", "Ports", "cut", "edge_of", "fill_from_archive", "in_thread", "position", "synchronise"]
@@ -31,20 +29,15 @@ T = TypeVar("T")
 SYNC_TRIES = 6  # requests for the exchange's time until two signs agree
 
 
-class Rest(Protocol):
-    """What is needed of the REST transport."""
-
-    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Reply:
-        """Ask once."""
-
-
 @dataclass
 class Ports:
     """Everything the router reaches the world through.
 
     Attributes
     ----------
-    rest, store, clock, server_time
+    api : RestApi
+        Every REST endpoint.
+    store, clock, server_time
     archive : Archive or None
         The published files; None where the exchange has none.
     archive_allowed : bool
@@ -61,7 +54,7 @@ class Ports:
         What simultaneous callers share.
     """
 
-    rest: Rest
+    api: RestApi
     store: Store
     clock: Clock
     server_time: ServerTime
@@ -157,12 +150,10 @@ async def synchronise(ports: Ports, market: str, meter: Meter) -> None:
         for _ in range(SYNC_TRIES):
             if ports.server_time.settled:
                 return
-            reply = await ports.rest.get(ENDPOINTS["trades"], {"market": market, "count": "1"})
+            page = await ports.api.trades(market, count=1)
             meter.requests += 1
-            if reply.server_time is None:
-                newest = wire.trades(reply.body, market)["time"].cast("int64").to_pylist()
-                if newest:
-                    ports.server_time.observe(newest[-1], reply.received, reply.received)
+            if page.server_time is None and len(page.table):
+                ports.server_time.observe(page.table["time"][-1].value, page.received, page.received)
 
 
 async def fill_from_archive(

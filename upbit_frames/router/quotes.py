@@ -6,14 +6,15 @@ kept in memory for a minute and shared by simultaneous callers; an error is neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.core.endpoints import ENDPOINTS, REGIONS
+from upbit_frames.core.endpoints import REGIONS
 from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
-from upbit_frames.exchange import wire as normalize
+from upbit_frames.exchange.rest_api import Page
 from upbit_frames.live.channel import Found, LiveChannel
 from upbit_frames.router.live_rules import Wish
 from upbit_frames.router.plan import Step, iso
@@ -29,6 +30,9 @@ __all__ = ["Quotes"]
 CODES_AT_ONCE = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
 ASKED = "always asked: it is true only now"
 KEPT_REASON = "asked less than a minute ago"
+
+FetchListed = Callable[[Sequence[str]], Awaitable[Page]]
+"""Fetches the rows of a list of market codes."""
 
 
 class Quotes:
@@ -77,8 +81,7 @@ class Quotes:
 
     async def _markets(self) -> tuple[pa.Table, bool]:
         async def fetch() -> pa.Table:
-            reply = await self.ports.rest.get(ENDPOINTS["markets"], {"is_details": "true"})
-            return normalize.markets(reply.body)
+            return (await self.ports.api.markets()).table
 
         found, kept = await self.shelf.get("markets", self.ports.clock.monotonic, fetch)
         return found, kept
@@ -109,7 +112,7 @@ class Quotes:
         key = ("instruments", tuple(sorted(markets)))
 
         async def fetch() -> tuple[pa.Table, list[str], int]:
-            return await self._listed("instruments", markets, {}, normalize.instruments, skip=False)
+            return await self._listed("instruments", markets, self.ports.api.instruments, skip=False)
 
         (table, _, requests), kept = await self.shelf.get(key, self.ports.clock.monotonic, fetch)
         table = in_order(table, markets)
@@ -131,13 +134,12 @@ class Quotes:
                 raise QueryError(
                     f"there is no quote currency {quote!r} here", suggestion=f"there are {', '.join(self.quotes)}"
                 )
-            reply = await self.ports.rest.get(ENDPOINTS["ticker_all"], {"quote_currencies": ",".join(quotes)})
-            table = normalize.ticker(reply.body)
+            table = (await self.ports.api.tickers_by_quote(quotes)).table
             return Answer(table, self._meta("ticker", [self._step(False, len(table))]))
         found, why = await self._present("ticker", _topics("ticker", markets, None, None), source, None)
         if found is not None:
             return found
-        table, skipped, requests = await self._listed("ticker", markets, {}, normalize.ticker, skip=skip)
+        table, skipped, requests = await self._listed("ticker", markets, self.ports.api.tickers, skip=skip)
         table = in_order(table, markets)
         return Answer(table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped))
 
@@ -182,10 +184,8 @@ class Quotes:
         found, why = await self._present("orderbook", _topics("orderbook", markets, depth, level), source, depth)
         if found is not None:
             return found
-        params = {"count": str(depth)}
-        if level is not None:
-            params["level"] = level
-        table, skipped, requests = await self._listed("orderbook", markets, params, normalize.orderbook, skip=skip)
+        fetch = partial(self.ports.api.order_books, depth=depth, level=level)
+        table, skipped, requests = await self._listed("orderbook", markets, fetch, skip=skip)
         answered = set(table["market"].cast("string").to_pylist())
         silent = [code for code in markets if code not in answered and code not in skipped]
         if silent and level not in (None, "0"):
@@ -198,13 +198,7 @@ class Quotes:
     # --- lists with unknown codes --------------------------------------------------------------------
 
     async def _listed(
-        self,
-        name: str,
-        markets: Sequence[str],
-        params: dict[str, str],
-        read: Callable[[bytes], pa.Table],
-        *,
-        skip: bool,
+        self, kind: str, markets: Sequence[str], fetch: FetchListed, *, skip: bool
     ) -> tuple[pa.Table, list[str], int]:
         """Table, skipped codes and requests of an endpoint that takes a list of codes.
 
@@ -219,21 +213,20 @@ class Quotes:
             while part:
                 requests += 1
                 try:
-                    reply = await self.ports.rest.get(ENDPOINTS[name], {"markets": ",".join(part), **params})
+                    tables.append((await fetch(part)).table)
                 except MarketNotFound as error:
-                    unknown, asked = await self._unknown(name, part, params)
+                    unknown, asked = await self._unknown(part, fetch)
                     requests += asked
                     if not skip or not unknown:
                         raise _named(unknown or part, error) from error
                     skipped += unknown
                     part = [code for code in part if code not in unknown]
                     continue
-                tables.append(read(reply.body))
                 break
-        table = pa.concat_tables(tables, promote_options="default") if tables else arrow_schema(name).empty_table()
+        table = pa.concat_tables(tables, promote_options="default") if tables else arrow_schema(kind).empty_table()
         return table.unify_dictionaries(), skipped, requests
 
-    async def _unknown(self, name: str, markets: list[str], params: dict[str, str]) -> tuple[list[str], int]:
+    async def _unknown(self, markets: list[str], fetch: FetchListed) -> tuple[list[str], int]:
         listed = set((await self._markets())[0]["market"].cast("string").to_pylist())
         unknown = [code for code in markets if code not in listed]
         if unknown or len(markets) == 1:
@@ -242,9 +235,9 @@ class Quotes:
         for half in (markets[: len(markets) // 2], markets[len(markets) // 2 :]):
             asked += 1
             try:
-                await self.ports.rest.get(ENDPOINTS[name], {"markets": ",".join(half), **params})
+                await fetch(half)
             except MarketNotFound:
-                found, more = ([half[0]], 0) if len(half) == 1 else await self._unknown(name, half, params)
+                found, more = ([half[0]], 0) if len(half) == 1 else await self._unknown(half, fetch)
                 unknown += found
                 asked += more
         return unknown, asked

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upbit_frames.archive.importer import Archive
 from upbit_frames.core.availability import AGREEMENT, SEAL_GRACE, quiet_from
-from upbit_frames.core.endpoints import ENDPOINTS, candles_endpoint
-from upbit_frames.core.intervals import INTERVALS, Span, from_micros, intersect, merge, subtract
+from upbit_frames.core.endpoints import TRADES_MAX_COUNT
+from upbit_frames.core.intervals import INTERVALS, Span, intersect, merge, subtract
 from upbit_frames.core.query import TradesQuery
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
-from upbit_frames.exchange import wire as normalize
 from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
 from upbit_frames.router.plan import FORCED, MISSING, NOWHERE, STORED, Edge, Step, iso
@@ -80,7 +79,6 @@ class TradesHistory:
         self.source = source
         self.meter = meter
         self.series = Series("trades", market)
-        self.endpoint = ENDPOINTS["trades"]
         self.fresh: list[Row] = []  # newer than what may be stored
         self.fresh_span = Span(0, 0)
         self.fetched: list[Step] = []
@@ -168,7 +166,7 @@ class TradesHistory:
 
     async def _newest(self, end: int, count: int) -> int:
         """How far back to look first: one page tells the newest trades of any market, and is kept."""
-        size = self.endpoint.max_count or 500
+        size = TRADES_MAX_COUNT
         now = self.ports.server_time.now()
         if self.source not in ("auto", "rest") or end < now - SEAL_GRACE or count >= size:
             return FIRST_REACH
@@ -270,7 +268,7 @@ class TradesHistory:
 
         try:
             await backfill_trades(
-                missing, fetch, self._keep, page_size=self.endpoint.max_count or 500, walks=self.ports.walks,
+                missing, fetch, self._keep, page_size=TRADES_MAX_COUNT, walks=self.ports.walks,
                 quiet=self._quiet, unproven=self.unproven.append, pause=lambda attempt: pause(self.ports, attempt),
             )  # fmt: skip
         finally:
@@ -286,8 +284,10 @@ class TradesHistory:
         tries = 0
         while True:
             ago = (self._today() - ask.day) // DAY
-            reply = await self.ports.rest.get(self.endpoint, self._params(ask, ago))
-            rows = _rows(normalize.trades(reply.body, self.market))
+            reply = await self.ports.api.trades(
+                self.market, days_ago=ago if ago > 0 else None, before=ask.before, cursor=ask.cursor
+            )
+            rows = _rows(reply.table)
             self.meter.requests += 1
             self.meter.rows += len(rows)
             settled = self.ports.server_time.now()
@@ -312,27 +312,14 @@ class TradesHistory:
                 )
             before = rows
 
-    def _params(self, ask: Ask, ago: int) -> dict[str, str]:
-        params = {"market": self.market, "count": str(self.endpoint.max_count)}
-        if ago > 0:
-            params["days_ago"] = str(ago)
-        if ask.cursor is not None:
-            params["cursor"] = str(ask.cursor)
-        elif ask.before is not None:
-            params["to"] = from_micros(ask.before).strftime("%H:%M:%S")
-        return params
-
     async def _quiet(self, span: Span) -> Span | None:
         """Which part of a span without trades has none by its minute candles too; None if they say otherwise."""
         minute = INTERVALS["1m"]
         end = minute.floor(span.end)
         if end <= span.start:
             return Span(span.start, span.start)
-        reply = await self.ports.rest.get(
-            candles_endpoint(minute), {"market": self.market, "to": iso(end), "count": "1"}
-        )
+        table = (await self.ports.api.candles(self.market, minute, to=end, count=1)).table
         self.meter.requests += 1
-        table = normalize.candles(reply.body, self.market, minute)
         if len(table):
             newest = table["time"][-1].value
             return None if newest >= span.start else Span(max(span.start, quiet_from(newest)), end)

@@ -185,11 +185,12 @@ def _upbit_frames(request: pytest.FixtureRequest) -> Iterator[None]:
 def _refusing(config: Config) -> Ports | None:
     """Ports with the usual store, but without a way to the network; None for this machine."""
     from upbit_frames.api.engine import live_ports
+    from upbit_frames.exchange.rest_api import RestApi
     from upbit_frames.replay.matching import origin_of
 
     if origin_of(config.rest_url) == "stand-in":
         return None
-    return replace(live_ports(config), rest=_Refusal(), archive=None)
+    return replace(live_ports(config), api=RestApi(_Refusal()), archive=None)
 
 
 class _Refusal:

@@ -16,11 +16,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.availability import SEAL_GRACE, sealed_until
-from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, candles_endpoint
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import TransportError, UpbitFramesError
-from upbit_frames.exchange import wire as normalize
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.message_tables import rows_of_rest
 from upbit_frames.live.follow.backoff import Troubles
@@ -163,12 +162,10 @@ class Following:
 
         async def one(track: Track) -> None:
             count = min(CANDLES_MAX_COUNT, interval.slots(track.sealed, now) + 1)
-            params = {"market": track.market, "count": str(count)}
             async with self._room:
-                reply = await self.ports.rest.get(candles_endpoint(interval), params)
-            table = normalize.candles(reply.body, track.market, interval)
-            fresh = cut(table, Span(track.sealed, track.sealed + 2 * CANDLES_MAX_COUNT * interval.step))
-            for row in rows_of_rest(str(interval.stream), track.market, fresh, reply.received):
+                page = await self.ports.api.candles(track.market, interval, count=count)
+            fresh = cut(page.table, Span(track.sealed, track.sealed + 2 * CANDLES_MAX_COUNT * interval.step))
+            for row in rows_of_rest(str(interval.stream), track.market, fresh, page.received):
                 track.hear(row)
 
         waiting = [one(track) for track in self.tracks.values() if track.sealed < now]

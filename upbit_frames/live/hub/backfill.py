@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from upbit_frames.core.endpoints import ENDPOINTS, Endpoint, candles_endpoint
-from upbit_frames.core.intervals import Interval, Span, from_micros
+from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, TRADES_MAX_COUNT
+from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.topics import interval_of
 from upbit_frames.errors import ApiError, UpbitFramesError
-from upbit_frames.exchange import wire as normalize
+from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.message_tables import rows_of_rest
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.sequencer import Gap
-from upbit_frames.router.plan import iso
 from upbit_frames.router.trade_pages import DAY, Ask, backfill_trades
 from upbit_frames.runtime.clock import Clock, ServerTime
-
-if TYPE_CHECKING:
-    from upbit_frames.exchange.transport.rest import Reply
 
 __all__ = ["Mender", "RestMender", "fetch_whole"]
 
@@ -60,11 +56,6 @@ async def fetch_whole(mender: Mender, gap: Gap, clock: Clock, retry: RetryPolicy
     return why
 
 
-class _Rest(Protocol):
-    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Reply:
-        """Ask once."""
-
-
 class _Trade:
     """A row with the names that the walk through pages expects."""
 
@@ -79,14 +70,13 @@ class RestMender:
 
     Parameters
     ----------
-    rest : object with ``get``
-        The REST transport.
+    api : RestApi
     clock, server_time
         The exchange's date decides which day of trades is asked for.
     """
 
-    def __init__(self, rest: _Rest, clock: Clock, server_time: ServerTime) -> None:
-        self._rest = rest
+    def __init__(self, api: RestApi, clock: Clock, server_time: ServerTime) -> None:
+        self._api = api
         self._clock = clock
         self._server_time = server_time
 
@@ -114,26 +104,21 @@ class RestMender:
 
         if not self._server_time.known:
             await self._page(market, Ask(0, None, None))  # any answer tells the exchange's date
-        await backfill_trades([span], fetch, keep, page_size=ENDPOINTS["trades"].max_count or 500, walks=1)
+        await backfill_trades([span], fetch, keep, page_size=TRADES_MAX_COUNT, walks=1)
         return [one.row for one in sorted(found.values(), key=lambda one: (one.time, one.sequential_id))]
 
     async def _page(self, market: str, ask: Ask) -> Sequence[Row]:
         """One request; again where the exchange's date turned out to be another one."""
         today = self._day(self._server_time.now())
         while True:
-            params = {"market": market, "count": str(ENDPOINTS["trades"].max_count)}
             ago = (today - ask.day) // DAY if ask.day else 0
             if ago > DAYS_SERVED:
                 raise ApiError("the trades of that day are not served any more", market=market)
-            if ago > 0:
-                params["days_ago"] = str(ago)
-            if ask.cursor is not None:
-                params["cursor"] = str(ask.cursor)
-            elif ask.before is not None:
-                params["to"] = f"{from_micros(ask.before):%H:%M:%S}"
-            reply = await self._rest.get(ENDPOINTS["trades"], params)
+            reply = await self._api.trades(
+                market, days_ago=ago if ago > 0 else None, before=ask.before, cursor=ask.cursor
+            )
             told = self._day(reply.server_time or self._server_time.now())
-            rows = rows_of_rest("trade", market, normalize.trades(reply.body, market), reply.received)
+            rows = rows_of_rest("trade", market, reply.table, reply.received)
             if not ask.day:
                 return rows
             strangers = any(not ask.day <= row.trade_timestamp * 1000 < ask.day + DAY for row in rows)
@@ -148,17 +133,11 @@ class RestMender:
         return moment - moment % DAY
 
     async def _candles(self, type_: str, interval: Interval, market: str, span: Span) -> list[Row]:
-        endpoint = candles_endpoint(interval)
         to, found = span.end, list[Row]()
         while to > span.start:
-            count = min(endpoint.max_count or 200, interval.slots(span.start, to))
-            params: dict[str, Any] = {
-                "market": market,
-                "to": iso(to),
-                "count": str(count),
-            }
-            reply = await self._rest.get(endpoint, params)
-            table = normalize.candles(reply.body, market, interval)
+            count = min(CANDLES_MAX_COUNT, interval.slots(span.start, to))
+            reply = await self._api.candles(market, interval, to=to, count=count)
+            table = reply.table
             times = table["time"].cast("int64").to_pylist()
             inside = sum(1 for time in times if time >= span.start)
             page = table.slice(len(table) - inside)

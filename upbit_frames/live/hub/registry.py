@@ -83,7 +83,7 @@ if hasattr(os, "register_at_fork"):
 def hub_for(config: Config, ports: Ports) -> Hub:
     """The hub of these settings; must be called on the background loop, where it lives."""
     own = 0 if _substitute is None or _substitute.shared else next(_count)
-    key = (config.ws_url, config.rest_url, config.timeout, config.rate, id(_substitute), id(ports.rest), own)
+    key = (config.ws_url, config.rest_url, config.timeout, config.rate, id(_substitute), id(ports.api.transport), own)
     if key not in _hubs:
         for idle in [one for one in _hubs if one[-1] and not _hubs[one].listeners]:
             del _hubs[idle]
@@ -101,7 +101,7 @@ def _make(config: Config, ports: Ports) -> Hub:
     dialer = SocketDialer(
         config.ws_url, clock=clock, limiter=limiter_for(config.ws_url, rate=config.rate), timeout=config.timeout
     )
-    mender = RestMender(ports.rest, ports.clock, ports.server_time)
+    mender = RestMender(ports.api, ports.clock, ports.server_time)
     source = Source(dialer, mender, clock, ports.server_time)
     if _substitute is not None:
         source = _substitute.source(config, source)
