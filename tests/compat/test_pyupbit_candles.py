@@ -16,6 +16,7 @@ KST = dt.timezone(dt.timedelta(hours=9))
 EXACT: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "default": ((), {}),
     "market": (("KRW-ETH",), {}),
+    "market in a list": ((["KRW-ETH"],), {"count": 3}),
     "lower count": (("KRW-BTC",), {"count": 7}),
     "minute1": (("KRW-BTC", "minute1"), {"count": 30}),
     "minutes1": (("KRW-BTC", "minutes1"), {"count": 3}),
@@ -54,6 +55,7 @@ NONE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "unknown market": (("KRW-NOPE",), {}),
     "bare symbol": (("BTC",), {}),
     "no market": (("",), {}),
+    "None for a market": ((None,), {}),
     "never traded": (("KRW-EMPTY",), {}),
     "comma": (("KRW-BTC,KRW-ETH",), {}),
     "before listing": (("KRW-BTC",), {"to": "2010-01-01"}),

@@ -142,6 +142,10 @@ def _count(count: Any) -> int:
 def _candles(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
     """Return candles from the store or the exchange; a market known not to be listed from the store only."""
     ways: dict[str, Any] = {"forming": True, "tz": "UTC", "output": "pandas", "progress": False}
+    if not isinstance(ticker, str):
+        if not (isinstance(ticker, list | tuple) and len(ticker) == 1):
+            raise QueryError(f"ticker must be one market such as 'KRW-BTC', got {ticker!r}")
+        ticker = ticker[0]
     texts: list[str] = []
     token = warning_sink.set(texts.append)
     try:
