@@ -61,6 +61,10 @@ PLANTED: dict[str, tuple[str, set[tuple[str, int]]]] = {
         {("PYU301", 7)},
     ),
     "one a market": ('for t in ["KRW-BTC", "KRW-ETH"]:\n    print(pyupbit.get_current_price(t))', {("PYU302", 6)}),
+    "one a market through a function": (
+        'def price(t):\n    return pyupbit.get_current_price(t)\nfor t in ["KRW-BTC", "KRW-ETH"]:\n    print(price(t))',
+        {("PYU302", 8)},
+    ),
     "comprehension": ('print([pyupbit.get_current_price(t) for t in ["KRW-BTC"]])', {("PYU302", 5)}),
     "files": (
         'import os\nif os.path.exists("a.csv"):\n    df = pd.read_csv("a.csv")\nelse:\n    df = pyupbit.get_ohlcv("KRW-BTC")\n'

@@ -90,11 +90,28 @@ def _per_market(module: Module, report: Report, call: ast.Call, name: str) -> No
     ticker = argument(call, name, "ticker")
     if ticker is None:
         return
+    if _varies(module, call, ticker):
+        report.add("PYU302", call)
+        return
+    function = module.scope(call)
+    if not (isinstance(ticker, ast.Name) and isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)):
+        return
+    parameters = [item.arg for item in (*function.args.posonlyargs, *function.args.args)]
+    if ticker.id not in parameters or parameters[0] == "self":
+        return
+    place = parameters.index(ticker.id)
+    for node in ast.walk(module.tree):  # a function of the file that reads one market, called for each
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function.name):
+            continue
+        given = [item.value for item in node.keywords if item.arg == ticker.id] or node.args[place : place + 1]
+        if given and _varies(module, node, given[0]):
+            report.add("PYU302", node)
+
+
+def _varies(module: Module, call: ast.Call, ticker: ast.expr) -> bool:
+    """Return whether the market of a call is what a loop around it goes through."""
     used = {item.id for item in ast.walk(ticker) if isinstance(item, ast.Name)}
-    for targets in _loop_targets(module, call):
-        if used & targets:
-            report.add("PYU302", call)
-            return
+    return any(used & targets for targets in _loop_targets(module, call))
 
 
 def _loop_targets(module: Module, call: ast.Call) -> Iterator[set[str]]:
