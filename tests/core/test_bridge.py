@@ -220,3 +220,49 @@ def test_importing_costs_nothing_heavy() -> None:
         """
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def _script(code: str, *, python: str = sys.executable) -> str:
+    done = subprocess.run([python, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=150)
+    return done.stdout + done.stderr
+
+
+def test_calls_while_the_interpreter_ends_are_refused():
+    code = """if True:
+        import atexit
+
+        def late():
+            from upbit_frames import errors
+            try:
+                uf.markets("KRW")
+            except errors.UsageError as error:
+                print("refused:", error.message)
+
+        atexit.register(late)
+        import upbit_frames as uf
+    """
+    assert _script(code).startswith("refused: the interpreter is shutting down")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_no_free_file_handles_is_an_error_of_this_package():
+    code = """if True:
+        import os, resource
+        import upbit_frames as uf
+        from upbit_frames import errors
+        from upbit_frames.runtime.preload import load
+        markets = uf.markets
+        load()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+        held = []
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        try:
+            markets("KRW")
+        except errors.UpbitFramesError as error:
+            print("refused:", error.message)
+    """
+    assert _script(code).startswith("refused: the process has no free file handles")

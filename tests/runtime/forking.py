@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -25,7 +26,8 @@ for _ in range(children):
     time.sleep(0.04)  # spread over the imports of the first call
     child = os.fork()
     if child == 0:
-        signal.alarm(60)  # ends a child that hangs
+        faulthandler.dump_traceback_later(40)  # where a child hangs
+        signal.alarm(60)  # ends it
         os._exit(0 if call() == 3 else 1)
     started.append(child)
 first.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
@@ -32,12 +33,13 @@ def call_sync(
 ) -> T:
     """Run a call on the background loop and wait for it here; what is at hand or stored needs no loop."""
     begun = perf_counter()
-    load()
-    call, made = _at_once(begun, True, func, config, *args, **kwargs)
-    if made:
-        return made[0]
-    with telemetry.call(func.__name__, begun) as record:
-        return _answered(call, record, _by_loop(call))
+    with _system_errors():
+        load()
+        call, made = _at_once(begun, True, func, config, *args, **kwargs)
+        if made:
+            return made[0]
+        with telemetry.call(func.__name__, begun) as record:
+            return _answered(call, record, _by_loop(call))
 
 
 async def call_async(
@@ -45,12 +47,26 @@ async def call_async(
 ) -> T:
     """Run a call on the background loop and await it here, on whatever loop this is."""
     begun = perf_counter()
-    load()
-    call, made = _at_once(begun, False, func, config, *args, **kwargs)
-    if made:
-        return made[0]
-    with telemetry.call(func.__name__, begun) as record:
-        return _answered(call, record, await _by_loop_async(call))
+    with _system_errors():
+        load()
+        call, made = _at_once(begun, False, func, config, *args, **kwargs)
+        if made:
+            return made[0]
+        with telemetry.call(func.__name__, begun) as record:
+            return _answered(call, record, await _by_loop_async(call))
+
+
+class _system_errors:  # noqa: N801 - a context manager; a class costs a third of a generator
+    """Turn a lack of file handles, which can strike anywhere, into an error of this package."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise UsageError(
+                "the process has no free file handles",
+                suggestion="close files that are not needed, or raise the limit of open files (ulimit -n)",
+            ) from error
 
 
 def _at_once(
@@ -117,6 +133,11 @@ async def _by_loop_async(call: Call[Any]) -> Any:
         bar.close(finished=finished)
 
 
+def _settings() -> Config:
+    with _system_errors():
+        return current()
+
+
 def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Concatenate[Client, P], T]:
     """The call as a method of :class:`Client`."""
 
@@ -143,7 +164,7 @@ def as_function(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, 
     """The call as a function with the settings in force."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return call_sync(func, current(), *args, **kwargs)
+        return call_sync(func, _settings(), *args, **kwargs)
 
     _describe(function, func)
     return function
@@ -153,7 +174,7 @@ def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P,
     """The call as a coroutine function with the settings in force."""
 
     async def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await call_async(func, current(), *args, **kwargs)
+        return await call_async(func, _settings(), *args, **kwargs)
 
     _describe(function, func)
     return function
@@ -173,7 +194,7 @@ def as_open_function(func: Callable[Concatenate[Config, P], T]) -> Callable[P, T
     """The same as a function with the settings in force."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return invoke(func, current(), *args, **kwargs)
+        return invoke(func, _settings(), *args, **kwargs)
 
     _describe(function, func)
     return function
@@ -194,7 +215,7 @@ class _Configured:
     """Its own settings, taken once: environment, then what is given."""
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
-        base = current() if config is None else config
+        base = _settings() if config is None else config
         self.config = base.replace(**settings) if settings else base
         self.closed = False
 

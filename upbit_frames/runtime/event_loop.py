@@ -80,6 +80,11 @@ def _running() -> asyncio.AbstractEventLoop:
             "a blocking call was made on the package's own event loop, which would wait for itself",
             suggestion="inside a callback use the coroutine of the same name in upbit_frames.aio",
         )
+    if not threading.main_thread().is_alive():
+        raise UsageError(
+            "the interpreter is shutting down, so no thread can serve this call",
+            suggestion="make the call before the end of the program, not in an atexit callback",
+        )
     return _started()
 
 

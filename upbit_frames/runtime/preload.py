@@ -12,6 +12,7 @@ their ``before`` part are imported first, so that nothing is held while this mod
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures.thread
 import contextlib
 import importlib
@@ -32,7 +33,12 @@ MODULES = (
     "upbit_frames.exchange.transport.rest", "upbit_frames.exchange.transport.rate_limiter",
     "upbit_frames.frames.output", "upbit_frames.frames.accessor", "upbit_frames.live.hub.registry",
 )  # fmt: skip
-INSIDE_HTTPX = ("anyio._backends._asyncio", "httpcore", "certifi")  # it imports them at its first request
+IMPORTED_LATE = (
+    "anyio._backends._asyncio",
+    "httpcore",
+    "certifi",
+    "encodings.idna",
+)  # by libraries, at their first use
 
 _lock = threading.RLock()
 _loaded = False
@@ -47,7 +53,10 @@ def load() -> None:
     with _lock:
         for name in MODULES:
             importlib.import_module(name)
-        for name in INSIDE_HTTPX:
+        asyncio.get_event_loop_policy()  # made at first use, under a lock of asyncio's
+        # OpenSSL initialises itself with its first context, under locks of its own.
+        importlib.import_module("upbit_frames.exchange.transport.http").certificates()
+        for name in IMPORTED_LATE:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         _loaded = True

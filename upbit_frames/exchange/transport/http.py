@@ -23,7 +23,7 @@ from upbit_frames._version import __version__
 from upbit_frames.core.urls import redacted
 from upbit_frames.errors import ConfigError, ConnectionFailed, SchemaError
 
-__all__ = ["ERROR_BODY_MOST", "Connections", "Incoming", "answering", "open_client"]
+__all__ = ["ERROR_BODY_MOST", "Connections", "Incoming", "answering", "certificates", "open_client"]
 
 ERROR_BODY_MOST = 1 << 16  # bytes of a refusal that are read; its message is within the first few
 PIECE = 1 << 16  # bytes inflated at a time
@@ -32,8 +32,8 @@ _PROXIES = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environ
 
 
 @functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Reading them takes longer than a request, so all clients of a process share them."""
+def certificates() -> ssl.SSLContext:
+    """Return the TLS context that all clients of the process share; reading it takes longer than a request."""
     return httpx.create_ssl_context()
 
 
@@ -62,7 +62,7 @@ def open_client(
     """
     try:
         return httpx.AsyncClient(
-            verify=_certificates(),
+            verify=certificates(),
             timeout=httpx.Timeout(timeout, pool=pool),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             headers={"User-Agent": f"upbit-frames/{__version__}", **headers},
