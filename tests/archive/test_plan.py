@@ -21,7 +21,7 @@ from upbit_frames.archive.catalog import (
 from upbit_frames.archive.files import PUBLICATION_DELAY, TERMS, ArchiveFile, day_file, month_file
 from upbit_frames.archive.plan import plan_candle_files, plan_trade_files
 from upbit_frames.core.intervals import INTERVALS, Interval, Span, intersect, merge, subtract, to_micros
-from upbit_frames.router.plan import rest_step
+from upbit_frames.core.route import rest_step
 
 DAY = 86_400_000_000
 MARKET = "KRW-BTC"

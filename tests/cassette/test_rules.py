@@ -21,6 +21,7 @@ from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.replay.cassette import eject
 from upbit_frames.replay.cassette_file import load, path_of
 from upbit_frames.replay.library import problems, record_again
+from upbit_frames.router import ports
 from upbit_frames.testing import Exchange
 
 Offline = Callable[[], list[Any]]
@@ -183,7 +184,7 @@ def test_an_exception_leaves_nothing_behind(recording: Exchange, folder: Path, f
     with pytest.raises(ZeroDivisionError):
         failing("broken")
     assert not folder.exists()
-    assert engine._substitute is None
+    assert ports._substitute is None
     assert days().attrs["upbit_frames"]["fetched_at"].startswith("2026-03-01")
     with uf.cassette("next"):
         days()
@@ -216,7 +217,7 @@ def test_a_folder_that_cannot_be_written(recording: Exchange, folder: Path) -> N
     folder.write_text("a file stands where the folder should be")
     with pytest.raises(errors.StoreError, match="cassette_dir"), uf.cassette("lost"):
         days()
-    assert engine._substitute is None
+    assert ports._substitute is None
     assert len(days()) == 3
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from upbit_frames.core.availability import SEAL_GRACE
 from upbit_frames.core.intervals import INTERVALS, Span, from_micros
+from upbit_frames.core.route import Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.exchange.wire.messages import CLASSES
 from upbit_frames.live.follow.series import CHUNKS, Track
-from upbit_frames.router.plan import Step
 
 MINUTE = 60_000_000
 BEGIN = 1_772_323_200_000_000

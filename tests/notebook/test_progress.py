@@ -11,10 +11,10 @@ import sys, types
 sys.modules["ipywidgets"] = None
 from upbit_frames.api import progress
 from upbit_frames.api.progress import Bar
-from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.progress import Progress
 moments = iter(range(1000))
 progress.time = types.SimpleNamespace(monotonic=lambda: next(moments) / 10)
-meter = Meter(expected=100)
+meter = Progress(expected=100)
 bar = Bar(meter, True, "KRW-BTC 1m")
 for i in range(100):
     meter.requests, meter.rows = i + 1, 200 * (i + 1)

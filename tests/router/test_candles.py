@@ -12,7 +12,9 @@ from upbit_frames.core.intervals import INTERVALS, from_micros, to_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, MarketNotFound, NotCached, SchemaError
 from upbit_frames.router.candles import Router
-from upbit_frames.router.ports import Answer, Meter, Ports
+from upbit_frames.router.ports import Ports
+from upbit_frames.router.result import Result
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 
 MINUTE = INTERVALS["1m"]
@@ -20,12 +22,12 @@ STEP = MINUTE.step
 DAY = 86_400 * 1_000_000
 
 
-def ask(ports: Ports, interval: str = "1m", market: Any = "KRW-BTC", **arguments: Any) -> Answer:
+def ask(ports: Ports, interval: str = "1m", market: Any = "KRW-BTC", **arguments: Any) -> Result:
     query = CandleQuery.build(market, interval, **arguments)
-    return asyncio.run(Router(ports).candles(query, Meter()))
+    return asyncio.run(Router(ports).candles(query, Progress()))
 
 
-def times(answer: Answer) -> list[int]:
+def times(answer: Result) -> list[int]:
     return answer.table["time"].cast("int64").to_pylist()
 
 
@@ -241,5 +243,5 @@ def test_plan_needs_no_network_and_agrees_with_what_happens(exchange: Any, make_
     plan = asyncio.run(Router(ports).plan(query))
     assert exchange.asked == []
     assert [(s.channel, s.rows) for s in plan.steps] == [("rest", 1000), ("store", 500), ("rest", 500)]
-    asyncio.run(Router(ports).candles(query, Meter()))
+    asyncio.run(Router(ports).candles(query, Progress()))
     assert plan.requests == len(exchange.asked)

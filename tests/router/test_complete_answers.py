@@ -19,8 +19,10 @@ from upbit_frames.core.intervals import INTERVALS, Span, from_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import NotCached, StoreError, UpbitFramesWarning
 from upbit_frames.router.candle_history import History
-from upbit_frames.router.candles import Answer, Router
-from upbit_frames.router.ports import Meter, Ports
+from upbit_frames.router.candles import Router
+from upbit_frames.router.ports import Ports
+from upbit_frames.router.result import Result
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.parquet import ParquetStore
 
 STEP = INTERVALS["1m"].step
@@ -51,12 +53,12 @@ def questions(last: int) -> dict[str, dict[str, Any]]:
 QUESTIONS = ("range", "until now", "newest", "before", "first", "filled")
 
 
-def ask(ports: Ports, arguments: dict[str, Any]) -> Answer:
+def ask(ports: Ports, arguments: dict[str, Any]) -> Result:
     query = CandleQuery.build("KRW-BTC", "1m", **arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UpbitFramesWarning)  # damage is announced
         router = Router(ports)
-        return router.stored(query) or asyncio.run(router.candles(query, Meter()))
+        return router.stored(query) or asyncio.run(router.candles(query, Progress()))
 
 
 def in_turn(
@@ -138,7 +140,7 @@ def test_what_a_follower_reads_is_complete(
     span = Span(last - 3_000 * STEP, last - 1_000 * STEP)
 
     def work(ports: Ports) -> Any:
-        history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Meter(), 1)
+        history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1)
         table, known = asyncio.run(history.between(span))
         assert known == span
         return table.to_pylist()
@@ -153,7 +155,7 @@ def test_a_download_ends_with_everything_stored(
     span = Span(last - 3_000 * STEP, last - 1_000 * STEP)
 
     def work(ports: Ports) -> Any:
-        history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Meter(), 1, into_store=True)
+        history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
         return asyncio.run(history.fill(span))
 
     in_turn(make_ports, tmp_path, change, lambda ports: None, work)
@@ -164,7 +166,7 @@ def test_a_download_into_a_store_that_loses_everything_is_an_error(
 ) -> None:
     span = Span(last - 300 * STEP, last - 100 * STEP)
     ports = make_ports(DisturbedStore(tmp_path, CHANGES["clear"], None))
-    history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Meter(), 1, into_store=True)
+    history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
     with pytest.raises(StoreError, match="vanish as fast as they are fetched"):
         asyncio.run(history.fill(span))
 

@@ -10,8 +10,10 @@ import pytest
 
 from upbit_frames.core.intervals import INTERVALS, from_micros
 from upbit_frames.core.query import CandleQuery
-from upbit_frames.router.candles import Answer, Router
-from upbit_frames.router.ports import Meter, Ports
+from upbit_frames.router.candles import Router
+from upbit_frames.router.ports import Ports
+from upbit_frames.router.result import Result
+from upbit_frames.runtime.progress import Progress
 
 STEP = INTERVALS["1m"].step
 
@@ -25,11 +27,11 @@ def last(exchange: Any) -> int:
     return last
 
 
-def ask(ports: Ports, **arguments: Any) -> Answer:
-    return asyncio.run(Router(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Meter()))
+def ask(ports: Ports, **arguments: Any) -> Result:
+    return asyncio.run(Router(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
 
 
-def times(answer: Answer) -> list[int]:
+def times(answer: Result) -> list[int]:
     return answer.table["time"].cast("int64").to_pylist()
 
 

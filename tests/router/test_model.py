@@ -24,8 +24,9 @@ from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, SchemaError
 from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.router.candles import Router
-from upbit_frames.router.ports import Meter, Ports
+from upbit_frames.router.ports import Ports
 from upbit_frames.runtime.clock import ManualClock, ServerTime
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore
@@ -104,7 +105,7 @@ class Machine(RuleBasedStateMachine):
 
     def ask(self, arguments: dict[str, Any]) -> Any:
         query = CandleQuery.build("KRW-BTC", self.interval.name, **arguments)
-        return asyncio.run(Router(self.ports).candles(query, Meter()))
+        return asyncio.run(Router(self.ports).candles(query, Progress()))
 
     def check(self, arguments: dict[str, Any]) -> None:
         broken = bool(self.exchange.faults)

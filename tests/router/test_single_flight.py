@@ -17,8 +17,10 @@ import pytest
 from upbit_frames.core.intervals import INTERVALS, from_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.router import single_flight
-from upbit_frames.router.candles import Answer, Router
-from upbit_frames.router.ports import Meter, Ports
+from upbit_frames.router.candles import Router
+from upbit_frames.router.ports import Ports
+from upbit_frames.router.result import Result
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 from upbit_frames.store.fetch_lock import FetchLock
 from upbit_frames.store.parquet import ParquetStore
@@ -66,8 +68,8 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def ask(ports: Ports, arguments: dict[str, Any]) -> Answer:
-    return asyncio.run(Router(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Meter()))
+def ask(ports: Ports, arguments: dict[str, Any]) -> Result:
+    return asyncio.run(Router(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
 
 
 class Waiting:
@@ -177,10 +179,10 @@ def test_two_processes_make_the_requests_once(
     needed = len(exchange.asked)
     exchange.asked.clear()
 
-    async def both() -> list[Answer]:
+    async def both() -> list[Result]:
         query = CandleQuery.build("KRW-BTC", "1m", **arguments)
         routers = [Router(make_ports(ParquetStore(tmp_path))) for _ in range(2)]
-        return await asyncio.gather(*(router.candles(query, Meter()) for router in routers))
+        return await asyncio.gather(*(router.candles(query, Progress()) for router in routers))
 
     first, second = asyncio.run(both())
     assert first.table == second.table

@@ -11,12 +11,11 @@ from upbit_frames.api import calls
 from upbit_frames.api.client import call_sync
 from upbit_frames.api.engine import engine_for, store_root
 from upbit_frames.core.config import current
-from upbit_frames.core.intervals import Interval, Span
+from upbit_frames.core.intervals import Interval, Span, iso
 from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.text import counted
 from upbit_frames.errors import InvalidMarket, InvalidRange, QueryError, StoreError
-from upbit_frames.router.plan import iso
 from upbit_frames.store.base import STORED_KINDS, Series, SeriesInfo, Store, selects
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from upbit_frames.api.progress import Bar
 from upbit_frames.core.config import Config, current
 from upbit_frames.core.urls import redacted
 from upbit_frames.errors import UsageError
-from upbit_frames.router.ports import Answer
+from upbit_frames.router.result import Result
 from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.runtime.preload import load
 from upbit_frames.runtime.telemetry import CallSpan, summarise_route, telemetry
@@ -91,7 +91,7 @@ def _at_once(
     except BaseException as error:
         telemetry.failed(name, begun, error)
         raise
-    if type(found) is Answer:
+    if type(found) is Result:
         # Written out, and little of it: a warm ticker is so quick that more would be felt.
         route, age = found.meta["route"], found.meta.get("age_ms")
         step = route[0] if len(route) == 1 else summarise_route(route)
@@ -100,7 +100,7 @@ def _at_once(
 
 
 def _answered(call: Call[T], record: CallSpan, answer: Any) -> T:
-    if isinstance(answer, Answer):
+    if isinstance(answer, Result):
         record.answered(answer.meta)
     return call.finish(answer)
 

@@ -6,10 +6,9 @@ same exchange and store shares its connections.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,14 @@ from upbit_frames.core.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.router.candles import Router
-from upbit_frames.router.ports import Ports
+from upbit_frames.router.ports import Ports, substituted
 from upbit_frames.router.quotes import Quotes
 from upbit_frames.router.trades import TradesRouter
 from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.runtime.clock import Clock, ServerTime, SystemClock
 from upbit_frames.store.base import Store
 
-__all__ = ["Engine", "engine_for", "open_store", "substitute_ports"]
+__all__ = ["Engine", "engine_for", "open_store"]
 
 
 MOST_ENGINES = 16  # kept; beyond that the one that was idle longest is closed
@@ -66,7 +65,6 @@ _lock = threading.Lock()
 _engines: dict[tuple[object, ...], Engine] = {}
 _clocks: dict[str, ServerTime] = {}
 _generation: int | None = None
-_substitute: Callable[[Config], Ports | None] | None = None
 
 
 def _after_fork() -> None:
@@ -96,10 +94,9 @@ def open_store(config: Config) -> Store:
 def engine_for(config: Config) -> Engine:
     """The engine of these settings, made on first use and anew after a fork."""
     global _generation
-    if _substitute is not None:
-        ports = _substitute(config)
-        if ports is not None:
-            return _assemble(ports, config)
+    ports = substituted(config)
+    if ports is not None:
+        return _assemble(ports, config)
     key = _key(config)
     generation = _bridge.generation()
     retired: list[Engine] = []
@@ -236,14 +233,3 @@ def _assemble(ports: Ports, config: Config) -> Engine:
 
     live = LiveChannel(hub, allowed=ports.streams)
     return Engine(ports, live, Router(ports, live), TradesRouter(ports, live), Quotes(ports, config.region, live))
-
-
-@contextlib.contextmanager
-def substitute_ports(factory: Callable[[Config], Ports | None]) -> Iterator[None]:
-    """Let every call of the process go through other ports, as a cassette needs it."""
-    global _substitute
-    before, _substitute = _substitute, factory
-    try:
-        yield
-    finally:
-        _substitute = before

@@ -9,7 +9,7 @@ import warnings
 from typing import Any
 
 from upbit_frames.core.text import counted
-from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.progress import Progress
 
 __all__ = ["Bar", "CollectBar"]
 
@@ -22,12 +22,12 @@ class Bar:
 
     Parameters
     ----------
-    meter : Meter
+    meter : Progress
     mode : bool or "auto"
         True: always; False: never; "auto": on a terminal or in a notebook, for long work.
     """
 
-    def __init__(self, meter: Meter, mode: bool | str, title: str) -> None:
+    def __init__(self, meter: Progress, mode: bool | str, title: str) -> None:
         self._meter = meter
         self._title = title
         self._bar: Any = None
@@ -54,7 +54,7 @@ class Bar:
             self._bar.total = meter.expected
         self._bar.n = min(meter.requests, self._bar.total)
         note = counted(meter.rows, "row")
-        self._bar.set_postfix_str(f"{note} | {meter.saved_hint}" if meter.saved_hint else note, refresh=True)
+        self._bar.set_postfix_str(f"{note} | {meter.hint}" if meter.hint else note, refresh=True)
 
     def close(self, *, finished: bool = True) -> None:
         """Leave the bar as it ended."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from upbit_frames.archive.files import PUBLICATION_DELAY, TERMS, ArchiveFile
 from upbit_frames.core.availability import SEAL_GRACE
 from upbit_frames.core.intervals import INTERVALS, Span
-from upbit_frames.router.plan import Step
+from upbit_frames.core.route import Step
 
 __all__ = [
     "Download",

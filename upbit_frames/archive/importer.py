@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from upbit_frames.archive import plan as archive_plan
 from upbit_frames.archive.catalog import (
@@ -26,8 +26,9 @@ from upbit_frames.archive.catalog import (
 from upbit_frames.archive.csv_tables import candles_zip, trades_zip
 from upbit_frames.archive.files import ArchiveFile, file_of
 from upbit_frames.core.intervals import INTERVALS, Span, merge, subtract
+from upbit_frames.core.route import Step
 from upbit_frames.errors import ApiError, SchemaError, TransportError, UpbitFramesError
-from upbit_frames.router.plan import Step
+from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.task_group import TaskGroup
 from upbit_frames.store.base import RowStore, Series
 
@@ -195,7 +196,7 @@ class Filler:
     async def _look(self, missing: list[Span]) -> list[Portion]:
         """The plan, after listing the folders of which it takes many files."""
         while True:
-            plan = await _in_thread(self.plan, missing)
+            plan = await in_thread(self.plan, missing)
             folders = [one for one in folders_worth_listing(plan, self.published) if one not in self._unlistable]
             if not folders:
                 return plan
@@ -255,7 +256,7 @@ class Filler:
         """Read, check and store a file; how many rows it has. One without any is not stored."""
         async with self.archive.reading:
             try:
-                rows = await _in_thread(self._store, file, got.path, got.sha256)
+                rows = await in_thread(self._store, file, got.path, got.sha256)
             except SchemaError:
                 await self.archive.transport.discard(got)
                 raise
@@ -277,7 +278,7 @@ class Filler:
 
     async def corrected(self) -> list[ArchiveFile]:
         """Files whose published digest is no longer the one of what was stored from them."""
-        known = await _in_thread(self._known)
+        known = await in_thread(self._known)
         published = await asyncio.gather(*(self.archive.transport.digest(file.key) for file, _ in known))
         self.told(len(known), 0)
         return [
@@ -300,7 +301,7 @@ class Filler:
             if isinstance(got, NotPublished):
                 continue
             async with self.archive.reading:
-                rows += await _in_thread(self._store, file, got.path, got.sha256, True)
+                rows += await in_thread(self._store, file, got.path, got.sha256, True)
             await self.archive.transport.discard(got)
         return rows
 
@@ -321,7 +322,3 @@ def _read(file: ArchiveFile, path: Path) -> pa.Table:
 
         table = table.filter(pc.greater_equal(table["time"].cast("int64"), file.answers.start))
     return table
-
-
-async def _in_thread(func: Callable[..., T], *args: Any) -> T:
-    return await asyncio.to_thread(func, *args)

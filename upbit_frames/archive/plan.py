@@ -21,7 +21,7 @@ from upbit_frames.archive.catalog import (
 from upbit_frames.archive.files import ArchiveFile, day_file, has_archive, month_file, since
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, ENDPOINTS, LIMITS
 from upbit_frames.core.intervals import INTERVALS, Interval, Span, intersect, merge, subtract
-from upbit_frames.router.plan import EXPIRED, PAGE_BYTES
+from upbit_frames.core.route import EXPIRED, PAGE_BYTES
 
 __all__ = ["plan_candle_files", "plan_trade_files"]
 

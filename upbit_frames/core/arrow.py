@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["block_of", "candle_table", "copy_into", "grid_codes", "joined", "wrapped"]
+__all__ = [
+    "block_of",
+    "candle_table",
+    "copy_into",
+    "grid_codes",
+    "joined",
+    "rows_before",
+    "slice_time",
+    "times_of",
+    "wrapped",
+]
 
 _SPARSE = 4  # slots of a grid for each row, above which its rows are numbered by sorting instead
 
@@ -21,6 +32,27 @@ _SPARSE = 4  # slots of a grid for each row, above which its rows are numbered b
 def wrapped(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     """An array without nulls, not copied; ``pyarrow.array`` takes ten times as long for a few values."""
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def times_of(table: pa.Table) -> NDArray[np.int64]:
+    """Return the column ``time`` as int64 microseconds; not copied where it is one chunk."""
+    column = table.column("time")
+    if column.num_chunks == 1:
+        return np.asarray(column.chunk(0).view(pa.int64()))
+    return np.asarray(column.cast(pa.int64()))
+
+
+def rows_before(table: pa.Table, moment: int) -> int:
+    """Count the rows of a table sorted by time that are older than the moment."""
+    return int(np.searchsorted(times_of(table), moment, side="left"))
+
+
+def slice_time(table: pa.Table, span: Span) -> pa.Table:
+    """Return the rows of a table sorted by time that lie in the span; nothing is copied."""
+    if len(table) == 0:
+        return table
+    low, high = np.searchsorted(times_of(table), (span.start, span.end), side="left")
+    return table if high - low == len(table) else table.slice(int(low), int(high - low))
 
 
 def copy_into(target: NDArray[Any], column: pa.ChunkedArray) -> None:

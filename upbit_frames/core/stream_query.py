@@ -10,9 +10,10 @@ from upbit_frames.core.arguments import price_level, whole
 from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.topics import Topic, parse_kind
 from upbit_frames.errors import QueryError
-from upbit_frames.live.hub.subscriber import BUFFER
 
-__all__ = ["StreamQuery"]
+__all__ = ["BUFFER", "StreamQuery"]
+
+BUFFER = 100_000  # rows that may wait for their reader
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING
@@ -28,11 +27,12 @@ from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.seen import seen_of
 from upbit_frames.live.latest import Watch
 from upbit_frames.router.live_rules import Choice, Sight, Wish, choose, patience
+from upbit_frames.router.ports import LiveResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Found", "LiveChannel"]
+__all__ = ["LiveChannel"]
 
 REMEMBERED = 8  # asks of one thing
 FORGOTTEN = 60.0  # seconds after which an ask counts no more
@@ -45,33 +45,6 @@ MOST_MADE = 64  # tables that are at hand
 SPARE = 50  # trades more than asked for, in case some are from far ahead of the exchange's clock
 AGAIN = 5.0  # seconds after a failure before a stream is opened unasked again
 GROUPS = {"ticker": "ticker", "orderbook": "orderbook", "trade": "crix-trades", "candle": "candles"}
-
-
-@dataclass
-class Found:
-    """What the stream has, if anything.
-
-    Attributes
-    ----------
-    choice : Choice
-    table : pyarrow.Table or None
-        Of trades or candles; None where REST has to answer.
-    made : Made or None
-        The same of tickers and books.
-    age : float
-        Milliseconds since the connection that told it was heard last.
-    requests : int
-        Over REST, which it took nevertheless.
-    whole : bool
-        Of candles: whether the older of those that can still change are here too.
-    """
-
-    choice: Choice
-    table: pa.Table | None = None
-    age: float = 0.0
-    requests: int = 0
-    made: Made | None = None
-    whole: bool = True
 
 
 class LiveChannel:
@@ -164,7 +137,7 @@ class LiveChannel:
 
     # --- answering ------------------------------------------------------------------------------------
 
-    def glance(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> Found | None:
+    def glance(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult | None:
         """Tickers or books, if they are at hand; from any thread, without waiting for anything."""
         if any(topic.key not in self._watches for topic in topics):
             return None
@@ -174,10 +147,10 @@ class LiveChannel:
         self._note(topics, time.monotonic())
         return self._found(choice, topics, depth)
 
-    async def present(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> Found:
+    async def present(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult:
         """Tickers or books."""
         choice = await self._chosen(wish, topics)
-        return self._found(choice, topics, depth) if choice.channel == "live" else Found(choice)
+        return self._found(choice, topics, depth) if choice.channel == "live" else LiveResult(choice)
 
     def decide_candles(self, interval: Interval, market: str, span: Span, source: str) -> Choice:
         """Choose who would serve the candles of a span that can still change; from any thread."""
@@ -189,33 +162,33 @@ class LiveChannel:
         since = from_micros(interval.floor(span.start)).replace(tzinfo=None)
         return Wish(interval.stream, source=source, allowed=self.allowed), Topic(interval.stream, market), since
 
-    async def candles(self, interval: Interval, market: str, span: Span, source: str) -> Found:
+    async def candles(self, interval: Interval, market: str, span: Span, source: str) -> LiveResult:
         """The candles of a span that can still change."""
         assert interval.stream is not None  # asked only for intervals that are streamed
         wish, topic, since = self._candle_wish(interval, market, span, source)
         choice = await self._chosen(wish, [topic], since)
         if choice.channel != "live":
-            return Found(choice)
+            return LiveResult(choice)
         table = to_table(interval.stream, self._believed(topic, self._watches[topic.key].candles(since)))
         whole = self._watches[topic.key].holds(wish, since)
-        return Found(choice, table.select(arrow_schema("candles").names), self.silent * 1000, whole=whole)
+        return LiveResult(choice, table.select(arrow_schema("candles").names), self.silent * 1000, whole=whole)
 
     def decide_trades(self, market: str, count: int, source: str) -> Choice:
         """Choose who would serve the newest trades; from any thread."""
         wish = Wish("trade", count=count, source=source, allowed=self.allowed)
         return self.decide(wish, [Topic("trade", market)], note=False)
 
-    async def trades(self, market: str, count: int, source: str) -> Found:
+    async def trades(self, market: str, count: int, source: str) -> LiveResult:
         """The newest trades; what was traded before the stream began has to be told by :meth:`seed`."""
         topic = Topic("trade", market)
         wish = Wish("trade", count=count, source=source, allowed=self.allowed)
         choice = await self._chosen(wish, [topic])
         if choice.rule == "forced" and choice.channel == "live" and not self._watches[topic.key].holds(wish, None):
-            return Found(choice)
+            return LiveResult(choice)
         if choice.channel != "live":
-            return Found(choice)
+            return LiveResult(choice)
         table = to_table("trade", self._believed(topic, self._watches[topic.key].trades(count + SPARE))[-count:])
-        return Found(choice, table.select(arrow_schema("trades").names), self.silent * 1000)
+        return LiveResult(choice, table.select(arrow_schema("trades").names), self.silent * 1000)
 
     def _believed(self, topic: Topic, rows: list[Row]) -> list[Row]:
         """Without rows from far ahead of the exchange's clock."""
@@ -237,7 +210,7 @@ class LiveChannel:
             await self.ready(topics)
         return choice
 
-    def _found(self, choice: Choice, topics: Sequence[Topic], depth: int | None) -> Found:
+    def _found(self, choice: Choice, topics: Sequence[Topic], depth: int | None) -> LiveResult:
         """The newest rows; the same as before where nothing has come since."""
         type_, asked = topics[0].type, (*topics, depth)
         rows = [self._watches[topic.key].row for topic in topics]
@@ -246,7 +219,7 @@ class LiveChannel:
             if len(self._made) >= MOST_MADE:
                 self._made.clear()
             made = self._made[asked] = Made(type_, rows, depth)
-        return Found(choice, age=self.silent * 1000, made=made)
+        return LiveResult(choice, age=self.silent * 1000, made=made)
 
     @property
     def silent(self) -> float:

@@ -12,13 +12,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from upbit_frames.core.intervals import iso
 from upbit_frames.core.topics import interval_of
 from upbit_frames.exchange.wire.message_tables import REST
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Listener
 from upbit_frames.live.stream_frames import collected
-from upbit_frames.router.plan import iso
 
 __all__ = ["Collection"]
 

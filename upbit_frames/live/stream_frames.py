@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arguments import number, whole
-from upbit_frames.core.intervals import from_micros
+from upbit_frames.core.intervals import from_micros, iso
 from upbit_frames.core.query import View
-from upbit_frames.core.schema import SCHEMA_VERSION
+from upbit_frames.core.route import metadata
 from upbit_frames.core.stream_query import StreamQuery
 from upbit_frames.core.topics import interval_of, table_of
 from upbit_frames.errors import QueryError
@@ -18,7 +18,6 @@ from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.sequencer import Gap
 from upbit_frames.live.hub.subscriber import Listener
-from upbit_frames.router.plan import iso
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,18 +77,14 @@ def stats(listener: Listener, hub: Hub | None) -> dict[str, Any]:
 
 def attrs(query: StreamQuery, listener: Listener, hub: Hub | None) -> dict[str, Any]:
     """What goes with every frame of a stream: JSON scalars, lists and dicts only."""
-    return {
-        "kind": query.type,
-        "market": list(query.markets),
-        "channel": "live",
-        "schema": SCHEMA_VERSION,
-        **stats(listener, hub),
-        "gaps": [
+    return metadata(
+        query.type, None, market=list(query.markets), channel="live", **stats(listener, hub),
+        gaps=[
             {"market": gap.market, "since": gap.since and iso(gap.since), "until": gap.until and iso(gap.until),
              "reason": gap.reason, "rows": gap.rows, "outcome": gap.outcome}
             for gap in listener.gaps[-MOST_GAPS:]
         ],
-    }  # fmt: skip
+    )  # fmt: skip
 
 
 def told(query: StreamQuery, listener: Listener, hub: Hub | None) -> str:

@@ -22,10 +22,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from upbit_frames._version import __version__
-from upbit_frames.api.engine import substitute_ports
 from upbit_frames.core.config import RECORD_MODES, Config, current
 from upbit_frames.core.endpoints import ENDPOINTS
-from upbit_frames.core.intervals import from_micros
+from upbit_frames.core.intervals import from_micros, iso
 from upbit_frames.errors import ConfigError, NotRecorded, StoreError, UsageError
 from upbit_frames.exchange.transport.rate_limiter import NullLimiter, limiter_for
 from upbit_frames.exchange.transport.retry import RetryPolicy
@@ -47,8 +46,7 @@ from upbit_frames.replay.sharing import Signature, alone, signature
 from upbit_frames.replay.tape_file import tape_beside
 from upbit_frames.replay.tape_session import Deck, speed_of
 from upbit_frames.replay.untrusted import exists
-from upbit_frames.router.plan import iso
-from upbit_frames.router.ports import Ports
+from upbit_frames.router.ports import Ports, substitute_ports
 from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.runtime.clock import SystemClock
 from upbit_frames.store.memory import MemoryStore

@@ -10,7 +10,9 @@ from upbit_frames.core.availability import nothing_before
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import INTERVALS, Interval, Span
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.router.ports import Meter, Ports, in_thread
+from upbit_frames.router.ports import Ports
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import RowStore, Series
 
 __all__ = ["first_kept", "first_period", "nothing_older", "pause"]
@@ -25,7 +27,7 @@ async def pause(ports: Ports, attempt: int) -> None:
 
 
 async def nothing_older(
-    ports: Ports, store: RowStore, series: Series, claim: int, row: bool, meter: Meter
+    ports: Ports, store: RowStore, series: Series, claim: int, row: bool, progress: Progress
 ) -> bool | None:
     """Compare a claimed beginning of candles with the market's first month, and with its first day where that decides.
 
@@ -49,12 +51,12 @@ async def nothing_older(
     first = await in_thread(first_kept, store, series.market)
     if first is not None and nothing_before(interval, claim, row=row, first=first):
         return True
-    month = await first_period(ports, series.market, INTERVALS["1M"], None, meter)
+    month = await first_period(ports, series.market, INTERVALS["1M"], None, progress)
     if month is None:
         return None
     first, verdict = month, nothing_before(interval, claim, row=row, first=month)
     if verdict is None:
-        day = await first_period(ports, series.market, INTERVALS["1d"], month, meter)
+        day = await first_period(ports, series.market, INTERVALS["1d"], month, progress)
         if day is None:
             return None
         first, verdict = day, nothing_before(interval, claim, row=row, first=day)
@@ -63,14 +65,16 @@ async def nothing_older(
     return verdict
 
 
-async def first_period(ports: Ports, market: str, coarse: Interval, within: Span | None, meter: Meter) -> Span | None:
+async def first_period(
+    ports: Ports, market: str, coarse: Interval, within: Span | None, progress: Progress
+) -> Span | None:
     """Fetch the first month of a market with a candle, or the first day of that month.
 
     None where the exchange shows no candle at all, or more than one page of them.
     """
     for attempt in range(1, TRIES + 1):
         page = await ports.api.candles(market, coarse, to=None if within is None else within.end)
-        meter.requests += 1
+        progress.requests += 1
         table = page.table
         if len(table):
             start = table["time"][0].value

@@ -13,18 +13,19 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.intervals import Span, merge, subtract
 from upbit_frames.errors import CorruptFile, StoreError
 from upbit_frames.store.base import Counted, Reading, Series, Store
 from upbit_frames.store.memory import MemoryStore
-from upbit_frames.store.validation import cut, join
+from upbit_frames.store.validation import join
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from upbit_frames.store.fetch_lock import FetchLock
 
-__all__ = ["VANISHED_TRIES", "CallStore", "Progress", "vanishing"]
+__all__ = ["VANISHED_TRIES", "CallStore", "StallGuard", "vanishing"]
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ class CallStore:
         kept = self._kept.read_covered(series, span)
         if not kept.covered:
             return self._read_stored(series, span)
-        pieces = [(part.start, cut(kept.table, part)) for part in kept.covered]
+        pieces = [(part.start, slice_time(kept.table, part)) for part in kept.covered]
         covered = list(kept.covered)
         for hole in subtract([span], kept.covered):
             stored = self._read_stored(series, hole)
@@ -249,7 +250,7 @@ def _nothing(series: Series) -> Reading:
     return Reading(join(series.kind, []), [])
 
 
-class Progress:
+class StallGuard:
     """Notices that a reading gets no further, because the store loses what is fetched."""
 
     def __init__(self, name: str) -> None:

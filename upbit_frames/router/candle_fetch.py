@@ -7,17 +7,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from upbit_frames.archive.importer import Archive
+from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import DAY, SECONDS_KEPT, rest_horizon, sealed_until, split_expired
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
-from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, merge, subtract
+from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, iso, merge, subtract
+from upbit_frames.core.route import EXPIRED, FORCED, MISSING, NOWHERE, Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.router.candle_pages import WALKS, Page, backfill
 from upbit_frames.router.candle_plan import bar_hint, not_cached, plan_sealed
-from upbit_frames.router.plan import EXPIRED, FORCED, MISSING, NOWHERE, Situation, Step, iso
-from upbit_frames.router.ports import Meter, Ports, cut, fill_from_archive, in_thread, synchronise
+from upbit_frames.router.plan import Situation
+from upbit_frames.router.ports import Ports, fill_from_archive, sync_server_time
 from upbit_frames.router.single_flight import single_flight
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 
 __all__ = ["CandleFetch"]
@@ -37,7 +41,7 @@ class CandleFetch:
     market : str
     interval : Interval
     source : {"auto", "cache", "rest", "live", "archive"}
-    meter : Meter
+    progress : Progress
     walks : int
         Requests this series may have under way at once.
 
@@ -54,7 +58,7 @@ class CandleFetch:
     """
 
     def __init__(
-        self, ports: Ports, store: CallStore, market: str, interval: Interval, source: str, meter: Meter,
+        self, ports: Ports, store: CallStore, market: str, interval: Interval, source: str, progress: Progress,
         walks: int = WALKS,
     ) -> None:  # fmt: skip
         self.ports = ports
@@ -62,7 +66,7 @@ class CandleFetch:
         self.market = market
         self.interval = interval
         self.source = source
-        self.meter = meter
+        self.progress = progress
         self.walks = min(walks, ports.walks)
         self.series = Series("candles", market, interval.name)
         self.fetched: list[Step] = []
@@ -114,7 +118,7 @@ class CandleFetch:
         covered = await in_thread(self.store.covered, self.series)
         expired, _ = split_expired(self.interval, self.missing(span, covered), self.situation.now)
         if expired and self.source != "archive":
-            await synchronise(self.ports, self.market, self.meter)
+            await sync_server_time(self.ports, self.market, self.progress)
         known = subtract([span], self.missing(span, covered))
         steps = [
             step
@@ -127,7 +131,7 @@ class CandleFetch:
         else:
             self.lost = merge([*self.lost, *(Span(step.start, step.end) for step in steps if step.channel == "none")])
             missing = [Span(step.start, step.end) for step in steps if step.channel == "rest"]
-            self.meter.saved_hint = self._archive_hint(missing)
+            self.progress.hint = self._archive_hint(missing)
         if missing:
             await self._fetch_pages(missing, covered)
 
@@ -139,7 +143,7 @@ class CandleFetch:
         """Take from the archive what it has; what is left for REST."""
         now = self.ports.server_time.now()
         filled = await fill_from_archive(
-            archive, self.ports, self.store, self.series, missing, self.meter,
+            archive, self.ports, self.store, self.series, missing, self.progress,
             rest_from=None if self.source == "archive" else rest_horizon(self.interval, now),
         )  # fmt: skip
         self._note(filled.steps)
@@ -152,7 +156,7 @@ class CandleFetch:
     async def _fetch_pages(self, missing: list[Span], before: Sequence[Span]) -> None:
         counts = [0] * len(missing)
         starts = [span.start for span in missing]
-        self.meter.expected += sum(-(-self.interval.slots(*one) // CANDLES_MAX_COUNT) for one in missing)
+        self.progress.expected += sum(-(-self.interval.slots(*one) // CANDLES_MAX_COUNT) for one in missing)
 
         async def fetch(to: int, count: int) -> Page:
             counts[max(0, bisect_right(starts, to - 1) - 1)] += 1
@@ -193,7 +197,7 @@ class CandleFetch:
     async def _nothing_older(self, claim: int, row: bool) -> bool | None:
         if self._expires(claim):
             return True  # of which nothing is stored
-        return await nothing_older(self.ports, self.store, self.series, claim, row, self.meter)
+        return await nothing_older(self.ports, self.store, self.series, claim, row, self.progress)
 
     def _note(self, steps: Iterable[Step]) -> None:
         """Add what was fetched to the route; what had to be fetched twice stays one step."""
@@ -208,13 +212,13 @@ class CandleFetch:
     async def _page(self, to: int, count: int) -> Page:
         for _ in range(DATE_TRIES):
             reply = await self.ports.api.candles(self.market, self.interval, to=to, count=count)
-            self.meter.requests += 1
+            self.progress.requests += 1
             server_time = self.ports.server_time
             present = sealed_until(self.interval, server_time.now())
             if min(to, present) <= sealed_until(self.interval, server_time.by(reply.server_time)):
                 break  # else it is older than the present: of another time, or by another clock
         table = reply.table
-        self.meter.rows += len(table)
+        self.progress.rows += len(table)
         if len(table) == 0:
             return Page(0, None, None)
         return Page(len(table), table["time"][0].value, (table, reply.server_time))
@@ -226,12 +230,12 @@ class CandleFetch:
             return
         server_time = self.ports.server_time
         if span.end > sealed_until(self.interval, server_time.now()) and not server_time.settled:
-            await synchronise(self.ports, self.market, self.meter)
+            await sync_server_time(self.ports, self.market, self.progress)
         until = sealed_until(self.interval, server_time.by(date))
         final = Span(span.start, max(span.start, min(span.end, until)))
         if final.end < span.end:
             self.open = merge([*self.open, Span(final.end, span.end)])
-            table = cut(table, final)
+            table = slice_time(table, final)
         if final.empty:
             return
         await in_thread(self.store.write, self.series, table, final)

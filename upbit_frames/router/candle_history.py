@@ -14,15 +14,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from upbit_frames.core.arrow import rows_before
 from upbit_frames.core.availability import DAY, sealed_until
 from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, intersect, subtract
+from upbit_frames.core.route import STORED, Step
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, Progress, vanishing
+from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, StallGuard, vanishing
 from upbit_frames.router.candle_fetch import CandleFetch
 from upbit_frames.router.candle_pages import WALKS
 from upbit_frames.router.candle_plan import CandlePlan, Goal, extend_back, extend_on
-from upbit_frames.router.plan import STORED, Edge, Step
-from upbit_frames.router.ports import Meter, Ports, edge_of, in_thread, position
+from upbit_frames.router.plan import Edge
+from upbit_frames.router.ports import Ports, edge_of
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Counted, Reading
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ class History:
     market : str
     interval : Interval
     source : {"auto", "cache", "rest", "live", "archive"}
-    meter : Meter
+    progress : Progress
     walks : int
         Requests this series may have under way at once.
     into_store : bool
@@ -51,18 +55,18 @@ class History:
     """
 
     def __init__(
-        self, ports: Ports, market: str, interval: Interval, source: str, meter: Meter, walks: int = WALKS,
+        self, ports: Ports, market: str, interval: Interval, source: str, progress: Progress, walks: int = WALKS,
         *, into_store: bool = False,
     ) -> None:  # fmt: skip
         self.ports = ports
         self.market = market
         self.interval = interval
         self.source = source
-        self.meter = meter
+        self.progress = progress
         self.store = CallStore(
             ports.store, hidden=source == "rest" and not into_store, offline=source == "cache", only=into_store
         )
-        self.fetch = CandleFetch(ports, self.store, market, interval, source, meter, walks)
+        self.fetch = CandleFetch(ports, self.store, market, interval, source, progress, walks)
         self.series = self.fetch.series
         self._looked: Reading | None = None
 
@@ -132,14 +136,14 @@ class History:
             table, found = await in_thread(self.store.read_covered, self.series, span)
             end = self._final_end(span.end, found)
             if not self.fetch.missing(Span(span.start, end), found):
-                return (table if end == span.end else table.slice(0, position(table, end))), Span(span.start, end)
+                return (table if end == span.end else table.slice(0, rows_before(table, end))), Span(span.start, end)
             covered = None
             self.store.keep_all()
         raise vanishing(self._name)
 
     async def last(self, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the last ``count`` candles before ``end``; fewer only where history has no more."""
-        progress = Progress(self._name)
+        guard = StallGuard(self._name)
         begin = end
         while True:
             reading = await self._next_reading("last", end, count)
@@ -149,7 +153,7 @@ class History:
                 return reading.table, Span(edge.first, end)
             if self._all_lost(low):  # the range says what is lost
                 return reading.table, Span(min(begin, edge.first), end)
-            if progress.stalled(-low):
+            if guard.stalled(-low):
                 self.store.keep_all()
             begin = extend_back(self.interval, count, edge)
             await self.fetch.ensure(Span(begin, low), covered=())
@@ -158,12 +162,12 @@ class History:
     async def first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the first ``count`` candles of ``[start, end)``."""
         begin, widen, listing_known = start, 1, self.source == "cache"
-        progress = Progress(self._name)
+        guard = StallGuard(self._name)
         while True:
             reading = await self._next_reading("first", start, count)
             edge = edge_of(reading, start)
             if edge.rows >= count or edge.span.end >= end or start >= end:
-                table = reading.table.slice(0, min(count, position(reading.table, end)))
+                table = reading.table.slice(0, min(count, rows_before(reading.table, end)))
                 high = self.interval.shift(table["time"][-1].value, 1) if len(table) == count else end
                 return table, Span(begin, max(begin, high))
             if not edge.rows and edge.span.end > start and not listing_known:
@@ -171,7 +175,7 @@ class History:
                 listing_known = True
                 start = max(start, min(await self._listing(edge.span.end, end), end))
                 continue
-            if progress.stalled(edge.span.end):
+            if guard.stalled(edge.span.end):
                 self.store.keep_all()
             upper = extend_on(self.interval, Goal("first", Span(start, end), count), edge, widen)
             await self.fetch.ensure(Span(edge.span.end, upper), covered=())
@@ -214,7 +218,7 @@ class History:
             if coarse.floor(start) >= sealed:
                 continue
             upper = sealed if reach is None else min(sealed, coarse.ceil(start + reach))
-            scan = History(self.ports, self.market, coarse, self.source, self.meter)
+            scan = History(self.ports, self.market, coarse, self.source, self.progress)
             table, _ = await scan.between(Span(coarse.floor(start), upper))
             begin = table["time"][0].value if len(table) else upper
             start = max(start, min(begin, end))
@@ -249,4 +253,4 @@ class History:
 
 
 def _with_rows(step: Step, table: pa.Table) -> Step:
-    return replace(step, rows=position(table, step.end) - position(table, step.start))
+    return replace(step, rows=rows_before(table, step.end) - rows_before(table, step.start))

@@ -14,10 +14,11 @@ from upbit_frames.archive.catalog import Published, saving_hint, to_steps
 from upbit_frames.archive.plan import plan_candle_files
 from upbit_frames.core.availability import rest_horizon, sealed_until, split_expired
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
-from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, subtract
+from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, iso, subtract
 from upbit_frames.core.query import CandleQuery
+from upbit_frames.core.route import EXPIRED, FORCED, MISSING, STORED, UNCACHED, Step, rest_step
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.router.plan import EXPIRED, FORCED, MISSING, STORED, UNCACHED, Edge, Situation, Step, iso, rest_step
+from upbit_frames.router.plan import Edge, Situation
 
 __all__ = [
     "CandlePlan", "Goal", "extend_back", "extend_on", "forming_span", "goal_of",

@@ -10,19 +10,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core import gaps
-from upbit_frames.core.arrow import joined
+from upbit_frames.core.arrow import joined, slice_time
 from upbit_frames.core.availability import sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
-from upbit_frames.core.intervals import Span
+from upbit_frames.core.intervals import Span, iso
 from upbit_frames.core.query import CandleQuery
-from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.core.route import FORMING, OFFLINE, Step, metadata, rest_step
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import NotCached, ServerError, TransportError
-from upbit_frames.live.channel import LiveChannel
 from upbit_frames.router.candle_history import History
 from upbit_frames.router.candle_pages import WALKS
 from upbit_frames.router.candle_plan import CandlePlan, forming_span, goal_of, plan_market
-from upbit_frames.router.plan import FORMING, OFFLINE, Plan, Step, iso, rest_step
-from upbit_frames.router.ports import Answer, Meter, Ports, cut, in_thread, synchronise
+from upbit_frames.router.plan import Plan
+from upbit_frames.router.ports import LiveSource, Ports, sync_server_time
+from upbit_frames.router.result import Result
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.task_group import TaskGroup
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from upbit_frames.router.live_rules import Choice
 
-__all__ = ["Answer", "Decision", "Router"]
+__all__ = ["Decision", "Router"]
 
 PRESENT_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
 MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
@@ -79,58 +82,55 @@ class Router:
     Parameters
     ----------
     ports : Ports
-    live : LiveChannel, optional
+    live : LiveSource, optional
         Answers the candle that can still change where it has it; without one REST does.
     """
 
-    def __init__(self, ports: Ports, live: LiveChannel | None = None) -> None:
+    def __init__(self, ports: Ports, live: LiveSource | None = None) -> None:
         self.ports = ports
         self.live = live
 
-    async def candles(self, query: CandleQuery, meter: Meter) -> Answer:
+    async def candles(self, query: CandleQuery, progress: Progress) -> Result:
         """Candles of one or several markets, as one table sorted by market and time."""
         walks = max(1, WALKS // len(query.markets))
         room = asyncio.Semaphore(MARKETS_AT_ONCE)
 
         async def one(market: str) -> _Part:
             async with room:
-                return await self._market(market, query, meter, walks)
+                return await self._market(market, query, progress, walks)
 
         async with TaskGroup() as group:
             tasks = [group.create_task(one(market)) for market in query.markets]
         return self._answer(query, [task.result() for task in tasks])
 
-    def _answer(self, query: CandleQuery, parts: list[_Part]) -> Answer:
+    def _answer(self, query: CandleQuery, parts: list[_Part]) -> Result:
         table = joined(query.markets, [part.table for part in parts]) if query.many else parts[0].table
         told = [text for part in parts for text in part.warnings]
         # What is read from a folder is read for this answer; a store in memory keeps what it gives.
         fresh = self.ports.store.path is not None and query.source != "rest"
         ends = {market: part.span.end for market, part in zip(query.markets, parts, strict=True)}
-        return Answer(table, self._meta(query, parts), told, fresh=fresh, ends=ends)
+        return Result(table, self._meta(query, parts), told, fresh=fresh, ends=ends)
 
     def _meta(self, query: CandleQuery, parts: list[_Part]) -> dict[str, Any]:
-        spans = [part.span for part in parts]
-        return {
-            "kind": "candles",
-            "market": list(query.markets) if query.many else query.markets[0],
-            "interval": query.interval.name,
-            "start": iso(min(span.start for span in spans)),
-            "end": iso(max(span.end for span in spans)),
-            "gaps": query.gaps,
-            "fetched_at": iso(self.ports.server_time.now()),
-            "schema": SCHEMA_VERSION,
-            "route": [step.to_json() for part in parts for step in part.route],
-        }
+        return metadata(
+            "candles",
+            [step for part in parts for step in part.route],
+            market=list(query.markets) if query.many else query.markets[0],
+            interval=query.interval.name,
+            span=Span(min(part.span.start for part in parts), max(part.span.end for part in parts)),
+            gaps=query.gaps,
+            fetched_at=self.ports.server_time.now(),
+        )
 
     # --- one market -----------------------------------------------------------------------------
 
-    async def _market(self, market: str, query: CandleQuery, meter: Meter, walks: int) -> _Part:
+    async def _market(self, market: str, query: CandleQuery, progress: Progress, walks: int) -> _Part:
         ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
-        history = History(ports, market, query.interval, query.source, meter, walks)
+        history = History(ports, market, query.interval, query.source, progress, walks)
         notes: list[str] = []
         if self._needs_the_present(query):
             try:
-                await synchronise(self.ports, market, meter)
+                await sync_server_time(self.ports, market, progress)
             except (TransportError, ServerError) as error:
                 if query.source == "rest" or (await in_thread(self._look, query, history))[1] is None:
                     raise
@@ -159,13 +159,13 @@ class Router:
         decision = self._decide(query, history)
         return decision, history.stored(decision.plan)
 
-    def stored(self, query: CandleQuery) -> Answer | None:
-        """Answer without the loop and other threads, if the store has all of it."""
+    def stored(self, query: CandleQuery) -> Result | None:
+        """Result without the loop and other threads, if the store has all of it."""
         if query.source in ("rest", "live") or query.forming or query.gaps != "raw" or self._needs_the_present(query):
             return None
         parts: list[_Part] = []
         for market in query.markets:
-            history = History(self.ports, market, query.interval, query.source, Meter())
+            history = History(self.ports, market, query.interval, query.source, Progress())
             _, found = self._look(query, history)
             if found is None:
                 return None
@@ -184,9 +184,9 @@ class Router:
             table, forming = await self._with_forming(table, span, query, history.market)
         if query.count is not None and len(table) > query.count:
             table, span = _at_most(table, span, query.count, first=query.start is not None)
-        route = history.route(span, cut(final, span))
+        route = history.route(span, slice_time(final, span))
         if forming is not None:
-            route.append(replace(forming, rows=len(cut(table, Span(forming.start, forming.end)))))
+            route.append(replace(forming, rows=len(slice_time(table, Span(forming.start, forming.end)))))
         lost = history.lost_text(span)
         return _Part(table, route, span, [*history.warnings, *more, *([lost] if lost else [])])
 
@@ -233,7 +233,7 @@ class Router:
         if self.live is not None and query.interval.stream is not None:
             found = await self.live.candles(query.interval, market, span, query.source)
             if found.table is not None:
-                newest, requests = cut(found.table, span), 0
+                newest, requests = slice_time(found.table, span), 0
                 if not found.whole:  # it began within the grace of the period before, which it was never told
                     newest, requests = await self._before(query, market, span, newest), 1
                 step = Step("live", found.choice.told, *span, rows=len(newest), requests=requests, market=market)
@@ -245,7 +245,7 @@ class Router:
     async def _unsealed(self, query: CandleQuery, market: str, span: Span) -> pa.Table:
         count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
         page = await self.ports.api.candles(market, query.interval, count=count)
-        return cut(page.table, span)
+        return slice_time(page.table, span)
 
     async def _before(self, query: CandleQuery, market: str, span: Span, newest: pa.Table) -> pa.Table:
         """What the stream told, after what REST tells of the time before."""
@@ -266,7 +266,7 @@ class Router:
         """
         decisions = []
         for market in query.markets:
-            history = History(self.ports, market, query.interval, query.source, Meter())
+            history = History(self.ports, market, query.interval, query.source, Progress())
             try:
                 decision = await in_thread(self._decide, query, history)
             except NotCached as error:

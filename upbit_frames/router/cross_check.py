@@ -18,7 +18,9 @@ from upbit_frames.core.gaps import stretches
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect
 from upbit_frames.errors import QueryError
 from upbit_frames.router.candle_history import History
-from upbit_frames.router.ports import Meter, Ports, in_thread, synchronise
+from upbit_frames.router.ports import Ports, sync_server_time
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Finding, Series, Store
 from upbit_frames.store.memory import MemoryStore
 
@@ -67,7 +69,7 @@ class _Check:
         self.repair = repair
 
     async def run(self, sample: int) -> list[Finding]:
-        await synchronise(self.ports, self.series.market, Meter())
+        await sync_server_time(self.ports, self.series.market, Progress())
         now = self.ports.server_time.now()
         served = Span(rest_horizon(self.interval, now), sealed_until(self.interval, now))
         known = intersect(await in_thread(self.ports.store.covered, self.series), [served])
@@ -93,7 +95,7 @@ class _Check:
         """Read from the exchange alone, into a store of its own."""
         store = MemoryStore()
         ports = replace(self.ports, store=store, flights={})
-        return History(ports, self.series.market, self.interval, "rest", Meter(), 1), store
+        return History(ports, self.series.market, self.interval, "rest", Progress(), 1), store
 
     async def _gap(self, gap: Span) -> list[Finding]:
         """Look at a range that is stored as empty; where it is not, read all of it again."""

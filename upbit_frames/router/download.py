@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.availability import sealed_until
-from upbit_frames.core.intervals import Interval, Span, intersect
+from upbit_frames.core.intervals import Interval, Span, intersect, iso
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidRange, UpbitFramesError
 from upbit_frames.router.candle_fetch import CandleFetch
 from upbit_frames.router.candle_history import History
-from upbit_frames.router.plan import iso
-from upbit_frames.router.ports import Meter, Ports, in_thread, synchronise
+from upbit_frames.router.ports import Ports, sync_server_time
 from upbit_frames.router.trade_history import TradesHistory
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
     pass
@@ -60,7 +61,7 @@ async def download(
     start: int,
     end: int | None,
     source: str,
-    meter: Meter,
+    progress: Progress,
 ) -> list[Summary]:
     """Have a stretch of many markets in the store; None as interval means trades.
 
@@ -71,7 +72,7 @@ async def download(
     async def one(market: str) -> Summary:
         async with room:
             try:
-                return await _one(ports, market, interval, start, end, source, meter)
+                return await _one(ports, market, interval, start, end, source, progress)
             except UpbitFramesError as error:
                 return Summary(market, error=f"{type(error).__name__}: {error.message}")
 
@@ -79,16 +80,16 @@ async def download(
 
 
 async def _one(
-    ports: Ports, market: str, interval: Interval | None, start: int, end: int | None, source: str, meter: Meter
+    ports: Ports, market: str, interval: Interval | None, start: int, end: int | None, source: str, progress: Progress
 ) -> Summary:
     history: History | TradesHistory
     if interval is None:
-        history = trades = TradesHistory(ports, market, source, meter, into_store=True)
+        history = trades = TradesHistory(ports, market, source, progress, into_store=True)
         fetch: CandleFetch | TradesHistory = trades
     else:
-        history = candles = History(ports, market, interval, source, meter, walks=2, into_store=True)
+        history = candles = History(ports, market, interval, source, progress, walks=2, into_store=True)
         fetch = candles.fetch
-    await synchronise(ports, market, meter)
+    await sync_server_time(ports, market, progress)
     span = _span(ports, interval, start, end)
     counted = await history.fill(span)
     counts = {"store": 0, "rest": 0, "archive": 0}

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from upbit_frames.core.intervals import from_micros
-from upbit_frames.router.plan import FORCED, FORMING, OFFLINE, UNCACHED, iso
+from upbit_frames.core.intervals import from_micros, iso
+from upbit_frames.core.route import FORCED, FORMING, OFFLINE, UNCACHED
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from upbit_frames.core.route import Step
     from upbit_frames.errors import NotCached
-    from upbit_frames.router.plan import Step
 
 __all__ = ["Explanation", "Part", "of_error", "of_step"]
 

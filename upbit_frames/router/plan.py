@@ -1,8 +1,4 @@
-"""Who answers which stretch, and what that will cost (pure).
-
-A :class:`Step` says it for one stretch. The same steps serve as the plan (estimates, before) and
-as the route (what happened, after).
-"""
+"""What a call would do, as steps with a channel, a reason and a cost. No I/O."""
 
 from __future__ import annotations
 
@@ -10,74 +6,12 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
-from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
-from upbit_frames.core.intervals import Interval, Span, iso
+from upbit_frames.core.intervals import Span, iso
+from upbit_frames.core.route import Step
 from upbit_frames.core.text import counted
 from upbit_frames.errors import NotCached
 
-__all__ = ["Edge", "Plan", "Situation", "Step", "iso"]
-
-PAGE_BYTES = 8_000  # a gzipped page of 200 candles on the wire, give or take the market
-
-STORED = "stored"
-MISSING = "not in the store"
-FORCED = "asked for with source='rest'"
-FORMING = "can still change, never stored"
-UNCACHED = "not in the store, and source='cache' may not fetch it"
-OFFLINE = "can still change, and source='cache' may not ask"
-NOWHERE = "neither published in the archive nor served over REST"
-EXPIRED = "older than the three months for which Upbit serves second candles"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stretch and who answers it.
-
-    Attributes
-    ----------
-    channel : {"store", "rest", "archive", "live", "none"}
-    reason : str
-        Why that one.
-    start, end : int
-        Microseconds UTC, half open.
-    rows, requests, bytes : int
-        Estimates in a plan, counts in a route.
-    seconds : float
-        Estimated time at the allowed request rate.
-    market : str
-    """
-
-    channel: str
-    reason: str
-    start: int
-    end: int
-    rows: int = 0
-    requests: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    market: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON scalars, with ISO times."""
-        return {
-            "channel": self.channel,
-            "reason": self.reason,
-            "start": iso(self.start),
-            "end": iso(self.end),
-            "rows": self.rows,
-            "requests": self.requests,
-            "market": self.market,
-        }
-
-
-def rest_step(market: str, interval: Interval, span: Span, reason: str, rate: float = 1.0) -> Step:
-    """What fetching a stretch page by page will cost, if every period has a candle."""
-    rows = interval.slots(*span)
-    requests = max(1, -(-rows // CANDLES_MAX_COUNT))
-    return Step(
-        "rest", reason, span.start, span.end, rows, requests,
-        requests * PAGE_BYTES, requests / (LIMITS["candles"] * rate), market,
-    )  # fmt: skip
+__all__ = ["Edge", "Plan", "Situation"]
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from upbit_frames.archive.importer import Archive, Filled, Filler
-from upbit_frames.core.intervals import Span
+from upbit_frames.core.config import Config
+from upbit_frames.core.intervals import Interval, Span
+from upbit_frames.core.topics import Topic
 from upbit_frames.errors import QueryError, StoreError
 from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.router.candle_pages import WALKS
+from upbit_frames.router.live_rules import Choice, Wish
 from upbit_frames.router.plan import Edge, Situation
 from upbit_frames.runtime.clock import Clock, ServerTime
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.ttl_cache import Shelf
 from upbit_frames.store.base import Reading, RowStore, Series, Store
 
@@ -22,11 +27,71 @@ if TYPE_CHECKING:
 
     from upbit_frames.exchange.wire.message_tables import Made
 
-__all__ = ["Answer", "Meter", "Ports", "cut", "edge_of", "fill_from_archive", "in_thread", "position", "synchronise"]
-
-T = TypeVar("T")
+__all__ = [
+    "LiveResult",
+    "LiveSource",
+    "Ports",
+    "edge_of",
+    "fill_from_archive",
+    "substitute_ports",
+    "substituted",
+    "sync_server_time",
+]
 
 SYNC_TRIES = 6  # requests for the exchange's time until two signs agree
+
+
+@dataclass
+class LiveResult:
+    """What the live stream serves, if anything.
+
+    Attributes
+    ----------
+    choice : Choice
+        REST or the stream, and why.
+    table : pyarrow.Table or None
+        Trades or candles; None where REST has to serve them.
+    made : Made or None
+        The same of tickers and books.
+    age : float
+        Milliseconds since the last frame of the connection.
+    requests : int
+        REST requests that were needed nevertheless.
+    whole : bool
+        Of candles: whether the older of those that can still change are included.
+    """
+
+    choice: Choice
+    table: pa.Table | None = None
+    age: float = 0.0
+    requests: int = 0
+    made: Made | None = None
+    whole: bool = True
+
+
+class LiveSource(Protocol):
+    """The live stream as a channel of the router; :class:`upbit_frames.live.channel.LiveChannel` is it."""
+
+    def decide_candles(self, interval: Interval, market: str, span: Span, source: str) -> Choice:
+        """Choose who would serve the candles of a span that can still change; from any thread."""
+
+    async def candles(self, interval: Interval, market: str, span: Span, source: str) -> LiveResult:
+        """Serve the candles of a span that can still change."""
+
+    def decide_trades(self, market: str, count: int, source: str) -> Choice:
+        """Choose who would serve the newest trades; from any thread."""
+
+    async def trades(self, market: str, count: int, source: str) -> LiveResult:
+        """Serve the newest trades."""
+
+    def seed(self, market: str, table: pa.Table, count: int) -> None:
+        """Take the newest ``count`` trades from REST, for the stream's to follow on."""
+
+    def glance(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult | None:
+        """Serve tickers or books without waiting, None where they are not cached; from any thread."""
+
+    async def present(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult:
+        """Serve tickers or books."""
 
 
 @dataclass
@@ -92,55 +157,7 @@ class Ports:
         return self.flights.setdefault(series, asyncio.Lock())
 
 
-@dataclass
-class Answer:
-    """A table and what there is to say about it.
-
-    Attributes
-    ----------
-    table : pyarrow.Table
-        None where ``made`` has it.
-    meta : dict
-        JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
-    warnings : list of str
-        What the caller should be told.
-    made : Made or None
-        Where the same may be asked for again: the rows, and what was made of them so far.
-    fresh : bool
-        Whether the table's memory is nobody else's.
-    ends : dict
-        Of candles: up to where each market's answer is complete.
-    """
-
-    table: pa.Table
-    meta: dict[str, Any]
-    warnings: list[str] = field(default_factory=list)
-    made: Made | None = None
-    fresh: bool = False
-    ends: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def arrow(self) -> pa.Table:
-        """The table; made now where only the rows were at hand."""
-        return self.table if self.made is None else self.made.table
-
-
-@dataclass
-class Meter:
-    """How far a long call has come; written on the loop, read by the caller's thread."""
-
-    requests: int = 0
-    expected: int = 0
-    rows: int = 0
-    saved_hint: str = ""
-
-
-async def in_thread(func: Callable[..., T], *args: Any) -> T:
-    """File work must not hold up the loop, which also feeds the streams."""
-    return await asyncio.to_thread(func, *args)
-
-
-async def synchronise(ports: Ports, market: str, meter: Meter) -> None:
+async def sync_server_time(ports: Ports, market: str, progress: Progress) -> None:
     """Settle the exchange's time before anything is taken for over, for to come or for expired.
 
     Once a process it costs one small request; two where this machine's clock is not right. The newest
@@ -151,21 +168,21 @@ async def synchronise(ports: Ports, market: str, meter: Meter) -> None:
             if ports.server_time.settled:
                 return
             page = await ports.api.trades(market, count=1)
-            meter.requests += 1
+            progress.requests += 1
             if page.server_time is None and len(page.table):
                 ports.server_time.observe(page.table["time"][-1].value, page.received, page.received)
 
 
 async def fill_from_archive(
-    archive: Archive, ports: Ports, store: RowStore, series: Series, missing: list[Span], meter: Meter,
+    archive: Archive, ports: Ports, store: RowStore, series: Series, missing: list[Span], progress: Progress,
     *, rest_from: int | None,
 ) -> Filled:  # fmt: skip
     """Store what published files can answer."""
 
     def told(requests: int, rows: int) -> None:
-        meter.requests += requests
-        meter.expected = max(meter.expected, meter.requests)
-        meter.rows += rows
+        progress.requests += requests
+        progress.expected = max(progress.expected, progress.requests)
+        progress.rows += rows
 
     filler = Filler(
         archive, store, series, now=ports.server_time.now(), rate=ports.rate,
@@ -188,15 +205,22 @@ def edge_of(reading: Reading, moment: int) -> Edge:
     return Edge(len(table), span, table["time"][0].value, table["time"][-1].value)
 
 
-def cut(table: pa.Table, span: Span) -> pa.Table:
-    """The rows of a table sorted by time that lie in the span."""
-    low, high = position(table, span.start), position(table, span.end)
-    return table.slice(low, high - low)
+# --- replacing the ports, as a cassette does ----------------------------------------------------------
+
+_substitute: Callable[[Config], Ports | None] | None = None
 
 
-def position(table: pa.Table, moment: int) -> int:
-    """How many rows of a table sorted by time are older than the moment."""
-    import numpy as np
+@contextlib.contextmanager
+def substitute_ports(factory: Callable[[Config], Ports | None]) -> Iterator[None]:
+    """Let every call of the process go through other ports, as a cassette needs it."""
+    global _substitute
+    before, _substitute = _substitute, factory
+    try:
+        yield
+    finally:
+        _substitute = before
 
-    times = table["time"].cast("int64").to_numpy()
-    return int(np.searchsorted(times, moment, side="left"))
+
+def substituted(config: Config) -> Ports | None:
+    """Return the ports that replace those of the settings, if there are any."""
+    return None if _substitute is None else _substitute(config)

@@ -11,14 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.endpoints import REGIONS
-from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.core.route import Step, metadata
+from upbit_frames.core.schema import arrow_schema
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
 from upbit_frames.exchange.rest_api import Page
-from upbit_frames.live.channel import Found, LiveChannel
 from upbit_frames.router.live_rules import Wish
-from upbit_frames.router.plan import Step, iso
-from upbit_frames.router.ports import Answer, Ports
+from upbit_frames.router.ports import LiveResult, LiveSource, Ports
+from upbit_frames.router.result import Result
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,11 +43,11 @@ class Quotes:
     ports : Ports
     region : str
         Decides which quote currencies there are.
-    live : LiveChannel, optional
+    live : LiveSource, optional
         Answers what is asked again and again; without one REST does.
     """
 
-    def __init__(self, ports: Ports, region: str, live: LiveChannel | None = None) -> None:
+    def __init__(self, ports: Ports, region: str, live: LiveSource | None = None) -> None:
         self.ports = ports
         self.live = live
         self.quotes = REGIONS[region].quotes
@@ -55,7 +55,7 @@ class Quotes:
 
     # --- lists that change rarely ----------------------------------------------------------------
 
-    async def markets(self, quote: str | None) -> Answer:
+    async def markets(self, quote: str | None) -> Result:
         """Every market, or those of one quote currency."""
         import pyarrow.compute as pc
 
@@ -70,7 +70,7 @@ class Quotes:
                     suggestion=f"there are {', '.join(sorted({n.split('-')[0] for n in names.to_pylist()}))}",
                 )
             table = chosen
-        return Answer(table, self._meta("markets", [self._step(kept, len(table))]))
+        return Result(table, self._meta("markets", [self._step(kept, len(table))]))
 
     async def select(self, codes: Sequence[str] = (), quotes: Sequence[str | None] = ()) -> tuple[str, ...]:
         """Return the codes and every listed market of the quote currencies (None: of all), without repetition."""
@@ -107,7 +107,7 @@ class Quotes:
         if plain:
             raise _ungrouped(plain, f"{level:g}")
 
-    async def instruments(self, markets: Sequence[str]) -> Answer:
+    async def instruments(self, markets: Sequence[str]) -> Result:
         """Tick size and price groupings of the markets."""
         key = ("instruments", tuple(sorted(markets)))
 
@@ -116,13 +116,13 @@ class Quotes:
 
         (table, _, requests), kept = await self.shelf.get(key, self.ports.clock.monotonic, fetch)
         table = in_order(table, markets)
-        return Answer(table, self._meta("instruments", [self._step(kept, len(table), requests)], markets))
+        return Result(table, self._meta("instruments", [self._step(kept, len(table), requests)], markets))
 
     # --- prices ------------------------------------------------------------------------------------
 
     async def ticker(
         self, markets: Sequence[str] | None, quote: str | None, skip: bool, source: str = "auto"
-    ) -> Answer:
+    ) -> Result:
         """The latest of the markets, of a quote currency, or of everything, each in one request."""
         if markets is None:
             if source == "live":
@@ -135,19 +135,19 @@ class Quotes:
                     f"there is no quote currency {quote!r} here", suggestion=f"there are {', '.join(self.quotes)}"
                 )
             table = (await self.ports.api.tickers_by_quote(quotes)).table
-            return Answer(table, self._meta("ticker", [self._step(False, len(table))]))
+            return Result(table, self._meta("ticker", [self._step(False, len(table))]))
         found, why = await self._present("ticker", _topics("ticker", markets, None, None), source, None)
         if found is not None:
             return found
         table, skipped, requests = await self._listed("ticker", markets, self.ports.api.tickers, skip=skip)
         table = in_order(table, markets)
-        return Answer(table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped))
+        return Result(table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped))
 
     # --- the stream -------------------------------------------------------------------------------
 
     def glance(
         self, kind: str, markets: Sequence[str] | None, source: str, depth: int | None = None, level: str | None = None
-    ) -> Answer | None:
+    ) -> Result | None:
         """The answer, if the stream has it at hand; from any thread, in microseconds."""
         if self.live is None or markets is None or source != "auto":
             return None
@@ -157,7 +157,7 @@ class Quotes:
 
     async def _present(
         self, kind: str, topics: list[Topic], source: str, depth: int | None
-    ) -> tuple[Answer | None, str]:
+    ) -> tuple[Result | None, str]:
         """The stream's answer; where REST has to give it, why."""
         if self.live is None:
             return None, ASKED
@@ -171,15 +171,15 @@ class Quotes:
     def _wish(self, kind: str, topics: Sequence[Topic], source: str) -> Wish:
         return Wish(kind, markets=len(topics), source=source, allowed=self.ports.streams)
 
-    def _live_answer(self, kind: str, topics: Sequence[Topic], found: Found, made: Made) -> Answer:
+    def _live_answer(self, kind: str, topics: Sequence[Topic], found: LiveResult, made: Made) -> Result:
         now = self.ports.server_time.now()
         step = Step("live", found.choice.told, now, now, len(made))
         meta = self._meta(kind, [step], [topic.market for topic in topics])
-        return Answer(None, meta | {"age_ms": round(found.age, 3)}, made=made)
+        return Result(None, meta | {"age_ms": round(found.age, 3)}, made=made)
 
     async def orderbook(
         self, markets: Sequence[str], depth: int, level: str | None, skip: bool, source: str = "auto"
-    ) -> Answer:
+    ) -> Result:
         """The books of the markets to the given depth, in one request."""
         found, why = await self._present("orderbook", _topics("orderbook", markets, depth, level), source, depth)
         if found is not None:
@@ -193,7 +193,7 @@ class Quotes:
                 raise _ungrouped(silent, level)
             skipped = [*skipped, *silent]
         table = in_order(table, markets)
-        return Answer(table, self._meta("orderbook", [self._step(False, len(table), requests, why)], markets, skipped))
+        return Result(table, self._meta("orderbook", [self._step(False, len(table), requests, why)], markets, skipped))
 
     # --- lists with unknown codes --------------------------------------------------------------------
 
@@ -253,17 +253,13 @@ class Quotes:
     def _meta(
         self, kind: str, steps: list[Step], markets: Sequence[str] | None = None, skipped: Sequence[str] = ()
     ) -> dict[str, Any]:
-        meta: dict[str, Any] = {
-            "kind": kind,
-            "fetched_at": iso(self.ports.server_time.now()),
-            "schema": SCHEMA_VERSION,
-            "route": [step.to_json() for step in steps],
-        }
-        if markets is not None:
-            meta["market"] = list(markets)
-        if skipped:
-            meta["skipped"] = list(skipped)
-        return meta
+        return metadata(
+            kind,
+            steps,
+            market=None if markets is None else list(markets),
+            skipped=list(skipped) or None,
+            fetched_at=self.ports.server_time.now(),
+        )
 
 
 def _topics(kind: str, markets: Sequence[str], depth: int | None, level: str | None) -> list[Topic]:

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable
 
 from upbit_frames.errors import StoreError
 from upbit_frames.router.call_store import CallStore
-from upbit_frames.router.ports import Ports, in_thread
+from upbit_frames.router.ports import Ports
+from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.store.base import Series
 from upbit_frames.store.fetch_lock import FetchLock
 

@@ -13,16 +13,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upbit_frames.archive.importer import Archive
+from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import AGREEMENT, SEAL_GRACE, quiet_from
 from upbit_frames.core.endpoints import TRADES_MAX_COUNT
-from upbit_frames.core.intervals import INTERVALS, Span, intersect, merge, subtract
+from upbit_frames.core.intervals import INTERVALS, Span, intersect, iso, merge, subtract
 from upbit_frames.core.query import TradesQuery
+from upbit_frames.core.route import FORCED, MISSING, NOWHERE, STORED, Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
 from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
-from upbit_frames.router.plan import FORCED, MISSING, NOWHERE, STORED, Edge, Step, iso
-from upbit_frames.router.ports import Meter, Ports, edge_of, fill_from_archive, in_thread, position, synchronise
+from upbit_frames.router.plan import Edge
+from upbit_frames.router.ports import Ports, edge_of, fill_from_archive, sync_server_time
 from upbit_frames.router.single_flight import single_flight
 from upbit_frames.router.trade_pages import DAY, MISDATED, SECOND, Ask, backfill_trades, implausible
 from upbit_frames.router.trade_plan import (
@@ -33,6 +35,8 @@ from upbit_frames.router.trade_plan import (
     not_cached,
     plan_trades,
 )
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Counted, Series
 
 if TYPE_CHECKING:
@@ -64,20 +68,20 @@ class TradesHistory:
     ports : Ports
     market : str
     source : {"auto", "cache", "rest", "archive"}
-    meter : Meter
+    progress : Progress
     into_store : bool
         Whether the purpose is to have the trades stored: then nothing is kept in memory, and a store
         that cannot be used is an error.
     """
 
-    def __init__(self, ports: Ports, market: str, source: str, meter: Meter, *, into_store: bool = False) -> None:
+    def __init__(self, ports: Ports, market: str, source: str, progress: Progress, *, into_store: bool = False) -> None:
         self.ports = ports
         self.store = CallStore(
             ports.store, hidden=source == "rest" and not into_store, offline=source == "cache", only=into_store
         )
         self.market = market
         self.source = source
-        self.meter = meter
+        self.progress = progress
         self.series = Series("trades", market)
         self.fresh: list[Row] = []  # newer than what may be stored
         self.fresh_span = Span(0, 0)
@@ -225,7 +229,7 @@ class TradesHistory:
         covered = await in_thread(self.store.covered, self.series)
         situation = self.ports.situation(self.source)
         if self.source != "archive":  # which day is today decides how each day is named
-            await synchronise(self.ports, self.market, self.meter)
+            await sync_server_time(self.ports, self.market, self.progress)
             situation = self.ports.situation(self.source)
         known = [*covered, *self.lost, *self.unproven, self.fresh_span]
         steps = [one for one in plan_trades(self.market, span, known, self.source, situation) if one.channel != "store"]
@@ -241,7 +245,7 @@ class TradesHistory:
     async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
         """Take from the archive what it has; what is left for REST."""
         filled = await fill_from_archive(
-            archive, self.ports, self.store, self.series, missing, self.meter,
+            archive, self.ports, self.store, self.series, missing, self.progress,
             rest_from=None if self.source == "archive" else 0,
         )  # fmt: skip
         self.fetched += filled.steps
@@ -288,8 +292,8 @@ class TradesHistory:
                 self.market, days_ago=ago if ago > 0 else None, before=ask.before, cursor=ask.cursor
             )
             rows = _rows(reply.table)
-            self.meter.requests += 1
-            self.meter.rows += len(rows)
+            self.progress.requests += 1
+            self.progress.rows += len(rows)
             settled = self.ports.server_time.now()
             now = settled if reply.server_time is None else reply.server_time
             wrong = implausible(rows, ask, max(settled, now) + SEAL_GRACE)
@@ -319,11 +323,11 @@ class TradesHistory:
         if end <= span.start:
             return Span(span.start, span.start)
         table = (await self.ports.api.candles(self.market, minute, to=end, count=1)).table
-        self.meter.requests += 1
+        self.progress.requests += 1
         if len(table):
             newest = table["time"][-1].value
             return None if newest >= span.start else Span(max(span.start, quiet_from(newest)), end)
-        if await nothing_older(self.ports, self.store, Series("candles", self.market, "1m"), end, False, self.meter):
+        if await nothing_older(self.ports, self.store, Series("candles", self.market, "1m"), end, False, self.progress):
             return Span(span.start, end)
         return None
 
@@ -354,9 +358,9 @@ class TradesHistory:
         steps += [Step("none", self.lost_reason, *part, market=self.market) for part in lost]
         steps += self.fetched
         counted = [
-            replace(step, rows=position(table, min(step.end, span.end)) - position(table, max(step.start, span.start)))
+            replace(step, rows=len(slice_time(table, part)))
             for step in steps
-            if step.end > span.start and step.start < span.end
+            for part in intersect([step.span], [span])
         ]
         return sorted(counted, key=lambda step: step.start)
 

@@ -9,10 +9,11 @@ from upbit_frames.archive.catalog import Published, to_steps
 from upbit_frames.archive.plan import plan_trade_files
 from upbit_frames.core.availability import TRADE_DAYS
 from upbit_frames.core.endpoints import ENDPOINTS, LIMITS
-from upbit_frames.core.intervals import Span, intersect, subtract
+from upbit_frames.core.intervals import Span, intersect, iso, subtract
 from upbit_frames.core.query import TradesQuery
+from upbit_frames.core.route import FORCED, MISSING, STORED, UNCACHED, Step
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.router.plan import FORCED, MISSING, STORED, UNCACHED, Edge, Situation, Step, iso
+from upbit_frames.router.plan import Edge, Situation
 from upbit_frames.router.trade_pages import DAY, SECOND, by_day
 
 __all__ = ["EXPIRED", "FIRST_REACH", "TradeGoal", "goal_of", "not_cached", "plan_trades", "split_expired"]

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import TradesQuery
-from upbit_frames.core.schema import SCHEMA_VERSION
+from upbit_frames.core.route import UNCACHED, Step, metadata
 from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached
-from upbit_frames.live.channel import Found, LiveChannel
 from upbit_frames.router.live_rules import MOST, Choice
-from upbit_frames.router.plan import UNCACHED, Step, iso
-from upbit_frames.router.ports import Answer, Meter, Ports, in_thread, synchronise
+from upbit_frames.router.ports import LiveResult, LiveSource, Ports, sync_server_time
+from upbit_frames.router.result import Result
 from upbit_frames.router.trade_history import TradesHistory
 from upbit_frames.router.trade_plan import not_cached
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
     pass
@@ -50,41 +51,41 @@ class TradesRouter:
     Parameters
     ----------
     ports : Ports
-    live : LiveChannel, optional
+    live : LiveSource, optional
         Answers the newest trades where it has them.
     """
 
-    def __init__(self, ports: Ports, live: LiveChannel | None = None) -> None:
+    def __init__(self, ports: Ports, live: LiveSource | None = None) -> None:
         self.ports = ports
         self.live = live
 
-    async def trades(self, query: TradesQuery, meter: Meter) -> Answer:
+    async def trades(self, query: TradesQuery, progress: Progress) -> Result:
         """Trades of one market."""
         newest = query.start is None and query.end is None
         if query.source == "live":
-            return await self._by_stream(query, meter, newest)
+            return await self._by_stream(query, progress, newest)
         if self.live is None or not newest or query.source not in ("auto", "rest"):
-            return await self._told(query, meter, "")
+            return await self._told(query, progress, "")
         count = query.count or 0
         found = await self.live.trades(query.market, count, query.source)
         if found.table is not None:
             return self._from_stream(query, found)
-        answer = await self._told(query, meter, found.choice.told)
+        answer = await self._told(query, progress, found.choice.told)
         self.live.seed(query.market, answer.table, count)
         return answer
 
-    async def _by_stream(self, query: TradesQuery, meter: Meter, newest: bool) -> Answer:
+    async def _by_stream(self, query: TradesQuery, progress: Progress, newest: bool) -> Result:
         """Asked for by name; REST only tells what was traded before the stream began."""
         count = query.count or 0
         live = self._check_stream(query, newest)
-        before = meter.requests
+        before = progress.requests
         for attempt in range(TRIES):
             found = await live.trades(query.market, count, "live")
             if found.table is not None:
-                found.requests = meter.requests - before
+                found.requests = progress.requests - before
                 return self._from_stream(query, found)
             await self.ports.clock.sleep(LAG * attempt)
-            answer = await self._told(replace(query, source="rest"), meter, "")
+            answer = await self._told(replace(query, source="rest"), progress, "")
             live.seed(query.market, answer.table, count)
         raise ConnectionFailed(
             f"REST does not tell the trade of {query.market} with which the stream began",
@@ -92,7 +93,7 @@ class TradesRouter:
             market=query.market,
         )
 
-    def _check_stream(self, query: TradesQuery, newest: bool) -> LiveChannel:
+    def _check_stream(self, query: TradesQuery, newest: bool) -> LiveSource:
         if self.live is None or not newest or (query.count or 0) > MOST["trade"]:
             raise InvalidRange(
                 f"a stream holds the newest {MOST['trade']} trades and no history",
@@ -101,39 +102,31 @@ class TradesRouter:
             )
         return self.live
 
-    def _from_stream(self, query: TradesQuery, found: Found) -> Answer:
+    def _from_stream(self, query: TradesQuery, found: LiveResult) -> Result:
         assert found.table is not None
         table, now = found.table, self.ports.server_time.now()
         times = table["time"].cast("int64")
         start, end = (times[0].as_py(), times[-1].as_py() + 1) if len(table) else (now, now)
         told, rows = found.choice.told, len(table)
         step = Step("live", told, start, end, rows=rows, requests=found.requests, market=query.market)
-        return Answer(table, self._meta(query, start, end, [step]) | {"age_ms": round(found.age, 3)})
+        return Result(table, self._meta(query, Span(start, end), [step]) | {"age_ms": round(found.age, 3)})
 
-    async def _told(self, query: TradesQuery, meter: Meter, why: str) -> Answer:
+    async def _told(self, query: TradesQuery, progress: Progress, why: str) -> Result:
         """From the store, the archive and REST; ``why`` is why not from the stream."""
         ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
         if query.source != "cache" and (query.end is None or query.end > self.ports.server_time.now()):
-            await synchronise(self.ports, query.market, meter)
-        history = TradesHistory(ports, query.market, query.source, meter)
+            await sync_server_time(self.ports, query.market, progress)
+        history = TradesHistory(ports, query.market, query.source, progress)
         table, span = await history.execute(await in_thread(history.goal, query))
         lost = history.lost_text(span)
         route = history.route(span, table)
         if why:
             route = [replace(one, reason=f"{one.reason}; {why}") if one.channel == "rest" else one for one in route]
-        meta = self._meta(query, span.start, span.end, route)
-        return Answer(table, meta, [*history.warnings, *([lost] if lost else [])])
+        meta = self._meta(query, span, route)
+        return Result(table, meta, [*history.warnings, *([lost] if lost else [])])
 
-    def _meta(self, query: TradesQuery, start: int, end: int, route: list[Step]) -> dict[str, Any]:
-        return {
-            "kind": "trades",
-            "market": query.market,
-            "start": iso(start),
-            "end": iso(end),
-            "fetched_at": iso(self.ports.server_time.now()),
-            "schema": SCHEMA_VERSION,
-            "route": [step.to_json() for step in route],
-        }
+    def _meta(self, query: TradesQuery, span: Span, route: list[Step]) -> dict[str, Any]:
+        return metadata("trades", route, market=query.market, span=span, fetched_at=self.ports.server_time.now())
 
     # --- plan -------------------------------------------------------------------------------------
 
@@ -150,7 +143,7 @@ class TradesRouter:
             self._check_stream(query, newest)
         if self.live is not None and newest and query.source in ("auto", "rest", "live"):
             return TradeDecision((), self.live.decide_trades(query.market, query.count or 0, query.source))
-        history = TradesHistory(self.ports, query.market, query.source, Meter())
+        history = TradesHistory(self.ports, query.market, query.source, Progress())
         try:
             _, steps = await in_thread(history.decide, query)
         except NotCached as error:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from upbit_frames.errors import UsageError
 from upbit_frames.runtime.preload import load
 
-__all__ = ["at_exit", "generation", "run", "run_async", "start"]
+__all__ = ["at_exit", "generation", "in_thread", "run", "run_async", "start"]
 
 T = TypeVar("T")
 Work = Callable[..., Coroutine[Any, Any, T]]
@@ -188,3 +188,8 @@ def _shut_down() -> None:
 def _left(deadline: float) -> float:
     """Seconds to wait for the next thing; some for each, so that one that hangs does not take all."""
     return max(0.5, deadline - monotonic())
+
+
+async def in_thread(func: Callable[..., T], *args: Any) -> T:
+    """Run blocking file work in a worker thread: the event loop also serves the streams."""
+    return await asyncio.to_thread(func, *args)

@@ -174,7 +174,7 @@ def _upbit_frames(request: pytest.FixtureRequest) -> Iterator[None]:
             request.getfixturevalue("upbit_cassette")
         yield
         return
-    from upbit_frames.api.engine import substitute_ports
+    from upbit_frames.router.ports import substitute_ports
 
     with substitute_ports(_refusing):
         if request.node.get_closest_marker("upbit_cassette") is not None:

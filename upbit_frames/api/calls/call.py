@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from upbit_frames.core.arguments import misfit
 from upbit_frames.errors import UpbitFramesWarning
-from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from upbit_frames.core.query import View
-    from upbit_frames.router.ports import Answer
+    from upbit_frames.router.result import Result
 
 __all__ = ["Call", "invoke", "shown", "warning_sink"]
 
@@ -34,7 +34,7 @@ class Call(Generic[T]):
         Runs on the background loop.
     finish : function
         Turns the answer into what the caller gets; runs in the caller's thread.
-    meter : Meter
+    meter : Progress
         How far the work has come.
     title : str
         What a progress bar calls it.
@@ -47,7 +47,7 @@ class Call(Generic[T]):
 
     work: Callable[[], Coroutine[Any, Any, Any]]
     finish: Callable[[Any], T]
-    meter: Meter = field(default_factory=Meter)
+    meter: Progress = field(default_factory=Progress)
     title: str = ""
     progress: bool | str = False
     stored: Callable[[], Any] = lambda: None
@@ -69,7 +69,7 @@ def invoke(func: Callable[..., T], config: Any, /, *args: Any, **kwargs: Any) ->
     raise misfit(func, args, kwargs)
 
 
-def shown(answer: Answer, kind: str, view: View, index: list[str]) -> Any:
+def shown(answer: Result, kind: str, view: View, index: list[str]) -> Any:
     """The answer as the kind of frame the user wants, its warnings told."""
     from upbit_frames.frames.output import take_output
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api.calls.call import Call, shown
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
-from upbit_frames.core.intervals import EPOCH, Span, subtract
+from upbit_frames.core.intervals import EPOCH, Span, iso, subtract
 from upbit_frames.core.query import CandleQuery, View
-from upbit_frames.router.plan import iso
-from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 
 if TYPE_CHECKING:
     from upbit_frames.router.plan import Plan
-    from upbit_frames.router.ports import Answer
+    from upbit_frames.router.result import Result
     from upbit_frames.store.base import Store
 
 __all__ = ["candles", "plan"]
@@ -110,10 +109,10 @@ def candles(
         market, interval, start=start, end=end, count=count, forming=forming,
         gaps=gaps, source=source, tz=view.tz, now=server_now(config),
     )  # fmt: skip
-    meter = Meter()
+    meter = Progress()
     engine = engine_for(config)
 
-    def finish(answer: Answer) -> Any:
+    def finish(answer: Result) -> Any:
         index = ["market", "time"] if query.many else ["time"]
         if not len(answer.arrow):
             answer.warnings += _unlisted(engine.ports.store, query)
@@ -175,4 +174,4 @@ def plan(
     def finish(plan: Plan) -> Plan:
         return plan
 
-    return Call(lambda: engine.router.plan(query), finish, Meter())
+    return Call(lambda: engine.router.plan(query), finish, Progress())

@@ -15,10 +15,10 @@ from upbit_frames.core.arguments import number, whole
 from upbit_frames.core.config import Config
 from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.query import CandleQuery, TradesQuery
-from upbit_frames.core.schema import SCHEMA_VERSION
+from upbit_frames.core.route import metadata
 from upbit_frames.core.topics import interval_of, parse_kind
-from upbit_frames.router.plan import iso
-from upbit_frames.router.ports import Answer, Meter
+from upbit_frames.router.result import Result
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.telemetry import telemetry
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def compare(
     n = whole("n", n, 2, MOST)
     every = number("every", every, 0, 3600, suggestion="give seconds between two rounds, such as 0.2")
     depth = arguments.depth(depth)
-    engine, meter = engine_for(config), Meter(expected=2 * n)
+    engine, meter = engine_for(config), Progress(expected=2 * n)
     short = type_.partition(".")[0]
 
     def count(_: sides.Sample) -> None:
@@ -131,11 +131,10 @@ def compare(
         frame = pd.DataFrame.from_dict(sides.summary(short, samples, offset), orient="index")
         frame.index.name = "channel"
         frame = frame.astype(dict.fromkeys(("asked", "answered", "requests"), "int64"))
-        frame.attrs["upbit_frames"] = {
-            "kind": type_, "market": list(codes), "n": n, "every": float(every), "fetched_at": iso(clock.now()),
-            "clock_uncertainty": (clock.uncertainty or 0) / 2000, "schema": SCHEMA_VERSION,
-            "samples": sides.to_rows(short, samples, offset),
-        }  # fmt: skip
+        frame.attrs["upbit_frames"] = metadata(
+            type_, None, market=list(codes), n=n, every=float(every), fetched_at=clock.now(),
+            clock_uncertainty=(clock.uncertainty or 0) / 2000, samples=sides.to_rows(short, samples, offset),
+        )  # fmt: skip
         return frame
 
     return Call(
@@ -157,16 +156,16 @@ async def _asked(
     async def one(market: str) -> tuple[dict[str, sides.State], int]:
         if type_ == "trade":
             query = TradesQuery.build(market, count=TRADES, source=channel)
-            answer = await engine.trades.trades(query, Meter())
+            answer = await engine.trades.trades(query, Progress())
         else:
             interval = interval_of(type_)
             asked = CandleQuery.build(market, interval, count=1, forming=True, source=channel)
-            answer = await engine.router.candles(asked, Meter())
+            answer = await engine.router.candles(asked, Progress())
         return sides.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
 
     found = await asyncio.gather(*(one(market) for market in codes))
     return {code: state for states, _ in found for code, state in states.items()}, sum(count for _, count in found)
 
 
-def _requests(answer: Answer) -> int:
+def _requests(answer: Result) -> int:
     return sum(int(step["requests"]) for step in answer.meta["route"])

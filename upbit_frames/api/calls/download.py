@@ -16,7 +16,7 @@ from upbit_frames.core.query import parse_range
 from upbit_frames.errors import InvalidRange
 from upbit_frames.router import cross_check as checking
 from upbit_frames.router import download as bulk
-from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.telemetry import telemetry
 from upbit_frames.store.base import Finding
 
@@ -78,7 +78,7 @@ def download(
     low, high, _ = parse_range(start, end, None, parse_zone(config.tz if tz is None else tz), server_now(config))
     if low is None:
         raise InvalidRange("a download needs a start", suggestion="give start, for instance '2024-01-01'")
-    meter = Meter()
+    meter = Progress()
     engine = engine_for(config)
 
     def finish(summaries: list[bulk.Summary]) -> pd.DataFrame:

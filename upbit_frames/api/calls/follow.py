@@ -16,7 +16,7 @@ from upbit_frames.errors import InvalidInterval, InvalidRange
 from upbit_frames.live.follow.batches import Asked
 from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.follow.session import Following
-from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.progress import Progress
 
 __all__ = ["follow", "open_follow"]
 
@@ -86,7 +86,7 @@ def follow(
     ...     for batch in f:
     ...         print(batch.tail(1))
     """
-    meter = Meter()
+    meter = Progress()
     made = _made(config, market, interval, history, forming, keep, tz, output, meter)
     title = f"{', '.join(made.asked.markets[:3])}{' …' if len(made.asked.markets) > 3 else ''} {made.asked.interval}"
     return Call(made._open, lambda _: made.opened(6), meter, title, config.progress)
@@ -122,12 +122,12 @@ def open_follow(
     ...     async for batch in f:
     ...         print(batch)
     """
-    return _made(config, market, interval, history, forming, keep, tz, output, Meter())
+    return _made(config, market, interval, history, forming, keep, tz, output, Progress())
 
 
 def _made(
     config: Config, market: object, interval: object, history: object, forming: object, keep: object,
-    tz: str | None, output: str | None, meter: Meter,
+    tz: str | None, output: str | None, meter: Progress,
 ) -> Follow:  # fmt: skip
     """Everything checked, nothing opened."""
     view = View.build(config, tz, output)

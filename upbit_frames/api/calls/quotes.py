@@ -15,7 +15,7 @@ from upbit_frames.core.query import View
 from upbit_frames.errors import QueryError
 
 if TYPE_CHECKING:
-    from upbit_frames.router.ports import Answer
+    from upbit_frames.router.result import Result
 
 __all__ = ["instruments", "markets", "orderbook", "ticker"]
 
@@ -190,7 +190,7 @@ def orderbook(
     grouping = None if level is None else _grouping(level)
     engine = engine_for(config)
 
-    async def work() -> Answer:
+    async def work() -> Result:
         listed = codes if codes is not None else await engine.quotes.select((), (quote,))
         return await engine.quotes.orderbook(listed, depth, grouping, skip, source)
 

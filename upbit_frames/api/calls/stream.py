@@ -9,11 +9,10 @@ from upbit_frames.api.engine import engine_for
 from upbit_frames.api.progress import CollectBar
 from upbit_frames.core.config import Config
 from upbit_frames.core.query import View
-from upbit_frames.core.stream_query import StreamQuery
+from upbit_frames.core.stream_query import BUFFER, StreamQuery
 from upbit_frames.errors import QueryError
 from upbit_frames.live.feed import Feed
 from upbit_frames.live.hub.hub import Hub
-from upbit_frames.live.hub.subscriber import BUFFER
 from upbit_frames.live.stream import Stream
 from upbit_frames.live.stream_frames import checked
 from upbit_frames.runtime.telemetry import telemetry

@@ -8,10 +8,10 @@ from upbit_frames.api.calls.call import Call, shown
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
 from upbit_frames.core.query import TradesQuery, View
-from upbit_frames.router.ports import Meter
+from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from upbit_frames.router.ports import Answer
+    from upbit_frames.router.result import Result
 
 __all__ = ["trades"]
 
@@ -73,10 +73,10 @@ def trades(
     query = TradesQuery.build(
         market, start=start, end=end, count=count, source=source, tz=view.tz, now=server_now(config)
     )
-    meter = Meter()
+    meter = Progress()
     engine = engine_for(config)
 
-    def finish(answer: Answer) -> Any:
+    def finish(answer: Result) -> Any:
         return shown(answer, "trades", view, ["time"])
 
     return Call(

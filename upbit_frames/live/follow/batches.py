@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.endpoints import LIMITS
 from upbit_frames.core.intervals import Interval, Span
-from upbit_frames.core.schema import SCHEMA_VERSION
+from upbit_frames.core.route import FORMING, Step, metadata
 from upbit_frames.core.topics import Topic
-from upbit_frames.router.plan import FORMING, Step, iso
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,17 +94,15 @@ class Batch:
 
 def meta_of(batch: Batch, asked: Asked, now: int) -> dict[str, Any]:
     """What ``uf.candles`` tells about a frame, of this one."""
-    return {
-        "kind": "candles",
-        "market": list(asked.markets) if asked.many else asked.markets[0],
-        "interval": asked.interval.name,
-        "start": iso(min(part.span.start for part in batch.parts)),
-        "end": iso(max(_end(part, asked) for part in batch.parts)),
-        "gaps": "raw",
-        "fetched_at": iso(now),
-        "schema": SCHEMA_VERSION,
-        "route": [*batch.earlier, *(step.to_json() for part in batch.parts for step in _route(part, asked))],
-    }
+    return metadata(
+        "candles",
+        [*batch.earlier, *(step for part in batch.parts for step in _route(part, asked))],
+        market=list(asked.markets) if asked.many else asked.markets[0],
+        interval=asked.interval.name,
+        span=Span(min(part.span.start for part in batch.parts), max(_end(part, asked) for part in batch.parts)),
+        gaps="raw",
+        fetched_at=now,
+    )
 
 
 def table_of(parts: Sequence[Part], many: bool, told: bool) -> pa.Table:

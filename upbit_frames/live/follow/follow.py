@@ -8,12 +8,12 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from upbit_frames.core.intervals import iso
 from upbit_frames.core.query import View
 from upbit_frames.errors import UpbitFramesError, UpbitFramesWarning, UsageError
 from upbit_frames.live.follow.batches import Asked, Batch, meta_of, table_of
 from upbit_frames.live.follow.session import Following
 from upbit_frames.live.stream_frames import gaps_frame
-from upbit_frames.router.plan import iso
 from upbit_frames.runtime import event_loop as _bridge
 
 if TYPE_CHECKING:

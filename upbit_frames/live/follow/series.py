@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import SEAL_GRACE
 from upbit_frames.core.intervals import Interval, Span, to_micros
+from upbit_frames.core.route import Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
 from upbit_frames.exchange.wire.message_tables import REST, to_table
 from upbit_frames.exchange.wire.messages import Row
-from upbit_frames.router.plan import Step
-from upbit_frames.router.ports import cut
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,7 @@ class Track:
         # The newest pieces are small, and mostly they are all that is wanted.
         parts: list[pa.Table] = []
         for table in reversed(self._window):
-            parts.append(cut(table, span))
+            parts.append(slice_time(table, span))
             if table["time"][0].value <= span.start:
                 break
         return pa.concat_tables([arrow_schema("candles").empty_table(), *reversed(parts)])

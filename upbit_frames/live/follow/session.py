@@ -15,10 +15,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import SEAL_GRACE, sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import CandleQuery
+from upbit_frames.core.route import Step
 from upbit_frames.errors import TransportError, UpbitFramesError
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.message_tables import rows_of_rest
@@ -29,9 +31,10 @@ from upbit_frames.live.hub.connection_clock import AHEAD
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Gaps, Listener
 from upbit_frames.router.candle_history import History
-from upbit_frames.router.candles import Answer, Router
-from upbit_frames.router.plan import Step
-from upbit_frames.router.ports import Meter, cut, synchronise
+from upbit_frames.router.candles import Router
+from upbit_frames.router.ports import sync_server_time
+from upbit_frames.router.result import Result
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.telemetry import telemetry
 
 if TYPE_CHECKING:
@@ -58,11 +61,11 @@ class Following:
     router : Router
     open_hub : coroutine function () -> Hub
         Also makes sure that the markets exist.
-    meter : Meter
+    meter : Progress
         How far the history has come.
     """
 
-    def __init__(self, asked: Asked, router: Router, open_hub: Callable[[], Awaitable[Hub]], meter: Meter) -> None:
+    def __init__(self, asked: Asked, router: Router, open_hub: Callable[[], Awaitable[Hub]], meter: Progress) -> None:
         self.asked = asked
         self.router = router
         self.ports = router.ports
@@ -142,9 +145,9 @@ class Following:
 
     async def _begin(self) -> None:
         asked, ports = self.asked, self.ports
-        await synchronise(ports, asked.markets[0], self.meter)
+        await sync_server_time(ports, asked.markets[0], self.meter)
         end = sealed_until(asked.interval, ports.server_time.now())
-        answer: Answer | None = None
+        answer: Result | None = None
         if asked.history:
             query = CandleQuery(asked.markets, asked.many, asked.interval, None, end, asked.history)
             answer = await self.router.candles(query, self.meter)
@@ -164,7 +167,7 @@ class Following:
             count = min(CANDLES_MAX_COUNT, interval.slots(track.sealed, now) + 1)
             async with self._room:
                 page = await self.ports.api.candles(track.market, interval, count=count)
-            fresh = cut(page.table, Span(track.sealed, track.sealed + 2 * CANDLES_MAX_COUNT * interval.step))
+            fresh = slice_time(page.table, Span(track.sealed, track.sealed + 2 * CANDLES_MAX_COUNT * interval.step))
             for row in rows_of_rest(str(interval.stream), track.market, fresh, page.received):
                 track.hear(row)
 
@@ -295,11 +298,11 @@ class Following:
         try:
             table, span = await source.between(Span(track.sealed, due))
         finally:
-            self.requests += source.meter.requests
+            self.requests += source.progress.requests
         return table, span.end, source.route(span, table)
 
     def _source(self, market: str) -> History:
-        return History(self.ports, market, self.asked.interval, "auto", Meter(), 1)
+        return History(self.ports, market, self.asked.interval, "auto", Progress(), 1)
 
     # --- reading ------------------------------------------------------------------------------------
 
@@ -376,7 +379,7 @@ class Following:
         return self.hub.state if joined else "waiting"
 
 
-def _of_market(answer: Answer | None, market: str, many: bool) -> pa.Table:
+def _of_market(answer: Result | None, market: str, many: bool) -> pa.Table:
     import pyarrow.compute as pc
 
     from upbit_frames.core.schema import arrow_schema

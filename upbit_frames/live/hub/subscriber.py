@@ -15,9 +15,10 @@ from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.sequencer import Gap
 from upbit_frames.runtime.telemetry import telemetry
 
-__all__ = ["BUFFER", "Gaps", "Listener", "Tempo"]
+__all__ = ["Gaps", "Listener", "Tempo"]
 
-BUFFER = 100_000  # rows
+from upbit_frames.core.stream_query import BUFFER
+
 MOST_GAPS = 20_000
 
 

@@ -1,0 +1,46 @@
+"""What the router returns for one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from upbit_frames.exchange.wire.message_tables import Made
+
+__all__ = ["Result"]
+
+
+@dataclass
+class Result:
+    """A table and its metadata.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        None where ``made`` has it.
+    meta : dict
+        JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
+    warnings : list of str
+        Shown to the user, at the line of the call.
+    made : Made or None
+        Cached rows of the live stream, with the tables and frames built of them so far.
+    fresh : bool
+        Whether the caller owns the table's buffers and may reuse them in place.
+    ends : dict
+        Of candles: up to where each market's rows are complete.
+    """
+
+    table: pa.Table
+    meta: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+    made: Made | None = None
+    fresh: bool = False
+    ends: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def arrow(self) -> pa.Table:
+        """The table; built now where only the rows are cached."""
+        return self.table if self.made is None else self.made.table
