@@ -78,7 +78,7 @@ def test_asked_again_and_again_is_answered_by_the_stream(
     assert channel(first) == "rest"
     assert "infrequent" in route(first)[-1][1]
     live = until(lambda: ask(client), "live")
-    assert route(live)[-1][1].startswith("warm: ")
+    assert route(live)[-1][1].startswith("hot: ")
     asked = len(exchange.requests)
     again = ask(client)
     assert channel(again) == "live"
@@ -133,7 +133,7 @@ def test_a_history_or_too_much_is_never_live(client: uf.Client) -> None:
 
 
 def test_asked_for_by_name(exchange: Exchange, client: uf.Client) -> None:
-    assert route(client.ticker(MARKET, source="live")) == [("live", "forced: asked for with source='live'")]
+    assert route(client.ticker(MARKET, source="live")) == [("live", "forced: requested with source='live'")]
     assert channel(client.orderbook(MARKET, source="live", depth=1)) == "live"
     trades = client.trades(MARKET, count=20, source="live")
     assert (len(trades), channel(trades)) == (20, "live")

@@ -20,7 +20,7 @@ PAGE_BYTES = 8_000  # a gzipped page of 200 candles on the wire, give or take th
 
 STORED = "stored"
 MISSING = "not in the store"
-FORCED = "forced by source='rest'"
+FORCED = "requested with source='rest'"
 FORMING = "can still change, never stored"
 UNCACHED = "not in the store, and source='store' does not fetch"
 OFFLINE = "can still change, and source='store' does not fetch"
