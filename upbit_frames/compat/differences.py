@@ -52,8 +52,8 @@ class Comparison(pd.DataFrame):
             else:
                 text = str(value)
             strong = marked and name in ("equal", "differing", "old_error", "new_error") and text
-            shown = f"<mark>{html.escape(text)}</mark>" if strong else html.escape(text)
-            cells.append(f'<td style="text-align:left">{shown}</td>')
+            content = f"<mark>{html.escape(text)}</mark>" if strong else html.escape(text)
+            cells.append(f'<td style="text-align:left">{content}</td>')
         style = ' style="background:rgba(220,60,60,.18)"' if marked else ""
         return f"<tr{style}>{''.join(cells)}</tr>"
 
@@ -82,7 +82,7 @@ def ab(old: Any, new: Any, calls: Iterable[Any], n: int = 1) -> pd.DataFrame:
         ``name`` is that of the function. A function of one side may stand for it, and a name alone
         for a call without arguments.
     n : int
-        How often each call is made; the times are medians, the answers of the last run count.
+        Repetitions of each call; the times are medians, the answers of the last run count.
 
     Returns
     -------

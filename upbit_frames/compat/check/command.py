@@ -22,7 +22,7 @@ ROUNDS = 20  # edits inside of edits need one more round each
 
 @dataclass
 class _Checked:
-    """One file: what was found, and what is left after fixing."""
+    """Findings of one file, and those left after fixing."""
 
     name: str
     file: Script | Notebook
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
     command = commands.add_parser(
         "check",
         help="find traps of scripts and notebooks that use pyupbit",
-        description="Exit codes: 0 nothing found, 1 something found, 2 a file is missing or no Python.",
+        description="Exit codes: 0 no findings, 1 findings, 2 a file is missing or not Python.",
     )
     command.add_argument("file", nargs="+", help="scripts (.py) and notebooks (.ipynb)")
     command.add_argument("--fix", action="store_true", help="rewrite what is safe (needs the extra 'migrate')")

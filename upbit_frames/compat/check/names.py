@@ -91,7 +91,7 @@ class Module:
             for child in ast.iter_child_nodes(node):
                 self.parents[child] = node
         self.aliases: dict[str, str] = {}
-        self._open: set[tuple[Scope, str]] = set()  # names whose kind is being found
+        self._open: set[tuple[Scope, str]] = set()  # names being resolved
         self._imports()
         self.functions = {
             node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)

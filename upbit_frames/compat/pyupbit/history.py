@@ -47,15 +47,15 @@ def last(ticker: Any, interval: Any, count: Any, to: Any) -> pd.DataFrame | None
         if frame.empty:
             when = "" if to is None else f" before {to}"
             raise _Nothing(f"there is no candle of {ticker}{when}", suggestion="was it listed by then?", market=ticker)
-        shown = _shown(frame)
+        frame_kst = _to_kst(frame)
         if moment is not None and moment.naive:
-            _warn_naive(to, moment, shown, name)
-        return shown
+            _warn_naive(to, moment, frame_kst, name)
+        return frame_kst
 
-    shown = _or_none(work, ticker)
-    if shown is not None:
-        remember(shown.index)  # type: ignore[arg-type]
-    return shown
+    frame_kst = _or_none(work, ticker)
+    if frame_kst is not None:
+        remember(frame_kst.index)  # type: ignore[arg-type]
+    return frame_kst
 
 
 def between(ticker: Any, interval: Any, start: Any, to: Any) -> pd.DataFrame | None:
@@ -66,7 +66,7 @@ def between(ticker: Any, interval: Any, start: Any, to: Any) -> pd.DataFrame | N
         begin = read(start, "fromDatetime", zone=KST, dates=False) if start is not None else _BEGINNING
         end = None if to is None else read(to, "to", dates=False)
         faithful = (begin.naive or start is None) and (end is None or end.naive)
-        if end is not None:  # pyupbit compares what stands there, whatever the zones
+        if end is not None:  # pyupbit compares the naive values, regardless of zones
             low, high = (begin.wall, end.wall) if faithful else (begin.at, end.at)
             if high <= low:
                 raise InvalidRange(
@@ -75,15 +75,15 @@ def between(ticker: Any, interval: Any, start: Any, to: Any) -> pd.DataFrame | N
         limit = None if end is None or end.at >= _FAR else end.at
         frame = _range(ticker, name, begin.at, limit)
         missed = _missed(frame, begin.wall) if faithful else 0
-        shown = _shown(frame[missed:])
+        frame_kst = _to_kst(frame[missed:])
         if missed or (end is not None and end.naive):
-            _warn_from(shown, name, missed)
-        return shown
+            _warn_from(frame_kst, name, missed)
+        return frame_kst
 
-    shown = _or_none(work, ticker)
-    if shown is not None:
-        remember(shown.index)  # type: ignore[arg-type]
-    return shown
+    frame_kst = _or_none(work, ticker)
+    if frame_kst is not None:
+        remember(frame_kst.index)  # type: ignore[arg-type]
+    return frame_kst
 
 
 def daily(ticker: Any, base: Any) -> pd.DataFrame | None:
@@ -94,7 +94,7 @@ def daily(ticker: Any, base: Any) -> pd.DataFrame | None:
         if frame.empty:
             raise _Nothing(f"there is no candle of {ticker}", suggestion="was it listed?", market=ticker)
         try:
-            days = _shown(frame).resample("24h", offset=f"{base}h")
+            days = _to_kst(frame).resample("24h", offset=f"{base}h")
         except ValueError as error:
             raise QueryError(f"base must be an hour of the day, got {base!r}", market=ticker) from error
         how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
@@ -199,7 +199,7 @@ def _range(ticker: Any, name: str, start: dt.datetime, end: dt.datetime | None) 
     return frame
 
 
-def _shown(frame: pd.DataFrame) -> pd.DataFrame:
+def _to_kst(frame: pd.DataFrame) -> pd.DataFrame:
     """Shape a frame as pyupbit does: the index in Korean time without a zone or a name, nothing attached."""
     index = pd.DatetimeIndex(frame.index).tz_convert(KST).tz_localize(None)
     if pd.__version__.startswith("2."):  # what it makes of a list of datetimes; later ones stay at microseconds
@@ -247,8 +247,8 @@ def _clock(moment: Any, name: str) -> str:
     return f"{moment:%Y-%m-%d}" if name in ("1d", "1w", "1M") else f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _warn_naive(to: Any, moment: Moment, shown: pd.DataFrame, name: str) -> None:
-    newest = _clock(shown.index[-1], name)
+def _warn_naive(to: Any, moment: Moment, frame_kst: pd.DataFrame, name: str) -> None:
+    newest = _clock(frame_kst.index[-1], name)
     instead = f"write to='{moment.wall:%Y-%m-%d %H:%M:%S}+09:00' if Korean time is meant, '…Z' if UTC is"
     if returned(to, moment.wall):
         warn_once(
@@ -265,15 +265,15 @@ def _warn_naive(to: Any, moment: Moment, shown: pd.DataFrame, name: str) -> None
     )
 
 
-def _warn_from(shown: pd.DataFrame, name: str, missed: int) -> None:
-    newest = _clock(shown.index[-1], name) if len(shown) else "absent"
-    first = _clock(shown.index[0], name) if len(shown) else "absent"
+def _warn_from(frame_kst: pd.DataFrame, name: str, missed: int) -> None:
+    newest = _clock(frame_kst.index[-1], name) if len(frame_kst) else "absent"
+    first = _clock(frame_kst.index[0], name) if len(frame_kst) else "absent"
     short = f"; {missed} rows before the first are missing, as pyupbit stops paging up to nine hours early" * bool(
         missed
     )
     warn_once(
         "from",
-        f"fromDatetime is read as KST and `to` as UTC, nine hours apart: {len(shown)} rows, the first {first} KST, the "
-        f"last {newest} KST{short}; write both with a zone ('+09:00'), or uf.candles(…, start=…, end=…, "
+        f"fromDatetime is read as KST and `to` as UTC, nine hours apart: {len(frame_kst)} rows, the first {first} KST, "
+        f"the last {newest} KST{short}; write both with a zone ('+09:00'), or uf.candles(…, start=…, end=…, "
         "tz='Asia/Seoul')",
     )

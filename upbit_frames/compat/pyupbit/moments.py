@@ -67,8 +67,8 @@ def read(value: Any, name: str, *, zone: dt.tzinfo = dt.UTC, dates: bool = True)
             f"{name}={value!r} has no time zone, which configure(to='error') refuses",
             suggestion=f"write it with one, such as '{moment:%Y-%m-%d %H:%M:%S}+09:00' for Korean time",
         )
-    shown = KST if way == "kst" else zone
-    return Moment(moment.replace(tzinfo=shown).astimezone(dt.UTC), moment, way == "utc")
+    source_zone = KST if way == "kst" else zone
+    return Moment(moment.replace(tzinfo=source_zone).astimezone(dt.UTC), moment, way == "utc")
 
 
 def _as_datetime(value: Any, name: str, *, dates: bool) -> dt.datetime:

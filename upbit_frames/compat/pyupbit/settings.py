@@ -48,7 +48,7 @@ def configure(*, to: str | None = None, errors: str | None = None, like: str | N
     errors : {"none", "raise"}, optional
         Whether the candle functions return None where they fail, as pyupbit does, or raise.
     like : {"0.2.34", "0.2.29"}, optional
-        Which pyupbit to be like. ``"0.2.29"`` reads ``to`` as Korean time, whatever the machine's
+        Release of pyupbit to reproduce. ``"0.2.29"`` reads ``to`` as Korean time, regardless of the machine's
         zone, and gives a dict for ``get_current_price(…, verbose=True)`` of one market.
 
     Raises

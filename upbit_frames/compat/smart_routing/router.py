@@ -176,7 +176,7 @@ class SmartRouter:
         return int(uf.metrics("calls")[column].sum())
 
     def reset_metrics(self) -> None:
-        """Count anew."""
+        """Reset the counters."""
         uf.metrics.reset()
 
     def clear_cache(self) -> None:
