@@ -101,6 +101,8 @@ def _codes(value: Any) -> Iterable[Any]:
     columns = list(getattr(value, "columns", ())) if library != "pyarrow" else getattr(value, "column_names", [])
     if "market" in columns:
         column = value["market"]
+        if library == "polars":
+            return column.unique(maintain_order=True)  # type: ignore[no-any-return]
         return column.to_pylist() if library == "pyarrow" else column.unique()  # type: ignore[no-any-return]
     if columns or (library == "pandas" and getattr(index, "nlevels", 1) > 1):
         raise InvalidMarket(

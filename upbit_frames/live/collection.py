@@ -118,7 +118,7 @@ class Collection:
             call = "trades" if gap.type == "trade" else "candles" if interval_of(gap.type) else None
             told.append(text if call is None else f"{text}; uf.{call} can fetch them")
         if len(lacking) > MOST_TOLD:
-            told.append(f"the frame has {len(lacking) - MOST_TOLD} more gaps, told in attrs")
+            told.append(f"further gaps of the frame, listed in its attrs: {len(lacking) - MOST_TOLD}")
         if listener.dropped and not listener.ring:
             told.append(
                 f"{listener.dropped} rows were left out: more came than the buffer holds, or they came too late"
