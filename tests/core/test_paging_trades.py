@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from upbit_frames.core.intervals import Span, merge
 from upbit_frames.errors import SchemaError
-from upbit_frames.router.trade_pages import Ask, backfill_trades, by_day
+from upbit_frames.router.trade_pages import backfill_trades, by_day
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -32,9 +32,9 @@ class Exchange:
             self.trades.append(Trade(BASE + ms * 1000, (BASE // 1000 + ms) * 10_000 + n))
         self.page_size = page_size
         self.to_inclusive = to_inclusive
-        self.asked: list[Ask] = []
+        self.asked: list[TradeRequest] = []
 
-    async def fetch(self, ask: Ask) -> list[Trade]:
+    async def fetch(self, ask: TradeRequest) -> list[Trade]:
         self.asked.append(ask)
         await asyncio.sleep(0)
         found = [t for t in self.trades if ask.day <= t.time < ask.day + DAY]
@@ -96,7 +96,7 @@ def test_days() -> None:
 
 def test_an_exchange_that_goes_in_circles_is_an_error() -> None:
     class Circles(Exchange):
-        async def fetch(self, ask: Ask) -> list[Trade]:
+        async def fetch(self, ask: TradeRequest) -> list[Trade]:
             return self.trades[-self.page_size :]
 
     with pytest.raises(SchemaError):

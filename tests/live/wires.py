@@ -22,7 +22,9 @@ from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.transport.websocket import SocketDialer
 from upbit_frames.live.hub.backfill import RestMender
 from upbit_frames.live.hub.hub import Hub
+from upbit_frames.router.ports import Ports
 from upbit_frames.runtime.clock import ServerTime, SystemClock
+from upbit_frames.store.memory import MemoryStore
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.market.listings import Listing, default_listings
 
@@ -113,7 +115,7 @@ async def hub_of(
     )  # fmt: skip
     pings = {name: options.pop(name) for name in ("ping_interval", "ping_timeout") if name in options}
     socket = SocketDialer(url or exchange.ws_url, clock=clock, limiter=shared, **pings)
-    mender = options.pop("mender", None) or RestMender(RestApi(rest), clock, server_time)
+    mender = options.pop("mender", None) or RestMender(Ports(RestApi(rest), MemoryStore(), clock, server_time))
     it = Hub(socket, mender, clock=clock, server_time=server_time, **{"retry": QUICK, "settle": 2.0, **options})
     try:
         yield it

@@ -10,23 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from upbit_frames.archive.importer import Archive
 from upbit_frames.core.arrow import slice_time
-from upbit_frames.core.availability import AGREEMENT, SEAL_GRACE, quiet_from
+from upbit_frames.core.availability import SEAL_GRACE, quiet_from
 from upbit_frames.core.endpoints import TRADES_MAX_COUNT
-from upbit_frames.core.intervals import INTERVALS, Span, intersect, iso, merge, subtract
+from upbit_frames.core.intervals import INTERVALS, Span, intersect, merge, subtract
 from upbit_frames.core.query import TradesQuery
 from upbit_frames.core.route import FORCED, MISSING, NOWHERE, STORED, Step
-from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import SchemaError
 from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
 from upbit_frames.router.plan import Edge
 from upbit_frames.router.ports import Ports, edge_of, fill_from_archive, sync_server_time
 from upbit_frames.router.single_flight import single_flight
-from upbit_frames.router.trade_pages import DAY, MISDATED, SECOND, Ask, backfill_trades, implausible
+from upbit_frames.router.trade_pages import DAY, TradeRequest, backfill_trades
 from upbit_frames.router.trade_plan import (
     EXPIRED,
     FIRST_REACH,
@@ -35,6 +33,7 @@ from upbit_frames.router.trade_plan import (
     not_cached,
     plan_trades,
 )
+from upbit_frames.router.trade_requests import Trade, TradeRequests, trades_table, utc_day
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Counted, Series
@@ -43,21 +42,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["TradesHistory"]
-
-PAGE_TRIES = 3  # of a page whose times cannot be right
-MIDNIGHT = 3 * SECOND  # how near to a UTC midnight the exchange's date is not certain
-
-
-class Row(NamedTuple):
-    """One trade, columns as in the schema."""
-
-    time: int
-    price: float
-    volume: float
-    value: float
-    side: str
-    sequential_id: int
-    seq: int | None = None
 
 
 class TradesHistory:
@@ -83,7 +67,8 @@ class TradesHistory:
         self.source = source
         self.progress = progress
         self.series = Series("trades", market)
-        self.fresh: list[Row] = []  # newer than what may be stored
+        self.requests = TradeRequests(ports, market, progress)
+        self.fresh: list[Trade] = []  # newer than what may be stored
         self.fresh_span = Span(0, 0)
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
@@ -132,7 +117,7 @@ class TradesHistory:
                 return stored
             # What another process has stored meanwhile must not come twice.
             new = subtract(intersect([self.fresh_span], [span]), covered)
-            fresh = _table([row for row in self.fresh if any(part.start <= row.time < part.end for part in new)])
+            fresh = trades_table([row for row in self.fresh if any(part.start <= row.time < part.end for part in new)])
             if not len(fresh):
                 return stored
             table = pa.concat_tables([stored, fresh])
@@ -180,8 +165,8 @@ class TradesHistory:
             covered = await in_thread(self.store.covered, self.series)
             if not self._missing(looked_at, covered):
                 return FIRST_REACH
-            today = self._today()
-            rows = [row for row in await self._page(Ask(today, None, None)) if row.time < end]
+            newest = await self.requests.page(TradeRequest(utc_day(now), None, None))
+            rows = [row for row in newest if row.time < end]
             # Of the oldest millisecond there may be more.
             span = Span(min(rows[0].time + 1000, end) if rows else end, end)
             if span.empty:
@@ -258,17 +243,15 @@ class TradesHistory:
     def _missing(self, span: Span, covered: Sequence[Span]) -> list[Span]:
         return subtract([span], [*covered, *self.lost, *self.unproven, self.fresh_span])
 
-    def _today(self) -> int:
-        now = self.ports.server_time.now()
-        return now - now % DAY
-
     async def _fetch(self, missing: list[Span]) -> None:
         asked = [0] * len(missing)
 
-        async def fetch(ask: Ask) -> list[Row]:
-            around = next((i for i, one in enumerate(missing) if one.start < ask.day + DAY and one.end > ask.day), 0)
+        async def fetch(request: TradeRequest) -> list[Trade]:
+            around = next(
+                (i for i, one in enumerate(missing) if one.start < request.day + DAY and one.end > request.day), 0
+            )
             asked[around] += 1
-            return await self._page(ask)
+            return await self.requests.page(request)
 
         try:
             await backfill_trades(
@@ -281,40 +264,6 @@ class TradesHistory:
                 Step("rest", reason, *one, requests=n, market=self.market)
                 for one, n in zip(missing, asked, strict=True)
             ]
-
-    async def _page(self, ask: Ask) -> list[Row]:
-        """One request; again where its times cannot be right. Which date is today is checked around midnight."""
-        before: list[Row] | None = None
-        tries = 0
-        while True:
-            ago = (self._today() - ask.day) // DAY
-            reply = await self.ports.api.trades(
-                self.market, days_ago=ago if ago > 0 else None, before=ask.before, cursor=ask.cursor
-            )
-            rows = _rows(reply.table)
-            self.progress.requests += 1
-            self.progress.rows += len(rows)
-            settled = self.ports.server_time.now()
-            now = settled if reply.server_time is None else reply.server_time
-            wrong = implausible(rows, ask, max(settled, now) + SEAL_GRACE)
-            if (now + MIDNIGHT) % DAY < 2 * MIDNIGHT and (wrong or not rows) and ago > 0:
-                await self.ports.clock.sleep(1.0)
-                continue
-            tries += 1
-            top = ask.day + DAY if ask.before is None else ask.before
-            stale = ask.cursor is None and now + AGREEMENT < min(top, settled)
-            if (wrong is None and not stale) or (tries > 1 and rows == before and wrong == MISDATED):
-                return rows
-            if tries >= PAGE_TRIES:
-                if wrong is None:
-                    return rows  # three answers in a row have moved the clock
-                raise SchemaError(
-                    f"the exchange answered for {iso(ask.day)[:10]} {wrong}",
-                    suggestion="nothing of this answer was stored; ask again",
-                    market=self.market,
-                    url=reply.url,
-                )
-            before = rows
 
     async def _quiet(self, span: Span) -> Span | None:
         """Which part of a span without trades has none by its minute candles too; None if they say otherwise."""
@@ -331,10 +280,10 @@ class TradesHistory:
             return Span(span.start, end)
         return None
 
-    async def _keep(self, span: Span, rows: list[Row]) -> None:
+    async def _keep(self, span: Span, rows: list[Trade]) -> None:
         final = Span(span.start, min(span.end, self.ports.server_time.now() - SEAL_GRACE))
         if not final.empty:
-            table = _table([row for row in rows if row.time < final.end])
+            table = trades_table([row for row in rows if row.time < final.end])
             await in_thread(self.store.write, self.series, table, final)
         left = Span(max(span.start, final.end), span.end)
         if not left.empty:
@@ -371,17 +320,3 @@ class TradesHistory:
             return None
         stretches = ", ".join(map(str, lost))
         return f"{self.market} trades of {stretches} are {self.lost_reason}, and the store does not have them"
-
-
-def _rows(table: pa.Table) -> list[Row]:
-    columns: list[Any] = [table.column("time").cast("int64").to_pylist()]
-    columns += [table.column(name).to_pylist() for name in Row._fields[1:]]
-    return [Row(*values) for values in zip(*columns, strict=True)]
-
-
-def _table(rows: list[Row]) -> pa.Table:
-    import pyarrow as pa
-
-    schema = arrow_schema("trades")
-    columns = list(zip(*sorted(rows, key=lambda row: (row.time, row.sequential_id)), strict=True)) or [()] * len(schema)
-    return pa.table([pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)], schema)

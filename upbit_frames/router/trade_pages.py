@@ -20,7 +20,7 @@ from upbit_frames.core.intervals import Span, from_micros, merge, subtract
 from upbit_frames.errors import SchemaError
 from upbit_frames.runtime.task_group import TaskGroup
 
-__all__ = ["Ask", "TradeRow", "backfill_trades", "by_day", "implausible"]
+__all__ = ["TradeRequest", "TradeRow", "backfill_trades", "by_day", "implausible"]
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -47,7 +47,7 @@ class TradeRow(Protocol):
 R = TypeVar("R", bound=TradeRow)
 
 
-class Ask(NamedTuple):
+class TradeRequest(NamedTuple):
     """One request: trades of the UTC day beginning at ``day``.
 
     Older than the trade ``cursor``, or else before ``before`` (microseconds, a whole second), or
@@ -68,7 +68,7 @@ async def _at_once(attempt: int) -> None:
     """Do not wait between two attempts."""
 
 
-def implausible(rows: Sequence[TradeRow], ask: Ask, now: int) -> str | None:
+def implausible(rows: Sequence[TradeRow], request: TradeRequest, now: int) -> str | None:
     """Say what is wrong with the times of a page of trades; None if nothing is.
 
     Parameters
@@ -76,11 +76,15 @@ def implausible(rows: Sequence[TradeRow], ask: Ask, now: int) -> str | None:
     now : int
         The latest that it can be at the exchange.
     """
-    if any(not ask.day <= row.time < ask.day + DAY for row in rows):
+    if any(not request.day <= row.time < request.day + DAY for row in rows):
         return "with trades of another date"
     if any(row.time > now for row in rows):
         return "with trades of the future"
-    if ask.cursor is None and ask.before is not None and any(row.time >= ask.before + SECOND for row in rows):
+    if (
+        request.cursor is None
+        and request.before is not None
+        and any(row.time >= request.before + SECOND for row in rows)
+    ):
         return "with trades after the moment asked for"
     ordered = sorted(rows, key=lambda row: row.sequential_id)
     if any(late.time > early.time + DISORDER for late, early in pairwise(ordered)):
@@ -105,7 +109,7 @@ def by_day(spans: Sequence[Span]) -> list[Span]:
 
 async def backfill_trades(
     spans: Sequence[Span],
-    fetch: Callable[[Ask], Awaitable[list[R]]],
+    fetch: Callable[[TradeRequest], Awaitable[list[R]]],
     keep: Callable[[Span, list[R]], Awaitable[None]],
     *,
     page_size: int = 500,
@@ -119,7 +123,7 @@ async def backfill_trades(
     Parameters
     ----------
     spans : sequence of Span
-    fetch : coroutine function (Ask) -> list
+    fetch : coroutine function (TradeRequest) -> list
         At most ``page_size`` trades, the newest that fit, in any order.
     keep : coroutine function (span, trades)
         Told piece by piece: inside the span the trades are exactly these.
@@ -151,7 +155,7 @@ async def backfill_trades(
 class _Walker(Generic[R]):
     def __init__(
         self,
-        fetch: Callable[[Ask], Awaitable[list[R]]],
+        fetch: Callable[[TradeRequest], Awaitable[list[R]]],
         keep: Callable[[Span, list[R]], Awaitable[None]],
         page_size: int,
         walks: int,
@@ -191,14 +195,14 @@ class _Walker(Generic[R]):
         high, cursor, waiting, newer = piece.end, None, list[R](), None
         before = _whole_second_after(piece.end, day)
         while True:
-            ask = Ask(day, before, cursor)
-            page = await self.page(ask)
+            request = TradeRequest(day, before, cursor)
+            page = await self.page(request)
             rows = {row.sequential_id: row for row in [*waiting, *page]}
             last = False
             if len(page) < self.page_size and all(row.time >= piece.start for row in rows.values()):
-                if not rows and await self.nothing_in(ask, rows, piece):
+                if not rows and await self.nothing_in(request, rows, piece):
                     return
-                last = await self.nothing_before(ask, rows, newer)
+                last = await self.nothing_before(request, rows, newer)
             oldest = min(row.time for row in rows.values())
             known_from = piece.start if last else max(piece.start, oldest + 1)
             if known_from < high:
@@ -211,21 +215,21 @@ class _Walker(Generic[R]):
             waiting = [row for row in rows.values() if row.time == oldest]
             piece = self.split(piece, high, len(page))
 
-    async def page(self, ask: Ask) -> list[R]:
+    async def page(self, request: TradeRequest) -> list[R]:
         """The trades of one request that are older than its cursor."""
-        page = await self.fetch(ask)
-        if ask.cursor is None:
+        page = await self.fetch(request)
+        if request.cursor is None:
             return page
-        older = [row for row in page if row.sequential_id < ask.cursor]
+        older = [row for row in page if row.sequential_id < request.cursor]
         if page and not older:
             raise SchemaError(
                 "the exchange answers a cursor with the same trades again",
-                suggestion="ask again later; nothing was stored of this answer",
-                cursor=ask.cursor,
+                suggestion="request again later; nothing was stored of this answer",
+                cursor=request.cursor,
             )
         return older
 
-    async def nothing_before(self, ask: Ask, rows: dict[int, R], newer: int | None) -> bool:
+    async def nothing_before(self, request: TradeRequest, rows: dict[int, R], newer: int | None) -> bool:
         """Whether an overlapping page confirms that the day has nothing older than these rows.
 
         It begins with the oldest row again, because an empty page is also what a failing exchange answers. What a
@@ -233,21 +237,21 @@ class _Walker(Generic[R]):
         """
         for attempt in range(1, TRIES + 1):
             oldest, above = _two_oldest(rows, newer)
-            again = {row.sequential_id: row for row in await self.page(ask._replace(cursor=above))}
+            again = {row.sequential_id: row for row in await self.page(request._replace(cursor=above))}
             if oldest in again:
                 older = {key: row for key, row in again.items() if key < oldest}
                 rows.update(older)
                 return not older and len(again) < self.page_size
             await self.pause(attempt)
         raise SchemaError(
-            f"the exchange leaves out trades of {from_micros(ask.day):%Y-%m-%d} that it gave before",
-            suggestion="ask again later; nothing was stored on that claim",
+            f"the exchange leaves out trades of {from_micros(request.day):%Y-%m-%d} that it gave before",
+            suggestion="request again later; nothing was stored on that claim",
         )
 
-    async def nothing_in(self, ask: Ask, rows: dict[int, R], piece: Span) -> bool:
+    async def nothing_in(self, request: TradeRequest, rows: dict[int, R], piece: Span) -> bool:
         """Whether an empty page is right by another sign; if not, add the rows of a fuller one."""
         for attempt in range(1, TRIES + 1):
-            rows.update({row.sequential_id: row for row in await self.page(ask)})
+            rows.update({row.sequential_id: row for row in await self.page(request)})
             if rows:
                 return False
             quiet = await self.quiet(piece)
@@ -260,7 +264,7 @@ class _Walker(Generic[R]):
             await self.pause(attempt)
         raise SchemaError(
             f"the exchange gives no trades of {piece}, although there are candles of that time",
-            suggestion="ask again later; nothing was stored on that claim",
+            suggestion="request again later; nothing was stored on that claim",
         )
 
     def split(self, piece: Span, high: int, rows: int) -> Span:

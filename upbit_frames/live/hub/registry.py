@@ -101,7 +101,7 @@ def _make(config: Config, ports: Ports) -> Hub:
     dialer = SocketDialer(
         config.ws_url, clock=clock, limiter=limiter_for(config.ws_url, rate=config.rate), timeout=config.timeout
     )
-    mender = RestMender(ports.api, ports.clock, ports.server_time)
+    mender = RestMender(ports)
     source = Source(dialer, mender, clock, ports.server_time)
     if _substitute is not None:
         source = _substitute.source(config, source)
