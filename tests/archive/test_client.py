@@ -91,7 +91,7 @@ def test_old_second_candles_come_from_files_and_do_not_disturb_rest(exchange: Ex
         warnings.simplefilter("ignore", UpbitFramesWarning)
         recent = client(exchange, tmp_path).candles("KRW-ELF", "1s", start="2025-11-27", end="2025-12-03")
     assert len(recent) > 50
-    again = client(exchange, tmp_path).candles("KRW-ELF", "1s", start="2025-11-25", end="2025-11-27", source="cache")
+    again = client(exchange, tmp_path).candles("KRW-ELF", "1s", start="2025-11-25", end="2025-11-27", source="store")
     assert again["time"].equals(old["time"])
 
 

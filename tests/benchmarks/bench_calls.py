@@ -30,7 +30,7 @@ import psutil
 import upbit_frames as uf
 config = uf.Config(cache_dir=Path(sys.argv[1]), progress=False)
 client = uf.Client(config)
-client.candles("KRW-BTC", "1m", start="2025-01-01", end="2025-01-02", source="cache")  # imports
+client.candles("KRW-BTC", "1m", start="2025-01-01", end="2025-01-02", source="store")  # imports
 me = psutil.Process()
 base = peak = me.memory_info().rss
 ended = False
@@ -40,7 +40,7 @@ def watch():
         peak = max(peak, me.memory_info().rss)
         time.sleep(0.0005)
 thread = threading.Thread(target=watch); thread.start()
-frame = client.candles("KRW-BTC", "1m", start="2025-01-01", end="2026-01-01", source="cache")
+frame = client.candles("KRW-BTC", "1m", start="2025-01-01", end="2026-01-01", source="store")
 ended = True; thread.join()
 size = int(frame.memory_usage(index=True).sum())
 print(len(frame), size, max(peak, me.memory_info().rss) - base)
@@ -55,7 +55,7 @@ import pyarrow.parquet as pq
 import upbit_frames as uf
 way, folder, single = sys.argv[1:]
 client = uf.Client(uf.Config(cache_dir=Path(folder), progress=False))
-asked = dict(end="2026-01-01", source="cache")
+asked = dict(end="2026-01-01", source="store")
 ways = {
     "ours": lambda: client.candles("KRW-BTC", "1m", start="2025-01-01", **asked),
     "raw": lambda: pq.read_table(single).to_pandas().set_index("time"),

@@ -157,7 +157,7 @@ class Reader:
         """A range of candles from the store alone: complete, or not cached."""
         market, (low, high) = self.rng.choice(MARKETS), self._range(START, END, "1min")
         try:
-            frame = self.client.candles(market, "1m", start=low, end=high, source="cache")
+            frame = self.client.candles(market, "1m", start=low, end=high, source="store")
         except uf.errors.NotCached:
             return None, None
         return frame, self.candles[market].loc[low : high - pd.Timedelta("1us")]

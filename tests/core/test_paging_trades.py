@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from upbit_frames.core.intervals import Span, merge
 from upbit_frames.errors import SchemaError
-from upbit_frames.router.trade_pages import backfill_trades, by_day
+from upbit_frames.router.trade_pages import TradeRequest, backfill_trades, by_day
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND

@@ -16,7 +16,7 @@ import upbit_frames as uf
 from upbit_frames.errors import UpbitFramesError, UpbitFramesWarning
 from upbit_frames.testing import Exchange
 
-SOURCES = ("auto", "cache", "rest", "live", "archive")
+SOURCES = ("auto", "store", "rest", "live", "archive")
 DAY = {"start": "2026-02-20", "end": "2026-02-21"}
 CANDLES: dict[str, dict[str, Any]] = {
     "stored": {"interval": "1m", "start": "2026-02-20 06:00", "end": "2026-02-20 12:00"},
@@ -149,6 +149,6 @@ def test_explain_names_the_rule_of_the_decision(client: uf.Client) -> None:
     old = client.explain("trades", "KRW-BTC", start="2020-01-01", end="2020-01-02")
     assert (old.channel, old.rule) == ("none", "nowhere")
     assert "seven UTC days" in old.reason
-    offline = client.explain("candles", "KRW-BTC", "1m", start="2026-02-10", end="2026-02-11", source="cache")
+    offline = client.explain("candles", "KRW-BTC", "1m", start="2026-02-10", end="2026-02-11", source="store")
     assert (offline.channel, offline.rule) == ("none", "forced")
-    assert offline.alternatives["rest"] == "source='cache' was given"
+    assert offline.alternatives["rest"] == "source='store' was given"

@@ -110,10 +110,10 @@ def test_offline_the_month_is_still_there(september: Exchange, make_client: Call
     online = client.candles("KRW-DOGE", "1m", start="2025-09-03", end="2025-09-05")
     september.requests.clear()
     pd.testing.assert_frame_equal(
-        client.candles("KRW-DOGE", "1m", start="2025-09-03", end="2025-09-05", source="cache"), online
+        client.candles("KRW-DOGE", "1m", start="2025-09-03", end="2025-09-05", source="store"), online
     )
     with pytest.raises(uf.errors.NotCached) as caught:
-        client.candles("KRW-DOGE", "1m", start="2025-09-03", end="2025-09-06", source="cache")
+        client.candles("KRW-DOGE", "1m", start="2025-09-03", end="2025-09-06", source="store")
     assert caught.value.context["missing"] == [("2025-09-05T00:00:00Z", "2025-09-06T00:00:00Z")]
     assert september.requests == []
 

@@ -26,7 +26,7 @@ CALLS: dict[str, Callable[[uf.Client], Any]] = {
     "candles, filled": lambda client: client.candles("KRW-BTC", "1m", count=30, gaps="fill"),
     "candles, seconds": lambda client: client.candles("KRW-BTC", "1s", start="2025-11-20", end="2025-11-20 00:10"),
     "candles, all of history": lambda client: client.candles("KRW-BTC", "1d", start="2010-01-01"),
-    "candles, cache": lambda client: client.candles("KRW-BTC", "1m", count=3, source="cache"),
+    "candles, cache": lambda client: client.candles("KRW-BTC", "1m", count=3, source="store"),
     "candles, rest": lambda client: client.candles("KRW-BTC", "1m", count=3, source="rest"),
     "candles, archive": lambda client: client.candles("KRW-BTC", "1h", end="2026-02-01", count=9, source="archive"),
     "candles, two markets": lambda client: client.candles(["KRW-BTC", "KRW-ETH"], "1m", count=30),

@@ -110,7 +110,7 @@ def test_what_only_the_store_can_give_is_an_error(
     (tmp_path / "store").write_text("not a folder")
     client = make_client(exchange)
     with pytest.raises(StoreError):
-        client.candles("KRW-BTC", "1m", source="cache", **RANGE)
+        client.candles("KRW-BTC", "1m", source="store", **RANGE)
     summary = client.download(["KRW-BTC"], "1h", "2026-02-20")
     assert "StoreError" in summary["error"].iloc[0]
 

@@ -147,7 +147,7 @@ def test_a_market_that_fails_does_not_stop_the_others(exchange: Exchange) -> Non
 
 def test_a_download_of_trades(exchange: Exchange, store: Any) -> None:
     summary = uf.download(["KRW-ELF"], "trades", "2026-02-27", "2026-02-28T06:00")
-    trades = uf.trades("KRW-ELF", start="2026-02-27", end="2026-02-28T06:00", source="cache")
+    trades = uf.trades("KRW-ELF", start="2026-02-27", end="2026-02-28T06:00", source="store")
     assert summary.loc["KRW-ELF", "rows"] == len(trades) > 0
     fresh = uf.trades("KRW-ELF", start="2026-02-27", end="2026-02-28T06:00", source="rest")
     pd.testing.assert_frame_equal(trades, fresh)

@@ -64,7 +64,7 @@ def test_any_part_of_it(client: uf.Client) -> None:
         ("2025-01-31 23:59", "2025-03-01"),
         ("2025-02-01", "2025-02-02"),
     ):
-        part = client.candles("KRW-BTC", "1m", start=start, end=end, source="cache")
+        part = client.candles("KRW-BTC", "1m", start=start, end=end, source="store")
         low, high = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")
         pd.testing.assert_frame_equal(part, whole[(whole.index >= low) & (whole.index < high)], check_freq=False)
 

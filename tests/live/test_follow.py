@@ -96,7 +96,7 @@ def assert_true(exchange: Exchange, client: uf.Client, frame: pd.DataFrame, mark
     start, end = frame.index[0], frame.index[-1] + pd.Timedelta(seconds=INTERVALS[interval].seconds or 0)
     told = client.candles(market, interval, start=start, end=end)
     pd.testing.assert_frame_equal(frame, told, check_exact=True)
-    arrow = client.candles(market, interval, start=start, end=end, output="arrow", source="cache")
+    arrow = client.candles(market, interval, start=start, end=end, output="arrow", source="store")
     known = truth(exchange, market, interval, start, end)
     assert arrow.to_pydict() == known.select(arrow.column_names).to_pydict()
 

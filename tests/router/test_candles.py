@@ -154,18 +154,18 @@ def test_cache_only(exchange: Any, make_ports: Callable[..., Ports]) -> None:
     last = fill_ticks(exchange, range(3000))
     ports = make_ports()
     with pytest.raises(NotCached):
-        ask(ports, source="cache")
+        ask(ports, source="store")
     ask(ports, count=500)
     exchange.asked.clear()
-    assert len(ask(ports, count=300, source="cache").table) == 300
-    assert len(ask(ports, start=from_micros(last - 400 * STEP), source="cache", forming=True).table) == 400
+    assert len(ask(ports, count=300, source="store").table) == 300
+    assert len(ask(ports, start=from_micros(last - 400 * STEP), source="store", forming=True).table) == 400
     with pytest.raises(NotCached) as caught:
-        ask(ports, start=from_micros(last - 900 * STEP), source="cache")
+        ask(ports, start=from_micros(last - 900 * STEP), source="store")
     assert caught.value.missing == [
         (from_micros(last - 900 * STEP).isoformat()[:-6] + "Z", from_micros(last - 500 * STEP).isoformat()[:-6] + "Z")
     ]
     with pytest.raises(NotCached):
-        ask(ports, count=501, source="cache")
+        ask(ports, count=501, source="store")
     assert exchange.asked == []
 
 
@@ -207,7 +207,7 @@ def test_second_candles_older_than_three_months_are_told_and_never_taken_for_emp
     series = answer.meta["market"]
     assert series == "KRW-BTC"
     with pytest.raises(NotCached):
-        ask(ports, "1s", start=from_micros(now - 150 * DAY), end=from_micros(now - 80 * DAY), source="cache")
+        ask(ports, "1s", start=from_micros(now - 150 * DAY), end=from_micros(now - 80 * DAY), source="store")
 
 
 @pytest.mark.parametrize("start", ["2027-01-01", "2026-03-01 12:35"])

@@ -20,7 +20,7 @@ from upbit_frames.router.plan import Plan
 
 def calls() -> None:
     frame: pd.DataFrame = uf.candles("KRW-BTC", "1m", start="2026-01-01", end=datetime.now(UTC), gaps="fill")
-    uf.candles(["KRW-BTC", "KRW-ETH"], count=5, forming=True, tz="Asia/Seoul", output="arrow", source="cache")
+    uf.candles(["KRW-BTC", "KRW-ETH"], count=5, forming=True, tz="Asia/Seoul", output="arrow", source="store")
     assert_type(uf.plan("KRW-BTC", "1d", count=5), Plan)
     assert_type(uf.plan("KRW-BTC").seconds, float)
     assert_type(uf.schema("candles"), pd.DataFrame)

@@ -100,7 +100,7 @@ def _add_candles(commands: Any) -> None:
         command.add_argument("--forming", action="store_true", help="also the candle that can still change")
         command.add_argument("--gaps", default="raw", help="raw, fill or nan")
         command.add_argument("--tz")
-        command.add_argument("--source", default="auto", help="auto, cache, rest or archive")
+        command.add_argument("--source", default="auto", help="auto, store, rest or archive")
         if name == "candles":
             _add_output(command)
         command.set_defaults(run=run)
@@ -144,7 +144,7 @@ def _add_quotes(commands: Any) -> None:
     command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
     command.add_argument("--count", type=int)
     command.add_argument("--tz")
-    command.add_argument("--source", default="auto", help="auto, cache, rest or archive")
+    command.add_argument("--source", default="auto", help="auto, store, rest or archive")
     _add_output(command)
     command.set_defaults(run=_trades)
 

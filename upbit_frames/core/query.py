@@ -19,9 +19,14 @@ from upbit_frames.errors import InvalidRange
 __all__ = ["CandleQuery", "TradesQuery", "View", "parse_range"]
 
 GAPS = ("raw", "fill", "nan")
-SOURCES = ("auto", "cache", "rest", "live", "archive")
+SOURCES = ("auto", "store", "rest", "live", "archive")
 DEFAULT_COUNT = 200
 MAX_COUNT = 100_000_000
+
+
+def parse_source(source: object) -> str:
+    """Return the checked ``source``; ``"cache"`` is an alias of ``"store"``."""
+    return choice("source", "store" if source == "cache" else source, SOURCES)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class CandleQuery:
         low, high, number = parse_range(start, end, count, parse_zone(tz), now)
         return cls(
             markets, many, Interval.parse(interval), low, high, number,
-            flag("forming", forming), choice("gaps", gaps, GAPS), choice("source", source, SOURCES),
+            flag("forming", forming), choice("gaps", gaps, GAPS), parse_source(source),
         )  # fmt: skip
 
 
@@ -133,4 +138,4 @@ class TradesQuery:
     ) -> TradesQuery:  # fmt: skip
         """Check everything; see ``uf.trades`` for the meaning of the arguments."""
         low, high, number = parse_range(start, end, count, parse_zone(tz), now)
-        return cls(parse_market(market), low, high, number, choice("source", source, SOURCES))
+        return cls(parse_market(market), low, high, number, parse_source(source))

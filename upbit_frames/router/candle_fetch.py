@@ -40,7 +40,7 @@ class CandleFetch:
     store : CallStore
     market : str
     interval : Interval
-    source : {"auto", "cache", "rest", "live", "archive"}
+    source : {"auto", "store", "rest", "live", "archive"}
     progress : Progress
     walks : int
         Requests this series may have under way at once.
@@ -104,7 +104,7 @@ class CandleFetch:
         missing = self.missing(span, covered)
         if not missing:
             return
-        if self.source == "cache":
+        if self.source == "store":
             raise not_cached(self.market, self.interval, missing)
 
         def lacking() -> bool:

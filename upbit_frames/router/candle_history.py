@@ -45,7 +45,7 @@ class History:
     ports : Ports
     market : str
     interval : Interval
-    source : {"auto", "cache", "rest", "live", "archive"}
+    source : {"auto", "store", "rest", "live", "archive"}
     progress : Progress
     walks : int
         Requests this series may have under way at once.
@@ -64,7 +64,7 @@ class History:
         self.source = source
         self.progress = progress
         self.store = CallStore(
-            ports.store, hidden=source == "rest" and not into_store, offline=source == "cache", only=into_store
+            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store
         )
         self.fetch = CandleFetch(ports, self.store, market, interval, source, progress, walks)
         self.series = self.fetch.series
@@ -161,7 +161,7 @@ class History:
 
     async def first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the first ``count`` candles of ``[start, end)``."""
-        begin, widen, listing_known = start, 1, self.source == "cache"
+        begin, widen, listing_known = start, 1, self.source == "store"
         guard = StallGuard(self._name)
         while True:
             reading = await self._next_reading("first", start, count)

@@ -89,7 +89,7 @@ def goal_of(query: CandleQuery, market: str, covered: Sequence[Span], now: int) 
     InvalidRange
         If the range lies in the future, or a stream is asked for history.
     NotCached
-        With ``source="cache"`` and no end, where nothing is stored.
+        With ``source="store"`` and no end, where nothing is stored.
     """
     interval = query.interval
     if query.source == "live" and not (query.forming and interval.stream is not None):
@@ -103,7 +103,7 @@ def goal_of(query: CandleQuery, market: str, covered: Sequence[Span], now: int) 
     end = max(sealed_until(interval, now), known)
     if query.end is not None:
         end = min(interval.ceil(query.end), end)
-    elif query.source == "cache":
+    elif query.source == "store":
         if not covered:
             raise not_cached(market, interval, [])
         end = known  # offline, "until now" can only mean: until where we know
@@ -134,7 +134,7 @@ def not_cached(market: str, interval: Interval, missing: Sequence[Span]) -> NotC
         f"the store lacks {shown} of {market} {interval}"
         if missing
         else f"nothing of {market} {interval} is in the store",
-        suggestion="ask without source='cache' to fetch it",
+        suggestion="ask without source='store' to fetch it",
         market=market,
         interval=interval.name,
         missing=[(iso(span.start), iso(span.end)) for span in missing],
@@ -150,7 +150,7 @@ def plan_sealed(
     stored = intersect([span], covered)
     steps = [Step("store", STORED, *part, rows=interval.slots(*part), market=market) for part in stored]
     missing = subtract([span], stored)
-    if source == "cache":
+    if source == "store":
         steps += [Step("none", UNCACHED, *part, market=market) for part in missing]
     elif situation.archive:
         steps += _file_steps(market, interval, missing, situation, only=source == "archive")

@@ -141,7 +141,7 @@ class Router:
 
     def _needs_the_present(self, query: CandleQuery) -> bool:
         """Whether what is asked for ends at the present, and that is not settled."""
-        if self.ports.server_time.settled or query.source in ("cache", "live"):
+        if self.ports.server_time.settled or query.source in ("store", "live"):
             return False
         now = self.ports.server_time.now()
         return query.end is None or query.interval.ceil(query.end) > sealed_until(query.interval, now)
@@ -220,7 +220,7 @@ class Router:
         span = forming_span(query, final.end, self.ports.server_time.now())
         if span is None:
             return table, None
-        if query.source == "cache":
+        if query.source == "store":
             return table, Step("none", OFFLINE, *span, market=market)
         newest, step = await self._newest(query, market, span)
         if "filled" in table.column_names:
@@ -279,7 +279,7 @@ class Router:
         span, market, interval = decision.plan.forming, decision.plan.market, query.interval
         if span is None or decision.plan.error is not None:
             return decision
-        if query.source == "cache":
+        if query.source == "store":
             return replace(decision, forming=Step("none", OFFLINE, *span, market=market))
         reason, choice = FORMING, None
         if self.live is not None and interval.stream is not None:

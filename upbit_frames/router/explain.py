@@ -26,8 +26,8 @@ _OTHERS = {
     "archive": {"store": "not stored", "rest": "files are faster for so much", "live": NO_HISTORY},
     "none": {"store": "not stored", "rest": "not served any more", "archive": "not published", "live": NO_HISTORY},
 }
-_CACHE, _REST = "source='cache' was given", "source='rest' was given"
-_FORCED = {"rest": _CACHE, "archive": _CACHE, "live": _CACHE, "store": "not stored"}
+_STORE, _REST = "source='store' was given", "source='rest' was given"
+_FORCED = {"rest": _STORE, "archive": _STORE, "live": _STORE, "store": "not stored"}
 
 
 @dataclass(frozen=True)

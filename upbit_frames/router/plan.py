@@ -65,7 +65,7 @@ class Plan:
     hint : str
         What would make it cheaper, if anything.
     error : NotCached or None
-        What the call would raise, because ``source="cache"`` may not fetch what is missing.
+        What the call would raise, because ``source="store"`` may not fetch what is missing.
     """
 
     steps: tuple[Step, ...] = field(default_factory=tuple)

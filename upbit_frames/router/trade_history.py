@@ -51,7 +51,7 @@ class TradesHistory:
     ----------
     ports : Ports
     market : str
-    source : {"auto", "cache", "rest", "archive"}
+    source : {"auto", "store", "rest", "archive"}
     progress : Progress
     into_store : bool
         Whether the purpose is to have the trades stored: then nothing is kept in memory, and a store
@@ -61,7 +61,7 @@ class TradesHistory:
     def __init__(self, ports: Ports, market: str, source: str, progress: Progress, *, into_store: bool = False) -> None:
         self.ports = ports
         self.store = CallStore(
-            ports.store, hidden=source == "rest" and not into_store, offline=source == "cache", only=into_store
+            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store
         )
         self.market = market
         self.source = source
@@ -201,7 +201,7 @@ class TradesHistory:
         missing = self._missing(span, await in_thread(self.store.covered, self.series))
         if not missing:
             return
-        if self.source == "cache":
+        if self.source == "store":
             raise not_cached(self.market, missing)
         async with single_flight(self.ports, self.store, self.series, partial(self._lacking, span)):
             await self._execute(span)

@@ -58,15 +58,15 @@ def goal_of(query: TradesQuery, covered: Sequence[Span], now: int) -> TradeGoal:
     InvalidRange
         If the range lies in the future.
     NotCached
-        With ``source="cache"``, where nothing is stored.
+        With ``source="store"``, where nothing is stored.
     """
     now = max(now, covered[-1].end if covered else 0)
-    if query.source == "cache":
+    if query.source == "store":
         if not covered:
             raise not_cached(query.market, [])
         now = covered[-1].end
     end = now if query.end is None else query.end
-    if query.source != "cache":
+    if query.source != "store":
         end = min(end, now)
     if query.start is not None and query.start >= end:
         raise InvalidRange(
@@ -84,7 +84,7 @@ def not_cached(market: str, missing: Sequence[Span]) -> NotCached:
     shown = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
     return NotCached(
         f"the store lacks {shown} of the trades of {market}" if missing else f"no trades of {market} are in the store",
-        suggestion="ask without source='cache' to fetch them",
+        suggestion="ask without source='store' to fetch them",
         market=market,
         missing=[(iso(span.start), iso(span.end)) for span in missing],
     )
@@ -101,7 +101,7 @@ def plan_trades(market: str, span: Span, covered: Iterable[Span], source: str, s
     covered = list(covered)
     steps = [Step("store", STORED, *part, market=market) for part in intersect([span], covered)]
     missing = subtract([span], covered)
-    if source == "cache":
+    if source == "store":
         steps += [Step("none", UNCACHED, *part, market=market) for part in missing]
     elif situation.archive:
         only = source == "archive"

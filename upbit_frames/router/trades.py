@@ -114,7 +114,7 @@ class TradesRouter:
     async def _told(self, query: TradesQuery, progress: Progress, why: str) -> Result:
         """From the store, the archive and REST; ``why`` is why not from the stream."""
         ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
-        if query.source != "cache" and (query.end is None or query.end > self.ports.server_time.now()):
+        if query.source != "store" and (query.end is None or query.end > self.ports.server_time.now()):
             await sync_server_time(self.ports, query.market, progress)
         history = TradesHistory(ports, query.market, query.source, progress)
         table, span = await history.execute(await in_thread(history.goal, query))

@@ -69,8 +69,8 @@ def candles(
         shown. Default: the setting, UTC.
     output : {"pandas", "arrow", "polars"}, optional
         Default: the setting, pandas.
-    source : {"auto", "cache", "rest", "live", "archive"}
-        ``"cache"`` never touches the network; ``"rest"`` asks the exchange even for what is stored;
+    source : {"auto", "store", "rest", "live", "archive"}
+        ``"store"`` (alias ``"cache"``) never touches the network; ``"rest"`` fetches even what is stored;
         ``"archive"`` takes Upbit's published files. Those are for personal, non-commercial use only
         and may not be passed on; ``"auto"`` leaves them alone unless the setting ``archive`` is on.
     progress : bool or "auto", optional
@@ -91,7 +91,7 @@ def candles(
     MarketNotFound
         If the exchange does not know the market.
     NotCached
-        With ``source="cache"``, naming what is missing.
+        With ``source="store"``, naming what is missing.
     RateLimited, Blocked, ServerError, Timeout, ConnectionFailed, SchemaError, StoreError
         If it could not be had. Everything fetched until then is stored; the next call continues.
 

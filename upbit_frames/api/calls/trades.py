@@ -42,7 +42,7 @@ def trades(
         With ``end`` or alone: the newest so many, 200 unless given. With ``start``: the first.
     tz, output, progress
         As for :func:`candles`.
-    source : {"auto", "cache", "rest", "live", "archive"}
+    source : {"auto", "store", "rest", "live", "archive"}
         The newest trades (neither ``start`` nor ``end``), asked for again and again, are answered from a
         stream; ``"live"`` asks for that by name, up to 500 of them.
 

@@ -182,7 +182,7 @@ def _unlisted(ticker: Any) -> bool:
 
 def _stored(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = uf.candles(ticker, name, **{**limits, "forming": False}, source="cache")
+        frame: pd.DataFrame = uf.candles(ticker, name, **{**limits, "forming": False}, source="store")
         return frame
     except NotCached as error:
         raise MarketNotFound(
