@@ -1,6 +1,6 @@
 """An exchange that answers oddly now and then: after it behaves again, everything asked equals the truth.
 
-``UPBIT_FRAMES_ODD_REQUESTS=1000 UPBIT_FRAMES_ODD_SEEDS=5 pytest tests/e2e/test_odd_answers.py`` tries longer.
+``UPBIT_FRAMES_ODD_REQUESTS=1000 UPBIT_FRAMES_ODD_SEEDS=5 pytest tests/integration/test_odd_answers.py`` tries longer.
 """
 
 from __future__ import annotations
