@@ -19,7 +19,7 @@ from upbit_frames.router.live_rules import Choice, Wish
 from upbit_frames.router.plan import Edge, Situation
 from upbit_frames.runtime.clock import Clock, ServerTime
 from upbit_frames.runtime.progress import Progress
-from upbit_frames.runtime.ttl_cache import Shelf
+from upbit_frames.runtime.ttl_cache import TTLCache
 from upbit_frames.store.base import Reading, RowStore, Series, Store
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Ports:
     streams: bool = True
     flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
     settling: asyncio.Lock = field(default_factory=asyncio.Lock)
-    shelf: Shelf = field(default_factory=Shelf)
+    shelf: TTLCache = field(default_factory=TTLCache)
 
     def archive_for(self, source: str) -> Archive | None:
         """The archive, if a call with that source may use it.

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Shelf"]
+__all__ = ["TTLCache"]
 
 KEPT = 60.0  # seconds for which lists of markets and instruments are taken as current
 
 
 @dataclass
-class Shelf:
+class TTLCache:
     """Answers kept for a minute, each fetched once however many ask for it at the same time."""
 
     entries: dict[Hashable, tuple[float, Any]] = field(default_factory=dict)
