@@ -9,6 +9,7 @@
 ``markets``, ``instruments``            what is listed, and its price ticks
 ``stream``, ``follow``                  live rows; history that continues
 ``download``, ``cache``                 many series at once; the local store
+``scan``, ``sql``                       the store for Polars, DuckDB, Dask and Arrow
 ``cassette``, ``cassettes``, ``tape``   record once, replay offline
 ``configure``, ``using``, ``config``    settings
 ``Client``, ``AsyncClient``, ``aio``    the same calls with settings of their own; as coroutines
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
         markets,
         orderbook,
         plan,
+        scan,
+        sql,
         stream,
         ticker,
         trades,
@@ -66,6 +69,8 @@ _LAZY = {
     "markets": "upbit_frames.api.functions",
     "orderbook": "upbit_frames.api.functions",
     "plan": "upbit_frames.api.functions",
+    "scan": "upbit_frames.api.functions",
+    "sql": "upbit_frames.api.functions",
     "stream": "upbit_frames.api.functions",
     "ticker": "upbit_frames.api.functions",
     "trades": "upbit_frames.api.functions",
@@ -105,7 +110,9 @@ __all__ = [
     "notebook",
     "orderbook",
     "plan",
+    "scan",
     "schema",
+    "sql",
     "stream",
     "tape",
     "ticker",

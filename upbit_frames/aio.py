@@ -23,6 +23,8 @@ __all__ = [
     "metrics",
     "orderbook",
     "plan",
+    "scan",
+    "sql",
     "stream",
     "ticker",
     "trades",
@@ -39,6 +41,8 @@ markets = as_coroutine(calls.markets)
 metrics = as_coroutine(calls.metrics)
 orderbook = as_coroutine(calls.orderbook)
 plan = as_coroutine(calls.plan)
+scan = as_coroutine(calls.scan)
+sql = as_coroutine(calls.sql)
 stream = as_open_function(calls.open_stream)
 ticker = as_coroutine(calls.ticker)
 trades = as_coroutine(calls.trades)

@@ -15,6 +15,8 @@ __all__ = [
     "markets",
     "orderbook",
     "plan",
+    "scan",
+    "sql",
     "stream",
     "ticker",
     "trades",
@@ -29,6 +31,8 @@ instruments = as_function(calls.instruments)
 markets = as_function(calls.markets)
 orderbook = as_function(calls.orderbook)
 plan = as_function(calls.plan)
+scan = as_function(calls.scan)
+sql = as_function(calls.sql)
 stream = as_open_function(calls.stream)
 ticker = as_function(calls.ticker)
 trades = as_function(calls.trades)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.candles import candles, plan
 from upbit_frames.api.calls.compare import compare
+from upbit_frames.api.calls.datasets import scan, sql
 from upbit_frames.api.calls.download import cross_check, download
 from upbit_frames.api.calls.explain import explain
 from upbit_frames.api.calls.follow import follow, open_follow
@@ -34,6 +35,8 @@ __all__ = [
     "open_stream",
     "orderbook",
     "plan",
+    "scan",
+    "sql",
     "stream",
     "ticker",
     "trades",

@@ -1,0 +1,1 @@
+"""The stored rows for other engines: lazy scans, SQL."""
