@@ -65,3 +65,11 @@ def test_without_an_answer_nothing_is_certain(tmp_path: Path) -> None:
         it.ask(0.2)
     assert it.ask(None) == pytest.approx(0.5)
     assert it.ask(0.2) == pytest.approx(0.0)
+
+
+def test_a_slot_taken_after_our_look_at_the_clock_is_not_free(tmp_path: Path) -> None:
+    """Another process may take slots between reading the clock here and holding the lock."""
+    first, second = SharedSlots("test", folder=tmp_path), SharedSlots("test", folder=tmp_path)
+    for _ in range(10):
+        assert isinstance(first.take("ticker", 1000.002, 10), Taken)
+    assert not isinstance(second.take("ticker", 1000.0, 10), Taken)

@@ -266,7 +266,8 @@ def _paused(state: bytearray, group: str, now: float) -> float:
 def _slot(state: bytearray, group: str, index: int, now: float) -> tuple[float, float, int]:
     """From when a slot is free, when it was taken (0: it is not in flight), and by which process."""
     free, taken, process = _SLOT.unpack_from(state, _slot_offset(group, index))
-    if not abs(free - now) < TOO_FAR or not (taken == 0 or now - TOO_FAR < taken <= now):
+    # ``now`` was read before the lock was taken, so another process may have taken the slot after it.
+    if not abs(free - now) < TOO_FAR or not (taken == 0 or abs(taken - now) < TOO_FAR):
         return 0.0, 0.0, 0
     return free, taken, process
 
