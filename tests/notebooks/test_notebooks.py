@@ -43,7 +43,7 @@ def texts(cell: Any) -> list[str]:
         stream = ""
         if output["output_type"] == "error":
             found.append(output["evalue"])
-        else:
+        elif "application/vnd.jupyter.widget-view+json" not in output["data"]:  # progress bars, where ipywidgets is installed
             found += sorted(text for kind, text in output["data"].items() if kind.startswith("text/"))
     return found
 

@@ -43,8 +43,8 @@ class Metrics:
         Returns
         -------
         pandas.DataFrame
-            Index (call, channel) or channel: summarise_route really answered, as the route says. Where nobody
-            answer: ``failed``, ``rejected`` (invalid arguments) or ``cancelled``. Columns calls, errors,
+            Index (call, channel) or channel: the source that served, as in the route; without an
+            answer ``failed``, ``rejected`` (invalid arguments) or ``cancelled``. Columns calls, errors,
             hits (served without a request), rows, requests, retries, refusals (429 and 418),
             waited_s (for the limit and between attempts), p50_ms, p95_ms, p99_ms (what the caller
             waited), age_p50_ms, age_p95_ms (age of live answers). With
