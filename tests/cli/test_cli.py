@@ -80,9 +80,9 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
         (("candles", "KRW-BTC", "2m"), 2, "InvalidInterval"),
         (("candles", "KRW-BTC", "1m", "--start", "soon"), 2, "InvalidRange"),
         (("candles", "KRW-BTC", "1m", "--tz", "Seoul"), 2, "ConfigError"),
-        (("candles", "KRW-NOPE", "1m"), 1, "MarketNotFound"),
+        (("candles", "KRW-NOPE", "1m"), 2, "MarketNotFound"),
         (("candles", "KRW-BTC", "1m", "--source", "cache"), 3, "NotCached"),
-        (("ticker", "KRW-BTC", "KRW-NOPE"), 1, "KRW-NOPE"),
+        (("ticker", "KRW-BTC", "KRW-NOPE"), 2, "KRW-NOPE"),
         (("cassette", "check", "none-such"), 2, "QueryError"),
     ],
 )
@@ -202,3 +202,14 @@ def test_demo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "672 rows" in out
     assert "0 requests" in out
     assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("group", ["cache", "cassette"])
+def test_a_group_without_an_action_prints_its_help(capsys: pytest.CaptureFixture[str], group: str) -> None:
+    code, out, err = run(capsys, group)
+    assert (code, err) == (0, "")
+    assert f"usage: upbit-frames {group}" in out
+
+
+def test_an_empty_cassette_folder_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(capsys, "cassette", "--dir", str(tmp_path), "ls")[:2] == (0, f"no cassettes in {tmp_path}\n")

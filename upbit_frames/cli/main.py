@@ -1,7 +1,7 @@
 """The command line: ``upbit-frames …``.
 
-Exit codes: 0 done, 1 the exchange or the store said no, 2 the command line or the question was
-wrong, 3 something is missing offline, 130 interrupted, 141 the reader of a pipe has gone.
+Exit codes: 0 success, 1 the exchange or the store failed, 2 a bad argument, including a market the
+exchange does not list, 3 something is missing offline, 130 interrupted, 141 the reader of a pipe has gone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from upbit_frames.core.urls import redacted
 __all__ = ["main"]
 
 READER_GONE = 141  # as a process that SIGPIPE ended
+COUNT_HELP = "number of rows: the newest before --end, or with --start the first (default 200)"
+TZ_HELP = "zone in which naive times are read and times are shown, e.g. Asia/Seoul (default: the setting, UTC)"
 RANGE_HELP = "ISO time, e.g. 2026-01-31 or '2026-01-31 09:00'; read in --tz"
 
 
@@ -42,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # As `head` does: it has what it wanted. What is buffered must not fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except (errors.QueryError, errors.ConfigError) as error:
+    except (errors.QueryError, errors.ConfigError, errors.MarketNotFound) as error:
         return _complain(error, 2)
     except errors.OfflineError as error:
         return _complain(error, 3)
@@ -96,10 +99,10 @@ def _add_candles(commands: Any) -> None:
         command.add_argument("interval", choices=None, help=f"one of {' '.join(INTERVALS)}")
         command.add_argument("--start", help=RANGE_HELP)
         command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
-        command.add_argument("--count", type=int)
+        command.add_argument("--count", type=int, help=COUNT_HELP)
         command.add_argument("--forming", action="store_true", help="also the candle that can still change")
         command.add_argument("--gaps", default="raw", help="raw, fill or nan")
-        command.add_argument("--tz")
+        command.add_argument("--tz", help=TZ_HELP)
         command.add_argument("--source", default="auto", help="auto, store, rest or archive")
         if name == "candles":
             _add_output(command)
@@ -112,7 +115,7 @@ def _add_download(commands: Any) -> None:
     command.add_argument("interval", help=f"trades, or one of {' '.join(INTERVALS)}")
     command.add_argument("--start", required=True, help=RANGE_HELP)
     command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
-    command.add_argument("--tz")
+    command.add_argument("--tz", help=TZ_HELP)
     command.add_argument("--source", default="auto", help="auto, rest or archive")
     command.set_defaults(run=_download)
 
@@ -142,8 +145,8 @@ def _add_quotes(commands: Any) -> None:
     command.add_argument("market")
     command.add_argument("--start", help=RANGE_HELP)
     command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
-    command.add_argument("--count", type=int)
-    command.add_argument("--tz")
+    command.add_argument("--count", type=int, help=COUNT_HELP)
+    command.add_argument("--tz", help=TZ_HELP)
     command.add_argument("--source", default="auto", help="auto, store, rest or archive")
     _add_output(command)
     command.set_defaults(run=_trades)
@@ -151,7 +154,8 @@ def _add_quotes(commands: Any) -> None:
 
 def _add_cache(commands: Any) -> None:
     group = commands.add_parser("cache", help="look at and tidy the local store")
-    actions = group.add_subparsers(required=True, metavar="action")
+    group.set_defaults(run=partial(_print_help, group))
+    actions = group.add_subparsers(metavar="action")
     actions.add_parser("ls", help="what is stored").set_defaults(run=_cache_ls)
     command = actions.add_parser("coverage", help="which stretches are known")
     command.add_argument("market")
@@ -164,16 +168,17 @@ def _add_cache(commands: Any) -> None:
     command = actions.add_parser("prune", help="give back disk space, oldest first")
     command.add_argument("--max-mb", type=float, required=True, help="size to shrink the store to")
     command.set_defaults(run=_cache_prune)
-    command = actions.add_parser("clear", help="forget a market")
-    command.add_argument("market")
-    command.add_argument("interval", nargs="?")
+    command = actions.add_parser("clear", help="delete the stored rows of a market")
+    command.add_argument("market", help="KRW-BTC")
+    command.add_argument("interval", nargs="?", help="default: every interval, and trades")
     command.set_defaults(run=_cache_clear)
 
 
 def _add_cassette(commands: Any) -> None:
     group = commands.add_parser("cassette", help="look at, check and record cassettes")
     group.add_argument("--dir", type=Path, help="folder; default the setting cassette_dir")
-    actions = group.add_subparsers(required=True, metavar="action")
+    group.set_defaults(run=partial(_print_help, group))
+    actions = group.add_subparsers(metavar="action")
     actions.add_parser("ls", help="what there is").set_defaults(run=_cassette_ls)
     command = actions.add_parser("check", help="look for damage, bodies that are not JSON, and secrets")
     command.add_argument("name", nargs="*")
@@ -185,6 +190,11 @@ def _add_cassette(commands: Any) -> None:
     command = actions.add_parser("rm", help="delete cassettes")
     command.add_argument("name", nargs="+")
     command.set_defaults(run=_cassette_rm)
+
+
+def _print_help(parser: argparse.ArgumentParser, _: argparse.Namespace) -> int:
+    parser.print_help()
+    return 0
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -314,7 +324,9 @@ def _tapes(options: argparse.Namespace) -> list[Path]:
 def _cassette_ls(options: argparse.Namespace) -> int:
     from upbit_frames.replay import library as cassette_folder
 
-    print(cassette_folder.cassettes(options.dir).to_string())
+    listing = cassette_folder.cassettes(options.dir)
+    folder = options.dir or uf.config.cassette_dir
+    print(listing.to_string() if len(listing) else f"no cassettes in {folder}")
     return 0
 
 
