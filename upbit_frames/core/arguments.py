@@ -47,7 +47,8 @@ def whole(
     15
     """
     try:
-        integer = None if isinstance(value, bool) or type(value).__name__ == "bool_" else int(value.__index__())
+        # numpy's bool is called bool_ before numpy 2, and converts there.
+        integer = None if type(value).__name__ in ("bool", "bool_") else int(value.__index__())
     except (AttributeError, TypeError):
         integer = None
     if integer is None or integer < low or (high is not None and integer > high):
