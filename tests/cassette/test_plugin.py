@@ -90,8 +90,65 @@ def test_pure():
     result = run(project, "--upbit-record=none")
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
-        ["*NotRecorded: this test asks the network without a cassette*", "*NotRecorded: there is no cassette*"]
+        ["*NotRecorded: a test without a cassette may not reach the network*", "*NotRecorded: there is no cassette*"]
     )
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_without_a_mark_no_test_reaches_the_network(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str
+) -> None:
+    project.makepyfile(
+        TEST
+        + """
+def test_rest():
+    uf.candles("KRW-BTC", "1d", count=5)
+
+def test_stream():
+    uf.stream("KRW-BTC", "trade", seconds=1)
+
+def test_socket():
+    from upbit_frames.exchange.transport.rate_limiter import NullLimiter
+    from upbit_frames.exchange.transport.websocket import SocketDialer
+    from upbit_frames.runtime.clock import SystemClock
+    import asyncio
+    asyncio.run(SocketDialer(uf.config.ws_url, clock=SystemClock(), limiter=NullLimiter(), timeout=5.0).dial())
+
+def test_archive():
+    with uf.using(archive=True):
+        uf.candles("KRW-BTC", "1m", start="2024-01-01", end="2024-03-01", source="archive")
+
+def test_here(upbit_exchange):
+    assert len(uf.candles("KRW-BTC", "1d", count=5)) == 5
+"""
+    )
+    monkeypatch.setenv("CI", ci)
+    result = run(project)
+    result.assert_outcomes(passed=1, failed=4)
+    result.stdout.fnmatch_lines(
+        ["E *NotRecorded: a test without a cassette may not reach the network*request=https://api.upbit.com*",
+         "E *NotRecorded: a test without a cassette may not reach the network*request=wss://api.upbit.com*"]
+    )  # fmt: skip
+    assert not (project.path / "cassettes").exists()
+
+
+def test_a_marked_test_records_at_first_but_never_in_ci(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyfile(
+        TEST
+        + """
+@pytest.mark.upbit_cassette
+def test_marked(upbit_exchange):
+    assert len(uf.candles("KRW-BTC", "1d", count=5)) == 5
+"""
+    )
+    monkeypatch.setenv("CI", "true")
+    run(project).assert_outcomes(failed=1)
+    monkeypatch.delenv("CI")
+    run(project).assert_outcomes(passed=1)
+    monkeypatch.setenv("CI", "true")
+    run(project).assert_outcomes(passed=1)
 
 
 def test_a_failed_test_records_nothing(project: pytest.Pytester) -> None:

@@ -14,6 +14,7 @@ from upbit_frames.core.arguments import number
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.topics import Topic
+from upbit_frames.core.urls import redacted
 from upbit_frames.errors import NotRecorded, StoreError, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
 from upbit_frames.exchange.wire.messages import Row
@@ -237,7 +238,7 @@ class Deck:
         """What is written to; made when the first stream begins."""
         if self._writer is None:
             kept = self.path if self.loaded is not None else None
-            self._writer = TapeWriter(self.path, config.ws_url, self.clock.now(), kept)
+            self._writer = TapeWriter(self.path, redacted(config.ws_url), self.clock.now(), kept)
         return self._writer
 
     async def offset(self, config: Config) -> int | None:

@@ -12,27 +12,28 @@
     @pytest.mark.upbit_exchange(seed=3, now="2026-03-01T00:00:00Z")
     def test_live(upbit_exchange, upbit_clock): ...
 
-``--upbit-record=once|new_episodes|all`` records, ``--upbit-record=none`` keeps every call of this
-package that is neither on a cassette nor to this machine from the network. pytest loads this file
-for every run, so nothing heavy is imported before a fixture needs it.
+A marked test replays its cassette, and records it where there is none yet; where CI is set it only replays.
+A test without a mark does not reach the network: only this machine, such as the stand-in exchange.
+``--upbit-record=once|new_episodes|all`` (or the setting ``record``) allows recording and the network,
+``--upbit-record=none`` allows neither. pytest loads this file for every run, so nothing heavy is imported
+before a fixture needs it.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from upbit_frames.runtime.network import refusing
+
 if TYPE_CHECKING:
-    from upbit_frames.core.config import Config
-    from upbit_frames.core.endpoints import Endpoint
     from upbit_frames.replay.cassette import Cassette
-    from upbit_frames.router.ports import Ports
     from upbit_frames.testing.server.exchange import Exchange
     from upbit_frames.testing.server.virtual_clock import VirtualClock
 
@@ -48,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--upbit-record",
         choices=MODES,
         default=None,
-        help="record mode of Upbit cassettes; none also refuses the network to calls without one",
+        help="record mode of Upbit cassettes; every mode but none also allows the network to tests without one",
     )
     parser.addini("upbit_cassette_dir", "folder of Upbit cassettes; default: 'cassettes' beside each test file")
 
@@ -168,39 +169,31 @@ def upbit_clock(upbit_exchange: Exchange) -> VirtualClock:
 
 @pytest.fixture(autouse=True)
 def _upbit_frames(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Open the cassette of a marked test, and keep the others from the network if asked to."""
-    if request.config.getoption("--upbit-record") != "none":
+    """Open the cassette of a marked test; keep every other test from the network unless recording is asked for."""
+    if _uses_cassette(request.node):
         if request.node.get_closest_marker("upbit_cassette") is not None:
             request.getfixturevalue("upbit_cassette")
         yield
-        return
-    from upbit_frames.router.ports import substitute_ports
-
-    with substitute_ports(_refusing):
-        if request.node.get_closest_marker("upbit_cassette") is not None:
-            request.getfixturevalue("upbit_cassette")
+    elif _network_allowed(request.config):
         yield
+    else:
+        with refusing(_refusal):
+            yield
 
 
-def _refusing(config: Config) -> Ports | None:
-    """Ports with the usual store, but without a way to the network; None for this machine."""
-    from upbit_frames.api.engine import live_ports
-    from upbit_frames.exchange.rest_api import RestApi
-    from upbit_frames.replay.matching import origin_of
-
-    if origin_of(config.rest_url) == "stand-in":
-        return None
-    return replace(live_ports(config), api=RestApi(_Refusal()), archive=None)
+def _network_allowed(config: pytest.Config) -> bool:
+    """Return whether a test without a cassette may reach other machines: only on an explicit mode that records."""
+    mode = config.getoption("--upbit-record") or os.environ.get("UPBIT_FRAMES_RECORD", "").strip()
+    return mode in MODES and mode != "none"
 
 
-class _Refusal:
-    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> Any:
-        from urllib.parse import urlencode
+def _refusal(url: str) -> Exception:
+    from upbit_frames.core.urls import redacted
+    from upbit_frames.errors import NotRecorded
 
-        from upbit_frames.errors import NotRecorded
-
-        raise NotRecorded(
-            "this test asks the network without a cassette, and --upbit-record=none refuses that",
-            suggestion="mark it with @pytest.mark.upbit_cassette and record it with --upbit-record=once",
-            request=f"GET /{endpoint.path}?{urlencode(params, safe=',:')}",
-        )
+    return NotRecorded(
+        "a test without a cassette may not reach the network",
+        suggestion="mark it with @pytest.mark.upbit_cassette, use the fixture upbit_exchange, "
+        "or allow the network with --upbit-record=once",
+        request=redacted(url),
+    )

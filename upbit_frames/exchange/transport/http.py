@@ -22,6 +22,7 @@ import httpx
 from upbit_frames._version import __version__
 from upbit_frames.core.urls import redacted
 from upbit_frames.errors import ConfigError, ConnectionFailed, SchemaError
+from upbit_frames.runtime.network import check_allowed
 
 __all__ = ["ERROR_BODY_MOST", "Connections", "Incoming", "answering", "certificates", "open_client"]
 
@@ -274,6 +275,7 @@ async def answering(
     httpx.HTTPError
         ``ReadTimeout`` also where the deadline is over.
     """
+    check_allowed(str(url))
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:

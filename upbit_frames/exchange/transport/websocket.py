@@ -32,6 +32,7 @@ from upbit_frames.exchange.transport.rate_limiter import Pacer
 from upbit_frames.exchange.transport.reconnecting import Wire
 from upbit_frames.exchange.wire.error_bodies import error_message
 from upbit_frames.runtime.clock import Clock
+from upbit_frames.runtime.network import check_allowed
 
 __all__ = ["SocketDialer"]
 
@@ -111,6 +112,7 @@ class SocketDialer:
         Timeout, ConnectionFailed
             It could not be reached.
         """
+        check_allowed(self.url)
         slot = await self._limiter.acquire(GROUP)
         try:
             slot.sent()
