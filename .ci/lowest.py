@@ -34,7 +34,7 @@ def main() -> None:
     lowest = {}
     for extra in (None, *EXTRAS):
         for one in requirements(project, extra):
-            name, version = re.match(r"([\w.-]+)>=([\w.]+)", one).groups()
+            name, version = re.match(r"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)", one).groups()
             lowest[name.lower()] = version
     sys.stdout.writelines(f"{name}=={version}\n" for name, version in sorted(lowest.items()))
 

@@ -170,7 +170,7 @@ class SocketDialer:
 
     def _refusal(self, error: InvalidStatus) -> UpbitFramesError:
         status = error.response.status_code
-        text = error_message(error.response.body or b"") or error.response.reason_phrase
+        text = error_message(bytes(error.response.body or b"")) or error.response.reason_phrase
         if status == 418:
             stated = headers.block_seconds(_header(error.response, "retry-after"), text, self._clock.now())
             return self._limiter.blocked(redacted(self.url), stated)
