@@ -2,7 +2,7 @@
 
 A run ends with its last call, but a subscription does not: it is watched for ``TAIL`` seconds more, and
 what it will take after those, until the router ends it, follows from the router's own rule
-(``patience``) and from the frames and bytes a second that this run saw.
+(``idle_timeout``) and from the frames and bytes a second that this run saw.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.errors import UpbitFramesError
 from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.registry import close_all
-from upbit_frames.router.live_rules import patience
+from upbit_frames.router.live_rules import idle_timeout
 from upbit_frames.runtime import event_loop as _bridge
 
 __all__ = ["Player"]
@@ -116,7 +116,7 @@ class Player:
             return
         began = sorted(one.began for one in run.calls)[-8 * max(1, len({one.user for one in run.calls})) :]
         pace = (began[-1] - began[0]) / (len(began) - 1) if len(began) > 1 else float("inf")
-        seconds = max(0.0, patience(pace) + LINGER - (time.monotonic() - last))
+        seconds = max(0.0, idle_timeout(pace) + LINGER - (time.monotonic() - last))
         for name in ("frames", "stream_bytes"):
             of = "bytes" if name == "stream_bytes" else name
             run.tail[of] = run.used[name] / max(0.1, run.used["seconds_open"]) * seconds

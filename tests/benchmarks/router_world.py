@@ -29,8 +29,8 @@ PACE = {
     "KRW-LOAD": 0.5,
 }  # fmt: skip
 PRICES = {"KRW-BTC": 103_000_000.0, "KRW-ETH": 3_025_000.0, "KRW-XRP": 2_045.0}
-MOST = 200
-CODES = [*PACE, *(f"KRW-A{number:03}" for number in range(MOST))][: MOST + 1]
+CAPACITY = 200
+CODES = [*PACE, *(f"KRW-A{number:03}" for number in range(CAPACITY))][: CAPACITY + 1]
 MARKETS = [code for code in CODES if code != "KRW-LOAD"]
 
 

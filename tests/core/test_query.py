@@ -18,7 +18,7 @@ from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import to_micros
 from upbit_frames.core.markets import parse_market, parse_markets, parse_selection
 from upbit_frames.core.moments import parse_moment, parse_zone, zone_name
-from upbit_frames.core.query import CandleQuery, TradesQuery
+from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.errors import ConfigError, InvalidInterval, InvalidMarket, InvalidRange, QueryError
 
 UTC = ZoneInfo("UTC")
@@ -301,6 +301,6 @@ def test_other_bad_arguments(arguments: dict[str, Any], error: type[Exception]) 
 
 def test_cache_is_an_alias_of_store() -> None:
     assert CandleQuery.build("KRW-BTC", "1m", source="cache").source == "store"
-    assert TradesQuery.build("KRW-BTC", source="cache").source == "store"
+    assert TradeQuery.build("KRW-BTC", source="cache").source == "store"
     with pytest.raises(QueryError, match="'store'"):
         CandleQuery.build("KRW-BTC", "1m", source="disk")

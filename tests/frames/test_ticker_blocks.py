@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upbit_frames.errors import SchemaError
-from upbit_frames.exchange.wire.message_tables import Made
+from upbit_frames.exchange.wire.message_tables import CachedRows
 from upbit_frames.exchange.wire.messages import CLASSES
 from upbit_frames.frames import output as frames
-from upbit_frames.frames.ticker_blocks import again
+from upbit_frames.frames.ticker_blocks import cached_frame
 
 INDEX = ["market"]
 NUMBERS = st.floats(0, 1e12)
@@ -47,17 +47,17 @@ def tickers(draw: st.DrawFn) -> Any:
 
 @given(st.lists(tickers(), min_size=1, max_size=4), st.sampled_from(["UTC", "Asia/Seoul", "America/New_York"]))
 def test_tickers_without_a_table_in_between(rows: list[Any], tz: str) -> None:
-    made = Made("ticker", rows)
-    assert len(made) == len(rows)
-    frame = again(made, INDEX, tz, {"kind": "ticker"})
-    pd.testing.assert_frame_equal(frame, frames.to_pandas(made.table, index=INDEX, tz=tz))
+    cached = CachedRows("ticker", rows)
+    assert len(cached) == len(rows)
+    frame = cached_frame(cached, INDEX, tz, {"kind": "ticker"})
+    pd.testing.assert_frame_equal(frame, frames.to_pandas(cached.table, index=INDEX, tz=tz))
     assert frame.attrs == {frames.ATTRS: {"kind": "ticker"}}
 
 
 @given(tickers())
 def test_nobody_disturbs_the_others(row: Any) -> None:
-    made = Made("ticker", [row])
-    first, second = (again(made, INDEX, "UTC", {}) for _ in range(2))
+    cached = CachedRows("ticker", [row])
+    first, second = (cached_frame(cached, INDEX, "UTC", {}) for _ in range(2))
     before = second.copy(deep=True)
     first["price"] = -1.0
     first.loc[row.code, "change"] = "changed"
@@ -65,13 +65,13 @@ def test_nobody_disturbs_the_others(row: Any) -> None:
     first.index.name = "other"
     del first["volume"]
     pd.testing.assert_frame_equal(second, before)
-    pd.testing.assert_frame_equal(again(made, INDEX, "UTC", {}), before)
+    pd.testing.assert_frame_equal(cached_frame(cached, INDEX, "UTC", {}), before)
 
 
 @given(tickers(), st.sampled_from(["2026-02-30", "20260301", "2026-W10-3", "soon"]))
 def test_a_day_that_is_none_is_refused(row: Any, day: str) -> None:
     row.highest_52_week_date = day
     with pytest.raises(SchemaError, match="is not a date"):
-        again(Made("ticker", [row]), INDEX, "UTC", {})
+        cached_frame(CachedRows("ticker", [row]), INDEX, "UTC", {})
     with pytest.raises(SchemaError, match="is not a date"):
-        _ = Made("ticker", [row]).table
+        _ = CachedRows("ticker", [row]).table

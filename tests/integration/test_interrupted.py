@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("backfilling.py")
 SERIES = Series("candles", "KRW-BTC", "1m")
 START, END = "2026-02-10T00:00:00+00:00", "2026-02-27T00:00:00+00:00"
 PAGES = 17 * 1440 // 200 + 1
-WALKS = 10  # pages under way at once, each of which may be lost
+CONCURRENCY = 10  # pages under way at once, each of which may be lost
 KILLS = int(os.environ.get("UPBIT_FRAMES_TEST_KILLS", "12"))
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -74,8 +74,8 @@ def test_ctrl_c_keeps_what_was_fetched_and_the_next_run_asks_for_the_rest(
     exchange.delay = 0.0
     assert open_store(client.config).verify() == []
     # What had arrived is stored, but for the page that each walk had in hand.
-    assert told.count("got") - sum(line.startswith("stored") for line in told) <= WALKS
-    assert covered_minutes(client) >= (told.count("got") - WALKS) * 195
+    assert told.count("got") - sum(line.startswith("stored") for line in told) <= CONCURRENCY
+    assert covered_minutes(client) >= (told.count("got") - CONCURRENCY) * 195
     missing = 17 * 1440 - covered_minutes(client)
     assert missing > 0
     exchange.requests.clear()
@@ -106,7 +106,7 @@ def test_killed_at_any_moment(
         # What it was told to be stored is there, and of what had arrived each walk may have had one page in hand.
         stored = [Span(*map(int, line.split()[1:])) for line in told if line.startswith("stored")]
         assert subtract(merge(stored), store.covered(SERIES)) == []
-        assert told.count("got") - len(stored) <= 2 * WALKS
+        assert told.count("got") - len(stored) <= 2 * CONCURRENCY
         for span in store.covered(SERIES):
             assert store.read(SERIES, span).equals(exchange.market.candles("KRW-BTC", "1m", *span).table())
         if process.returncode == 0 or covered_minutes(client) == 17 * 1440:  # it was faster than the executioner

@@ -11,7 +11,7 @@ import pytest
 from upbit_frames.core.intervals import INTERVALS, from_micros, to_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, MarketNotFound, NotCached, SchemaError
-from upbit_frames.router.candles import Router
+from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import Ports
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.progress import Progress
@@ -24,7 +24,7 @@ DAY = 86_400 * 1_000_000
 
 def ask(ports: Ports, interval: str = "1m", market: Any = "KRW-BTC", **arguments: Any) -> Result:
     query = CandleQuery.build(market, interval, **arguments)
-    return asyncio.run(Router(ports).candles(query, Progress()))
+    return asyncio.run(CandleRouter(ports).candles(query, Progress()))
 
 
 def times(answer: Result) -> list[int]:
@@ -240,8 +240,8 @@ def test_plan_needs_no_network_and_agrees_with_what_happens(exchange: Any, make_
     ask(ports, start=from_micros(last - 1000 * STEP), end=from_micros(last - 500 * STEP))
     exchange.asked.clear()
     query = CandleQuery.build("KRW-BTC", "1m", start=from_micros(last - 2000 * STEP))
-    plan = asyncio.run(Router(ports).plan(query))
+    plan = asyncio.run(CandleRouter(ports).plan(query))
     assert exchange.asked == []
     assert [(s.channel, s.rows) for s in plan.steps] == [("rest", 1000), ("store", 500), ("rest", 500)]
-    asyncio.run(Router(ports).candles(query, Progress()))
+    asyncio.run(CandleRouter(ports).candles(query, Progress()))
     assert plan.requests == len(exchange.asked)

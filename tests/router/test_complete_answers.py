@@ -18,8 +18,8 @@ from disturbed_store import CHANGES, DisturbedStore
 from upbit_frames.core.intervals import INTERVALS, Span, from_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import NotCached, StoreError, UpbitFramesWarning
-from upbit_frames.router.candle_history import History
-from upbit_frames.router.candles import Router
+from upbit_frames.router.candle_history import CandleHistory
+from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import Ports
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.progress import Progress
@@ -57,7 +57,7 @@ def ask(ports: Ports, arguments: dict[str, Any]) -> Result:
     query = CandleQuery.build("KRW-BTC", "1m", **arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UpbitFramesWarning)  # damage is announced
-        router = Router(ports)
+        router = CandleRouter(ports)
         return router.stored(query) or asyncio.run(router.candles(query, Progress()))
 
 
@@ -140,7 +140,7 @@ def test_what_a_follower_reads_is_complete(
     span = Span(last - 3_000 * STEP, last - 1_000 * STEP)
 
     def work(ports: Ports) -> Any:
-        history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1)
+        history = CandleHistory(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1)
         table, known = asyncio.run(history.between(span))
         assert known == span
         return table.to_pylist()
@@ -155,7 +155,7 @@ def test_a_download_ends_with_everything_stored(
     span = Span(last - 3_000 * STEP, last - 1_000 * STEP)
 
     def work(ports: Ports) -> Any:
-        history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
+        history = CandleHistory(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
         return asyncio.run(history.fill(span))
 
     in_turn(make_ports, tmp_path, change, lambda ports: None, work)
@@ -166,7 +166,7 @@ def test_a_download_into_a_store_that_loses_everything_is_an_error(
 ) -> None:
     span = Span(last - 300 * STEP, last - 100 * STEP)
     ports = make_ports(DisturbedStore(tmp_path, CHANGES["clear"], None))
-    history = History(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
+    history = CandleHistory(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
     with pytest.raises(StoreError, match="vanish as fast as they are fetched"):
         asyncio.run(history.fill(span))
 

@@ -10,7 +10,7 @@ import pytest
 
 from upbit_frames.core.intervals import INTERVALS, from_micros
 from upbit_frames.core.query import CandleQuery
-from upbit_frames.router.candles import Router
+from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import Ports
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.progress import Progress
@@ -28,7 +28,7 @@ def last(exchange: Any) -> int:
 
 
 def ask(ports: Ports, **arguments: Any) -> Result:
-    return asyncio.run(Router(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
+    return asyncio.run(CandleRouter(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
 
 
 def times(answer: Result) -> list[int]:

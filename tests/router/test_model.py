@@ -23,7 +23,7 @@ from upbit_frames.core.intervals import EPOCH, INTERVALS, from_micros, to_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.errors import InvalidRange, SchemaError
 from upbit_frames.exchange.rest_api import RestApi
-from upbit_frames.router.candles import Router
+from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import Ports
 from upbit_frames.runtime.clock import ManualClock, ServerTime
 from upbit_frames.runtime.progress import Progress
@@ -105,7 +105,7 @@ class Machine(RuleBasedStateMachine):
 
     def ask(self, arguments: dict[str, Any]) -> Any:
         query = CandleQuery.build("KRW-BTC", self.interval.name, **arguments)
-        return asyncio.run(Router(self.ports).candles(query, Progress()))
+        return asyncio.run(CandleRouter(self.ports).candles(query, Progress()))
 
     def check(self, arguments: dict[str, Any]) -> None:
         broken = bool(self.exchange.faults)

@@ -17,7 +17,7 @@ import pytest
 from upbit_frames.core.intervals import INTERVALS, from_micros
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.router import single_flight
-from upbit_frames.router.candles import Router
+from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import Ports
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.progress import Progress
@@ -69,7 +69,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def ask(ports: Ports, arguments: dict[str, Any]) -> Result:
-    return asyncio.run(Router(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
+    return asyncio.run(CandleRouter(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
 
 
 class Waiting:
@@ -181,7 +181,7 @@ def test_two_processes_make_the_requests_once(
 
     async def both() -> list[Result]:
         query = CandleQuery.build("KRW-BTC", "1m", **arguments)
-        routers = [Router(make_ports(ParquetStore(tmp_path))) for _ in range(2)]
+        routers = [CandleRouter(make_ports(ParquetStore(tmp_path))) for _ in range(2)]
         return await asyncio.gather(*(router.candles(query, Progress()) for router in routers))
 
     first, second = asyncio.run(both())

@@ -68,15 +68,15 @@ def collect(exchange: Any, spans: list[Span], **options: Any) -> tuple[list[Trad
     ),
     wanted=st.lists(st.tuples(st.integers(0, 3 * 86_400_000), st.integers(1, 2 * 86_400_000)), min_size=1, max_size=3),
     page_size=st.sampled_from([2, 3, 7, 40]),
-    walks=st.integers(1, 6),
+    concurrency=st.integers(1, 6),
     inclusive=st.booleans(),
 )
 def test_every_trade_once(
-    times: list[int], wanted: list[tuple[int, int]], page_size: int, walks: int, inclusive: bool
+    times: list[int], wanted: list[tuple[int, int]], page_size: int, concurrency: int, inclusive: bool
 ) -> None:
     exchange = Exchange(times, page_size, to_inclusive=inclusive)
     spans = merge(Span(BASE + a * 1000, BASE + (a + n) * 1000) for a, n in wanted)
-    kept, covered = collect(exchange, spans, page_size=page_size, walks=walks)
+    kept, covered = collect(exchange, spans, page_size=page_size, concurrency=concurrency)
     assert merge(covered) == spans
     expected = [t for t in exchange.trades if any(s.start <= t.time < s.end for s in spans)]
     assert sorted(kept) == expected

@@ -18,10 +18,10 @@ from upbit_frames.core.config import Config
 from upbit_frames.core.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.live.hub.hub import Hub
-from upbit_frames.router.candles import Router
-from upbit_frames.router.ports import Ports, substituted
-from upbit_frames.router.quotes import Quotes
-from upbit_frames.router.trades import TradesRouter
+from upbit_frames.router.candles import CandleRouter
+from upbit_frames.router.ports import Ports, substitute_for
+from upbit_frames.router.quotes import QuoteRouter
+from upbit_frames.router.trades import TradeRouter
 from upbit_frames.runtime import event_loop as _bridge
 from upbit_frames.runtime.clock import Clock, ServerTime, SystemClock
 from upbit_frames.store.base import Store
@@ -38,9 +38,9 @@ class Engine:
 
     ports: Ports
     live: LiveChannel
-    router: Router
-    trades: TradesRouter
-    quotes: Quotes
+    router: CandleRouter
+    trades: TradeRouter
+    quotes: QuoteRouter
 
     @property
     def idle(self) -> bool:
@@ -94,7 +94,7 @@ def open_store(config: Config) -> Store:
 def engine_for(config: Config) -> Engine:
     """The engine of these settings, made on first use and anew after a fork."""
     global _generation
-    ports = substituted(config)
+    ports = substitute_for(config)
     if ports is not None:
         return _assemble(ports, config)
     key = _key(config)
@@ -232,4 +232,6 @@ def _assemble(ports: Ports, config: Config) -> Engine:
         return hub_for(config, ports)
 
     live = LiveChannel(hub, allowed=ports.streams)
-    return Engine(ports, live, Router(ports, live), TradesRouter(ports, live), Quotes(ports, config.region, live))
+    return Engine(
+        ports, live, CandleRouter(ports, live), TradeRouter(ports, live), QuoteRouter(ports, config.region, live)
+    )

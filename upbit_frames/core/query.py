@@ -16,7 +16,7 @@ from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import Now, Zone, parse_moment, parse_zone, zone_name
 from upbit_frames.errors import InvalidRange
 
-__all__ = ["CandleQuery", "TradesQuery", "View", "parse_range"]
+__all__ = ["CandleQuery", "TradeQuery", "View", "parse_range"]
 
 GAPS = ("raw", "fill", "nan")
 SOURCES = ("auto", "store", "rest", "live", "archive")
@@ -122,7 +122,7 @@ def parse_range(
 
 
 @dataclass(frozen=True)
-class TradesQuery:
+class TradeQuery:
     """What ``trades`` was asked, checked; the attributes mean what they do in CandleQuery."""
 
     market: str
@@ -135,7 +135,7 @@ class TradesQuery:
     def build(
         cls, market: object, *, start: Any = None, end: Any = None, count: Any = None,
         source: str = "auto", tz: object = "UTC", now: Now | None = None,
-    ) -> TradesQuery:  # fmt: skip
+    ) -> TradeQuery:  # fmt: skip
         """Check everything; see ``uf.trades`` for the meaning of the arguments."""
         low, high, number = parse_range(start, end, count, parse_zone(tz), now)
         return cls(parse_market(market), low, high, number, parse_source(source))

@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 
 from upbit_frames.core.arrow import wrapped
-from upbit_frames.exchange.wire.message_tables import Made, day_of, ticker_columns
+from upbit_frames.exchange.wire.message_tables import CachedRows, day_of, ticker_columns
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.frames.output import ATTRS, from_blocks, names_of, text_type, to_pandas, zoned
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["again"]
+__all__ = ["cached_frame"]
 
 
-def again(made: Made, index: Sequence[str], tz: str, attrs: dict[str, Any]) -> pd.DataFrame:
+def cached_frame(cached: CachedRows, index: Sequence[str], tz: str, attrs: dict[str, Any]) -> pd.DataFrame:
     """As :func:`~upbit_frames.frames.output.to_pandas`, of what is asked for again and again: made once, then copied.
 
     Nobody's changes reach the others: from pandas 3 on a copy is made when somebody writes, before
@@ -28,13 +28,13 @@ def again(made: Made, index: Sequence[str], tz: str, attrs: dict[str, Any]) -> p
     """
     import pandas as pd
 
-    found = made.shapes.get(("pandas", tz))
+    found = cached.shapes.get(("pandas", tz))
     if found is None:
-        if made.type == "ticker" and from_blocks() is not None:
-            found = _of_tickers(made.rows, tz)
+        if cached.type == "ticker" and from_blocks() is not None:
+            found = _of_tickers(cached.rows, tz)
         else:
-            found = to_pandas(made.table, index=index, tz=tz)
-        made.shapes["pandas", tz] = found
+            found = to_pandas(cached.table, index=index, tz=tz)
+        cached.shapes["pandas", tz] = found
     frame: pd.DataFrame = found.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
     frame.attrs[ATTRS] = attrs
     return frame

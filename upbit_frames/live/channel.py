@@ -21,12 +21,12 @@ from upbit_frames.core.intervals import Interval, Span, from_micros
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.core.topics import Key, Topic
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
-from upbit_frames.exchange.wire.message_tables import Made, rows_of_rest, to_table
+from upbit_frames.exchange.wire.message_tables import CachedRows, rows_of_rest, to_table
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.seen import seen_of
 from upbit_frames.live.latest import Watch
-from upbit_frames.router.live_rules import Choice, Sight, Wish, choose, patience
+from upbit_frames.router.live_rules import Choice, LiveRequest, LiveState, choose, idle_timeout
 from upbit_frames.router.ports import LiveResult
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class LiveChannel:
         self._requests: dict[str, deque[float]] = {}
         self._opening: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._made: dict[tuple[object, ...], Made] = {}
+        self._made: dict[tuple[object, ...], CachedRows] = {}
         self._failed = ""
         self._failed_until = -inf
 
@@ -79,13 +79,13 @@ class LiveChannel:
         return not self._watches
 
     def decide(
-        self, wish: Wish, topics: Sequence[Topic], *, since: datetime | None = None, note: bool = True
+        self, request: LiveRequest, topics: Sequence[Topic], *, since: datetime | None = None, note: bool = True
     ) -> Choice:
         """Who answers.
 
         Parameters
         ----------
-        wish : Wish
+        request : LiveRequest
         topics : sequence of Topic
             What would answer it.
         since : datetime, optional
@@ -96,9 +96,9 @@ class LiveChannel:
         now = time.monotonic()
         if note:
             self._note(topics, now)
-        choice = choose(wish, self._sight(wish, topics, since, now, asks=0 if note else 1))
+        choice = choose(request, self._live_state(request, topics, since, now, asks=0 if note else 1))
         if note and choice.channel == "rest":
-            self._requests.setdefault(GROUPS[wish.kind.partition(".")[0]], deque(maxlen=50)).append(now)
+            self._requests.setdefault(GROUPS[request.kind.partition(".")[0]], deque(maxlen=50)).append(now)
         return choice
 
     def _note(self, topics: Sequence[Topic], now: float) -> None:
@@ -112,24 +112,26 @@ class LiveChannel:
             watch = self._watches.get(topic.key)
             if watch is not None:
                 watch.asked = now
-                watch.idle = patience(_pace(asks, now)[1])
+                watch.idle = idle_timeout(_pace(asks, now)[1])
 
-    def _sight(self, wish: Wish, topics: Sequence[Topic], since: datetime | None, now: float, asks: int = 0) -> Sight:
+    def _live_state(
+        self, request: LiveRequest, topics: Sequence[Topic], since: datetime | None, now: float, asks: int = 0
+    ) -> LiveState:
         """What is known; ``asks`` more times it is about to be asked."""
         seldom = [_pace([*self._asks.get(topic.key, ()), *[now] * asks], now) for topic in topics]
         asks, pace = min((one for one, _ in seldom), default=0), max((one for _, one in seldom), default=inf)
-        group = GROUPS[wish.kind.partition(".")[0]]
+        group = GROUPS[request.kind.partition(".")[0]]
         quota = sum(1 for one in list(self._requests.get(group, ())) if now - one < 1.0) / LIMITS[group]
         watches = [self._watches.get(topic.key) for topic in topics]
         hub = self._hub
         if hub is None or not watches or None in watches:
             if now < self._failed_until:
-                return Sight(asks, pace, quota, True, f"unavailable: {self._failed}")
-            return Sight(asks, pace, quota)
-        return Sight(
+                return LiveState(asks, pace, quota, True, f"unavailable: {self._failed}")
+            return LiveState(asks, pace, quota)
+        return LiveState(
             asks, pace, quota, True, hub.state, now - hub.heard,
             primed=all(
-                hub.current(topic.key) and watch is not None and watch.holds(wish, since)
+                hub.current(topic.key) and watch is not None and watch.holds(request, since)
                 for topic, watch in zip(topics, watches, strict=True)
             ),
             backfilling=any(hub.mending(topic.key) for topic in topics),
@@ -137,53 +139,61 @@ class LiveChannel:
 
     # --- answering ------------------------------------------------------------------------------------
 
-    def glance(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult | None:
+    def cached_quotes(
+        self, request: LiveRequest, topics: Sequence[Topic], depth: int | None = None
+    ) -> LiveResult | None:
         """Tickers or books, if they are at hand; from any thread, without waiting for anything."""
         if any(topic.key not in self._watches for topic in topics):
             return None
-        choice = self.decide(wish, topics, note=False)
+        choice = self.decide(request, topics, note=False)
         if choice.rule != "hot":
             return None
         self._note(topics, time.monotonic())
         return self._found(choice, topics, depth)
 
-    async def present(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult:
+    async def live_quotes(self, request: LiveRequest, topics: Sequence[Topic], depth: int | None = None) -> LiveResult:
         """Tickers or books."""
-        choice = await self._chosen(wish, topics)
+        choice = await self._chosen(request, topics)
         return self._found(choice, topics, depth) if choice.channel == "live" else LiveResult(choice)
 
     def decide_candles(self, interval: Interval, market: str, span: Span, source: str) -> Choice:
         """Choose who would serve the candles of a span that can still change; from any thread."""
-        wish, topic, since = self._candle_wish(interval, market, span, source)
-        return self.decide(wish, [topic], since=since, note=False)
+        request, topic, since = self._candle_request(interval, market, span, source)
+        return self.decide(request, [topic], since=since, note=False)
 
-    def _candle_wish(self, interval: Interval, market: str, span: Span, source: str) -> tuple[Wish, Topic, datetime]:
+    def _candle_request(
+        self, interval: Interval, market: str, span: Span, source: str
+    ) -> tuple[LiveRequest, Topic, datetime]:
         assert interval.stream is not None  # asked only for intervals that are streamed
         since = from_micros(interval.floor(span.start)).replace(tzinfo=None)
-        return Wish(interval.stream, source=source, allowed=self.allowed), Topic(interval.stream, market), since
+        return (
+            LiveRequest(interval.stream, source=source, may_subscribe=self.allowed),
+            Topic(interval.stream, market),
+            since,
+        )
 
     async def candles(self, interval: Interval, market: str, span: Span, source: str) -> LiveResult:
         """The candles of a span that can still change."""
         assert interval.stream is not None  # asked only for intervals that are streamed
-        wish, topic, since = self._candle_wish(interval, market, span, source)
-        choice = await self._chosen(wish, [topic], since)
+        request, topic, since = self._candle_request(interval, market, span, source)
+        choice = await self._chosen(request, [topic], since)
         if choice.channel != "live":
             return LiveResult(choice)
         table = to_table(interval.stream, self._believed(topic, self._watches[topic.key].candles(since)))
-        whole = self._watches[topic.key].holds(wish, since)
-        return LiveResult(choice, table.select(arrow_schema("candles").names), self.silent * 1000, whole=whole)
+        whole = self._watches[topic.key].holds(request, since)
+        return LiveResult(choice, table.select(arrow_schema("candles").names), self.silent * 1000, complete=whole)
 
     def decide_trades(self, market: str, count: int, source: str) -> Choice:
         """Choose who would serve the newest trades; from any thread."""
-        wish = Wish("trade", count=count, source=source, allowed=self.allowed)
-        return self.decide(wish, [Topic("trade", market)], note=False)
+        request = LiveRequest("trade", count=count, source=source, may_subscribe=self.allowed)
+        return self.decide(request, [Topic("trade", market)], note=False)
 
     async def trades(self, market: str, count: int, source: str) -> LiveResult:
         """The newest trades; what was traded before the stream began has to be told by :meth:`seed`."""
         topic = Topic("trade", market)
-        wish = Wish("trade", count=count, source=source, allowed=self.allowed)
-        choice = await self._chosen(wish, [topic])
-        if choice.rule == "forced" and choice.channel == "live" and not self._watches[topic.key].holds(wish, None):
+        request = LiveRequest("trade", count=count, source=source, may_subscribe=self.allowed)
+        choice = await self._chosen(request, [topic])
+        if choice.rule == "forced" and choice.channel == "live" and not self._watches[topic.key].holds(request, None):
             return LiveResult(choice)
         if choice.channel != "live":
             return LiveResult(choice)
@@ -202,8 +212,8 @@ class LiveChannel:
         if watch is not None:
             watch.seed(rows_of_rest("trade", market, table, 0), whole=len(table) < count)
 
-    async def _chosen(self, wish: Wish, topics: Sequence[Topic], since: datetime | None = None) -> Choice:
-        choice = self.decide(wish, topics, since=since)
+    async def _chosen(self, request: LiveRequest, topics: Sequence[Topic], since: datetime | None = None) -> Choice:
+        choice = self.decide(request, topics, since=since)
         if choice.subscribe:
             self.subscribe(topics)
         if choice.channel == "live" and choice.rule == "forced":
@@ -218,8 +228,8 @@ class LiveChannel:
         if made is None or any(one is not other for one, other in zip(rows, made.rows, strict=True)):
             if len(self._made) >= MOST_MADE:
                 self._made.clear()
-            made = self._made[asked] = Made(type_, rows, depth)
-        return LiveResult(choice, age=self.silent * 1000, made=made)
+            made = self._made[asked] = CachedRows(type_, rows, depth)
+        return LiveResult(choice, age=self.silent * 1000, cached=made)
 
     @property
     def silent(self) -> float:
@@ -235,7 +245,7 @@ class LiveChannel:
         for topic in topics:
             if topic.key not in self._watches:
                 pace = _pace(self._asks.get(topic.key, ()), now)[1]
-                self._watches[topic.key] = Watch(frozenset([topic]), ring=True, asked=now, idle=patience(pace))
+                self._watches[topic.key] = Watch(frozenset([topic]), ring=True, asked=now, idle=idle_timeout(pace))
                 fresh.append(self._watches[topic.key])
         if self._hub is None:
             self._hub = self._open_hub()
@@ -266,8 +276,8 @@ class LiveChannel:
         while time.monotonic() < ends:
             if any(topic.key not in self._watches for topic in topics):
                 break  # the connection could not be opened
-            sight = self._sight(Wish(topics[0].type), topics, None, time.monotonic())
-            if sight.state == "open" and sight.primed and not sight.backfilling:
+            state = self._live_state(LiveRequest(topics[0].type), topics, None, time.monotonic())
+            if state.state == "open" and state.primed and not state.backfilling:
                 return
             await asyncio.sleep(0.005)
         why = self._failed or f"nothing came within {FIRST:g} s"

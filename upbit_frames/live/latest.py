@@ -10,7 +10,7 @@ from math import inf
 
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.subscriber import Listener
-from upbit_frames.router.live_rules import MOST, Wish
+from upbit_frames.router.live_rules import CAPACITY, LiveRequest
 
 __all__ = ["Watch"]
 
@@ -50,7 +50,7 @@ class Watch(Listener):
                 self._keep_trade(row)
             elif hasattr(row, "candle_date_time_utc"):
                 self._candles[row.candle_date_time_utc] = row
-                if len(self._candles) > MOST["candle"]:
+                if len(self._candles) > CAPACITY["candle"]:
                     del self._candles[min(self._candles)]
             self.row = row
         self.news.set()
@@ -60,10 +60,10 @@ class Watch(Listener):
         if place not in self._trades:
             self._trades[place] = row
             insort(self._ids, place)
-        if len(self._ids) > 2 * MOST["trade"]:
-            for old in self._ids[: MOST["trade"]]:
+        if len(self._ids) > 2 * CAPACITY["trade"]:
+            for old in self._ids[: CAPACITY["trade"]]:
                 del self._trades[old]
-            del self._ids[: MOST["trade"]]
+            del self._ids[: CAPACITY["trade"]]
 
     def seed(self, rows: Sequence[Row], *, whole: bool) -> None:
         """Trades that REST told; they count where they reach what is here.
@@ -90,12 +90,12 @@ class Watch(Listener):
         """Whether a break has cost what could not be fetched."""
         return any(gap.outcome.startswith("not repaired") for gap in list(self.gaps))
 
-    def holds(self, wish: Wish, since: datetime | None) -> bool:
+    def holds(self, request: LiveRequest, since: datetime | None) -> bool:
         """Whether everything that is asked for is here."""
         if self.row is None or self.torn:
             return False
-        if wish.kind == "trade":
+        if request.kind == "trade":
             # Where the stream alone has told as many, what was traded before it is not needed.
-            return len(self._ids) >= wish.count or (self.complete and self.whole)
+            return len(self._ids) >= request.count or (self.complete and self.whole)
         # The snapshot is the newest candle, so there is none between it and now but what came since.
         return since is None or bool(self._candles and min(self._candles) <= since)

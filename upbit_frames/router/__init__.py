@@ -3,7 +3,7 @@
 The hops of one call, ``uf.candles`` as the example, from the query to the table:
 
 1. ``api.calls.candles`` checks the arguments into a ``core.query.CandleQuery``.
-2. ``router.candles.Router`` takes the query, for each market side by side, and synchronises the
+2. ``router.candles.CandleRouter`` takes the query, for each market side by side, and synchronises the
    exchange's clock once (``router.ports.sync_server_time``) where the present matters.
 3. ``router.candle_plan`` decides (no I/O): the goal, the steps, their channels and reasons.
    ``uf.plan`` and ``uf.explain`` show this plan; the route is its steps with counts.

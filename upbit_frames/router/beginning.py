@@ -15,7 +15,7 @@ from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import RowStore, Series
 
-__all__ = ["first_kept", "first_period", "nothing_older", "pause"]
+__all__ = ["fetch_first_period", "nothing_older", "pause", "stored_first_period"]
 
 TRIES = 3  # for a first month or day that comes back empty
 NOTE = "first"  # keeps a market's first month or day with a candle
@@ -48,15 +48,15 @@ async def nothing_older(
         Whether the sign agrees; None where it cannot tell, or the exchange shows none.
     """
     interval = INTERVALS[series.interval or ""]
-    first = await in_thread(first_kept, store, series.market)
+    first = await in_thread(stored_first_period, store, series.market)
     if first is not None and nothing_before(interval, claim, row=row, first=first):
         return True
-    month = await first_period(ports, series.market, INTERVALS["1M"], None, progress)
+    month = await fetch_first_period(ports, series.market, INTERVALS["1M"], None, progress)
     if month is None:
         return None
     first, verdict = month, nothing_before(interval, claim, row=row, first=month)
     if verdict is None:
-        day = await first_period(ports, series.market, INTERVALS["1d"], month, progress)
+        day = await fetch_first_period(ports, series.market, INTERVALS["1d"], month, progress)
         if day is None:
             return None
         first, verdict = day, nothing_before(interval, claim, row=row, first=day)
@@ -65,7 +65,7 @@ async def nothing_older(
     return verdict
 
 
-async def first_period(
+async def fetch_first_period(
     ports: Ports, market: str, coarse: Interval, within: Span | None, progress: Progress
 ) -> Span | None:
     """Fetch the first month of a market with a candle, or the first day of that month.
@@ -83,7 +83,7 @@ async def first_period(
     return None
 
 
-def first_kept(store: RowStore, market: str) -> Span | None:
+def stored_first_period(store: RowStore, market: str) -> Span | None:
     """Return the market's first month or day, as it was kept for any of its series."""
     for name in INTERVALS:
         kept = store.notes(Series("candles", market, name)).get(NOTE)

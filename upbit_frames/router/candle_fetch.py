@@ -15,23 +15,23 @@ from upbit_frames.core.route import EXPIRED, FORCED, MISSING, NOWHERE, Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import CallStore
-from upbit_frames.router.candle_pages import WALKS, Page, backfill
+from upbit_frames.router.candle_pages import CONCURRENCY, Page, backfill
 from upbit_frames.router.candle_plan import bar_hint, not_cached, plan_sealed
-from upbit_frames.router.plan import Situation
+from upbit_frames.router.plan import PlanContext
 from upbit_frames.router.ports import Ports, fill_from_archive, sync_server_time
 from upbit_frames.router.single_flight import single_flight
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 
-__all__ = ["CandleFetch"]
+__all__ = ["CandleFetcher"]
 
 WORTH_COMPACTING = 8  # pages of one call after which the small files they left are merged
 DATE_TRIES = 3  # of a page that was written before the present; the third in a row moves the clock
 NEVER = 2**62
 
 
-class CandleFetch:
+class CandleFetcher:
     """Fetches the final candles of one market and interval for one call.
 
     Parameters
@@ -42,7 +42,7 @@ class CandleFetch:
     interval : Interval
     source : {"auto", "store", "rest", "live", "archive"}
     progress : Progress
-    walks : int
+    concurrency : int
         Requests this series may have under way at once.
 
     Attributes
@@ -59,7 +59,7 @@ class CandleFetch:
 
     def __init__(
         self, ports: Ports, store: CallStore, market: str, interval: Interval, source: str, progress: Progress,
-        walks: int = WALKS,
+        concurrency: int = CONCURRENCY,
     ) -> None:  # fmt: skip
         self.ports = ports
         self.store = store
@@ -67,7 +67,7 @@ class CandleFetch:
         self.interval = interval
         self.source = source
         self.progress = progress
-        self.walks = min(walks, ports.walks)
+        self.concurrency = min(concurrency, ports.concurrency)
         self.series = Series("candles", market, interval.name)
         self.fetched: list[Step] = []
         self.lost: list[Span] = []
@@ -77,9 +77,9 @@ class CandleFetch:
         self.warnings: list[str] = []
 
     @property
-    def situation(self) -> Situation:
+    def plan_context(self) -> PlanContext:
         """What decisions of this call rest on, now."""
-        return self.ports.situation(self.source)
+        return self.ports.plan_context(self.source)
 
     @property
     def pending(self) -> list[Span]:
@@ -116,13 +116,13 @@ class CandleFetch:
     async def _execute(self, span: Span) -> None:
         """Execute the steps that the plan has for what is missing of a range now."""
         covered = await in_thread(self.store.covered, self.series)
-        expired, _ = split_expired(self.interval, self.missing(span, covered), self.situation.now)
+        expired, _ = split_expired(self.interval, self.missing(span, covered), self.plan_context.now)
         if expired and self.source != "archive":
             await sync_server_time(self.ports, self.market, self.progress)
         known = subtract([span], self.missing(span, covered))
         steps = [
             step
-            for step in plan_sealed(self.market, self.interval, span, known, self.source, self.situation)
+            for step in plan_sealed(self.market, self.interval, span, known, self.source, self.plan_context)
             if step.channel != "store"
         ]
         archive = self.ports.archive_for(self.source)
@@ -137,7 +137,7 @@ class CandleFetch:
 
     def _archive_hint(self, missing: list[Span]) -> str:
         """Say beside a progress bar what the archive would save, where it is off and that is much."""
-        return bar_hint(self.market, self.interval, missing, self.source, self.situation)
+        return bar_hint(self.market, self.interval, missing, self.source, self.plan_context)
 
     async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
         """Take from the archive what it has; what is left for REST."""
@@ -174,7 +174,7 @@ class CandleFetch:
         try:
             outcome = await backfill(
                 missing, self.interval, fetch, self._keep, self._nothing_older,
-                page_size=CANDLES_MAX_COUNT, walks=self.walks, known_before=known_before,
+                page_size=CANDLES_MAX_COUNT, concurrency=self.concurrency, known_before=known_before,
                 pause=lambda attempt: pause(self.ports, attempt),
             )  # fmt: skip
         finally:

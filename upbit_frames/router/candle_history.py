@@ -20,11 +20,11 @@ from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, inters
 from upbit_frames.core.route import STORED, Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, StallGuard, vanishing
-from upbit_frames.router.candle_fetch import CandleFetch
-from upbit_frames.router.candle_pages import WALKS
+from upbit_frames.router.candle_fetch import CandleFetcher
+from upbit_frames.router.candle_pages import CONCURRENCY
 from upbit_frames.router.candle_plan import CandlePlan, Goal, extend_back, extend_on
-from upbit_frames.router.plan import Edge
-from upbit_frames.router.ports import Ports, edge_of
+from upbit_frames.router.plan import StoredEdge
+from upbit_frames.router.ports import Ports, stored_edge
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Counted, Reading
@@ -32,12 +32,12 @@ from upbit_frames.store.base import Counted, Reading
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["History"]
+__all__ = ["CandleHistory"]
 
 SCANS = {"1M": None, "1d": 31 * DAY, "1h": DAY}  # coarser candles that lead to the first one, and how far each reaches
 
 
-class History:
+class CandleHistory:
     """The final candles of one market and interval, for one call.
 
     Parameters
@@ -47,7 +47,7 @@ class History:
     interval : Interval
     source : {"auto", "store", "rest", "live", "archive"}
     progress : Progress
-    walks : int
+    concurrency : int
         Requests this series may have under way at once.
     into_store : bool
         Whether the purpose is to have the candles stored: then nothing is kept in memory, and a store
@@ -55,8 +55,8 @@ class History:
     """
 
     def __init__(
-        self, ports: Ports, market: str, interval: Interval, source: str, progress: Progress, walks: int = WALKS,
-        *, into_store: bool = False,
+        self, ports: Ports, market: str, interval: Interval, source: str, progress: Progress,
+        concurrency: int = CONCURRENCY, *, into_store: bool = False,
     ) -> None:  # fmt: skip
         self.ports = ports
         self.market = market
@@ -66,19 +66,19 @@ class History:
         self.store = CallStore(
             ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store
         )
-        self.fetch = CandleFetch(ports, self.store, market, interval, source, progress, walks)
+        self.fetch = CandleFetcher(ports, self.store, market, interval, source, progress, concurrency)
         self.series = self.fetch.series
         self._looked: Reading | None = None
 
     # --- reading --------------------------------------------------------------------------------
 
-    def look(self, goal: Goal) -> Edge | None:
+    def look(self, goal: Goal) -> StoredEdge | None:
         """Look up what is stored at the edge of a range of which only a number of rows is wanted."""
         if goal.kind == "range":
             return None
         moment = goal.span.end if goal.kind == "last" else goal.span.start
         self._looked = self._edge_reading(goal.kind, moment, goal.count)
-        return edge_of(self._looked, moment)
+        return stored_edge(self._looked, moment)
 
     def _edge_reading(self, kind: str, moment: int, count: int) -> Reading:
         read = self.store.tail_covered if kind == "last" else self.store.head_covered
@@ -147,7 +147,7 @@ class History:
         begin = end
         while True:
             reading = await self._next_reading("last", end, count)
-            edge = edge_of(reading, end)
+            edge = stored_edge(reading, end)
             low = edge.span.start
             if edge.rows >= count or low <= EPOCH:
                 return reading.table, Span(edge.first, end)
@@ -165,7 +165,7 @@ class History:
         guard = StallGuard(self._name)
         while True:
             reading = await self._next_reading("first", start, count)
-            edge = edge_of(reading, start)
+            edge = stored_edge(reading, start)
             if edge.rows >= count or edge.span.end >= end or start >= end:
                 table = reading.table.slice(0, min(count, rows_before(reading.table, end)))
                 high = self.interval.shift(table["time"][-1].value, 1) if len(table) == count else end
@@ -218,7 +218,7 @@ class History:
             if coarse.floor(start) >= sealed:
                 continue
             upper = sealed if reach is None else min(sealed, coarse.ceil(start + reach))
-            scan = History(self.ports, self.market, coarse, self.source, self.progress)
+            scan = CandleHistory(self.ports, self.market, coarse, self.source, self.progress)
             table, _ = await scan.between(Span(coarse.floor(start), upper))
             begin = table["time"][0].value if len(table) else upper
             start = max(start, min(begin, end))

@@ -23,7 +23,7 @@ from upbit_frames.runtime.task_group import TaskGroup
 
 __all__ = ["Outcome", "Page", "backfill"]
 
-WALKS = 10  # so that the very first requests use a whole second's limit at once
+CONCURRENCY = 10  # so that the very first requests use a whole second's limit at once
 LEAST_PAGES = 2  # a segment of fewer pages is not worth a walk of its own
 MAX_SEGMENTS = 11  # each may cost one request too many
 WORTH_SPLITTING = 4  # pages that must be left in a segment before half of it is given away
@@ -107,7 +107,7 @@ async def backfill(
     nothing_older: Judge,
     *,
     page_size: int = 200,
-    walks: int = WALKS,
+    concurrency: int = CONCURRENCY,
     known_before: Callable[[int], Awaitable[bool]] = _nothing_known,
     pause: Callable[[int], Awaitable[None]] = _at_once,
 ) -> Outcome:
@@ -129,7 +129,7 @@ async def backfill(
         says whether a candle begins at the moment.
     page_size : int
         Most rows a page can have.
-    walks : int
+    concurrency : int
         Most requests under way at once.
     known_before : coroutine function (moment) -> bool
         Whether a candle older than the moment is known already from elsewhere.
@@ -143,9 +143,9 @@ async def backfill(
         the independent sign says.
     """
     walker = _Backfill(interval, fetch, keep, nothing_older, page_size, known_before, pause)
-    walker.plan(merge(spans), walks)
+    walker.plan(merge(spans), concurrency)
     async with TaskGroup() as group:
-        for _ in range(min(walks, len(walker.segments))):
+        for _ in range(min(concurrency, len(walker.segments))):
             group.create_task(walker.work())
     walker.outcome.covered = merge(walker.outcome.covered)
     return walker.outcome
@@ -178,10 +178,10 @@ class _Backfill:
 
     # --- which stretch next -------------------------------------------------------------------
 
-    def plan(self, spans: Sequence[Span], walks: int) -> None:
+    def plan(self, spans: Sequence[Span], concurrency: int) -> None:
         """Cut the spans into about as many segments as there are walks, whole pages each."""
         total = sum(self.interval.slots(*span) for span in spans)
-        pages = max(LEAST_PAGES, -(-total // (self.page_size * walks)))
+        pages = max(LEAST_PAGES, -(-total // (self.page_size * concurrency)))
         for span in spans:
             high = span.end
             while self.interval.slots(span.start, high) > pages * self.page_size:

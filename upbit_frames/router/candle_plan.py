@@ -18,7 +18,7 @@ from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, iso, s
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.route import EXPIRED, FORCED, MISSING, STORED, UNCACHED, Step, rest_step
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.router.plan import Edge, Situation
+from upbit_frames.router.plan import PlanContext, StoredEdge
 
 __all__ = [
     "CandlePlan", "Goal", "extend_back", "extend_on", "forming_span", "goal_of",
@@ -142,7 +142,7 @@ def not_cached(market: str, interval: Interval, missing: Sequence[Span]) -> NotC
 
 
 def plan_sealed(
-    market: str, interval: Interval, span: Span, covered: Sequence[Span], source: str, situation: Situation
+    market: str, interval: Interval, span: Span, covered: Sequence[Span], source: str, context: PlanContext
 ) -> list[Step]:
     """Decide who serves a range of final candles; ascending steps that together are the range."""
     if any(part.start <= span.start and span.end <= part.end for part in covered):
@@ -152,42 +152,42 @@ def plan_sealed(
     missing = subtract([span], stored)
     if source == "store":
         steps += [Step("none", UNCACHED, *part, market=market) for part in missing]
-    elif situation.archive:
-        steps += _file_steps(market, interval, missing, situation, only=source == "archive")
+    elif context.archive:
+        steps += _file_steps(market, interval, missing, context, only=source == "archive")
     else:
-        lost, missing = split_expired(interval, missing, situation.now)
+        lost, missing = split_expired(interval, missing, context.now)
         reason = FORCED if source == "rest" else MISSING
         steps += [Step("none", EXPIRED, *part, market=market) for part in lost]
-        steps += [rest_step(market, interval, part, reason, situation.rate) for part in missing]
+        steps += [rest_step(market, interval, part, reason, context.rate) for part in missing]
     return sorted(steps, key=lambda step: step.start)
 
 
 def _file_steps(
-    market: str, interval: Interval, missing: list[Span], situation: Situation, *, only: bool
+    market: str, interval: Interval, missing: list[Span], context: PlanContext, *, only: bool
 ) -> list[Step]:
     portions = plan_candle_files(
-        market, interval, missing, Published(situation.now), rate=situation.rate,
-        rest_from=None if only else rest_horizon(interval, situation.now), prefer_files=only,
+        market, interval, missing, Published(context.now), rate=context.rate,
+        rest_from=None if only else rest_horizon(interval, context.now), prefer_files=only,
     )  # fmt: skip
     return to_steps(portions, market)
 
 
-def archive_hint(market: str, interval: Interval, steps: Iterable[Step], source: str, situation: Situation) -> str:
+def archive_hint(market: str, interval: Interval, steps: Iterable[Step], source: str, context: PlanContext) -> str:
     """Say what the archive would save where it may not be used; empty where that is little."""
-    if source != "auto" or situation.archive or not situation.published:
+    if source != "auto" or context.archive or not context.published:
         return ""
     fetched = [step for step in steps if step.channel in ("rest", "none")]
     if not fetched:
         return ""
     missing = [Span(step.start, step.end) for step in fetched]
-    return saving_hint(fetched, _file_steps(market, interval, missing, situation, only=False))
+    return saving_hint(fetched, _file_steps(market, interval, missing, context, only=False))
 
 
-def bar_hint(market: str, interval: Interval, missing: list[Span], source: str, situation: Situation) -> str:
+def bar_hint(market: str, interval: Interval, missing: list[Span], source: str, context: PlanContext) -> str:
     """Say beside a progress bar what the archive would save; empty where that is little."""
-    if source != "auto" or situation.archive or not situation.published:
+    if source != "auto" or context.archive or not context.published:
         return ""
-    needed = sum(step.requests for step in _file_steps(market, interval, missing, situation, only=False))
+    needed = sum(step.requests for step in _file_steps(market, interval, missing, context, only=False))
     pages = sum(-(-interval.slots(*span) // CANDLES_MAX_COUNT) for span in missing)
     if pages - needed < WORTH_TELLING:
         return ""
@@ -195,7 +195,12 @@ def bar_hint(market: str, interval: Interval, missing: list[Span], source: str, 
 
 
 def plan_market(
-    query: CandleQuery, market: str, goal: Goal, covered: Sequence[Span], edge: Edge | None, situation: Situation
+    query: CandleQuery,
+    market: str,
+    goal: Goal,
+    covered: Sequence[Span],
+    edge: StoredEdge | None,
+    context: PlanContext,
 ) -> CandlePlan:
     """Decide who serves a question about one market.
 
@@ -204,7 +209,7 @@ def plan_market(
     goal : Goal
         As :func:`goal_of` says.
     covered : sequence of Span
-    edge : Edge or None
+    edge : StoredEdge or None
         Of a goal of kind ``last`` or ``first``: what is stored there.
     """
     interval = query.interval
@@ -215,15 +220,15 @@ def plan_market(
     elif edge is not None and goal.kind == "first":
         high = interval.shift(edge.last, 1) if edge.rows >= goal.count else extend_on(interval, goal, edge)
         span = Span(goal.span.start, high)
-    steps = plan_sealed(market, interval, span, covered, query.source, situation)
+    steps = plan_sealed(market, interval, span, covered, query.source, context)
     lacking = [Span(step.start, step.end) for step in steps if step.reason == UNCACHED]
-    hint = archive_hint(market, interval, steps, query.source, situation)
+    hint = archive_hint(market, interval, steps, query.source, context)
     if goal.kind == "first":
         steps = _at_most(steps, goal.count)
     full = query.start is not None and 0 < goal.count <= sum(step.rows for step in steps)
     return CandlePlan(
         market, goal, span, tuple(steps),
-        forming=None if full else forming_span(query, span.end, situation.now),
+        forming=None if full else forming_span(query, span.end, context.now),
         error=not_cached(market, interval, lacking) if lacking else None,
         hint=hint,
     )  # fmt: skip
@@ -252,20 +257,20 @@ def forming_span(query: CandleQuery, final_end: int, now: int) -> Span | None:
 # --- a number of candles ----------------------------------------------------------------------------
 
 
-def extend_back(interval: Interval, count: int, edge: Edge) -> int:
+def extend_back(interval: Interval, count: int, edge: StoredEdge) -> int:
     """Estimate from when on there are ``count`` candles, where fewer are covered before the end."""
     slots = _slots_for(interval, count - edge.rows, edge)
     return interval.floor(max(EPOCH, edge.span.start - slots * interval.step))
 
 
-def extend_on(interval: Interval, goal: Goal, edge: Edge, widen: int = 1) -> int:
+def extend_on(interval: Interval, goal: Goal, edge: StoredEdge, widen: int = 1) -> int:
     """Estimate until when there are ``count`` candles, where fewer are covered from the start on."""
     slots = _slots_for(interval, goal.count - edge.rows, edge)
     slots = max(slots, CANDLES_MAX_COUNT // 2) * widen  # a fuller page costs no more than a short one
     return interval.ceil(min(goal.span.end, edge.span.end + slots * interval.step))
 
 
-def _slots_for(interval: Interval, rows: int, edge: Edge) -> int:
+def _slots_for(interval: Interval, rows: int, edge: StoredEdge) -> int:
     """Estimate how many periods hold so many candles, from the density seen so far."""
     slots = interval.slots(*edge.span)
     return rows if not edge.rows or not slots else -(-rows * slots // edge.rows)

@@ -18,8 +18,8 @@ from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.route import FORMING, OFFLINE, Step, metadata, rest_step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import NotCached, ServerError, TransportError
-from upbit_frames.router.candle_history import History
-from upbit_frames.router.candle_pages import WALKS
+from upbit_frames.router.candle_history import CandleHistory
+from upbit_frames.router.candle_pages import CONCURRENCY
 from upbit_frames.router.candle_plan import CandlePlan, forming_span, goal_of, plan_market
 from upbit_frames.router.plan import Plan
 from upbit_frames.router.ports import LiveSource, Ports, sync_server_time
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from upbit_frames.router.live_rules import Choice
 
-__all__ = ["Decision", "Router"]
+__all__ = ["CandleDecision", "CandleRouter"]
 
 PRESENT_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
 MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
@@ -50,7 +50,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class Decision:
+class CandleDecision:
     """Who serves a question about one market, and why.
 
     Attributes
@@ -76,7 +76,7 @@ class Decision:
         return [*self.plan.steps, *([self.forming] if self.forming is not None else [])]
 
 
-class Router:
+class CandleRouter:
     """Decides for each stretch of a question who answers it.
 
     Parameters
@@ -92,12 +92,12 @@ class Router:
 
     async def candles(self, query: CandleQuery, progress: Progress) -> Result:
         """Candles of one or several markets, as one table sorted by market and time."""
-        walks = max(1, WALKS // len(query.markets))
+        concurrency = max(1, CONCURRENCY // len(query.markets))
         room = asyncio.Semaphore(MARKETS_AT_ONCE)
 
         async def one(market: str) -> _Part:
             async with room:
-                return await self._market(market, query, progress, walks)
+                return await self._market(market, query, progress, concurrency)
 
         async with TaskGroup() as group:
             tasks = [group.create_task(one(market)) for market in query.markets]
@@ -124,9 +124,9 @@ class Router:
 
     # --- one market -----------------------------------------------------------------------------
 
-    async def _market(self, market: str, query: CandleQuery, progress: Progress, walks: int) -> _Part:
-        ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
-        history = History(ports, market, query.interval, query.source, progress, walks)
+    async def _market(self, market: str, query: CandleQuery, progress: Progress, concurrency: int) -> _Part:
+        ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
+        history = CandleHistory(ports, market, query.interval, query.source, progress, concurrency)
         notes: list[str] = []
         if self._needs_the_present(query):
             try:
@@ -146,15 +146,15 @@ class Router:
         now = self.ports.server_time.now()
         return query.end is None or query.interval.ceil(query.end) > sealed_until(query.interval, now)
 
-    def _decide(self, query: CandleQuery, history: History) -> Decision:
+    def _decide(self, query: CandleQuery, history: CandleHistory) -> CandleDecision:
         """Decide who serves the final candles; reads the store, so not for the loop."""
         covered = history.store.covered(history.series)
-        situation = history.fetch.situation
-        goal = goal_of(query, history.market, covered, situation.now)
-        plan = plan_market(query, history.market, goal, covered, history.look(goal), situation)
-        return Decision(plan, covered)
+        plan_context = history.fetch.plan_context
+        goal = goal_of(query, history.market, covered, plan_context.now)
+        plan = plan_market(query, history.market, goal, covered, history.look(goal), plan_context)
+        return CandleDecision(plan, covered)
 
-    def _look(self, query: CandleQuery, history: History) -> tuple[Decision, tuple[pa.Table, Span] | None]:
+    def _look(self, query: CandleQuery, history: CandleHistory) -> tuple[CandleDecision, tuple[pa.Table, Span] | None]:
         """Decide, and read at once what needs nothing but the store."""
         decision = self._decide(query, history)
         return decision, history.stored(decision.plan)
@@ -165,14 +165,14 @@ class Router:
             return None
         parts: list[_Part] = []
         for market in query.markets:
-            history = History(self.ports, market, query.interval, query.source, Progress())
+            history = CandleHistory(self.ports, market, query.interval, query.source, Progress())
             _, found = self._look(query, history)
             if found is None:
                 return None
             parts.append(_Part(found[0], history.route(found[1], found[0]), found[1]))
         return self._answer(query, parts)
 
-    async def _one(self, query: CandleQuery, history: History) -> _Part:
+    async def _one(self, query: CandleQuery, history: CandleHistory) -> _Part:
         decision, found = await in_thread(self._look, query, history)
         final, span = found or await history.execute(decision.plan, decision.covered)
         table = final
@@ -193,7 +193,7 @@ class Router:
     # --- gaps and the forming candle -------------------------------------------------------------
 
     async def _filled(
-        self, table: pa.Table, span: Span, query: CandleQuery, history: History
+        self, table: pa.Table, span: Span, query: CandleQuery, history: CandleHistory
     ) -> tuple[pa.Table, list[str]]:
         """Put what is wanted in place of periods without a trade; with warnings."""
         previous: float | None = None
@@ -234,11 +234,11 @@ class Router:
             found = await self.live.candles(query.interval, market, span, query.source)
             if found.table is not None:
                 newest, requests = slice_time(found.table, span), 0
-                if not found.whole:  # it began within the grace of the period before, which it was never told
+                if not found.complete:  # it began within the grace of the period before, which it was never told
                     newest, requests = await self._before(query, market, span, newest), 1
-                step = Step("live", found.choice.told, *span, rows=len(newest), requests=requests, market=market)
+                step = Step("live", found.choice.text, *span, rows=len(newest), requests=requests, market=market)
                 return newest, step
-            reason = f"{FORMING}; {found.choice.told}"
+            reason = f"{FORMING}; {found.choice.text}"
         newest = await self._unsealed(query, market, span)
         return newest, Step("rest", reason, *span, rows=len(newest), requests=1, market=market)
 
@@ -256,7 +256,7 @@ class Router:
 
     # --- plan -------------------------------------------------------------------------------------
 
-    async def decide(self, query: CandleQuery) -> list[Decision]:
+    async def decide(self, query: CandleQuery) -> list[CandleDecision]:
         """Decide what :meth:`candles` would do now; nothing is fetched and nothing changes.
 
         Raises
@@ -266,15 +266,15 @@ class Router:
         """
         decisions = []
         for market in query.markets:
-            history = History(self.ports, market, query.interval, query.source, Progress())
+            history = CandleHistory(self.ports, market, query.interval, query.source, Progress())
             try:
                 decision = await in_thread(self._decide, query, history)
             except NotCached as error:
-                decision = Decision(CandlePlan.nothing(market, error), [])
+                decision = CandleDecision(CandlePlan.nothing(market, error), [])
             decisions.append(self._with_choice(query, decision))
         return decisions
 
-    def _with_choice(self, query: CandleQuery, decision: Decision) -> Decision:
+    def _with_choice(self, query: CandleQuery, decision: CandleDecision) -> CandleDecision:
         """Add who would serve the candles that can still change."""
         span, market, interval = decision.plan.forming, decision.plan.market, query.interval
         if span is None or decision.plan.error is not None:
@@ -286,8 +286,8 @@ class Router:
             choice = self.live.decide_candles(interval, market, span, query.source)
             if choice.channel == "live":
                 rows = interval.slots(*span)
-                return replace(decision, choice=choice, forming=Step("live", choice.told, *span, rows, market=market))
-            reason = f"{FORMING}; {choice.told}"
+                return replace(decision, choice=choice, forming=Step("live", choice.text, *span, rows, market=market))
+            reason = f"{FORMING}; {choice.text}"
         step = rest_step(market, interval, span, reason, self.ports.rate)
         return replace(decision, choice=choice, forming=step)
 

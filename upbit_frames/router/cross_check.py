@@ -17,7 +17,7 @@ from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.gaps import stretches
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect
 from upbit_frames.errors import QueryError
-from upbit_frames.router.candle_history import History
+from upbit_frames.router.candle_history import CandleHistory
 from upbit_frames.router.ports import Ports, sync_server_time
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
@@ -91,11 +91,11 @@ class _Check:
             findings += await self._range(Span(low, end))
         return findings
 
-    def _reader(self) -> tuple[History, MemoryStore]:
+    def _reader(self) -> tuple[CandleHistory, MemoryStore]:
         """Read from the exchange alone, into a store of its own."""
         store = MemoryStore()
-        ports = replace(self.ports, store=store, flights={})
-        return History(ports, self.series.market, self.interval, "rest", Progress(), 1), store
+        ports = replace(self.ports, store=store, series_locks={})
+        return CandleHistory(ports, self.series.market, self.interval, "rest", Progress(), 1), store
 
     async def _gap(self, gap: Span) -> list[Finding]:
         """Look at a range that is stored as empty; where it is not, read all of it again."""

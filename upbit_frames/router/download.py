@@ -11,10 +11,10 @@ from upbit_frames.core.availability import sealed_until
 from upbit_frames.core.intervals import Interval, Span, intersect, iso
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidRange, UpbitFramesError
-from upbit_frames.router.candle_fetch import CandleFetch
-from upbit_frames.router.candle_history import History
+from upbit_frames.router.candle_fetch import CandleFetcher
+from upbit_frames.router.candle_history import CandleHistory
 from upbit_frames.router.ports import Ports, sync_server_time
-from upbit_frames.router.trade_history import TradesHistory
+from upbit_frames.router.trade_history import TradeHistory
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 
@@ -82,12 +82,12 @@ async def download(
 async def _one(
     ports: Ports, market: str, interval: Interval | None, start: int, end: int | None, source: str, progress: Progress
 ) -> Summary:
-    history: History | TradesHistory
+    history: CandleHistory | TradeHistory
     if interval is None:
-        history = trades = TradesHistory(ports, market, source, progress, into_store=True)
-        fetch: CandleFetch | TradesHistory = trades
+        history = trades = TradeHistory(ports, market, source, progress, into_store=True)
+        fetch: CandleFetcher | TradeHistory = trades
     else:
-        history = candles = History(ports, market, interval, source, progress, walks=2, into_store=True)
+        history = candles = CandleHistory(ports, market, interval, source, progress, concurrency=2, into_store=True)
         fetch = candles.fetch
     await sync_server_time(ports, market, progress)
     span = _span(ports, interval, start, end)

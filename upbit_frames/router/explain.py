@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from upbit_frames.core.route import Step
     from upbit_frames.errors import NotCached
 
-__all__ = ["Explanation", "Part", "of_error", "of_step"]
+__all__ = ["Explanation", "Part", "explain_error", "explain_step"]
 
 COLUMNS = ("market", "channel", "rule", "reason", "requests", "start", "end", "instead")
 NO_HISTORY = "a stream has no history"
@@ -130,12 +130,12 @@ class Explanation:
         return f"<p>{escape(self.call)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def of_error(market: str, error: NotCached) -> Part:
+def explain_error(market: str, error: NotCached) -> Part:
     """Build the part of a call that would raise, because nothing is stored."""
     return Part(market, "none", "forced", error.message, dict(_FORCED))
 
 
-def of_step(step: Step, no_archive: str = "") -> Part:
+def explain_step(step: Step, no_archive: str = "") -> Part:
     """A step of a plan as a part; ``no_archive`` is why the archive is not used at all."""
     rule = {"store": "stored", "none": "nowhere"}.get(step.channel, "missing")
     others = _OTHERS.get(step.channel, {})

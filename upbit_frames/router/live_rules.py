@@ -23,38 +23,49 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
-__all__ = ["ASKS", "FRESH", "MOST", "QUOTA", "Choice", "Sight", "Wish", "choose", "frequent", "patience"]
+__all__ = [
+    "BUSY_SHARE",
+    "CAPACITY",
+    "FREQUENT_REQUESTS",
+    "STALE_AFTER",
+    "Choice",
+    "LiveRequest",
+    "LiveState",
+    "choose",
+    "frequent",
+    "idle_timeout",
+]
 
 # --- every threshold ------------------------------------------------------------------------------
 
-FRESH = 1.0
+STALE_AFTER = 1.0
 """Seconds without a frame or a pong after which a connection is stale. A quiet connection is pinged
 several times a second, so only a dead one stays silent that long."""
 
-ASKS = 3
+FREQUENT_REQUESTS = 3
 """Identical requests needed before a subscription is opened."""
 
-PACE = {"ticker": 12.0, "trade": 12.0, "candle": 12.0, "orderbook": 5.0}
+CHEAPER_PERIOD = {"ticker": 12.0, "trade": 12.0, "candle": 12.0, "orderbook": 5.0}
 """Seconds between two requests above which REST is the cheaper channel for one market. Order books send
 the most frames, so they must be requested more frequently."""
 
-CROWD = 25
+LARGE_CALL = 25
 """Markets in one call above which the required frequency rises: each market sends its frames whether
 they are read or not, while REST serves all markets with one request."""
 
-QUOTA = 0.5
+BUSY_SHARE = 0.5
 """Share of a limit group's requests in use above which the second request already opens a subscription."""
 
-IDLE_LEAST, IDLE_MOST, IDLE_PACES = 3.0, 60.0, 4.0
+IDLE_MIN, IDLE_MAX, IDLE_PERIODS = 3.0, 60.0, 4.0
 """Seconds after the last request at which a subscription ends: a multiple of the usual pause between
 two requests, within bounds."""
 
-MOST = {"ticker": 250, "orderbook": 250, "trade": 500, "candle": 50}
+CAPACITY = {"ticker": 250, "orderbook": 250, "trade": 500, "candle": 50}
 """Capacity of a subscription by kind: markets at once, or trades of one market."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class LiveRequest:
     """A request for values of the present.
 
     Attributes
@@ -67,7 +78,7 @@ class Wish:
     history : bool
         Whether a range was given.
     source : str
-    allowed : bool
+    may_subscribe : bool
         Whether a subscription may be opened without ``source="live"``.
     """
 
@@ -76,18 +87,18 @@ class Wish:
     count: int = 1
     history: bool = False
     source: str = "auto"
-    allowed: bool = True
+    may_subscribe: bool = True
 
 
 @dataclass(frozen=True)
-class Sight:
+class LiveState:
     """The state of the subscriptions at the time of a request.
 
     Attributes
     ----------
-    asks : int
+    requests : int
         Identical requests in the last minute, this one included.
-    pace : float
+    period : float
         Mean seconds between two of them.
     quota : float
         Share of the limit group's requests used in the last second.
@@ -102,8 +113,8 @@ class Sight:
         Whether rows missed during a disconnect are being fetched.
     """
 
-    asks: int = 1
-    pace: float = inf
+    requests: int = 1
+    period: float = inf
     quota: float = 0.0
     subscribed: bool = False
     state: str = "idle"
@@ -136,7 +147,7 @@ class Choice:
     alternatives: dict[str, str] = field(default_factory=dict)
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """Return rule and reason in one string, as routes state it."""
         return f"{self.rule}: {self.reason}"
 
@@ -150,77 +161,81 @@ def _choice(channel: str, rule: str, reason: str, other: str, *, subscribe: bool
     return Choice(channel, rule, reason, subscribe, rest | {"store": _PRESENT, "archive": _PRESENT})
 
 
-def choose(wish: Wish, sight: Sight) -> Choice:
+def choose(request: LiveRequest, state: LiveState) -> Choice:
     """Choose the channel that serves a request.
 
     Examples
     --------
-    >>> choose(Wish("ticker"), Sight()).rule
+    >>> choose(LiveRequest("ticker"), LiveState()).rule
     'infrequent'
-    >>> choose(Wish("ticker"), Sight(asks=3, pace=0.5)).subscribe
+    >>> choose(LiveRequest("ticker"), LiveState(requests=3, period=0.5)).subscribe
     True
-    >>> choose(Wish("ticker"), Sight(subscribed=True, state="open", silent=0.1, primed=True)).channel
+    >>> choose(LiveRequest("ticker"), LiveState(subscribed=True, state="open", silent=0.1, primed=True)).channel
     'live'
     """
-    limit = MOST[wish.kind.partition(".")[0]]
-    size = wish.count if wish.kind == "trade" else wish.markets
-    if wish.source == "rest":
+    limit = CAPACITY[request.kind.partition(".")[0]]
+    size = request.count if request.kind == "trade" else request.markets
+    if request.source == "rest":
         return _choice("rest", "forced", "requested with source='rest'", "source='rest' was given")
-    if wish.history:
+    if request.history:
         return _choice("rest", "history", "a range was requested", "a stream has no history")
     if size > limit:
-        what = f"{size} {'trades' if wish.kind == 'trade' else 'markets'} are more than a subscription keeps ({limit})"
+        what = (
+            f"{size} {'trades' if request.kind == 'trade' else 'markets'} are more than a subscription keeps ({limit})"
+        )
         return _choice("rest", "history", what, what)
-    if wish.source == "live":
+    if request.source == "live":
         return _choice("live", "forced", "requested with source='live'", "source='live' was given")
-    if not wish.allowed:
+    if not request.may_subscribe:
         return _choice("rest", "recorded", "inside a cassette REST serves", "source='live' was not given")
-    if sight.subscribed:
-        return _subscribed(sight)
-    if frequent(wish, sight):
-        pace = f"requested {sight.asks} times, every {sight.pace:.2g} s"
+    if state.subscribed:
+        return _subscribed(state)
+    if frequent(request, state):
+        period = f"requested {state.requests} times, every {state.period:.2g} s"
         opening = "a subscription is being opened"
-        return _choice("rest", "frequent", f"{pace}; {opening}", opening, subscribe=True)
-    reason = "requested for the first time" if sight.asks <= 1 else f"requested only {_frequency(sight)}"
+        return _choice("rest", "frequent", f"{period}; {opening}", opening, subscribe=True)
+    reason = "requested for the first time" if state.requests <= 1 else f"requested only {_frequency(state)}"
     return _choice("rest", "infrequent", reason, "a subscription would cost more than it saves")
 
 
-def _frequency(sight: Sight) -> str:
-    return f"{sight.asks} times" if sight.asks < ASKS else f"every {sight.pace:.2g} s"
+def _frequency(state: LiveState) -> str:
+    return f"{state.requests} times" if state.requests < FREQUENT_REQUESTS else f"every {state.period:.2g} s"
 
 
-def _subscribed(sight: Sight) -> Choice:
-    if sight.state in ("idle", "connecting"):
+def _subscribed(state: LiveState) -> Choice:
+    if state.state in ("idle", "connecting"):
         why = "the connection is being opened"
         return _choice("rest", "warming_up", why, why)
-    if sight.state != "open":
-        why = f"the stream's connection is {sight.state}"
+    if state.state != "open":
+        why = f"the stream's connection is {state.state}"
         return _choice("rest", "disconnected", why, why)
-    if sight.silent > FRESH:
-        why = f"nothing arrived on the connection for {sight.silent:.1f} s"
+    if state.silent > STALE_AFTER:
+        why = f"nothing arrived on the connection for {state.silent:.1f} s"
         return _choice("rest", "stale", why, why)
-    if sight.backfilling:
+    if state.backfilling:
         why = "rows missed during a disconnect are being backfilled"
         return _choice("rest", "backfilling", why, why)
-    if not sight.primed:
+    if not state.primed:
         why = "not every requested row has arrived yet"
         return _choice("rest", "warming_up", why, why)
-    reason = f"subscribed, last frame or pong {max(0.0, sight.silent) * 1000:.0f} ms ago"
+    reason = f"subscribed, last frame or pong {max(0.0, state.silent) * 1000:.0f} ms ago"
     return _choice("live", "hot", reason, "a request would cost a round trip and a part of the limit")
 
 
-def frequent(wish: Wish, sight: Sight) -> bool:
+def frequent(request: LiveRequest, state: LiveState) -> bool:
     """Return whether requests are so frequent that a subscription is the cheaper channel."""
-    needed = ASKS - 1 if sight.quota >= QUOTA else ASKS
-    return sight.asks >= needed and sight.pace <= PACE[wish.kind.partition(".")[0]] / max(1.0, wish.markets / CROWD)
+    needed = FREQUENT_REQUESTS - 1 if state.quota >= BUSY_SHARE else FREQUENT_REQUESTS
+    return state.requests >= needed and state.period <= CHEAPER_PERIOD[request.kind.partition(".")[0]] / max(
+        1.0, request.markets / LARGE_CALL
+    )
 
 
-def patience(pace: float) -> float:
+def idle_timeout(period: float) -> float:
     """Return the seconds after the last request at which a subscription ends.
 
     Examples
     --------
-    >>> patience(0.1), patience(5.0), patience(float("inf"))
+    >>> idle_timeout(0.1), idle_timeout(5.0), idle_timeout(float("inf"))
     (3.0, 20.0, 60.0)
     """
-    return min(IDLE_MOST, max(IDLE_LEAST, IDLE_PACES * pace))
+    return min(IDLE_MAX, max(IDLE_MIN, IDLE_PERIODS * period))

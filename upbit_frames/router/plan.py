@@ -11,11 +11,11 @@ from upbit_frames.core.route import Step
 from upbit_frames.core.text import counted
 from upbit_frames.errors import NotCached
 
-__all__ = ["Edge", "Plan", "Situation"]
+__all__ = ["Plan", "PlanContext", "StoredEdge"]
 
 
 @dataclass(frozen=True)
-class Situation:
+class PlanContext:
     """What a decision rests on beside the question and the coverage.
 
     Attributes
@@ -37,7 +37,7 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Edge:
+class StoredEdge:
     """What is stored at the end of a range whose last rows are wanted, or at its start.
 
     Attributes

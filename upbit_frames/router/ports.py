@@ -14,9 +14,9 @@ from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import QueryError, StoreError
 from upbit_frames.exchange.rest_api import RestApi
-from upbit_frames.router.candle_pages import WALKS
-from upbit_frames.router.live_rules import Choice, Wish
-from upbit_frames.router.plan import Edge, Situation
+from upbit_frames.router.candle_pages import CONCURRENCY
+from upbit_frames.router.live_rules import Choice, LiveRequest
+from upbit_frames.router.plan import PlanContext, StoredEdge
 from upbit_frames.runtime.clock import Clock, ServerTime
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.ttl_cache import TTLCache
@@ -25,16 +25,16 @@ from upbit_frames.store.base import Reading, RowStore, Series, Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from upbit_frames.exchange.wire.message_tables import Made
+    from upbit_frames.exchange.wire.message_tables import CachedRows
 
 __all__ = [
     "LiveResult",
     "LiveSource",
     "Ports",
-    "edge_of",
     "fill_from_archive",
+    "stored_edge",
+    "substitute_for",
     "substitute_ports",
-    "substituted",
     "sync_server_time",
 ]
 
@@ -51,13 +51,13 @@ class LiveResult:
         REST or the stream, and why.
     table : pyarrow.Table or None
         Trades or candles; None where REST has to serve them.
-    made : Made or None
+    cached : CachedRows or None
         The same of tickers and books.
     age : float
         Milliseconds since the last frame of the connection.
     requests : int
         REST requests that were needed nevertheless.
-    whole : bool
+    complete : bool
         Of candles: whether the older of those that can still change are included.
     """
 
@@ -65,8 +65,8 @@ class LiveResult:
     table: pa.Table | None = None
     age: float = 0.0
     requests: int = 0
-    made: Made | None = None
-    whole: bool = True
+    cached: CachedRows | None = None
+    complete: bool = True
 
 
 class LiveSource(Protocol):
@@ -87,10 +87,12 @@ class LiveSource(Protocol):
     def seed(self, market: str, table: pa.Table, count: int) -> None:
         """Take the newest ``count`` trades from REST, for the stream's to follow on."""
 
-    def glance(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult | None:
+    def cached_quotes(
+        self, request: LiveRequest, topics: Sequence[Topic], depth: int | None = None
+    ) -> LiveResult | None:
         """Serve tickers or books without waiting, None where they are not cached; from any thread."""
 
-    async def present(self, wish: Wish, topics: Sequence[Topic], depth: int | None = None) -> LiveResult:
+    async def live_quotes(self, request: LiveRequest, topics: Sequence[Topic], depth: int | None = None) -> LiveResult:
         """Serve tickers or books."""
 
 
@@ -109,13 +111,13 @@ class Ports:
         Whether they may be used unasked: the user has agreed to their terms.
     rate : float
         Share of the request limit in use, for estimates.
-    walks : int
+    concurrency : int
         Most requests one series may have under way at once. With one, what is asked does not
         depend on the order in which answers come, as a recording needs it.
     streams : bool
         Whether a stream may be opened unasked. Inside a cassette it may not: when one is worth
         opening depends on the moment, and a recording must be asked the same every time.
-    flights, settling, shelf
+    series_locks, sync_lock, lists_cache
         What simultaneous callers share.
     """
 
@@ -126,11 +128,11 @@ class Ports:
     archive: Archive | None = None
     archive_allowed: bool = False
     rate: float = 1.0
-    walks: int = WALKS
+    concurrency: int = CONCURRENCY
     streams: bool = True
-    flights: dict[Series, asyncio.Lock] = field(default_factory=dict)
-    settling: asyncio.Lock = field(default_factory=asyncio.Lock)
-    shelf: TTLCache = field(default_factory=TTLCache)
+    series_locks: dict[Series, asyncio.Lock] = field(default_factory=dict)
+    sync_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lists_cache: TTLCache = field(default_factory=TTLCache)
 
     def archive_for(self, source: str) -> Archive | None:
         """The archive, if a call with that source may use it.
@@ -147,14 +149,14 @@ class Ports:
             )
         return self.archive if source == "archive" or (source == "auto" and self.archive_allowed) else None
 
-    def situation(self, source: str) -> Situation:
+    def plan_context(self, source: str) -> PlanContext:
         """Return what decisions about a call rest on, now."""
         archive = self.archive_for(source) is not None
-        return Situation(self.server_time.now(), self.rate, self.archive is not None, archive)
+        return PlanContext(self.server_time.now(), self.rate, self.archive is not None, archive)
 
-    def flight(self, series: Series) -> asyncio.Lock:
+    def series_lock(self, series: Series) -> asyncio.Lock:
         """One fetcher a series: whoever comes second finds it stored."""
-        return self.flights.setdefault(series, asyncio.Lock())
+        return self.series_locks.setdefault(series, asyncio.Lock())
 
 
 async def sync_server_time(ports: Ports, market: str, progress: Progress) -> None:
@@ -163,7 +165,7 @@ async def sync_server_time(ports: Ports, market: str, progress: Progress) -> Non
     Once a process it costs one small request; two where this machine's clock is not right. The newest
     trade stands in for a ``Date`` where answers have none: it cannot be later than the truth.
     """
-    async with ports.settling:
+    async with ports.sync_lock:
         for _ in range(SYNC_TRIES):
             if ports.server_time.settled:
                 return
@@ -196,13 +198,13 @@ async def fill_from_archive(
         return Filled(rest=missing, warnings=[f"the archive cannot be used: {error.message}. REST is asked instead"])
 
 
-def edge_of(reading: Reading, moment: int) -> Edge:
+def stored_edge(reading: Reading, moment: int) -> StoredEdge:
     """Describe what was read at the end or the start of a range."""
     table, covered = reading
     span = covered[0] if covered else Span(moment, moment)
     if not len(table):
-        return Edge(0, span, moment, moment)
-    return Edge(len(table), span, table["time"][0].value, table["time"][-1].value)
+        return StoredEdge(0, span, moment, moment)
+    return StoredEdge(len(table), span, table["time"][0].value, table["time"][-1].value)
 
 
 # --- replacing the ports, as a cassette does ----------------------------------------------------------
@@ -221,6 +223,6 @@ def substitute_ports(factory: Callable[[Config], Ports | None]) -> Iterator[None
         _substitute = before
 
 
-def substituted(config: Config) -> Ports | None:
+def substitute_for(config: Config) -> Ports | None:
     """Return the ports that replace those of the settings, if there are any."""
     return None if _substitute is None else _substitute(config)

@@ -16,16 +16,16 @@ from upbit_frames.core.schema import arrow_schema
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import MarketNotFound, QueryError, SchemaError
 from upbit_frames.exchange.rest_api import Page
-from upbit_frames.router.live_rules import Wish
+from upbit_frames.router.live_rules import LiveRequest
 from upbit_frames.router.ports import LiveResult, LiveSource, Ports
 from upbit_frames.router.result import Result
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from upbit_frames.exchange.wire.message_tables import Made
+    from upbit_frames.exchange.wire.message_tables import CachedRows
 
-__all__ = ["Quotes"]
+__all__ = ["QuoteRouter"]
 
 CODES_AT_ONCE = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
 ASKED = "always asked: it is true only now"
@@ -35,7 +35,7 @@ FetchListed = Callable[[Sequence[str]], Awaitable[Page]]
 """Fetches the rows of a list of market codes."""
 
 
-class Quotes:
+class QuoteRouter:
     """The endpoints that tell what is true now.
 
     Parameters
@@ -51,7 +51,7 @@ class Quotes:
         self.ports = ports
         self.live = live
         self.quotes = REGIONS[region].quotes
-        self.shelf = ports.shelf
+        self.lists_cache = ports.lists_cache
 
     # --- lists that change rarely ----------------------------------------------------------------
 
@@ -83,7 +83,7 @@ class Quotes:
         async def fetch() -> pa.Table:
             return (await self.ports.api.markets()).table
 
-        found, kept = await self.shelf.get("markets", self.ports.clock.monotonic, fetch)
+        found, kept = await self.lists_cache.get("markets", self.ports.clock.monotonic, fetch)
         return found, kept
 
     async def require(self, markets: Sequence[str], level: float = 0.0) -> None:
@@ -114,7 +114,7 @@ class Quotes:
         async def fetch() -> tuple[pa.Table, list[str], int]:
             return await self._listed("instruments", markets, self.ports.api.instruments, skip=False)
 
-        (table, _, requests), kept = await self.shelf.get(key, self.ports.clock.monotonic, fetch)
+        (table, _, requests), kept = await self.lists_cache.get(key, self.ports.clock.monotonic, fetch)
         table = in_order(table, markets)
         return Result(table, self._meta("instruments", [self._step(kept, len(table), requests)], markets))
 
@@ -136,7 +136,7 @@ class Quotes:
                 )
             table = (await self.ports.api.tickers_by_quote(quotes)).table
             return Result(table, self._meta("ticker", [self._step(False, len(table))]))
-        found, why = await self._present("ticker", _topics("ticker", markets, None, None), source, None)
+        found, why = await self._try_live("ticker", _topics("ticker", markets, None, None), source, None)
         if found is not None:
             return found
         table, skipped, requests = await self._listed("ticker", markets, self.ports.api.tickers, skip=skip)
@@ -145,17 +145,17 @@ class Quotes:
 
     # --- the stream -------------------------------------------------------------------------------
 
-    def glance(
+    def cached_quotes(
         self, kind: str, markets: Sequence[str] | None, source: str, depth: int | None = None, level: str | None = None
     ) -> Result | None:
         """The answer, if the stream has it at hand; from any thread, in microseconds."""
         if self.live is None or markets is None or source != "auto":
             return None
         topics = _topics(kind, markets, depth, level)
-        found = self.live.glance(self._wish(kind, topics, source), topics, depth)
-        return None if found is None or found.made is None else self._live_answer(kind, topics, found, found.made)
+        found = self.live.cached_quotes(self._live_request(kind, topics, source), topics, depth)
+        return None if found is None or found.cached is None else self._live_result(kind, topics, found, found.cached)
 
-    async def _present(
+    async def _try_live(
         self, kind: str, topics: list[Topic], source: str, depth: int | None
     ) -> tuple[Result | None, str]:
         """The stream's answer; where REST has to give it, why."""
@@ -163,25 +163,25 @@ class Quotes:
             return None, ASKED
         if source == "live":
             await self.require([topic.market for topic in topics], topics[0].level)
-        found = await self.live.present(self._wish(kind, topics, source), topics, depth)
-        if found.made is None:
-            return None, found.choice.told
-        return self._live_answer(kind, topics, found, found.made), ""
+        found = await self.live.live_quotes(self._live_request(kind, topics, source), topics, depth)
+        if found.cached is None:
+            return None, found.choice.text
+        return self._live_result(kind, topics, found, found.cached), ""
 
-    def _wish(self, kind: str, topics: Sequence[Topic], source: str) -> Wish:
-        return Wish(kind, markets=len(topics), source=source, allowed=self.ports.streams)
+    def _live_request(self, kind: str, topics: Sequence[Topic], source: str) -> LiveRequest:
+        return LiveRequest(kind, markets=len(topics), source=source, may_subscribe=self.ports.streams)
 
-    def _live_answer(self, kind: str, topics: Sequence[Topic], found: LiveResult, made: Made) -> Result:
+    def _live_result(self, kind: str, topics: Sequence[Topic], found: LiveResult, cached: CachedRows) -> Result:
         now = self.ports.server_time.now()
-        step = Step("live", found.choice.told, now, now, len(made))
+        step = Step("live", found.choice.text, now, now, len(cached))
         meta = self._meta(kind, [step], [topic.market for topic in topics])
-        return Result(None, meta | {"age_ms": round(found.age, 3)}, made=made)
+        return Result(None, meta | {"age_ms": round(found.age, 3)}, cached=cached)
 
     async def orderbook(
         self, markets: Sequence[str], depth: int, level: str | None, skip: bool, source: str = "auto"
     ) -> Result:
         """The books of the markets to the given depth, in one request."""
-        found, why = await self._present("orderbook", _topics("orderbook", markets, depth, level), source, depth)
+        found, why = await self._try_live("orderbook", _topics("orderbook", markets, depth, level), source, depth)
         if found is not None:
             return found
         fetch = partial(self.ports.api.order_books, depth=depth, level=level)

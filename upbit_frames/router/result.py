@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from upbit_frames.exchange.wire.message_tables import Made
+    from upbit_frames.exchange.wire.message_tables import CachedRows
 
 __all__ = ["Result"]
 
@@ -20,12 +20,12 @@ class Result:
     Attributes
     ----------
     table : pyarrow.Table
-        None where ``made`` has it.
+        None where ``cached`` has it.
     meta : dict
         JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
     warnings : list of str
         Shown to the user, at the line of the call.
-    made : Made or None
+    cached : CachedRows or None
         Cached rows of the live stream, with the tables and frames built of them so far.
     fresh : bool
         Whether the caller owns the table's buffers and may reuse them in place.
@@ -36,11 +36,11 @@ class Result:
     table: pa.Table
     meta: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
-    made: Made | None = None
+    cached: CachedRows | None = None
     fresh: bool = False
     ends: dict[str, int] = field(default_factory=dict)
 
     @property
     def arrow(self) -> pa.Table:
         """The table; built now where only the rows are cached."""
-        return self.table if self.made is None else self.made.table
+        return self.table if self.cached is None else self.cached.table

@@ -37,7 +37,7 @@ async def single_flight(
     lacking : function () -> bool
         Whether anything is still missing; called in a thread while another process fetches.
     """
-    async with ports.flight(series):
+    async with ports.series_lock(series):
         lock = store.fetch_lock(series)
         if lock is None:
             yield

@@ -17,12 +17,12 @@ from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import SEAL_GRACE, quiet_from
 from upbit_frames.core.endpoints import TRADES_MAX_COUNT
 from upbit_frames.core.intervals import INTERVALS, Span, intersect, merge, subtract
-from upbit_frames.core.query import TradesQuery
+from upbit_frames.core.query import TradeQuery
 from upbit_frames.core.route import FORCED, MISSING, NOWHERE, STORED, Step
 from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
-from upbit_frames.router.plan import Edge
-from upbit_frames.router.ports import Ports, edge_of, fill_from_archive, sync_server_time
+from upbit_frames.router.plan import StoredEdge
+from upbit_frames.router.ports import Ports, fill_from_archive, stored_edge, sync_server_time
 from upbit_frames.router.single_flight import single_flight
 from upbit_frames.router.trade_pages import DAY, TradeRequest, backfill_trades
 from upbit_frames.router.trade_plan import (
@@ -41,10 +41,10 @@ from upbit_frames.store.base import Counted, Series
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TradesHistory"]
+__all__ = ["TradeHistory"]
 
 
-class TradesHistory:
+class TradeHistory:
     """The trades of one market.
 
     Parameters
@@ -78,20 +78,20 @@ class TradesHistory:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def decide(self, query: TradesQuery) -> tuple[TradeGoal, list[Step]]:
+    def decide(self, query: TradeQuery) -> tuple[TradeGoal, list[Step]]:
         """Decide what is wanted and who serves it; reads the store, so not for the loop."""
         covered = self.store.covered(self.series)
-        situation = self.ports.situation(self.source)
-        goal = goal_of(query, covered, situation.now)
+        plan_context = self.ports.plan_context(self.source)
+        goal = goal_of(query, covered, plan_context.now)
         if goal.kind == "last":
-            edge = edge_of(self.store.tail_covered(self.series, goal.span.end, goal.count), goal.span.end)
+            edge = stored_edge(self.store.tail_covered(self.series, goal.span.end, goal.count), goal.span.end)
         elif goal.kind == "first":
-            edge = edge_of(self.store.head_covered(self.series, goal.span.start, goal.count), goal.span.start)
+            edge = stored_edge(self.store.head_covered(self.series, goal.span.start, goal.count), goal.span.start)
         else:
-            edge = Edge(0, goal.span, goal.span.start, goal.span.end)
-        return goal, plan_trades(self.market, goal.looked_at(edge), covered, self.source, situation)
+            edge = StoredEdge(0, goal.span, goal.span.start, goal.span.end)
+        return goal, plan_trades(self.market, goal.looked_at(edge), covered, self.source, plan_context)
 
-    def goal(self, query: TradesQuery) -> TradeGoal:
+    def goal(self, query: TradeQuery) -> TradeGoal:
         """Decide what is wanted; reads the store, so not for the loop."""
         return goal_of(query, self.store.covered(self.series), self.ports.server_time.now())
 
@@ -137,7 +137,7 @@ class TradesHistory:
         """Get the last ``count`` trades before ``end``, and the range that was looked through."""
         goal = TradeGoal("last", Span(0, end), count)
         stored = await in_thread(self.store.tail_covered, self.series, end, count)
-        low = goal.looked_at(edge_of(stored, end)).start
+        low = goal.looked_at(stored_edge(stored, end)).start
         if len(stored.table) >= count:
             return stored.table, Span(low, end)
         reach = await self._newest(end, count)
@@ -161,7 +161,7 @@ class TradesHistory:
             return FIRST_REACH
         looked_at = Span(end - FIRST_REACH, end)
         # Only for the calls of this process: what is newest is not stored, so others cannot find it there.
-        async with self.ports.flight(self.series):
+        async with self.ports.series_lock(self.series):
             covered = await in_thread(self.store.covered, self.series)
             if not self._missing(looked_at, covered):
                 return FIRST_REACH
@@ -180,7 +180,7 @@ class TradesHistory:
         """Get the first ``count`` trades of ``[start, end)``, and the range that was looked through."""
         goal = TradeGoal("first", Span(start, end), count)
         stored = await in_thread(self.store.head_covered, self.series, start, count)
-        looked_at = goal.looked_at(edge_of(stored, start))
+        looked_at = goal.looked_at(stored_edge(stored, start))
         if len(stored.table) >= count and looked_at.end <= end:
             return stored.table, looked_at
         reach = looked_at.end - start
@@ -212,12 +212,14 @@ class TradesHistory:
     async def _execute(self, span: Span) -> None:
         """Execute the steps that the plan has for what is missing of a range now."""
         covered = await in_thread(self.store.covered, self.series)
-        situation = self.ports.situation(self.source)
+        plan_context = self.ports.plan_context(self.source)
         if self.source != "archive":  # which day is today decides how each day is named
             await sync_server_time(self.ports, self.market, self.progress)
-            situation = self.ports.situation(self.source)
+            plan_context = self.ports.plan_context(self.source)
         known = [*covered, *self.lost, *self.unproven, self.fresh_span]
-        steps = [one for one in plan_trades(self.market, span, known, self.source, situation) if one.channel != "store"]
+        steps = [
+            one for one in plan_trades(self.market, span, known, self.source, plan_context) if one.channel != "store"
+        ]
         archive = self.ports.archive_for(self.source)
         if archive is not None and steps:
             missing = await self._fetch_files(merge(Span(step.start, step.end) for step in steps), archive)
@@ -255,7 +257,7 @@ class TradesHistory:
 
         try:
             await backfill_trades(
-                missing, fetch, self._keep, page_size=TRADES_MAX_COUNT, walks=self.ports.walks,
+                missing, fetch, self._keep, page_size=TRADES_MAX_COUNT, concurrency=self.ports.concurrency,
                 quiet=self._quiet, unproven=self.unproven.append, pause=lambda attempt: pause(self.ports, attempt),
             )  # fmt: skip
         finally:

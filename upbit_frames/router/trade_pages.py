@@ -24,7 +24,7 @@ __all__ = ["TradeRequest", "TradeRow", "backfill_trades", "by_day", "implausible
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
-WALKS = 6
+CONCURRENCY = 6
 TRIES = 4  # of a page that leaves out what must be there
 MISDATED = "with a trade whose time contradicts its id"
 IDS_IN_A_MS = 10_000
@@ -113,7 +113,7 @@ async def backfill_trades(
     keep: Callable[[Span, list[R]], Awaitable[None]],
     *,
     page_size: int = 500,
-    walks: int = WALKS,
+    concurrency: int = CONCURRENCY,
     quiet: Callable[[Span], Awaitable[Span | None]] = _taken_as_quiet,
     unproven: Callable[[Span], None] = lambda span: None,
     pause: Callable[[int], Awaitable[None]] = _at_once,
@@ -127,7 +127,7 @@ async def backfill_trades(
         At most ``page_size`` trades, the newest that fit, in any order.
     keep : coroutine function (span, trades)
         Told piece by piece: inside the span the trades are exactly these.
-    page_size, walks : int
+    page_size, concurrency : int
         Most trades a page can have; most requests under way at once.
     quiet : coroutine function (span) -> Span or None
         Whether another sign confirms that a span without trades has none: the part that is
@@ -143,12 +143,12 @@ async def backfill_trades(
         If trades are left out again and again that must exist, or if a full page brings nothing
         older than its cursor, so that the walk would never end.
     """
-    walker = _Walker(fetch, keep, page_size, walks, quiet, unproven, pause)
+    walker = _Walker(fetch, keep, page_size, concurrency, quiet, unproven, pause)
     walker.queue = by_day(spans)
     if not walker.queue:
         return
     async with TaskGroup() as group:
-        for _ in range(walks):
+        for _ in range(concurrency):
             group.create_task(walker.work())
 
 
@@ -158,7 +158,7 @@ class _Walker(Generic[R]):
         fetch: Callable[[TradeRequest], Awaitable[list[R]]],
         keep: Callable[[Span, list[R]], Awaitable[None]],
         page_size: int,
-        walks: int,
+        concurrency: int,
         quiet: Callable[[Span], Awaitable[Span | None]],
         unproven: Callable[[Span], None],
         pause: Callable[[int], Awaitable[None]],
@@ -169,7 +169,7 @@ class _Walker(Generic[R]):
         self.unproven = unproven
         self.pause = pause
         self.page_size = page_size
-        self.walks = walks
+        self.concurrency = concurrency
         self.queue: list[Span] = []
         self.busy = 0
         self.changed = asyncio.Event()
@@ -271,8 +271,8 @@ class _Walker(Generic[R]):
         """Give the lower parts of a long piece away, judging by how much time its page took."""
         took = piece.end - high
         pages = (high - piece.start) / took if took > 0 and rows else 0
-        parts = min(self.walks, int(pages // WORTH_SPLITTING) + 1)
-        if parts < 2 or len(self.queue) + self.busy >= self.walks:
+        parts = min(self.concurrency, int(pages // WORTH_SPLITTING) + 1)
+        if parts < 2 or len(self.queue) + self.busy >= self.concurrency:
             return Span(piece.start, piece.end)
         width = (high - piece.start) // parts
         whole = {_floor_second(piece.start + width * i) for i in range(1, parts)}

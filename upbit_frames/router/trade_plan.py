@@ -10,10 +10,10 @@ from upbit_frames.archive.plan import plan_trade_files
 from upbit_frames.core.availability import TRADE_DAYS
 from upbit_frames.core.endpoints import ENDPOINTS, LIMITS
 from upbit_frames.core.intervals import Span, intersect, iso, subtract
-from upbit_frames.core.query import TradesQuery
+from upbit_frames.core.query import TradeQuery
 from upbit_frames.core.route import FORCED, MISSING, STORED, UNCACHED, Step
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.router.plan import Edge, Situation
+from upbit_frames.router.plan import PlanContext, StoredEdge
 from upbit_frames.router.trade_pages import DAY, SECOND, by_day
 
 __all__ = ["EXPIRED", "FIRST_REACH", "TradeGoal", "goal_of", "not_cached", "plan_trades", "split_expired"]
@@ -39,7 +39,7 @@ class TradeGoal:
     span: Span
     count: int = 0
 
-    def looked_at(self, edge: Edge) -> Span:
+    def looked_at(self, edge: StoredEdge) -> Span:
         """Return the range that is looked through first, by what is stored at its edge."""
         if self.kind == "last":
             enough = edge.rows >= self.count
@@ -50,7 +50,7 @@ class TradeGoal:
         return self.span
 
 
-def goal_of(query: TradesQuery, covered: Sequence[Span], now: int) -> TradeGoal:
+def goal_of(query: TradeQuery, covered: Sequence[Span], now: int) -> TradeGoal:
     """Decide what is wanted, by the exchange's time and the coverage.
 
     Raises
@@ -96,24 +96,30 @@ def split_expired(missing: Sequence[Span], now: int) -> tuple[list[Span], list[S
     return intersect(missing, [horizon]), subtract(missing, [horizon])
 
 
-def plan_trades(market: str, span: Span, covered: Iterable[Span], source: str, situation: Situation) -> list[Step]:
+def plan_trades(market: str, span: Span, covered: Iterable[Span], source: str, context: PlanContext) -> list[Step]:
     """Decide who serves a range of trades; ascending steps that together are the range."""
     covered = list(covered)
     steps = [Step("store", STORED, *part, market=market) for part in intersect([span], covered)]
     missing = subtract([span], covered)
     if source == "store":
         steps += [Step("none", UNCACHED, *part, market=market) for part in missing]
-    elif situation.archive:
+    elif context.archive:
         only = source == "archive"
         portions = plan_trade_files(
-            market, missing, covered, Published(situation.now), rate=situation.rate, rest=not only, prefer_files=only
+            market,
+            missing,
+            covered,
+            Published(context.now),
+            rate=context.rate,
+            rest=not only,
+            prefer_files=only,
         )
         steps += to_steps(portions, market)
     else:
-        lost, missing = split_expired(missing, situation.now)
+        lost, missing = split_expired(missing, context.now)
         reason = FORCED if source == "rest" else MISSING
         steps += [Step("none", EXPIRED, *part, market=market) for part in lost]
-        steps += [_rest_step(market, part, reason, situation.rate) for part in missing]
+        steps += [_rest_step(market, part, reason, context.rate) for part in missing]
     return sorted(steps, key=lambda step: step.start)
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.intervals import Span
-from upbit_frames.core.query import TradesQuery
+from upbit_frames.core.query import TradeQuery
 from upbit_frames.core.route import UNCACHED, Step, metadata
 from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached
-from upbit_frames.router.live_rules import MOST, Choice
+from upbit_frames.router.live_rules import CAPACITY, Choice
 from upbit_frames.router.ports import LiveResult, LiveSource, Ports, sync_server_time
 from upbit_frames.router.result import Result
-from upbit_frames.router.trade_history import TradesHistory
+from upbit_frames.router.trade_history import TradeHistory
 from upbit_frames.router.trade_plan import not_cached
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
@@ -20,7 +20,7 @@ from upbit_frames.runtime.progress import Progress
 if TYPE_CHECKING:
     pass
 
-__all__ = ["TradeDecision", "TradesRouter"]
+__all__ = ["TradeDecision", "TradeRouter"]
 
 TRIES = 5  # to join what REST tells to what the stream tells
 LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
@@ -45,7 +45,7 @@ class TradeDecision:
     error: NotCached | None = None
 
 
-class TradesRouter:
+class TradeRouter:
     """Decides who answers about trades.
 
     Parameters
@@ -59,7 +59,7 @@ class TradesRouter:
         self.ports = ports
         self.live = live
 
-    async def trades(self, query: TradesQuery, progress: Progress) -> Result:
+    async def trades(self, query: TradeQuery, progress: Progress) -> Result:
         """Trades of one market."""
         newest = query.start is None and query.end is None
         if query.source == "live":
@@ -70,11 +70,11 @@ class TradesRouter:
         found = await self.live.trades(query.market, count, query.source)
         if found.table is not None:
             return self._from_stream(query, found)
-        answer = await self._told(query, progress, found.choice.told)
+        answer = await self._told(query, progress, found.choice.text)
         self.live.seed(query.market, answer.table, count)
         return answer
 
-    async def _by_stream(self, query: TradesQuery, progress: Progress, newest: bool) -> Result:
+    async def _by_stream(self, query: TradeQuery, progress: Progress, newest: bool) -> Result:
         """Asked for by name; REST only tells what was traded before the stream began."""
         count = query.count or 0
         live = self._check_stream(query, newest)
@@ -93,30 +93,30 @@ class TradesRouter:
             market=query.market,
         )
 
-    def _check_stream(self, query: TradesQuery, newest: bool) -> LiveSource:
-        if self.live is None or not newest or (query.count or 0) > MOST["trade"]:
+    def _check_stream(self, query: TradeQuery, newest: bool) -> LiveSource:
+        if self.live is None or not newest or (query.count or 0) > CAPACITY["trade"]:
             raise InvalidRange(
-                f"a stream holds the newest {MOST['trade']} trades and no history",
-                suggestion=f"leave out start and end, give a count up to {MOST['trade']}, or leave out source='live'",
+                f"a stream holds the newest {CAPACITY['trade']} trades and no history",
+                suggestion=f"leave out start and end, count at most {CAPACITY['trade']}, or leave out source='live'",
                 market=query.market,
             )
         return self.live
 
-    def _from_stream(self, query: TradesQuery, found: LiveResult) -> Result:
+    def _from_stream(self, query: TradeQuery, found: LiveResult) -> Result:
         assert found.table is not None
         table, now = found.table, self.ports.server_time.now()
         times = table["time"].cast("int64")
         start, end = (times[0].as_py(), times[-1].as_py() + 1) if len(table) else (now, now)
-        told, rows = found.choice.told, len(table)
+        told, rows = found.choice.text, len(table)
         step = Step("live", told, start, end, rows=rows, requests=found.requests, market=query.market)
         return Result(table, self._meta(query, Span(start, end), [step]) | {"age_ms": round(found.age, 3)})
 
-    async def _told(self, query: TradesQuery, progress: Progress, why: str) -> Result:
+    async def _told(self, query: TradeQuery, progress: Progress, why: str) -> Result:
         """From the store, the archive and REST; ``why`` is why not from the stream."""
-        ports = replace(self.ports, flights={}) if query.source == "rest" else self.ports
+        ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
         if query.source != "store" and (query.end is None or query.end > self.ports.server_time.now()):
             await sync_server_time(self.ports, query.market, progress)
-        history = TradesHistory(ports, query.market, query.source, progress)
+        history = TradeHistory(ports, query.market, query.source, progress)
         table, span = await history.execute(await in_thread(history.goal, query))
         lost = history.lost_text(span)
         route = history.route(span, table)
@@ -125,12 +125,12 @@ class TradesRouter:
         meta = self._meta(query, span, route)
         return Result(table, meta, [*history.warnings, *([lost] if lost else [])])
 
-    def _meta(self, query: TradesQuery, span: Span, route: list[Step]) -> dict[str, Any]:
+    def _meta(self, query: TradeQuery, span: Span, route: list[Step]) -> dict[str, Any]:
         return metadata("trades", route, market=query.market, span=span, fetched_at=self.ports.server_time.now())
 
     # --- plan -------------------------------------------------------------------------------------
 
-    async def decide(self, query: TradesQuery) -> TradeDecision:
+    async def decide(self, query: TradeQuery) -> TradeDecision:
         """Decide who would serve a question now; nothing is fetched and nothing changes.
 
         Raises
@@ -143,7 +143,7 @@ class TradesRouter:
             self._check_stream(query, newest)
         if self.live is not None and newest and query.source in ("auto", "rest", "live"):
             return TradeDecision((), self.live.decide_trades(query.market, query.count or 0, query.source))
-        history = TradesHistory(self.ports, query.market, query.source, Progress())
+        history = TradeHistory(self.ports, query.market, query.source, Progress())
         try:
             _, steps = await in_thread(history.decide, query)
         except NotCached as error:

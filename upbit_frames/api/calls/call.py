@@ -79,10 +79,10 @@ def shown(answer: Result, kind: str, view: View, index: list[str]) -> Any:
             warnings.warn(text, UpbitFramesWarning, stacklevel=6)
         else:
             sink(text)
-    if answer.made is not None and view.output == "pandas":
-        from upbit_frames.frames.ticker_blocks import again
+    if answer.cached is not None and view.output == "pandas":
+        from upbit_frames.frames.ticker_blocks import cached_frame
 
-        return again(answer.made, index, view.tz, answer.meta)
+        return cached_frame(answer.cached, index, view.tz, answer.meta)
     held = [answer.arrow]
     answer.table = None  # given away, see take_output
     return take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, adopt=answer.fresh)

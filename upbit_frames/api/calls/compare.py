@@ -14,7 +14,7 @@ from upbit_frames.core import arguments
 from upbit_frames.core.arguments import number, whole
 from upbit_frames.core.config import Config
 from upbit_frames.core.markets import parse_markets
-from upbit_frames.core.query import CandleQuery, TradesQuery
+from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.core.route import metadata
 from upbit_frames.core.topics import interval_of, parse_kind
 from upbit_frames.router.result import Result
@@ -155,7 +155,7 @@ async def _asked(
 
     async def one(market: str) -> tuple[dict[str, sides.State], int]:
         if type_ == "trade":
-            query = TradesQuery.build(market, count=TRADES, source=channel)
+            query = TradeQuery.build(market, count=TRADES, source=channel)
             answer = await engine.trades.trades(query, Progress())
         else:
             interval = interval_of(type_)

@@ -14,11 +14,11 @@ from upbit_frames.api.engine import Engine, engine_for
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.markets import parse_markets
-from upbit_frames.core.query import CandleQuery, TradesQuery
+from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import QueryError
-from upbit_frames.router.explain import Explanation, Part, of_error, of_step
-from upbit_frames.router.live_rules import Choice, Wish
+from upbit_frames.router.explain import Explanation, Part, explain_error, explain_step
+from upbit_frames.router.live_rules import Choice, LiveRequest
 
 __all__ = ["explain"]
 
@@ -76,7 +76,7 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
 
 async def _lists(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
     key = "markets" if name == "markets" else ("instruments", tuple(sorted(parse_markets(asked["markets"])[0])))
-    if engine.ports.shelf.holds(key, engine.ports.clock.monotonic):
+    if engine.ports.lists_cache.holds(key, engine.ports.clock.monotonic):
         return [Part("", "memory", "kept", "asked less than a minute ago", {"rest": "it is in memory"} | _LISTS)]
     return [Part("", "rest", "missing", "not asked within the last minute", _LISTS, 1)]
 
@@ -88,8 +88,8 @@ async def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -
     codes = parse_markets(asked["markets"])[0]
     level, depth = float(asked.get("level") or 0), asked.get("depth") or DEPTHS[-1]
     topics = [Topic(name, code, level, depth) for code in codes]
-    wish = Wish(name, markets=len(codes), source=asked["source"], allowed=engine.ports.streams)
-    return [_part(engine.live.decide(wish, topics, note=False), codes[0] if len(codes) == 1 else "")]
+    request = LiveRequest(name, markets=len(codes), source=asked["source"], may_subscribe=engine.ports.streams)
+    return [_part(engine.live.decide(request, topics, note=False), codes[0] if len(codes) == 1 else "")]
 
 
 def _part(choice: Choice, market: str, step: Span | None = None) -> Part:
@@ -100,15 +100,15 @@ def _part(choice: Choice, market: str, step: Span | None = None) -> Part:
 
 async def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
     tz = config.tz if asked["tz"] is None else asked["tz"]
-    query = TradesQuery.build(
+    query = TradeQuery.build(
         asked["market"], start=asked["start"], end=asked["end"], count=asked["count"], source=asked["source"], tz=tz,
         now=engine.ports.server_time.now,
     )  # fmt: skip
     decision = await engine.trades.decide(query)
     if decision.choice is not None:
         return [_part(decision.choice, query.market)]
-    parts = [of_step(step, _no_archive(engine, query.source)) for step in decision.steps]
-    return parts or ([of_error(query.market, decision.error)] if decision.error is not None else [])
+    parts = [explain_step(step, _no_archive(engine, query.source)) for step in decision.steps]
+    return parts or ([explain_error(query.market, decision.error)] if decision.error is not None else [])
 
 
 def _no_archive(engine: Engine, source: str) -> str:
@@ -128,11 +128,11 @@ async def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]
     parts = []
     for decision in await engine.router.decide(query):
         plan, forming = decision.plan, decision.forming
-        parts += [of_step(step, _no_archive(engine, query.source)) for step in plan.steps]
+        parts += [explain_step(step, _no_archive(engine, query.source)) for step in plan.steps]
         if forming is not None and decision.choice is not None:
             parts.append(_part(decision.choice, plan.market, Span(forming.start, forming.end)))
         elif forming is not None:
-            parts.append(of_step(forming, _no_archive(engine, query.source)))
+            parts.append(explain_step(forming, _no_archive(engine, query.source)))
         if plan.error is not None and not plan.steps:
-            parts.append(of_error(plan.market, plan.error))
+            parts.append(explain_error(plan.market, plan.error))
     return parts

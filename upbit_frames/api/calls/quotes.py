@@ -135,7 +135,7 @@ def ticker(
     engine = engine_for(config)
     return Call(
         lambda: engine.quotes.ticker(codes, quote, skip, source), _finish("ticker", view, ["market"]),
-        quick=lambda: engine.quotes.glance("ticker", codes, source),
+        quick=lambda: engine.quotes.cached_quotes("ticker", codes, source),
     )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def orderbook(
     return Call(
         work,
         _finish("orderbook", view, ["market", "level"]),
-        quick=lambda: engine.quotes.glance("orderbook", codes, source, depth, grouping),
+        quick=lambda: engine.quotes.cached_quotes("orderbook", codes, source, depth, grouping),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api.calls.call import Call, shown
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
-from upbit_frames.core.query import TradesQuery, View
+from upbit_frames.core.query import TradeQuery, View
 from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def trades(
     upbit-api 3.3.
     """
     view = View.build(config, tz, output)
-    query = TradesQuery.build(
+    query = TradeQuery.build(
         market, start=start, end=end, count=count, source=source, tz=view.tz, now=server_now(config)
     )
     meter = Progress()

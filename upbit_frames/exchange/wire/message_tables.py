@@ -25,7 +25,16 @@ from upbit_frames.exchange.wire.messages import CLASSES, Row, type_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["REST", "Made", "contradiction", "day_of", "rows_of_rest", "stream_schema", "ticker_columns", "to_table"]
+__all__ = [
+    "REST",
+    "CachedRows",
+    "contradiction",
+    "day_of",
+    "rows_of_rest",
+    "stream_schema",
+    "ticker_columns",
+    "to_table",
+]
 
 REST = "REST"  # stream_type of a row that was fetched over REST to mend a gap
 
@@ -262,7 +271,7 @@ def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Tabl
 
 
 @dataclass
-class Made:
+class CachedRows:
     """Tickers or books that are asked for again and again; each form of them is made once, when it is needed.
 
     Attributes

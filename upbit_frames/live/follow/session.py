@@ -30,8 +30,8 @@ from upbit_frames.live.follow.series import Track
 from upbit_frames.live.hub.connection_clock import AHEAD
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Gaps, Listener
-from upbit_frames.router.candle_history import History
-from upbit_frames.router.candles import Router
+from upbit_frames.router.candle_history import CandleHistory
+from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import sync_server_time
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.progress import Progress
@@ -58,14 +58,16 @@ class Following:
     Parameters
     ----------
     asked : Asked
-    router : Router
+    router : CandleRouter
     open_hub : coroutine function () -> Hub
         Also makes sure that the markets exist.
     meter : Progress
         How far the history has come.
     """
 
-    def __init__(self, asked: Asked, router: Router, open_hub: Callable[[], Awaitable[Hub]], meter: Progress) -> None:
+    def __init__(
+        self, asked: Asked, router: CandleRouter, open_hub: Callable[[], Awaitable[Hub]], meter: Progress
+    ) -> None:
         self.asked = asked
         self.router = router
         self.ports = router.ports
@@ -301,8 +303,8 @@ class Following:
             self.requests += source.progress.requests
         return table, span.end, source.route(span, table)
 
-    def _source(self, market: str) -> History:
-        return History(self.ports, market, self.asked.interval, "auto", Progress(), 1)
+    def _source(self, market: str) -> CandleHistory:
+        return CandleHistory(self.ports, market, self.asked.interval, "auto", Progress(), 1)
 
     # --- reading ------------------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class RestMender:
             trades.update({row.sequential_id: row for row in rows})
 
         requests = TradeRequests(self._ports, market, Progress())
-        await backfill_trades([span], requests.page, keep, page_size=TRADES_MAX_COUNT, walks=1)
+        await backfill_trades([span], requests.page, keep, page_size=TRADES_MAX_COUNT, concurrency=1)
         return rows_of_rest("trade", market, trades_table(trades.values()), self._ports.clock.now())
 
     async def _candles(self, type_: str, interval: Interval, market: str, span: Span) -> list[Row]:
