@@ -5,6 +5,7 @@
 
 ======================================  ==========================================================
 ``candles``, ``trades``                 history of any length; ``plan`` and ``explain`` say how
+``bars``                                bars that end by trades, volume or value
 ``ticker``, ``orderbook``               prices now
 ``markets``, ``instruments``            what is listed, and its price ticks
 ``stream``, ``follow``                  live rows; history that continues
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from upbit_frames.api.client import AsyncClient, Client
     from upbit_frames.api.dashboard import dashboard
     from upbit_frames.api.functions import (
+        bars,
         candles,
         compare,
         download,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from upbit_frames.replay.tape import tape
 
 _LAZY = {
+    "bars": "upbit_frames.api.functions",
     "candles": "upbit_frames.api.functions",
     "compare": "upbit_frames.api.functions",
     "download": "upbit_frames.api.functions",
@@ -91,6 +94,7 @@ __all__ = [
     "Config",
     "__version__",
     "aio",
+    "bars",
     "cache",
     "candles",
     "cassette",

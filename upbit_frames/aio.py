@@ -12,6 +12,7 @@ from upbit_frames.api import calls
 from upbit_frames.api.client import as_coroutine, as_open_function
 
 __all__ = [
+    "bars",
     "candles",
     "compare",
     "dashboard",
@@ -30,6 +31,7 @@ __all__ = [
     "trades",
 ]
 
+bars = as_coroutine(calls.bars)
 candles = as_coroutine(calls.candles)
 compare = as_coroutine(calls.compare)
 dashboard = as_coroutine(calls.dashboard)

@@ -246,6 +246,7 @@ class Client(_Configured):
     'Asia/Seoul'
     """
 
+    bars = as_method(calls.bars)
     candles = as_method(calls.candles)
     compare = as_method(calls.compare)
     dashboard = as_method(calls.dashboard)
@@ -289,6 +290,7 @@ class AsyncClient(_Configured):
         As for :class:`Client`.
     """
 
+    bars = as_async_method(calls.bars)
     candles = as_async_method(calls.candles)
     compare = as_async_method(calls.compare)
     dashboard = as_async_method(calls.dashboard)

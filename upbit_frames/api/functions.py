@@ -6,6 +6,7 @@ from upbit_frames.api import calls
 from upbit_frames.api.client import as_function, as_open_function
 
 __all__ = [
+    "bars",
     "candles",
     "compare",
     "download",
@@ -22,6 +23,7 @@ __all__ = [
     "trades",
 ]
 
+bars = as_function(calls.bars)
 candles = as_function(calls.candles)
 compare = as_function(calls.compare)
 download = as_function(calls.download)

@@ -41,7 +41,7 @@ from upbit_frames.store.base import Counted, Series
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TradeHistory"]
+__all__ = ["TradeHistory", "lost_text"]
 
 
 class TradeHistory:
@@ -320,5 +320,9 @@ class TradeHistory:
         lost = intersect([span], self.lost)
         if not lost:
             return None
-        stretches = ", ".join(map(str, lost))
-        return f"{self.market} trades of {stretches} are {self.lost_reason}, and the store does not have them"
+        return lost_text(self.market, lost, self.lost_reason)
+
+
+def lost_text(market: str, lost: Sequence[Span], reason: str) -> str:
+    """Say which trades no source has."""
+    return f"{market} trades of {', '.join(map(str, lost))} are {reason}, and the store does not have them"

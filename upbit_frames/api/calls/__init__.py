@@ -7,6 +7,7 @@ Each function here takes the settings first, checks its arguments and returns a 
 
 from __future__ import annotations
 
+from upbit_frames.api.calls.bars import bars
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.candles import candles, plan
 from upbit_frames.api.calls.compare import compare
@@ -21,6 +22,7 @@ from upbit_frames.api.calls.trades import trades
 
 __all__ = [
     "Call",
+    "bars",
     "candles",
     "compare",
     "cross_check",

@@ -1,0 +1,85 @@
+"""Bars by trades, volume or value over any range: trades are read and aggregated day by day."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from upbit_frames.core.arrow import slice_time
+from upbit_frames.core.availability import SEAL_GRACE
+from upbit_frames.core.event_bars import EventBars, Threshold
+from upbit_frames.core.intervals import Span, subtract
+from upbit_frames.core.query import TradeQuery
+from upbit_frames.core.route import metadata
+from upbit_frames.router.ports import Ports, sync_server_time
+from upbit_frames.router.result import Result
+from upbit_frames.router.trade_chunks import TradeChunk, TradeChunks
+from upbit_frames.router.trade_history import TradeHistory
+from upbit_frames.runtime.event_loop import in_thread
+from upbit_frames.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["event_bars"]
+
+
+async def event_bars(
+    ports: Ports, query: TradeQuery, threshold: Threshold, forming: bool, progress: Progress
+) -> Result:
+    """Aggregate the trades of a range into bars.
+
+    A bar never reaches over trades that no source has: the one that is incomplete there is left out,
+    and the next begins after them.
+
+    Parameters
+    ----------
+    ports : Ports
+    query : TradeQuery
+        With a ``start``.
+    threshold : Threshold
+    forming : bool
+        Whether the last bar is returned too, with a column ``complete``; without, trades that can still
+        be followed by others of an earlier moment are left out.
+    progress : Progress
+
+    Returns
+    -------
+    Result
+        Table of the schema ``bars``.
+
+    Raises
+    ------
+    InvalidRange
+        If the range lies in the future.
+    NotCached
+        With ``source="store"``, naming what is missing.
+    """
+    if query.source != "store" and (query.end is None or query.end > ports.server_time.now()):
+        await sync_server_time(ports, query.market, progress)
+    if query.source == "rest":
+        ports = replace(ports, series_locks={})  # what others fetch meanwhile does not count
+    goal = await in_thread(TradeHistory(ports, query.market, query.source, progress).goal, query)
+    span = goal.span
+    if query.source != "store" and not forming:
+        span = Span(span.start, max(span.start, min(span.end, ports.server_time.now() - SEAL_GRACE)))
+    chunks, bars, parts = TradeChunks(ports, query.market, query.source, progress), EventBars(threshold), []
+    async for chunk in chunks.read(span):
+        parts += await in_thread(_add, bars, chunk)
+    meta = metadata(
+        "bars", chunks.route(), market=query.market, threshold=threshold.text, span=span,
+        fetched_at=ports.server_time.now(),
+    )  # fmt: skip
+    return Result(bars.finish(parts, forming=forming), meta, chunks.warnings())
+
+
+def _add(bars: EventBars, chunk: TradeChunk) -> list[pa.Table]:
+    """Return the bars that a chunk completes; none reaches over what is lost of it."""
+    parts = []
+    pieces = [(part, True) for part in subtract([chunk.span], chunk.lost)] + [(part, False) for part in chunk.lost]
+    for part, known in sorted(pieces):
+        if known:
+            parts.append(bars.add(slice_time(chunk.table, part)))
+        else:
+            bars.interrupt()
+    return parts
