@@ -28,6 +28,7 @@ def calls() -> None:
     uf.ticker(quote="KRW", errors="skip")
     uf.orderbook("KRW-BTC", depth=5, level=10_000)
     uf.trades("KRW-BTC", count=10)
+    uf.bars("KRW-BTC", volume=10.0, start="-1d", forming=True)
     uf.markets("KRW")
     uf.instruments(["KRW-BTC"])
     assert_type(uf.follow(["KRW-BTC"], "1m", 500, forming=True), Follow)
