@@ -23,7 +23,9 @@ __all__ = ["UNIT", "carried", "cumulative", "digits_of", "product_digits", "to_f
 
 UNIT = 10**8  # of the smallest amount in one
 _MOST = 2.0**62  # sums of whole numbers below it fit into an int64
-_EXACT = 2**53 // UNIT  # whole numbers below which an amount in units is exact in a float64
+_WHOLE = 2**53  # whole numbers below it are exact in a float64
+_TIE = 2.0**-50  # more than the rounding of a fraction
+_EXACT = _WHOLE // UNIT  # whole numbers below which an amount in units is exact in a float64
 
 
 def digits_of(values: NDArray[np.float64], name: str = "volume") -> Digits:
@@ -122,8 +124,10 @@ def to_floats(sums: Digits) -> NDArray[np.float64]:
         sums[1] += (sums[2] > half) | ((sums[2] == half) & odd)
     wholes, units = sums[0], sums[1]
     exact = np.abs(wholes) < _EXACT  # there both sides of the division are exact
-    floats = (np.where(exact, wholes, 0) * UNIT + units) / UNIT
-    for row in np.flatnonzero(~exact).tolist():
+    floats = np.where(exact, (np.where(exact, wholes, 0) * UNIT + units) / UNIT, wholes + units / UNIT)
+    # Above, a sum that lies next to the middle of two floats may have been rounded to the wrong one.
+    rest = np.abs((wholes - floats) + units / UNIT)
+    for row in np.flatnonzero(~exact & (np.abs(rest - np.spacing(floats) / 2) < _TIE) | (wholes >= _WHOLE)).tolist():
         floats[row] = (int(wholes[row]) * UNIT + int(units[row])) / UNIT  # correctly rounded for any integers
     return np.asarray(floats, dtype=np.float64)
 

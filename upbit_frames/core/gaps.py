@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arguments import choice
-from upbit_frames.core.intervals import Interval, Span, from_micros
+from upbit_frames.core.bar_grid import Grid
+from upbit_frames.core.intervals import Span, from_micros
 from upbit_frames.core.query import GAPS
 from upbit_frames.core.schema import FILLED, arrow_schema
 from upbit_frames.errors import InvalidRange
@@ -20,29 +21,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["fill", "grid", "stretches"]
+__all__ = ["fill", "stretches"]
 
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "value")
 
 
-def grid(interval: Interval, span: Span) -> NDArray[np.int64]:
-    """Every period start inside ``[span.start, span.end)``, microseconds, ascending."""
-    import numpy as np
-
-    if interval.seconds is None:
-        return np.array(interval.starts(*span), dtype=np.int64)
-    return np.arange(interval.ceil(span.start), span.end, interval.step, dtype=np.int64)
-
-
-def stretches(times: NDArray[np.int64], interval: Interval, span: Span | None = None) -> list[Span]:
+def stretches(times: NDArray[np.int64], interval: Grid, span: Span | None = None) -> list[Span]:
     """Where the grid has no candle.
 
     Parameters
     ----------
     times : numpy.ndarray
         Starts of the candles there are: int64 microseconds, ascending, on the grid.
-    interval : Interval
+    interval : Interval or BarGrid
     span : Span, optional
         What to look at; by default from the first candle to the end of the last.
 
@@ -58,29 +50,21 @@ def stretches(times: NDArray[np.int64], interval: Interval, span: Span | None = 
             return []
         span = Span(int(times[0]), interval.shift(int(times[-1]), 1))
     low, high = interval.ceil(span.start), interval.ceil(span.end)
-    times = times[(times >= low) & (times < high)]
-    edges = np.concatenate([[low], times, [high]]).astype(np.int64)
-    # A gap can only be where two neighbours are further apart than one period can be long.
-    wide = np.flatnonzero(np.diff(edges) > interval.step)
-    if not len(times) or times[0] > low:
-        wide = np.union1d(wide, [0])
-    found = []
-    for i in wide.tolist():
-        start = low if i == 0 else interval.shift(int(edges[i]), 1)
-        end = int(edges[i + 1])
-        if start < end:
-            found.append(Span(start, end))
-    return found
+    times = times[(times >= low) & (times < high)].astype(np.int64)
+    begins = np.concatenate([[low], interval.nexts(times)])  # where the next candle should begin
+    ends = np.concatenate([times, [high]])
+    holes = np.flatnonzero(begins < ends)
+    return [Span(*hole) for hole in zip(begins[holes].tolist(), ends[holes].tolist(), strict=True)]
 
 
-def fill(table: pa.Table, interval: Interval, span: Span, policy: str, previous_close: float | None = None) -> pa.Table:
+def fill(table: pa.Table, interval: Grid, span: Span, policy: str, previous_close: float | None = None) -> pa.Table:
     """Candles with what the policy puts where there was no trade.
 
     Parameters
     ----------
     table : pyarrow.Table
         Schema ``candles``, ascending, every time on the interval's grid and inside ``span``.
-    interval : Interval
+    interval : Interval or BarGrid
     span : Span
         The stretch to cover, half-open; every period that starts inside counts.
     policy : {"raw", "fill", "nan"}
@@ -113,7 +97,7 @@ def fill(table: pa.Table, interval: Interval, span: Span, policy: str, previous_
 
     if choice("gaps", policy, GAPS) == "raw":
         return table
-    slots = grid(interval, span)
+    slots = interval.array(*span)
     times = np.asarray(table["time"].cast("int64"))
     places = np.searchsorted(slots, times)
     _check_places(times, slots, places, interval, span)
@@ -132,7 +116,7 @@ def fill(table: pa.Table, interval: Interval, span: Span, policy: str, previous_
     return _table(slots[first:], filled, ~known[first:])
 
 
-def _check_places(times: Any, slots: Any, places: Any, interval: Interval, span: Span) -> None:
+def _check_places(times: Any, slots: Any, places: Any, interval: Grid, span: Span) -> None:
     import numpy as np
 
     fine = places < len(slots)

@@ -35,6 +35,7 @@ __all__ = [
     "overlapping",
     "subtract",
     "to_micros",
+    "unreadable",
 ]
 
 MICROS = 1_000_000
@@ -158,6 +159,16 @@ class Interval:
         months = (day.year * 12 + day.month - 1) + periods * (1 if self.name == "1M" else 12)
         return to_micros(datetime(max(1, months // 12), months % 12 + 1, 1, tzinfo=UTC))
 
+    def nexts(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The end of each period, given where it starts."""
+        import numpy as np
+
+        if self.seconds is not None:
+            return starts + self.step
+        unit = "M" if self.name == "1M" else "Y"
+        ends = (starts.view("datetime64[us]").astype(f"datetime64[{unit}]") + 1).astype("datetime64[us]")
+        return ends.view(np.int64)
+
     def slots(self, start: int, end: int) -> int:
         """How many periods start inside ``[start, end)``."""
         if end <= start:
@@ -180,6 +191,14 @@ class Interval:
             found.append(low)
             low = self.shift(low, 1)
         return found
+
+    def array(self, start: int, end: int) -> NDArray[np.int64]:
+        """:meth:`starts` as an array."""
+        import numpy as np
+
+        if self.seconds is None:
+            return np.array(self.starts(start, end), dtype=np.int64)
+        return np.arange(self.ceil(start), end, self.step, dtype=np.int64)
 
 
 def _minutes(n: int, name: str, segment: str) -> Interval:
@@ -213,21 +232,37 @@ _COUNT_AND_WORD = re.compile(r"([1-9][0-9]*) *[^\W\d]+")
 
 def _refusal(value: object, period: Period | None) -> InvalidInterval:
     """Return the error for what is no interval of Upbit, with the intervals that come nearest to it."""
-    message = f"interval must be one of Upbit's, got {value!r}"
+    wanted, listed = "one of Upbit's", f"There are: {', '.join(INTERVALS)}"
+    if period is None:
+        return unreadable(value, wanted, listed)
+    message = f"interval must be {wanted}, got {value!r}"
+    message = f"{message}, which is {period}" if str(period) != value else message
+    minutes = _PERIODS.get(Period.of(period.months, "m")) if period.months else None
+    if minutes is not None and isinstance(value, str) and "M" in value:
+        hint = f"'M' is a month; write {minutes.name!r} for minutes."
+    else:
+        hint = f"did you mean {_or(_neighbours(period))}?"
+    return InvalidInterval(message, suggestion=f"{hint} {listed}", interval=str(value))
+
+
+def unreadable(value: object, wanted: str, listed: str) -> InvalidInterval:
+    """Build the error for what is no length of time.
+
+    Parameters
+    ----------
+    wanted : str
+        What the interval must be.
+    listed : str
+        The end of the suggestion: what there is.
+    """
     hint = ""
-    if period is not None:
-        message = f"{message}, which is {period}" if str(period) != value else message
-        minutes = _PERIODS.get(Period.of(period.months, "m")) if period.months else None
-        if minutes is not None and isinstance(value, str) and "M" in value:
-            hint = f"'M' is a month; write {minutes.name!r} for minutes."
-        else:
-            hint = f"did you mean {_or(_neighbours(period))}?"
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         same = [repr(interval.name) for (p, interval) in _PERIODS.items() if p.seconds == value * _MINUTE]
         hint = f"a number has no unit; write {same[0] if same else repr('15m')} for minutes."
     elif isinstance(value, str) and (near := _lookalikes(value.strip())):
         hint = f"did you mean {_or(near)}?"
-    return InvalidInterval(message, suggestion=f"{hint} There are: {', '.join(INTERVALS)}".strip(), interval=str(value))
+    message = f"interval must be {wanted}, got {value!r}"
+    return InvalidInterval(message, suggestion=f"{hint} {listed}".strip(), interval=str(value))
 
 
 def _or(names: list[str]) -> str:

@@ -34,6 +34,7 @@ _UNIT_OF = {word: unit for unit, words in _WORDS.items() for word in words}
 # Spelt with capitals these are pandas frequencies; "ms" would be milliseconds.
 _CAPITALS = {
     "M": "M", "MS": "M", "ME": "M",
+    "Q": "Q", "QS": "Q", "QE": "Q", "QS-JAN": "Q", "QE-DEC": "Q", "Q-DEC": "Q",
     "YS": "y", "YE": "y", "YS-JAN": "y", "YE-DEC": "y", "A": "y", "AS": "y", "A-DEC": "y", "AS-JAN": "y",
 }  # fmt: skip
 _COUNT_FIRST = re.compile(r"([0-9]{0,10}) *([A-Za-z]+(?:-[A-Za-z]{3})?)")
@@ -121,6 +122,8 @@ def _of_text(text: str) -> Period | None:
         return None
     unit = _CAPITALS.get(word) or (None if word == "ms" else _UNIT_OF.get(word.lower()))
     count = int(number) if number else 1
+    if unit == "Q":  # a pandas frequency only; the name of the result is in months
+        unit, count = "M", 3 * count
     return None if unit is None or not 1 <= count <= MAX_COUNT else Period.of(count, unit)
 
 

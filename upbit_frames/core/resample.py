@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arguments import choice
-from upbit_frames.core.intervals import Interval, Span
+from upbit_frames.core.bar_grid import Grid, contains
+from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import COMPLETE, arrow_schema
 from upbit_frames.errors import InvalidInterval
 
@@ -17,24 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["EDGES", "candles_of_trades", "check_divides", "resample"]
 
 EDGES = ("drop", "keep", "flag")
-UNIT = 10**8  # amounts of candles have eight decimals
-_EXACT = 2**53 // UNIT  # whole numbers below which an amount in units is exact in a float64
-_DAY = 86_400
+_MOST = 2.0**61  # sums below it fit into an int64
+_FEW = 8  # rows a bar from which on looking up where bars begin is faster than asking each row for its bar
 
 
-def resample(
-    table: pa.Table, base: Interval, interval: Interval, *, span: Span | None = None, edges: str = "drop"
-) -> pa.Table:
-    """Candles of a coarser interval, as Upbit itself would have made them.
+def resample(table: pa.Table, fine: Grid, coarse: Grid, *, span: Span | None = None, edges: str = "drop") -> pa.Table:
+    """Aggregate candles to those of a coarser grid, exactly.
 
     Parameters
     ----------
     table : pyarrow.Table
         Schema ``candles``, ascending; only real candles, none filled in.
-    base : Interval
-        The interval of ``table``.
-    interval : Interval
-        The interval wanted; ``base`` must fit into it a whole number of times.
+    fine : Interval or BarGrid
+        Of ``table``.
+    coarse : Interval or BarGrid
+        What is wanted; each of its boundaries must be one of ``fine``.
     span : Span, optional
         The stretch in which ``table`` knows every candle. Default: from the first candle to the
         end of the last.
@@ -53,7 +51,7 @@ def resample(
     Raises
     ------
     InvalidInterval
-        If the one interval does not divide the other.
+        If a boundary of the coarser grid is none of the finer one.
     QueryError
         If ``edges`` is none of the three.
 
@@ -63,24 +61,22 @@ def resample(
     >>> resample(arrow_schema("candles").empty_table(), INTERVALS["1m"], INTERVALS["5m"]).num_rows
     0
     """
-    check_divides(base, interval)
+    check_divides(fine, coarse)
     times = _numpy(table["time"].cast("int64"))
     if span is None and len(times):
-        span = Span(int(times[0]), base.shift(int(times[-1]), 1))
+        span = Span(int(times[0]), fine.shift(int(times[-1]), 1))
     columns = [_numpy(table[name]) for name in ("open", "high", "low", "close", "volume", "value")]
-    return _aggregate(times, columns, interval, span, edges)
+    return _aggregate(times, columns, coarse, span, edges)
 
 
-def candles_of_trades(
-    table: pa.Table, interval: Interval, *, span: Span | None = None, edges: str = "drop"
-) -> pa.Table:
+def candles_of_trades(table: pa.Table, interval: Grid, *, span: Span | None = None, edges: str = "drop") -> pa.Table:
     """Candles made from trades; like :func:`resample`, whose arguments these are.
 
     Parameters
     ----------
     table : pyarrow.Table
         Schema ``trades``, ascending by time and, within a moment, by id.
-    interval : Interval
+    interval : Interval or BarGrid
     span : Span, optional
         The stretch in which ``table`` knows every trade. Default: from the first trade to the last.
     edges : {"drop", "keep", "flag"}
@@ -97,26 +93,18 @@ def candles_of_trades(
     return _aggregate(times, [price, price, price, price, volume, value], interval, span, edges, products=True)
 
 
-def check_divides(base: Interval, interval: Interval) -> None:
-    """Refuse if periods of ``interval`` are not made of whole periods of ``base``.
+def check_divides(fine: Grid, coarse: Grid) -> None:
+    """Refuse if bars of ``coarse`` are not made of whole ones of ``fine``.
 
     Raises
     ------
     InvalidInterval
     """
-    if base == interval:
-        return
-    if base.seconds is None:
-        fits = base.name == "1M" and interval.name == "1y"
-    elif interval.seconds is None:
-        fits = _DAY % base.seconds == 0
-    else:
-        fits = interval.seconds % base.seconds == 0
-    if not fits:
+    if fine != coarse and not contains(fine, coarse):
         raise InvalidInterval(
-            f"candles of {interval.name} cannot be made of candles of {base.name}",
-            suggestion=f"ask for candles of {interval.name} itself, or of an interval that divides it",
-            interval=interval.name,
+            f"candles of {coarse} cannot be made of candles of {fine}",
+            suggestion=f"fetch candles of {coarse} itself, or of an interval that has each of its boundaries",
+            interval=coarse.name,
         )
 
 
@@ -127,17 +115,15 @@ def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _aggregate(
-    times: NDArray[np.int64], columns: list[NDArray[np.float64]], interval: Interval, span: Span | None, edges: str,
+    times: NDArray[np.int64], columns: list[NDArray[np.float64]], grid: Grid, span: Span | None, edges: str,
     *, products: bool = False,
 ) -> pa.Table:  # fmt: skip
     import numpy as np
 
     choice("edges", edges, EDGES)
-    periods = interval.floors(times)
-    first = np.flatnonzero(np.concatenate([[True], periods[1:] != periods[:-1]])) if len(times) else times[:0]
+    starts, first = _bars(times, grid)
     last = np.concatenate([first[1:], [len(times)]])[: len(first)] - 1
-    starts = periods[first]
-    complete = _complete(starts, interval, span)
+    complete = _complete(starts, grid, span)
     open_, high, low, close, volume, value = columns
     combined = [
         open_[first],
@@ -152,9 +138,26 @@ def _aggregate(
     return _table(starts, combined, complete if edges == "flag" else None)
 
 
-def _complete(starts: NDArray[np.int64], interval: Interval, span: Span | None) -> NDArray[np.bool_]:
+def _bars(times: NDArray[np.int64], grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the start of each bar that holds a row, and its first row."""
+    import numpy as np
+
+    if not len(times):
+        return times, times
+    low, end = grid.floor(int(times[0])), int(times[-1]) + 1
+    if grid.slots(low, end) * _FEW < len(times):
+        starts = grid.array(low, end)
+        first = np.searchsorted(times, starts)
+        filled = first < np.append(first[1:], len(times))
+        return starts[filled], first[filled]
+    bars = grid.floors(times)
+    first = np.flatnonzero(np.concatenate([[True], bars[1:] != bars[:-1]]))
+    return bars[first], first
+
+
+def _complete(starts: NDArray[np.int64], grid: Grid, span: Span | None) -> NDArray[np.bool_]:
     """Which periods lie in the span as a whole."""
-    low, high = (0, 0) if span is None else (span.start, interval.floor(span.end))
+    low, high = (0, 0) if span is None else (span.start, grid.floor(span.end))
     # A period that starts before the one in which the span ends is over by then.
     complete: NDArray[np.bool_] = (starts >= low) & (starts < high)
     return complete
@@ -167,25 +170,21 @@ def _reduced(function: np.ufunc, values: NDArray[np.float64], first: NDArray[np.
 def _summed(values: NDArray[np.float64], first: NDArray[np.int64], *, products: bool = False) -> NDArray[np.float64]:
     """Sum amounts exactly, as int64 units of 1e-8 (upbit-api 2.5).
 
-    Whole parts and fractions are summed apart, so that neither is bounded by the other. With ``products``
-    the amounts are prices times volumes, which have up to 16 decimals: what is below a unit is summed, too,
-    and only the sum is rounded.
+    With ``products`` the amounts are prices times volumes, which have up to 16 decimals: what is below a unit is
+    summed, too, and only the sum is rounded. What cannot be summed exactly (NaN) is summed as it is.
     """
     import numpy as np
 
-    fractions, wholes = np.modf(values)
-    if len(first) == 0 or not np.abs(wholes).sum() < 2.0**62:  # also where a value is NaN
+    from upbit_frames.core.exact_sums import UNIT, digits_of, to_floats
+
+    if len(first) == 0 or not (values.min() >= 0 and values.sum() < _MOST):  # also where a value is NaN
         return _reduced(np.add, values, first)
-    scaled = fractions * UNIT
-    units = np.rint(scaled)
-    sums = np.add.reduceat(units.astype(np.int64), first)
+    digits = digits_of(values)
+    sums = np.add.reduceat(digits, first, axis=1)
     if products:
-        sums += np.rint(np.add.reduceat(scaled - units, first)).astype(np.int64)
-    carry, sums = np.divmod(sums, UNIT)
-    total = np.add.reduceat(wholes.astype(np.int64), first) + carry
-    # Both sides of the division are exact there, so the quotient is the float64 nearest to the decimal number.
-    exact = np.abs(total) < _EXACT
-    return np.where(exact, (np.where(exact, total, 0) * UNIT + sums) / UNIT, total + sums / UNIT)
+        below = (values - digits[0]) * UNIT - digits[1]
+        sums[1] += np.rint(np.add.reduceat(below, first)).astype(np.int64)
+    return to_floats(sums)
 
 
 def _table(starts: NDArray[np.int64], columns: list[NDArray[np.float64]], complete: Any) -> pa.Table:
