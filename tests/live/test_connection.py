@@ -52,7 +52,7 @@ async def connected(exchange: Exchange, folder: Path, *topics: Topic, **options:
     """A connection that is open and subscribed."""
     ear = Ear()
     it = connection(exchange, folder, ear, **options)
-    it.want(topics)
+    it.subscribe(topics)
     try:
         await until(lambda: ear.frames or (ear.epochs and exchange.streams.connections[-1].messages))
         yield it, ear
@@ -101,15 +101,15 @@ def test_the_same_again_is_not_asked_again_unless_told_to(exchange: Exchange, tm
     async def main() -> None:
         async with connected(exchange, tmp_path, BTC) as (it, _):
             messages = exchange.streams.connections[0].messages
-            it.want([BTC])
+            it.subscribe([BTC])
             await it.alive(5.0)
             assert len(messages) == 1
-            it.want([BTC], anew=True)
+            it.subscribe([BTC], resend=True)
             await until(lambda: len(messages) == 2)
-            it.want([BTC, ETH])
+            it.subscribe([BTC, ETH])
             await until(lambda: len(messages) == 3)
             assert asked(messages[2][1]) == pairs([BTC, ETH])
-            it.want([])  # nobody listens any more; it stays open for whoever comes next
+            it.subscribe([])  # nobody listens any more; it stays open for whoever comes next
             await it.alive(5.0)
             assert len(messages) == 3
 
@@ -146,7 +146,7 @@ def test_everything_is_asked_again_after_a_break(
                 await asyncio.to_thread(broken_by, exchange, how)
                 await until(lambda: len(ear.breaks) == number)  # noqa: B023 - waited for at once
                 seen = len(ear.frames)
-                it.want([BTC, BOOK, ETH] if number == 2 else [BTC, BOOK])
+                it.subscribe([BTC, BOOK, ETH] if number == 2 else [BTC, BOOK])
                 await until(lambda: len(ear.epochs) > number and len(ear.frames) > seen)  # noqa: B023
             assert ear.epochs == [1, 2, 3]
             assert [type(one) for one in ear.breaks] == [kind] * 2
@@ -187,7 +187,7 @@ def test_a_quiet_market_is_no_failure(exchange: Exchange, tmp_path: Path) -> Non
             await until(lambda: log.pings >= 3)
             assert ear.frames == []
             exchange.streams.faults.silent = True
-            it.want([BTC])
+            it.subscribe([BTC])
             await until(lambda: log.pings >= 6)
             assert (it.state, it.epoch, ear.breaks, log.ended) == ("open", 1, [], "")
 
@@ -244,14 +244,14 @@ def test_messages_are_paced(exchange: Exchange, tmp_path: Path) -> None:
         async with connected(exchange, tmp_path, Topic("trade", markets[0])) as (it, ear):
             log = exchange.streams.connections[0]
             for number in range(2, 13):
-                it.want([Topic("trade", one) for one in markets[:number]])
+                it.subscribe([Topic("trade", one) for one in markets[:number]])
                 count = len(log.messages)
                 await until(lambda: len(log.messages) > count, 20.0)  # noqa: B023 - waited for at once
             assert asked(log.messages[-1][1]) == {("trade", one) for one in markets}
             times = [at for at, _ in log.messages]
             assert all(later - earlier > 1.0 for earlier, later in zip(times, times[5:], strict=False))
             for number in range(1, 13):
-                it.want([Topic("trade", one) for one in markets[:number]])
+                it.subscribe([Topic("trade", one) for one in markets[:number]])
                 await asyncio.sleep(0)
             count = len(log.messages)
             await until(lambda: asked(log.messages[-1][1]) == {("trade", one) for one in markets})
@@ -309,7 +309,7 @@ def test_too_many_connections_for_too_long_are_told(exchange: Exchange, tmp_path
         exchange.streams.faults.refuse += [429] * 2
         ear = Ear()
         it = connection(exchange, tmp_path, ear, RetryPolicy(attempts=2, base=0.01))
-        it.want([BTC])
+        it.subscribe([BTC])
         await until(lambda: ear.ends)
         assert it.state == "ended"
         await it.aclose()
@@ -330,7 +330,7 @@ def test_a_blocked_address_is_told_at_once_and_nobody_asks_again(exchange: Excha
             ear = Ear()
             dialer = SocketDialer(exchange.ws_url, clock=SystemClock(), limiter=shared)
             it = WsConnection(dialer, ear, clock=SystemClock(), retry=QUICK)
-            it.want([BTC])
+            it.subscribe([BTC])
             await until(lambda: ear.ends)  # noqa: B023 - waited for at once
             assert isinstance(ear.ends[0], Blocked)
             found.append(ear.ends[0])
@@ -375,7 +375,7 @@ def test_pauses_grow_and_no_two_clients_come_back_together(exchange: Exchange) -
         clock, ear = Impatient(), Ear()
         fast = SocketDialer(exchange.ws_url, clock=clock, limiter=NullLimiter())
         it = WsConnection(fast, ear, clock=clock, retry=RetryPolicy(base=1.0, cap=20.0, random=Random(seed)))
-        it.want([BTC])
+        it.subscribe([BTC])
         await until(lambda: ear.frames)
         exchange.streams.faults.refuse += [503] * 8
         await asyncio.to_thread(exchange.streams.drop)
@@ -418,7 +418,7 @@ async def dialled(url: str, folder: Path, **options: Any) -> UpbitFramesError:
     ear = Ear()
     dialer = SocketDialer(url, clock=SystemClock(), limiter=limiter(folder), **options)
     it = WsConnection(dialer, ear, clock=SystemClock(), retry=QUICK)
-    it.want([BTC])
+    it.subscribe([BTC])
     await until(lambda: ear.ends)
     await it.aclose()
     (error,) = ear.ends
@@ -545,7 +545,7 @@ def test_an_odd_count_of_what_remains_is_not_believed(exchange: Exchange, tmp_pa
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(exchange.streams, "_stamp", lambda _, __, response: response.headers.update(odd))
             it = connection(exchange, tmp_path, ear)
-            it.want([BTC])
+            it.subscribe([BTC])
             await until(lambda: ear.frames or ear.ends)
             await it.aclose()
         assert not ear.ends
@@ -564,7 +564,7 @@ def test_a_defect_is_told_and_not_lost(tmp_path: Path) -> None:
     async def main() -> Ear:
         ear = Ear()
         it = WsConnection(Defective(), ear, clock=SystemClock(), retry=QUICK)
-        it.want([BTC])
+        it.subscribe([BTC])
         await until(lambda: ear.ends)
         await it.aclose()
         return ear
@@ -599,7 +599,7 @@ def test_closing_never_hangs(exchange: Exchange, tmp_path: Path, how: str) -> No
             if how == "refused":
                 exchange.streams.faults.refuse += [503] * 50
             if how != "never begun":
-                it.want([BTC, BOOK])
+                it.subscribe([BTC, BOOK])
             if how == "mute":
                 await until(lambda: it.state == "connecting")
                 await asyncio.sleep(0.1)
@@ -675,7 +675,7 @@ def test_nothing_of_one_epoch_comes_in_the_next(exchange: Exchange, tmp_path: Pa
     async def main() -> list[str]:
         ear = Chronicle()
         it = connection(exchange, tmp_path, ear)
-        it.want([BTC, BOOK])
+        it.subscribe([BTC, BOOK])
         for number in (1, 2, 3):
             await until(lambda: it.epoch == number and ear.order[-1] == "frame")  # noqa: B023 - waited for at once
             await asyncio.to_thread(exchange.streams.drop)

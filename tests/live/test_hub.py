@@ -16,7 +16,7 @@ from upbit_frames.core.topics import Topic
 from upbit_frames.errors import ApiError, ConnectionFailed, SchemaError
 from upbit_frames.exchange.transport import websocket
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.exchange.wire.message_tables import REST, rows_of_rest, to_table
+from upbit_frames.exchange.wire.message_tables import BACKFILLED, rows_from_rest, to_table
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.sequencer import SECOND, Gap
@@ -252,7 +252,7 @@ def test_gaps_are_repaired_exactly(exchange: Exchange, tmp_path: Path, how: str)
             check_candles(exchange, candles.waiting())
             assert len(trades.gaps) >= 6
             assert {gap.outcome for gap in trades.gaps + candles.gaps} <= {"repaired", "nothing missing"}
-            assert sum(gap.rows for gap in trades.gaps) == sum(row.stream_type == REST for row in rows) > 0
+            assert sum(gap.rows for gap in trades.gaps) == sum(row.stream_type == BACKFILLED for row in rows) > 0
             assert hub.refused_frames == 0
 
     asyncio.run(main())
@@ -270,7 +270,7 @@ def check_candles(exchange: Exchange, rows: list[Row]) -> None:
         # The newest still forms, or has just ended and nobody has said so yet.
         over = exchange.market.candles(market, interval, starts[0], interval.floor(exchange.clock.now()) - 1).table()
         over = over.slice(0, len(over) - 1)
-        expected = rows_of_rest(f"candle.{name}", market, over, 0)
+        expected = rows_from_rest(f"candle.{name}", market, over, 0)
         found = [start for start in starts if start <= over["time"][-1].value] if len(over) else []
         assert found == over["time"].cast("int64").to_pylist()
         for start, right in zip(found, expected, strict=True):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upbit_frames.core.intervals import INTERVALS, Span
-from upbit_frames.exchange.wire.message_tables import REST
+from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import CLASSES
 from upbit_frames.live.hub import seen
 from upbit_frames.live.hub import sequencer as repair
@@ -84,9 +84,11 @@ class World:
 
     def rest(self, span: Span) -> list[Any]:
         if self.type == "trade":
-            return [trade(one, REST, self.now + SKEW) for one in self.trades if span.start <= one[0] * 1000 < span.end]
+            return [
+                trade(one, BACKFILLED, self.now + SKEW) for one in self.trades if span.start <= one[0] * 1000 < span.end
+            ]
         told = sorted(self.states().items())
-        return [candle(at, FINAL, volume, REST) for at, (_, volume) in told if span.start <= at < span.end]
+        return [candle(at, FINAL, volume, BACKFILLED) for at, (_, volume) in told if span.start <= at < span.end]
 
     # --- the wire
 
@@ -369,9 +371,9 @@ def test_what_came_after_a_break_waits_for_what_was_missed() -> None:
     assert gap.span == Span(first[0] * 1000, after[0] * 1000 + 1000)
     assert it.row(trade(later, "REALTIME", 0), 0) == ([], None)
     assert (it.held, it.mending) == (3, True)
-    passed = it.mended(gap, [trade(one, REST, 0) for one in (first, lost, after)])
+    passed = it.mended(gap, [trade(one, BACKFILLED, 0) for one in (first, lost, after)])
     assert ids(passed) == [lost[1], after[1], later[1]]
-    assert [row.stream_type for row in passed] == [REST, "SNAPSHOT", "REALTIME"]
+    assert [row.stream_type for row in passed] == [BACKFILLED, "SNAPSHOT", "REALTIME"]
     assert (gap.rows, gap.outcome) == (1, "repaired")
     assert (it.held, it.mending, it.rows.repeated) == (0, False, 2)
 
@@ -382,7 +384,7 @@ def test_the_rest_of_a_millisecond_comes_after_its_first_half() -> None:
     it.broke(START, "dropped")
     _, gap = it.row(trade(at(3, 1), "SNAPSHOT", 0), 0)
     assert gap is not None
-    answer = [trade(one, REST, 0) for one in (at(1), at(2), at(3, 1), at(3, 2))]
+    answer = [trade(one, BACKFILLED, 0) for one in (at(1), at(2), at(3, 1), at(3, 2))]
     assert ids(it.mended(gap, answer)) == [at(2)[1], at(3, 1)[1], at(3, 2)[1]]
     assert it.row(trade(at(3, 2), "REALTIME", 0), 0) == ([], None)
 
@@ -398,9 +400,9 @@ def test_answers_are_passed_on_in_the_order_of_the_gaps() -> None:
     assert one is not None
     assert two is not None
     # The second answer reaches back over what the first one lacks.
-    assert it.mended(two, [trade(at(n), REST, 0) for n in (2, 3, 4, 5, 6)]) == []
+    assert it.mended(two, [trade(at(n), BACKFILLED, 0) for n in (2, 3, 4, 5, 6)]) == []
     assert two.outcome == "open"
-    told = it.mended(one, [trade(at(n), REST, 0) for n in (1, 2, 3)])
+    told = it.mended(one, [trade(at(n), BACKFILLED, 0) for n in (1, 2, 3)])
     assert ids(told) == [at(n)[1] for n in (2, 3, 4, 5, 6)]
     assert (one.rows, two.rows) == (1, 2)
 
@@ -458,7 +460,7 @@ def test_what_was_missed_before_anything_had_come() -> None:
     assert gap is same
     assert gap is not None
     assert gap.span == Span(START, at(5)[0] * 1000 + 1000)
-    assert ids(it.mended(gap, [trade(at(n), REST, 0) for n in (3, 5)])) == [at(3)[1], at(5)[1]]
+    assert ids(it.mended(gap, [trade(at(n), BACKFILLED, 0) for n in (3, 5)])) == [at(3)[1], at(5)[1]]
 
 
 def test_silence_after_a_break() -> None:
@@ -472,7 +474,7 @@ def test_silence_after_a_break() -> None:
     assert gap is not None
     assert gap.span == Span(at(1)[0] * 1000, START + 4 * SECOND + 1000)
     assert it.silent(START, START) is None
-    assert ids(it.mended(gap, [trade(at(2), REST, 0)])) == [at(2)[1]]
+    assert ids(it.mended(gap, [trade(at(2), BACKFILLED, 0)])) == [at(2)[1]]
 
 
 def test_a_late_state_of_a_candle_that_is_over_still_counts() -> None:
@@ -500,7 +502,7 @@ def test_the_last_state_of_a_candle_is_looked_up_although_the_next_has_begun() -
     assert gap is not None
     assert gap.span == Span(START, START + 60 * SECOND)
     assert it.mending
-    final = candle(START, FINAL, 3.0, REST)
+    final = candle(START, FINAL, 3.0, BACKFILLED)
     assert it.mended(gap, [final]) == [final]
     assert it.row(candle(START, minute + 59_900, 2.5, "REALTIME"), 0) == ([], None)
 
@@ -512,7 +514,9 @@ def test_candles_of_which_rest_knows_less_are_left_out() -> None:
     _, gap = it.row(candle(START + 120 * SECOND, START // 1000 + 120_000, 1.0, "SNAPSHOT"), 0)
     assert gap is not None
     assert gap.span == Span(START, START + 120 * SECOND)
-    passed = it.mended(gap, [candle(START, FINAL, 4.0, REST), candle(START + 60 * SECOND, FINAL, 1.0, REST)])
+    passed = it.mended(
+        gap, [candle(START, FINAL, 4.0, BACKFILLED), candle(START + 60 * SECOND, FINAL, 1.0, BACKFILLED)]
+    )
     assert [(it.time_of(row) - START) // SECOND for row in passed] == [60, 120]
 
 
@@ -524,7 +528,9 @@ def test_states_that_came_meanwhile_are_older_than_what_is_fetched() -> None:
     _, gap = it.row(candle(START + 120 * SECOND, minute + 120_001, 1.0, "REALTIME"), 0)
     assert gap is not None
     assert it.row(candle(START + 60 * SECOND, minute + 60_001, 1.0, "SNAPSHOT"), 0) == ([], None)
-    passed = it.mended(gap, [candle(START, FINAL, 2.0, REST), candle(START + 60 * SECOND, FINAL, 9.0, REST)])
+    passed = it.mended(
+        gap, [candle(START, FINAL, 2.0, BACKFILLED), candle(START + 60 * SECOND, FINAL, 9.0, BACKFILLED)]
+    )
     assert [row.candle_acc_trade_volume for row in passed] == [2.0, 9.0, 1.0]
 
 
@@ -591,7 +597,7 @@ def test_one_time_far_ahead_bounds_nothing() -> None:
     assert gap is not None
     assert gap.span == Span(at(989)[0] * 1000, at(1002)[0] * 1000 + 1000)
     assert gap.first.sequential_id == at(1002)[1]
-    assert ids(it.mended(gap, [trade(at(n), REST, 0) for n in (999, 1001, 1002)])) == [
+    assert ids(it.mended(gap, [trade(at(n), BACKFILLED, 0) for n in (999, 1001, 1002)])) == [
         at(1001)[1], at(1002)[1], tomorrow[1] + 1,
     ]  # fmt: skip
 
@@ -672,4 +678,4 @@ def test_too_much_that_waits_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
     for n in range(4, 8):
         out += it.row(trade(at(n), "REALTIME", 0), 0)[0]
     assert [row.sequential_id for row in out] == [at(n)[1] for n in range(3, 8)]
-    assert ids(it.mended(gap, [trade(at(n), REST, 0) for n in (1, 2, 3)])) == [at(2)[1]]
+    assert ids(it.mended(gap, [trade(at(n), BACKFILLED, 0) for n in (1, 2, 3)])) == [at(2)[1]]

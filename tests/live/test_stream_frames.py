@@ -22,7 +22,7 @@ from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.core.topics import FORMATS, TYPES, Topic, table_of
 from upbit_frames.errors import SchemaError
 from upbit_frames.exchange import wire as normalize
-from upbit_frames.exchange.wire.message_tables import REST, rows_of_rest, stream_schema, to_table
+from upbit_frames.exchange.wire.message_tables import BACKFILLED, rows_from_rest, stream_schema, to_table
 from upbit_frames.exchange.wire.messages import SIMPLE_KEYS, Control, control, decode, type_of
 from upbit_frames.testing import Exchange
 
@@ -154,9 +154,9 @@ def test_the_captured_trade_is_one_row_either_way(real_data: Path) -> None:
     rows, _ = decode([(real_data / "ws" / "one_trade_over_ws.json").read_bytes()], [ARRIVED])
     streamed = to_table("trade", rows)
     assert shared_columns("trades", streamed).to_pylist() == over_rest.to_pylist()
-    again = to_table("trade", rows_of_rest("trade", "KRW-BTC", over_rest, ARRIVED))
+    again = to_table("trade", rows_from_rest("trade", "KRW-BTC", over_rest, ARRIVED))
     assert again.drop_columns("stream_type") == streamed.drop_columns("stream_type")
-    assert again["stream_type"].to_pylist() == [REST]
+    assert again["stream_type"].to_pylist() == [BACKFILLED]
 
 
 # --- the stand-in, over sockets ----------------------------------------------------------------------
@@ -172,7 +172,7 @@ def test_trades_are_the_same_rows_over_rest_and_the_stream(exchange: Exchange, t
     over_rest = normalize.trades(body(exchange, "/v1/trades/ticks", market="KRW-BTC", count=len(frames)), "KRW-BTC")
     assert len(over_rest) > 50
     assert shared_columns("trades", streamed) == over_rest.replace_schema_metadata(None)
-    mended = to_table("trade", rows_of_rest("trade", "KRW-BTC", over_rest, ARRIVED))
+    mended = to_table("trade", rows_from_rest("trade", "KRW-BTC", over_rest, ARRIVED))
     assert mended.drop_columns("stream_type") == streamed.drop_columns("stream_type")
 
 
@@ -200,7 +200,7 @@ def test_candles_are_the_same_rows_over_rest_and_the_stream(exchange: Exchange, 
     assert len(sealed) > 1
     streamed = shared_columns("candles", to_table(type_, sealed))
     assert streamed == over_rest.slice(0, len(sealed)).replace_schema_metadata(None)
-    mended = to_table(type_, rows_of_rest(type_, "KRW-BTC", over_rest.slice(0, len(sealed)), ARRIVED))
+    mended = to_table(type_, rows_from_rest(type_, "KRW-BTC", over_rest.slice(0, len(sealed)), ARRIVED))
     assert mended.drop_columns("stream_type") == to_table(type_, sealed).drop_columns("stream_type")
 
 

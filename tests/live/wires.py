@@ -74,7 +74,7 @@ class Ear:
         self.frames.append(frame)
         self.received.append(received)
 
-    def crowded(self) -> bool:
+    def congested(self) -> bool:
         return False
 
     def broken(self, error: UpbitFramesError) -> None:
@@ -132,7 +132,7 @@ async def listened(exchange: Exchange, folder: Path, topics: list[Topic], format
     streams = exchange.streams
     before = len(streams.connections)
     try:
-        connected.want(topics)
+        connected.subscribe(topics)
         await until(lambda: len(streams.connections) > before and streams.connections[before].sent)
         await sent_up_to_now(exchange)
         exchange.clock.advance(seconds)

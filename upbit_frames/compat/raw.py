@@ -93,7 +93,7 @@ class MessageStream:
             config.ws_url, clock=clock, limiter=limiter_for(config.ws_url, rate=config.rate), timeout=config.timeout
         )
         self._connection = WsConnection(dialer, self, clock=clock)
-        self._connection.want(self._topics)
+        self._connection.subscribe(self._topics)
 
     def close(self) -> None:
         """End it; may be called from any thread, and twice."""
@@ -115,7 +115,7 @@ class MessageStream:
         if message.get("stream_type") != "SNAPSHOT":
             self._deliver(message)
 
-    def crowded(self) -> bool:
+    def congested(self) -> bool:
         """Return False: the exchange does not wait."""
         return False
 

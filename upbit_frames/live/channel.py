@@ -21,7 +21,7 @@ from upbit_frames.core.intervals import Interval, Span, from_micros
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.core.topics import Key, Topic
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
-from upbit_frames.exchange.wire.message_tables import CachedRows, rows_of_rest, to_table
+from upbit_frames.exchange.wire.message_tables import CachedRows, rows_from_rest, to_table
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.seen import seen_of
@@ -210,7 +210,7 @@ class LiveChannel:
         """The newest trades as REST told them, for the stream's to follow on; so many were asked for."""
         watch = self._watches.get(Topic("trade", market).key)
         if watch is not None:
-            watch.seed(rows_of_rest("trade", market, table, 0), whole=len(table) < count)
+            watch.seed(rows_from_rest("trade", market, table, 0), whole=len(table) < count)
 
     async def _chosen(self, request: LiveRequest, topics: Sequence[Topic], since: datetime | None = None) -> Choice:
         choice = self.decide(request, topics, since=since)

@@ -14,7 +14,7 @@ from typing import Any
 
 from upbit_frames.core.intervals import iso
 from upbit_frames.core.topics import interval_of
-from upbit_frames.exchange.wire.message_tables import REST
+from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Listener
@@ -144,7 +144,7 @@ class _Enough:
     def of(self, listener: Listener, rows: list[Row]) -> list[Row]:
         """As many of the rows as are wanted."""
         for place, row in enumerate(rows):
-            if self.reached or (row.received_at >= self._end and row.stream_type != REST):
+            if self.reached or (row.received_at >= self._end and row.stream_type != BACKFILLED):
                 self.reached = True
                 listener.put_back(rows[place:])
                 return rows[:place]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from upbit_frames.core.query import View
 from upbit_frames.core.stream_query import StreamQuery
 from upbit_frames.errors import UpbitFramesWarning, UsageError
-from upbit_frames.exchange.wire.message_tables import REST
+from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.collection import Collection
 from upbit_frames.live.hub.hub import Hub
@@ -218,7 +218,7 @@ class Stream:
             if self._hub is None:  # nothing had begun
                 raise
             collection.interrupt()
-        return self._collected(collection, stacklevel), sum(row.stream_type == REST for row in collection.rows)
+        return self._collected(collection, stacklevel), sum(row.stream_type == BACKFILLED for row in collection.rows)
 
     async def _collect(self, collection: Collection) -> None:
         assert self._hub is not None

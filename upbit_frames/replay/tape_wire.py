@@ -106,7 +106,7 @@ class TapeServerTime(ServerTime):
 class RecordedWire:
     """A wire that is listened to."""
 
-    patient = False
+    can_wait = False
 
     def __init__(self, wire: Wire, note: Note) -> None:
         self._wire = wire
@@ -236,7 +236,7 @@ class Player:
 class _PlayedWire:
     """One recorded connection; begins when something is asked for."""
 
-    patient = True  # whoever cannot follow is waited for, instead of losing rows
+    can_wait = True  # whoever cannot follow is waited for, instead of losing rows
 
     def __init__(self, player: Player) -> None:
         self._player = player

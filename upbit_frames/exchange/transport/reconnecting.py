@@ -1,8 +1,9 @@
-"""One connection that comes back, and always asks for everything wanted.
+"""A reconnecting WebSocket that restores the full subscription set after every (re)connect.
 
-A new request replaces what a connection was subscribed to, so the merged full set is sent on every
-change and after every break. Each time it is open is an epoch of its own. What opens a connection
-is a dialer: the exchange's (:mod:`upbit_frames.exchange.transport.websocket`), or a tape.
+A subscription request replaces the one before it on the connection, so the merged full set is sent
+on every change and after every break. Each period in which the connection is open is an epoch.
+Connections are opened by a dialer: the exchange's
+(:mod:`upbit_frames.exchange.transport.websocket`), or a tape.
 """
 
 from __future__ import annotations
@@ -34,45 +35,46 @@ __all__ = ["Dialer", "EndOfTape", "Sink", "Wire", "WsConnection"]
 
 log = logging.getLogger("upbit_frames.live")
 
-# Errors that say that the request was wrong (upbit-api 6.5); with any other the same may work later.
+# Error names that mean a wrong request (upbit-api 6.5); after any other the same request may work later.
 REFUSALS = {"WRONG_FORMAT", "NO_TICKET", "NO_TYPE", "NO_CODES", "INVALID_PARAM", "INVALID_AUTH"}
-CROWDED = 0.001  # seconds between two looks whether a reader has caught up with a tape
+BACKPRESSURE_POLL = 0.001  # seconds between two looks whether a reader has caught up with a tape
 STABLE = 10.0  # seconds after which a connection counts as good, and the next pause is short again
 MARGIN = 0.25  # of a second: messages are counted as they arrive, some of them late, not as they are sent
 
 
 class EndOfTape(Exception):
-    """Everything that was recorded has been played."""
+    """All recorded frames have been played."""
 
 
 class Wire(Protocol):
-    """One open connection to whatever frames come from.
+    """An open connection that delivers frames: a socket of the exchange, or a tape.
 
     Attributes
     ----------
-    patient : bool
-        Whether it can be made to wait, as a tape can and the exchange cannot.
+    can_wait : bool
+        Whether the source pauses until readers have caught up, as a tape can and the exchange
+        cannot.
     """
 
     @property
-    def patient(self) -> bool:
+    def can_wait(self) -> bool:
         """See above."""
 
     async def receive(self) -> tuple[bytes, int]:
-        """The next frame, and when it arrived in microseconds; ConnectionFailed when it is over."""
+        """Return the next frame and when it arrived, microseconds UTC; raise ConnectionFailed at the end."""
 
     async def send(self, text: str) -> None:
-        """Say something."""
+        """Send a text frame."""
 
     async def alive(self, timeout: float) -> bool:
-        """Whether the other side answers within so many seconds."""
+        """Return whether the other side answers a ping within ``timeout`` seconds."""
 
     async def close(self) -> None:
-        """End it."""
+        """Close the connection."""
 
 
 class Dialer(Protocol):
-    """Opens wires.
+    """Opens connections.
 
     Attributes
     ----------
@@ -85,40 +87,40 @@ class Dialer(Protocol):
         """See above."""
 
     async def dial(self) -> Wire:
-        """A new one, or an error that says why not."""
+        """Open a new connection, or raise the reason why it cannot be opened."""
 
 
 class Sink(Protocol):
-    """Told of everything that happens on a connection, on its loop; must not wait."""
+    """Receives the events of a connection, on its event loop; must not block."""
 
     def opened(self, epoch: int) -> None:
-        """It is open."""
+        """The connection is open."""
 
     def frame(self, frame: bytes, received: int) -> None:
-        """A frame of data, or of nothing that is known."""
+        """A frame arrived: data, or of an unknown kind."""
 
-    def crowded(self) -> bool:
-        """Whether somebody would lose rows if more came now; asked only where frames can wait."""
+    def congested(self) -> bool:
+        """Return whether a subscriber's buffer would overflow now; only called where frames can wait."""
 
     def broken(self, error: UpbitFramesError) -> None:
-        """It broke; it will come back."""
+        """The connection broke and will be reopened."""
 
     def refused(self, error: ApiError) -> None:
-        """The exchange refused the subscriptions and closes; it will be opened anew."""
+        """The exchange refused the subscriptions and closed; the connection will be reopened."""
 
     def ended(self, error: UpbitFramesError | None) -> None:
-        """It will not come back."""
+        """The connection is closed for good."""
 
 
 class _Budget:
-    """How many messages a connection may still send: so many a second, and so many a minute."""
+    """Limits the messages that a connection sends per second and per minute."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sent: deque[float] = deque(maxlen=WS_MESSAGES_PER_MINUTE)
 
     async def wait(self) -> None:
-        """Until one more message may be sent."""
+        """Wait until another message may be sent."""
         while True:
             now, free = self._clock.monotonic(), 0.0
             for count, seconds in ((WS_MESSAGES_PER_SECOND, 1.0), (WS_MESSAGES_PER_MINUTE, 60.0)):
@@ -129,12 +131,12 @@ class _Budget:
             await self._clock.sleep(free - now)
 
     def spend(self) -> None:
-        """One was sent."""
+        """Count a message that is sent now."""
         self._sent.append(self._clock.monotonic())
 
 
 class WsConnection:
-    """One connection that comes back after a break and restores what was subscribed.
+    """A connection that is reopened after a break, with its subscriptions restored.
 
     Parameters
     ----------
@@ -142,14 +144,14 @@ class WsConnection:
     sink : Sink
     clock : Clock
     retry : RetryPolicy, optional
-        Pauses between attempts. The first time it gives up after ``attempts``; once it has been
-        open, it never does.
+        Pauses between attempts. The first connection is given up after ``attempts``; once it has
+        been open, attempts go on for ever.
     format : {"DEFAULT", "SIMPLE", "JSON_LIST", "SIMPLE_LIST"}
 
     Attributes
     ----------
     epoch : int
-        How many times it was open; 0 before the first.
+        Number of times the connection was opened; 0 before the first.
     state : {"idle", "connecting", "open", "waiting", "ended"}
     """
 
@@ -170,35 +172,35 @@ class WsConnection:
         self._retry = retry or RetryPolicy()
         self._format = format
         self._wanted: frozenset[Topic] = frozenset()
-        self._asked = 0  # how often that changed
+        self._version = 0  # of the wanted set: grows with each change
         self._changed = asyncio.Event()
         self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def want(self, topics: Iterable[Topic], *, anew: bool = False) -> None:
+    def subscribe(self, topics: Iterable[Topic], *, resend: bool = False) -> None:
         """Subscribe to these topics and no others; opens the connection if need be.
 
-        ``anew`` asks again also if nothing changes, for the snapshots that this brings.
+        ``resend`` sends the request also if nothing changes, for the snapshots that this brings.
         """
         wanted = merged(topics)
-        if wanted != self._wanted or anew:
+        if wanted != self._wanted or resend:
             self._wanted = wanted
-            self._asked += 1
+            self._version += 1
             self._changed.set()
         if self._task is None and wanted:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def alive(self, timeout: float) -> bool:
-        """Whether it is open and the other side answers a ping within so many seconds."""
+        """Return whether it is open and the other side answers a ping within ``timeout`` seconds."""
         return self._wire is not None and self.state == "open" and await self._wire.alive(timeout)
 
     async def abandon(self) -> None:
-        """Give the wire up, so that another one is opened."""
+        """Close the current connection, so that a new one is opened."""
         if self._wire is not None:
             await self._wire.close()
 
     async def aclose(self) -> None:
-        """End it; the sink is not told."""
+        """Close for good, without an event to the sink."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -217,7 +219,7 @@ class WsConnection:
             ended = error
         except asyncio.CancelledError:
             raise
-        except Exception as defect:  # a defect must reach whoever waits, not be lost in a task
+        except Exception as defect:  # a defect must reach the subscribers, not be lost in a task
             log.exception("the connection to %s failed in an unforeseen way", self._dialer)
             ended = TransportError(f"the connection failed in an unforeseen way: {defect!r}")
             ended.__cause__ = defect
@@ -232,7 +234,7 @@ class WsConnection:
                 self._wire = await self._dialer.dial()
             except (ApiError, TransportError) as error:
                 failures += 1
-                if self.epoch == 0 and (failures >= self._retry.attempts or not _passing(error)):
+                if self.epoch == 0 and (failures >= self._retry.attempts or not _transient(error)):
                     raise
                 await self._pause(failures, error)
                 continue
@@ -241,19 +243,19 @@ class WsConnection:
                 self.epoch += 1
                 self.state = "open"
                 self._sink.opened(self.epoch)
-                why = await self._serve(self._wire)
+                reason = await self._serve(self._wire)
             finally:
                 wire, self._wire = self._wire, None
                 with contextlib.suppress(TransportError, OSError):
                     await wire.close()
             if self._clock.monotonic() - began >= STABLE:
                 failures = 0
-            if isinstance(why, ApiError) and not _passing(why):
-                self._sink.refused(why)
+            if isinstance(reason, ApiError) and not _transient(reason):
+                self._sink.refused(reason)
             else:
-                self._sink.broken(why)
+                self._sink.broken(reason)
             failures += 1
-            await self._pause(failures, why)
+            await self._pause(failures, reason)
 
     async def _pause(self, failures: int, error: UpbitFramesError) -> None:
         self.state = "waiting"
@@ -265,58 +267,58 @@ class WsConnection:
         await self._clock.sleep(seconds)
 
     async def _serve(self, wire: Wire) -> TransportError | ApiError:
-        """Talk and listen until it is over; why it is."""
-        talking = asyncio.get_running_loop().create_task(self._talk(wire))
-        listening = asyncio.get_running_loop().create_task(self._listen(wire))
+        """Send and receive until the connection ends; return the reason."""
+        sending = asyncio.get_running_loop().create_task(self._send_subscriptions(wire))
+        receiving = asyncio.get_running_loop().create_task(self._receive(wire))
         try:
-            await asyncio.wait((talking, listening), return_when=asyncio.FIRST_COMPLETED)
-            # What was heard last tells more than that nothing can be said any more.
-            first = listening if listening.done() else talking
+            await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
+            # Where both failed, the receiver's error is the more precise: it may carry an error frame.
+            first = receiving if receiving.done() else sending
             error = first.exception()
             if isinstance(error, (TransportError, ApiError)) and not isinstance(error, OfflineError):
                 return error
             assert error is not None  # neither of the two ever returns
             raise error
         finally:
-            for task in (talking, listening):
+            for task in (sending, receiving):
                 task.cancel()
-            await asyncio.gather(talking, listening, return_exceptions=True)
+            await asyncio.gather(sending, receiving, return_exceptions=True)
 
-    async def _talk(self, wire: Wire) -> None:
-        """Send the full subscription, again on every change; what came while waiting goes along."""
+    async def _send_subscriptions(self, wire: Wire) -> None:
+        """Send the full subscription set, again on every change; changes during a wait are merged."""
         budget = _Budget(self._clock)
-        told = -1
+        sent_version = -1
         while True:
             self._changed.clear()
-            if self._wanted and self._asked != told:
+            if self._wanted and self._version != sent_version:
                 await budget.wait()
                 if self._wanted:  # the latest, also if it changed during the wait
-                    told = self._asked
+                    sent_version = self._version
                     budget.spend()
                     await wire.send(request(self._wanted, uuid.uuid4().hex, self._format))
                 continue
             await self._changed.wait()
 
-    async def _listen(self, wire: Wire) -> None:
+    async def _receive(self, wire: Wire) -> None:
         receive, sink = wire.receive, self._sink.frame
         while True:
-            while wire.patient and self._sink.crowded():
-                await self._clock.sleep(CROWDED)
+            while wire.can_wait and self._sink.congested():
+                await self._clock.sleep(BACKPRESSURE_POLL)
             frame, received = await receive()
-            said = control(frame)
-            if said is None or said.kind == "unknown":  # what is odd is judged with the data
+            message = control(frame)
+            if message is None or message.kind == "unknown":  # unknown frames are judged with the data
                 sink(frame, received)
-            elif said.kind == "error":
-                raise _refusal(said.name, said.text)
+            elif message.kind == "error":
+                raise _refusal(message.name, message.text)
 
 
-def _passing(error: UpbitFramesError) -> bool:
-    """Whether it is worth trying again, although it has never worked."""
+def _transient(error: UpbitFramesError) -> bool:
+    """Return whether a retry may succeed although no attempt has succeeded yet."""
     return isinstance(error, (TransportError, RateLimited, ServerError))
 
 
 def _refusal(name: str, text: str) -> ApiError:
-    """The exception for an error frame."""
+    """Return the exception for an error frame."""
     if name.lower().replace("_", " ") == "too many requests":
         return RateLimited("too many messages were sent", suggestion="change subscriptions less often", name=name)
     if name not in REFUSALS:

@@ -195,7 +195,7 @@ def _header(response: Response | None, name: str) -> str | None:
 class _Socket:
     """A WebSocket."""
 
-    patient = False
+    can_wait = False
 
     def __init__(self, socket: ClientConnection, clock: Clock, url: str) -> None:
         self._socket = socket

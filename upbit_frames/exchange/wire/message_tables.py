@@ -1,4 +1,4 @@
-"""Rows of a stream → Arrow, and rows that REST told as rows of a stream (pure)."""
+"""Rows of a stream → Arrow, and rows fetched over REST as rows of a stream (pure)."""
 
 from __future__ import annotations
 
@@ -26,59 +26,57 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "REST",
+    "BACKFILLED",
     "CachedRows",
     "contradiction",
     "day_of",
-    "rows_of_rest",
+    "rows_from_rest",
     "stream_schema",
     "ticker_columns",
     "to_table",
 ]
 
-REST = "REST"  # stream_type of a row that was fetched over REST to mend a gap
-
-
+BACKFILLED = "REST"  # stream_type of a row that was fetched over REST to backfill a gap
 # --- rows → Arrow --------------------------------------------------------------------------------
 
 
 @cache
 def stream_schema(type_: str) -> pa.Schema:
-    """The Arrow schema of a stream: ``market``, the columns of its kind of table, and two more.
+    """Return the Arrow schema of a stream: ``market``, the columns of its kind of table, and two more.
 
-    ``stream_type`` is SNAPSHOT, REALTIME, or REST for a row that mended a gap; ``received_at`` is
-    when it arrived here, by this machine's clock, ``timestamp[us, UTC]``.
+    ``stream_type`` is SNAPSHOT, REALTIME, or REST for a row that backfilled a gap; ``received_at``
+    is when the row arrived, by this machine's clock, ``timestamp[us, UTC]``.
     """
     base = arrow_schema(table_of(type_))
-    about = {
+    stream_type = {
         "unit": "",
-        "meaning": "how the row came: SNAPSHOT, REALTIME, or REST to mend a gap",
+        "meaning": "how the row came: SNAPSHOT, REALTIME, or REST to backfill a gap",
         "source": "stream_type",
     }
-    when = {"unit": "UTC", "meaning": "when the row arrived here, by this machine's clock", "source": ""}
-    fields = [one for one in base if one.name != "market"]
+    received_at = {"unit": "UTC", "meaning": "when the row arrived here, by this machine's clock", "source": ""}
+    fields = [field for field in base if field.name != "market"]
     fields = [arrow_schema("ticker").field("market"), *fields]
-    fields.append(pa.field("stream_type", pa.string(), metadata=about))
-    fields.append(pa.field("received_at", pa.timestamp("us", tz="UTC"), metadata=when))
+    fields.append(pa.field("stream_type", pa.string(), metadata=stream_type))
+    fields.append(pa.field("received_at", pa.timestamp("us", tz="UTC"), metadata=received_at))
     return pa.schema(fields, metadata={**(base.metadata or {}), "upbit_frames.stream": type_})
 
 
 def to_table(type_: str, rows: Sequence[Row], *, depth: int | None = None) -> pa.Table:
-    """Rows of one type as a table, in their order.
+    """Build a table of rows of the same type, in their order.
 
     Parameters
     ----------
     type_ : str
         Wire name, such as ``trade`` or ``candle.1m``.
     rows : sequence
-        As :func:`decode` gives them.
+        As :func:`upbit_frames.exchange.wire.messages.decode` returns them.
     depth : int, optional
-        Only so many price levels of each order book.
+        Number of price levels of each order book to include; all by default.
 
     Returns
     -------
     pyarrow.Table
-        Of :func:`stream_schema`. A book has one row a price level.
+        Of :func:`stream_schema`. A book has one row per price level.
 
     Raises
     ------
@@ -133,8 +131,8 @@ def _candles(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
         column([getattr(row, name) for row in rows])
         for name in ("opening_price", "high_price", "low_price", "trade_price")
     )
-    fine = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high)
-    _check(fine, rows, "high_price", "open or close lies outside of low and high")
+    inside = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high)
+    _check(inside, rows, "high_price", "open or close lies outside of low and high")
     return {
         "time": _times(starts),
         "open": _floats(open_), "high": _floats(high), "low": _floats(low), "close": _floats(close),
@@ -144,16 +142,16 @@ def _candles(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
 
 
 def contradiction(row: Row) -> SchemaError | None:
-    """What is wrong with a row although each of its fields is possible; None where nothing is.
+    """Return the error of a row whose fields contradict each other, or None if it is consistent.
 
-    Of what this lets through :func:`to_table` makes a table.
+    :func:`to_table` accepts every row for which this is None.
     """
     type_ = type_of(row)
     if type_ in ("trade", "orderbook"):
         return None
     try:
         if type_ != "ticker":
-            if not _sound(row):
+            if not _is_consistent(row):
                 _candles([row], stream_schema(type_))
         else:
             day_of(row.highest_52_week_date, "highest_52_week_date", [row])
@@ -163,27 +161,27 @@ def contradiction(row: Row) -> SchemaError | None:
     return None
 
 
-def _sound(row: Row) -> bool:
-    """Whether a candle is right, seen at a glance."""
+def _is_consistent(row: Row) -> bool:
+    """Return whether a candle passes the checks of :func:`_candles`, without building arrays."""
     low, high = row.low_price, row.high_price
     return (
         low <= row.opening_price <= high
         and low <= row.trade_price <= high
-        and _starts(type_of(row), row.candle_date_time_utc)
+        and _is_period_start(type_of(row), row.candle_date_time_utc)
     )
 
 
 @lru_cache(maxsize=4096)
-def _starts(type_: str, start: datetime) -> bool:
+def _is_period_start(type_: str, start: datetime) -> bool:
     interval = interval_of(type_)
     micros = to_micros(start.replace(tzinfo=UTC))
     return interval is not None and interval.floor(micros) == micros
 
 
-def _check(fine: Any, rows: Sequence[Row], field: str, what: str) -> None:
-    if not fine.all():
-        row = rows[int(np.argmin(fine))]
-        raise refusal(msgspec.json.encode(row), what, f"$.{field}", market=row.code)
+def _check(valid: Any, rows: Sequence[Row], field: str, problem: str) -> None:
+    if not valid.all():
+        row = rows[int(np.argmin(valid))]
+        raise refusal(msgspec.json.encode(row), problem, f"$.{field}", market=row.code)
 
 
 def _tickers(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
@@ -191,14 +189,14 @@ def _tickers(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     for name, source, kind, read in ticker_columns():
         values = list(map(read, rows))
         if kind == _DATE:
-            days = {one: day_of(one, source, rows) for one in set(values)}  # few, and the same again and again
+            days = {text: day_of(text, source, rows) for text in set(values)}  # few distinct values
             arrays[name] = pa.array(list(map(days.__getitem__, values)), kind)
         elif kind == _TIME:
             arrays[name] = _times(moments(values))
         elif kind == _FLOAT:
             try:
                 arrays[name] = _floats(column(values))
-            except struct.error:  # some have none
+            except struct.error:  # a value is missing
                 arrays[name] = pa.array(values, kind)
         else:
             arrays[name] = pa.array(values, kind)
@@ -210,20 +208,29 @@ _DATE = pa.date32()
 
 @cache
 def ticker_columns() -> list[tuple[str, str, pa.DataType, Callable[[Row], Any]]]:
-    """Name, field on the wire, type and reader of every column but the market."""
-    kinds = arrow_schema("ticker")
-    found = [one for one in KINDS["ticker"] if one.name != "market"]
-    return [(one.name, one.source, kinds.field(one.name).type, attrgetter(one.source)) for one in found]
+    """Return name, field on the wire, type and getter of every column except the market."""
+    schema = arrow_schema("ticker")
+    return [
+        (column.name, column.source, schema.field(column.name).type, attrgetter(column.source))
+        for column in KINDS["ticker"]
+        if column.name != "market"
+    ]
 
 
 def day_of(text: str | None, field: str, rows: Sequence[Row]) -> int | None:
-    """Days since the epoch."""
+    """Return a date of a ticker as days since the epoch; None stays None.
+
+    Raises
+    ------
+    SchemaError
+        If the text is not a date; ``rows`` are searched for the row to blame.
+    """
     try:
         return None if text is None else _days(text)
     except ValueError as error:
-        row = next(one for one in rows if getattr(one, field) == text)
-        what = f"{text!r} is not a date as 2026-03-11"
-        raise refusal(msgspec.json.encode(row), what, f"$.{field}", market=row.code) from error
+        row = next(row for row in rows if getattr(row, field) == text)
+        problem = f"{text!r} is not a date as 2026-03-11"
+        raise refusal(msgspec.json.encode(row), problem, f"$.{field}", market=row.code) from error
 
 
 @lru_cache(maxsize=4096)
@@ -237,34 +244,34 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 
 def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Table:
-    """One row a level; what is padding on both sides is left out, on one side it is null."""
-    shown = [row.orderbook_units if depth is None else row.orderbook_units[:depth] for row in rows]
-    sizes = np.array([len(units) for units in shown])
+    """One row per level; levels padded on both sides are left out, on one side they are null."""
+    books = [row.orderbook_units if depth is None else row.orderbook_units[:depth] for row in rows]
+    sizes = np.array([len(units) for units in books])
     owner = np.repeat(np.arange(len(rows)), sizes)
     level = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    units = [unit for part in shown for unit in part]
+    units = [unit for book in books for unit in book]
     ask, bid = column([unit.ask_price for unit in units]), column([unit.bid_price for unit in units])
     ask_size, bid_size = column([unit.ask_size for unit in units]), column([unit.bid_size for unit in units])
-    some = (ask > 0) | (bid > 0)
-    owner, level = owner[some], level[some]
-    ask, bid, ask_size, bid_size = ask[some], bid[some], ask_size[some], bid_size[some]
-    at = pa.array(owner)
+    quoted = (ask > 0) | (bid > 0)
+    owner, level = owner[quoted], level[quoted]
+    ask, bid, ask_size, bid_size = ask[quoted], bid[quoted], ask_size[quoted], bid_size[quoted]
+    row_of_level = pa.array(owner)
 
-    def spread(values: pa.Array) -> pa.Array:
-        return values.take(at)
+    def per_level(values: pa.Array) -> pa.Array:
+        return values.take(row_of_level)
 
     arrays: dict[str, Any] = {
-        "market": spread(codes([row.code for row in rows])),
+        "market": per_level(codes([row.code for row in rows])),
         "level": wrapped(level, pa.int64()),
         "ask_price": pa.array(ask, mask=ask == 0), "ask_size": pa.array(ask_size, mask=ask == 0),
         "bid_price": pa.array(bid, mask=bid == 0), "bid_size": pa.array(bid_size, mask=bid == 0),
-        "total_ask_size": spread(_floats(column([row.total_ask_size for row in rows]))),
-        "total_bid_size": spread(_floats(column([row.total_bid_size for row in rows]))),
-        "grouping": spread(
+        "total_ask_size": per_level(_floats(column([row.total_ask_size for row in rows]))),
+        "total_bid_size": per_level(_floats(column([row.total_bid_size for row in rows]))),
+        "grouping": per_level(
             pa.array([None if row.level is msgspec.UNSET else row.level for row in rows], pa.float64())
         ),
         "time": _times(moments([row.timestamp for row in rows])[owner]),
-        "stream_type": spread(pa.array([row.stream_type for row in rows])),
+        "stream_type": per_level(pa.array([row.stream_type for row in rows])),
         "received_at": _times(integers([row.received_at for row in rows])[owner]),
     }  # fmt: skip
     return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
@@ -272,7 +279,7 @@ def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Tabl
 
 @dataclass
 class CachedRows:
-    """Tickers or books that are asked for again and again; each form of them is made once, when it is needed.
+    """Tickers or books served repeatedly from a subscription; each representation is built once, on demand.
 
     Attributes
     ----------
@@ -280,7 +287,7 @@ class CachedRows:
     rows : list
     depth : int or None
     shapes : dict
-        What was made of them elsewhere.
+        Representations built by other modules, such as blocks of a pandas frame.
     """
 
     type: str
@@ -290,7 +297,7 @@ class CachedRows:
 
     @cached_property
     def table(self) -> pa.Table:
-        """The rows in the schema that REST's have too."""
+        """The rows in the schema of the REST endpoint."""
         return to_table(self.type, self.rows, depth=self.depth).select(arrow_schema(self.type).names)
 
     def __len__(self) -> int:
@@ -300,24 +307,24 @@ class CachedRows:
 # --- REST → rows -----------------------------------------------------------------------------------
 
 
-def rows_of_rest(type_: str, market: str, table: pa.Table, received: int) -> list[Row]:
-    """Trades or candles that REST told, as rows of a stream; ``stream_type`` is ``REST``."""
-    made = CLASSES[False][type_]
+def rows_from_rest(type_: str, market: str, table: pa.Table, received: int) -> list[Row]:
+    """Return trades or candles of a REST table as rows of a stream; ``stream_type`` is ``REST``."""
+    row_class = CLASSES[False][type_]
     times = table["time"].cast("int64").to_pylist()
     if type_ == "trade":
-        facts: Iterable[tuple[Any, ...]] = zip(
+        values: Iterable[tuple[Any, ...]] = zip(
             times, *(table[name].to_pylist() for name in ("price", "volume", "side", "sequential_id")), strict=True
         )
         return [
-            made(market, time // 1000, time // 1000, price, volume, side.upper(), one, REST, received)
-            for time, price, volume, side, one in facts
+            row_class(market, time // 1000, time // 1000, price, volume, side.upper(), id_, BACKFILLED, received)
+            for time, price, volume, side, id_ in values
         ]
     assert type_ in CANDLES
     starts = np.array(times, dtype="datetime64[us]").tolist()
     names = ("open", "high", "low", "close", "volume", "value")
-    facts = zip(starts, *(table[name].to_pylist() for name in names), strict=True)
-    # REST's own timestamp is not kept in a table. Whatever it told is final, so it counts as newest.
-    return [made(market, start, *numbers, _FINAL, REST, received) for start, *numbers in facts]
+    values = zip(starts, *(table[name].to_pylist() for name in names), strict=True)
+    # A table does not keep the timestamp of the REST row. REST candles are final, so they count as newest.
+    return [row_class(market, start, *numbers, _FINAL, BACKFILLED, received) for start, *numbers in values]
 
 
 _FINAL = 253_402_300_799_999

@@ -19,7 +19,7 @@ from upbit_frames.core.intervals import Interval, Span, to_micros
 from upbit_frames.core.route import Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
-from upbit_frames.exchange.wire.message_tables import REST, to_table
+from upbit_frames.exchange.wire.message_tables import BACKFILLED, to_table
 from upbit_frames.exchange.wire.messages import Row
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Track:
     def hear(self, row: Row) -> None:
         """What the stream told; late and repeated rows change nothing."""
         start = to_micros(row.candle_date_time_utc.replace(tzinfo=UTC))
-        if row.stream_type != REST:
+        if row.stream_type != BACKFILLED:
             # A trade is stored within seconds; whatever claims more must not lead into the future.
             self.heard = max(self.heard, min(row.timestamp * 1000, self.interval.shift(start, 1) + 2 * SEAL_GRACE))
         if start < self.sealed:

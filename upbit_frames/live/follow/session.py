@@ -23,7 +23,7 @@ from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.route import Step
 from upbit_frames.errors import TransportError, UpbitFramesError
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.exchange.wire.message_tables import rows_of_rest
+from upbit_frames.exchange.wire.message_tables import rows_from_rest
 from upbit_frames.live.follow.backoff import Troubles
 from upbit_frames.live.follow.batches import Asked, Batch, Part
 from upbit_frames.live.follow.series import Track
@@ -170,7 +170,7 @@ class Following:
             async with self._room:
                 page = await self.ports.api.candles(track.market, interval, count=count)
             fresh = slice_time(page.table, Span(track.sealed, track.sealed + 2 * CANDLES_MAX_COUNT * interval.step))
-            for row in rows_of_rest(str(interval.stream), track.market, fresh, page.received):
+            for row in rows_from_rest(str(interval.stream), track.market, fresh, page.received):
                 track.hear(row)
 
         waiting = [one(track) for track in self.tracks.values() if track.sealed < now]

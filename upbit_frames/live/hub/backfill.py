@@ -9,7 +9,7 @@ from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.topics import interval_of
 from upbit_frames.errors import ApiError, UpbitFramesError
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.exchange.wire.message_tables import rows_of_rest
+from upbit_frames.exchange.wire.message_tables import rows_from_rest
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.sequencer import Gap
 from upbit_frames.router.ports import Ports, sync_server_time
@@ -94,7 +94,7 @@ class RestMender:
 
         requests = TradeRequests(self._ports, market, Progress())
         await backfill_trades([span], requests.page, keep, page_size=TRADES_MAX_COUNT, concurrency=1)
-        return rows_of_rest("trade", market, trades_table(trades.values()), self._ports.clock.now())
+        return rows_from_rest("trade", market, trades_table(trades.values()), self._ports.clock.now())
 
     async def _candles(self, type_: str, interval: Interval, market: str, span: Span) -> list[Row]:
         to, found = span.end, list[Row]()
@@ -105,7 +105,7 @@ class RestMender:
             times = table["time"].cast("int64").to_pylist()
             inside = sum(1 for time in times if time >= span.start)
             page = table.slice(len(table) - inside)
-            found = rows_of_rest(type_, market, page, reply.received) + found
+            found = rows_from_rest(type_, market, page, reply.received) + found
             if inside < len(table) or len(table) < count:
                 break
             to = times[0]

@@ -216,7 +216,7 @@ class Hub:
             self._connection = WsConnection(
                 self._dialer, self, clock=self._clock, retry=self._retry, format=self._format
             )
-        self._connection.want(self._audience.topics, anew=anew)
+        self._connection.subscribe(self._audience.topics, resend=anew)
 
     def _later(self, seconds: float, do: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -285,7 +285,7 @@ class Hub:
             self._drains = True
             asyncio.get_running_loop().call_soon(self._drain)
 
-    def crowded(self) -> bool:
+    def congested(self) -> bool:
         """Whether a listener that wants every row has little room left, or a gap is being mended first."""
         if self._repairs.busy or not self._audience.listeners:
             return True

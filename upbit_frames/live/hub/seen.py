@@ -12,7 +12,7 @@ from datetime import UTC
 
 from upbit_frames.core.intervals import Interval, Span, to_micros
 from upbit_frames.core.topics import interval_of
-from upbit_frames.exchange.wire.message_tables import REST
+from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.connection_clock import AHEAD
 
@@ -249,7 +249,7 @@ class SeenCandles(SeenRows):
     @staticmethod
     def _later(row: Row, known: Row, clock: int | None) -> bool:
         """Whether a row is a later state of the same candle."""
-        if clock is not None and known.stream_type != REST and known.timestamp * 1000 > clock + AHEAD:
+        if clock is not None and known.stream_type != BACKFILLED and known.timestamp * 1000 > clock + AHEAD:
             return bool(row.candle_acc_trade_volume >= known.candle_acc_trade_volume)
         return _state(row) > _state(known)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import UpbitFramesError
-from upbit_frames.exchange.wire.message_tables import REST
+from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.sequencer import Gap
 from upbit_frames.runtime.telemetry import telemetry
@@ -143,7 +143,7 @@ class Listener:
         else:
             taken = [self.rows.popleft() for _ in range(most)]
         if self.since is not None:
-            newest = next((row.received_at for row in reversed(taken) if row.stream_type != REST), 0)
+            newest = next((row.received_at for row in reversed(taken) if row.stream_type != BACKFILLED), 0)
             self.since = max(self.since, newest)
         return taken
 
@@ -151,4 +151,4 @@ class Listener:
         """Rows that were taken and not wanted yet."""
         self.rows.extendleft(reversed(rows))
         if self.since is not None:
-            self.since = next((row.received_at for row in rows if row.stream_type != REST), self.since)
+            self.since = next((row.received_at for row in rows if row.stream_type != BACKFILLED), self.since)
