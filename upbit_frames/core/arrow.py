@@ -64,13 +64,15 @@ def copy_into(target: NDArray[Any], column: pa.ChunkedArray) -> None:
         at += len(chunk)
 
 
-def candle_table(times: NDArray[np.int64], numbers: NDArray[np.float64]) -> pa.Table:
+def candle_table(
+    times: NDArray[np.int64], numbers: NDArray[np.float64], columns: tuple[str, ...] | None = None
+) -> pa.Table:
     """Candles over the arrays' own memory, a copy where they are not in order there.
 
-    The numbers, a row for each column of the schema ``candles``, become one buffer, column after
-    column: see :func:`block_of`.
+    The numbers, a row for each column of the schema ``candles``, or of ``columns``, after ``time``,
+    become one buffer, column after column: see :func:`block_of`.
     """
-    schema = arrow_schema("candles")
+    schema = arrow_schema("candles", columns)
     numbers = np.ascontiguousarray(numbers)
     count, memory = len(times), pa.py_buffer(numbers)
     arrays = [wrapped(times, schema.field(0).type)]

@@ -63,7 +63,8 @@ def fill(table: pa.Table, interval: Grid, span: Span, policy: str, previous_clos
     Parameters
     ----------
     table : pyarrow.Table
-        Schema ``candles``, ascending, every time on the interval's grid and inside ``span``.
+        Schema ``candles`` or some of its columns, with ``"fill"`` the close among them; ascending, every
+        time on the interval's grid and inside ``span``.
     interval : Interval or BarGrid
     span : Span
         The stretch to cover, half-open; every period that starts inside counts.
@@ -77,7 +78,7 @@ def fill(table: pa.Table, interval: Grid, span: Span, policy: str, previous_clos
     Returns
     -------
     pyarrow.Table
-        Schema ``candles``, with ``"fill"`` one more column ``filled``; never a null.
+        The columns of ``table``, with ``"fill"`` one more column ``filled``; never a null.
 
     Raises
     ------
@@ -103,16 +104,17 @@ def fill(table: pa.Table, interval: Grid, span: Span, policy: str, previous_clos
     _check_places(times, slots, places, interval, span)
     known = np.zeros(len(slots), dtype=bool)
     known[places] = True
-    columns = {name: np.asarray(table[name]) for name in (*_PRICES, *_AMOUNTS)}
+    columns = {name: np.asarray(table[name]) for name in table.column_names if name in (*_PRICES, *_AMOUNTS)}
     if policy == "nan":
         return _table(slots, {name: _spread(values, places, len(slots), np.nan) for name, values in columns.items()})
     before = np.cumsum(known) - 1  # which candle is the last one up to each slot; -1: none yet
     first = 0 if previous_close is not None else int(np.searchsorted(before, 0))
     closes = np.concatenate([columns["close"], [np.nan if previous_close is None else previous_close]])
     flat = closes[before]  # -1 takes the last element: the close before the span
-    filled = {
-        name: np.where(known, _spread(columns[name], places, len(slots), 0.0), flat)[first:] for name in _PRICES
-    } | {name: _spread(columns[name], places, len(slots), 0.0)[first:] for name in _AMOUNTS}
+    filled = {}
+    for name, values in columns.items():
+        column = _spread(values, places, len(slots), 0.0)
+        filled[name] = (np.where(known, column, flat) if name in _PRICES else column)[first:]
     return _table(slots[first:], filled, ~known[first:])
 
 
@@ -142,7 +144,7 @@ def _spread(values: Any, places: Any, count: int, other: float) -> Any:
 def _table(slots: Any, columns: dict[str, Any], filled: Any = None) -> pa.Table:
     import pyarrow as pa
 
-    schema = arrow_schema("candles")
+    schema = arrow_schema("candles", ("time", *columns))
     arrays = [pa.array(slots).view(schema.field("time").type), *(pa.array(one) for one in columns.values())]
     if filled is not None:
         schema = schema.append(FILLED.field())

@@ -6,6 +6,8 @@ on it: markets are well formed, times are microseconds UTC, the range makes sens
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +16,10 @@ from upbit_frames.core.config import OUTPUTS, Config
 from upbit_frames.core.intervals import Interval
 from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import Now, Zone, parse_moment, parse_zone, zone_name
-from upbit_frames.errors import InvalidRange
+from upbit_frames.core.schema import KINDS
+from upbit_frames.errors import InvalidRange, QueryError
 
-__all__ = ["CandleQuery", "TradeQuery", "View", "parse_range"]
+__all__ = ["CandleQuery", "TradeQuery", "View", "parse_columns", "parse_range"]
 
 GAPS = ("raw", "fill", "nan")
 SOURCES = ("auto", "store", "rest", "live", "archive")
@@ -27,6 +30,50 @@ MAX_COUNT = 100_000_000
 def parse_source(source: object) -> str:
     """Return the checked ``source``; ``"cache"`` is an alias of ``"store"``."""
     return choice("source", "store" if source == "cache" else source, SOURCES)
+
+
+def parse_columns(kind: str, value: Any, more: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """Return the columns of a kind that are wanted beside ``time``, in the order given; None for all.
+
+    Parameters
+    ----------
+    kind : str
+    value : str, iterable of str, or None
+        ``time`` and ``market`` may be among them; they come in any case.
+    more : tuple of str
+        Columns that this call adds to those of the kind.
+
+    Raises
+    ------
+    QueryError
+        If one is unknown, naming those that exist, or none is given.
+
+    Examples
+    --------
+    >>> parse_columns("candles", ["close", "value"])
+    ('close', 'value')
+    """
+    if value is None:
+        return None
+    there = (*(column.name for column in KINDS[kind]), *more)
+    exist = f"there are {', '.join(there)}"
+    if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
+        raise QueryError(f"columns must be names of columns, got {value!r}", suggestion=exist)
+    given = [value] if isinstance(value, str) else list(value)
+    if not given:
+        raise QueryError("columns must name at least one column, got none", suggestion=f"leave it out for all; {exist}")
+    for name in given:
+        if not isinstance(name, str) or name not in (*there, "market"):
+            near = difflib.get_close_matches(str(name).lower(), there, n=1, cutoff=0.6)
+            guess = f"did you mean {near[0]!r}? " if near else ""
+            raise QueryError(f"{kind} have no column {name!r}", suggestion=f"{guess}{exist}")
+    return tuple(dict.fromkeys(name for name in given if name not in ("time", "market")))
+
+
+def _with_time(kind: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return ``time`` and these columns of a kind, in the order in which they are stored."""
+    wanted = {"time", *names}
+    return tuple(column.name for column in KINDS[kind] if column.name in wanted)
 
 
 @dataclass(frozen=True)
@@ -60,6 +107,8 @@ class CandleQuery:
         How many candles; None only where ``start`` is given without it.
     forming : bool
     gaps, source : str
+    columns : tuple of str or None
+        Wanted beside ``time``; None for all.
     """
 
     markets: tuple[str, ...]
@@ -71,6 +120,14 @@ class CandleQuery:
     forming: bool = False
     gaps: str = "raw"
     source: str = "auto"
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def read_columns(self) -> tuple[str, ...] | None:
+        """What has to be read of stored candles, ``time`` first; None for all."""
+        if self.columns is None:
+            return None
+        return _with_time("candles", [*self.columns, *(["close"] if self.gaps == "fill" else [])])
 
     @classmethod
     def build(
@@ -84,6 +141,7 @@ class CandleQuery:
         forming: bool = False,
         gaps: str = "raw",
         source: str = "auto",
+        columns: Any = None,
         tz: object = "UTC",
         now: Now | None = None,
     ) -> CandleQuery:
@@ -93,6 +151,7 @@ class CandleQuery:
         return cls(
             markets, many, Interval.parse(interval), low, high, number,
             flag("forming", forming), choice("gaps", gaps, GAPS), parse_source(source),
+            parse_columns("candles", columns, ("filled",) if gaps == "fill" else ()),
         )  # fmt: skip
 
 
@@ -130,12 +189,19 @@ class TradeQuery:
     end: int | None
     count: int | None
     source: str = "auto"
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def read_columns(self) -> tuple[str, ...] | None:
+        """What has to be read of stored trades, ``time`` first and with what orders them; None for all."""
+        return None if self.columns is None else _with_time("trades", [*self.columns, "sequential_id"])
 
     @classmethod
     def build(
         cls, market: object, *, start: Any = None, end: Any = None, count: Any = None,
-        source: str = "auto", tz: object = "UTC", now: Now | None = None,
+        source: str = "auto", columns: Any = None, tz: object = "UTC", now: Now | None = None,
     ) -> TradeQuery:  # fmt: skip
         """Check everything; see ``uf.trades`` for the meaning of the arguments."""
         low, high, number = parse_range(start, end, count, parse_zone(tz), now)
-        return cls(parse_market(market), low, high, number, parse_source(source))
+        chosen = parse_columns("trades", columns)
+        return cls(parse_market(market), low, high, number, parse_source(source), chosen)

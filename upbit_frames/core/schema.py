@@ -158,11 +158,12 @@ def _arrow_type(name: str) -> Any:
 
 
 @cache
-def arrow_schema(kind: str) -> pa.Schema:
-    """The Arrow schema of a kind; units and meanings stand in the fields' metadata."""
+def arrow_schema(kind: str, columns: tuple[str, ...] | None = None) -> pa.Schema:
+    """Return the Arrow schema of a kind or of some columns of it; units and meanings stand in the fields' metadata."""
     import pyarrow as pa
 
-    fields = [column.field() for column in KINDS[kind]]
+    known = {column.name: column for column in KINDS[kind]}
+    fields = [known[name].field() for name in (known if columns is None else columns)]
     return pa.schema(fields, metadata={"upbit_frames.kind": kind, "upbit_frames.core.schema": str(SCHEMA_VERSION)})
 
 

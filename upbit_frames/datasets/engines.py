@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arrow import joined
 from upbit_frames.core.intervals import Span, from_micros, intersect, iso, subtract
+from upbit_frames.core.query import parse_columns
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.datasets.selection import LATEST, Selection
-from upbit_frames.errors import NotCached, QueryError, UsageError
+from upbit_frames.errors import NotCached, UsageError
 from upbit_frames.frames.output import to_pandas
 from upbit_frames.store.base import Series
 from upbit_frames.store.layout import segment_of
@@ -37,14 +38,9 @@ def output_columns(kind: str, columns: Any) -> list[str]:
     QueryError
         If the kind has no such column.
     """
-    names = [column.name for column in KINDS[kind]]
     if columns is None:
-        return ["market", *names]
-    given = [columns] if isinstance(columns, str) else list(columns)
-    unknown = [name for name in given if name not in ("market", *names)]
-    if unknown:
-        raise QueryError(f"{kind} have no column {unknown[0]!r}", suggestion=f"there are {', '.join(names)}")
-    return list(dict.fromkeys(["market", "time", *given]))
+        return ["market", *(column.name for column in KINDS[kind])]
+    return ["market", "time", *(parse_columns(kind, columns) or ())]
 
 
 def full_schema(kind: str) -> pa.Schema:

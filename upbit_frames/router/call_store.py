@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.intervals import Span, merge, subtract
 from upbit_frames.errors import CorruptFile, StoreError
-from upbit_frames.store.base import Counted, Reading, Series, Store
+from upbit_frames.store.base import Columns, Counted, Reading, Series, Store
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.validation import join
 
@@ -58,6 +58,8 @@ class CallStore:
         Nothing can be fetched, so every error of the store is raised, damage included.
     only : bool
         Keep nothing here, because the store is what it is fetched for; its errors are raised.
+    columns : tuple of str, optional
+        What readings have, ``time`` first; by default every column. What is written has them all.
 
     Notes
     -----
@@ -68,8 +70,12 @@ class CallStore:
     can have millions of rows, and the store gives them back in one block of memory.
     """
 
-    def __init__(self, behind: Store, *, hidden: bool = False, offline: bool = False, only: bool = False) -> None:
+    def __init__(
+        self, behind: Store, *, hidden: bool = False, offline: bool = False, only: bool = False,
+        columns: Columns | None = None,
+    ) -> None:  # fmt: skip
         self._behind = behind
+        self._columns = columns
         self._hidden = hidden
         self._offline = offline
         self._only = only
@@ -92,7 +98,7 @@ class CallStore:
         """Read the rows of a range together with the parts of it that are covered."""
         if self._empty:
             return self._read_stored(series, span)
-        kept = self._kept.read_covered(series, span)
+        kept = self._kept.read_covered(series, span, self._columns)
         if not kept.covered:
             return self._read_stored(series, span)
         pieces = [(part.start, slice_time(kept.table, part)) for part in kept.covered]
@@ -102,7 +108,7 @@ class CallStore:
             pieces.append((hole.start, stored.table))
             covered += stored.covered
         tables = [table for _, table in sorted(pieces, key=lambda piece: piece[0])]
-        return Reading(join(series.kind, tables), merge(covered))
+        return Reading(join(series.kind, tables, self._columns), merge(covered))
 
     def count_covered(self, series: Series, span: Span) -> Counted:
         """Count the rows of a range together with the parts of it that are covered."""
@@ -117,37 +123,46 @@ class CallStore:
     def tail_covered(self, series: Series, end: int, count: int) -> Reading:
         """Read the last rows before ``end`` of the covered range that reaches up to it."""
         if self._empty:
-            return self._stored(partial(self._behind.tail_covered, series, end, count), _nothing(series))
+            return self._stored(
+                partial(self._behind.tail_covered, series, end, count, self._columns), self._nothing(series)
+            )
         tables: list[pa.Table] = []
         low, left = end, count
         while left > 0:
-            reading = self._kept.tail_covered(series, low, left)
+            reading = self._kept.tail_covered(series, low, left, self._columns)
             if not reading.covered:
-                reading = self._stored(partial(self._behind.tail_covered, series, low, left), reading)
+                behind = partial(self._behind.tail_covered, series, low, left, self._columns)
+                reading = self._stored(behind, reading)
             if not reading.covered:
                 break
             tables.insert(0, reading.table)
             low, left = reading.covered[0].start, left - len(reading.table)
-        return Reading(join(series.kind, tables), merge([Span(low, end)]))
+        return Reading(join(series.kind, tables, self._columns), merge([Span(low, end)]))
 
     def head_covered(self, series: Series, start: int, count: int) -> Reading:
         """Read the first rows from ``start`` on of the covered range that holds it."""
         if self._empty:
-            return self._stored(partial(self._behind.head_covered, series, start, count), _nothing(series))
+            return self._stored(
+                partial(self._behind.head_covered, series, start, count, self._columns), self._nothing(series)
+            )
         tables: list[pa.Table] = []
         high, left = start, count
         while left > 0:
-            reading = self._kept.head_covered(series, high, left)
+            reading = self._kept.head_covered(series, high, left, self._columns)
             if not reading.covered:
-                reading = self._stored(partial(self._behind.head_covered, series, high, left), reading)
+                behind = partial(self._behind.head_covered, series, high, left, self._columns)
+                reading = self._stored(behind, reading)
             if not reading.covered:
                 break
             tables.append(reading.table)
             high, left = reading.covered[0].end, left - len(reading.table)
-        return Reading(join(series.kind, tables), merge([Span(start, high)]))
+        return Reading(join(series.kind, tables, self._columns), merge([Span(start, high)]))
 
     def _read_stored(self, series: Series, span: Span) -> Reading:
-        return self._stored(partial(self._behind.read_covered, series, span), _nothing(series))
+        return self._stored(partial(self._behind.read_covered, series, span, self._columns), self._nothing(series))
+
+    def _nothing(self, series: Series) -> Reading:
+        return _nothing(series, self._columns)
 
     def _stored(self, read: Callable[[], T], nothing: T) -> T:
         if self._hidden or self._failure is not None:
@@ -246,8 +261,8 @@ class CallStore:
 
 
 @lru_cache
-def _nothing(series: Series) -> Reading:
-    return Reading(join(series.kind, []), [])
+def _nothing(series: Series, columns: Columns | None) -> Reading:
+    return Reading(join(series.kind, [], columns), [])
 
 
 class StallGuard:

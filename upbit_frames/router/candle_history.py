@@ -27,7 +27,7 @@ from upbit_frames.router.plan import StoredEdge
 from upbit_frames.router.ports import Ports, stored_edge
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
-from upbit_frames.store.base import Counted, Reading
+from upbit_frames.store.base import Columns, Counted, Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,11 +52,13 @@ class CandleHistory:
     into_store : bool
         Whether the purpose is to have the candles stored: then nothing is kept in memory, and a store
         that cannot be used is an error.
+    columns : tuple of str, optional
+        Read only these, ``time`` first.
     """
 
     def __init__(
         self, ports: Ports, market: str, interval: Interval, source: str, progress: Progress,
-        concurrency: int = CONCURRENCY, *, into_store: bool = False,
+        concurrency: int = CONCURRENCY, *, into_store: bool = False, columns: Columns | None = None,
     ) -> None:  # fmt: skip
         self.ports = ports
         self.market = market
@@ -64,8 +66,10 @@ class CandleHistory:
         self.source = source
         self.progress = progress
         self.store = CallStore(
-            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store
-        )
+            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store,
+            columns=columns,
+        )  # fmt: skip
+        self.columns = columns
         self.fetch = CandleFetcher(ports, self.store, market, interval, source, progress, concurrency)
         self.series = self.fetch.series
         self._looked: Reading | None = None
@@ -98,17 +102,20 @@ class CandleHistory:
         if plan.error is not None or any(step.channel != "store" for step in plan.steps) or plan.span.empty:
             return None
         if goal.kind == "last":
-            table = self._looked.table if self._looked else arrow_schema("candles").empty_table()
+            table = self._looked.table if self._looked else self._nothing()
             if len(table) < goal.count or not len(table):
                 return None
             return table, Span(table["time"][0].value, goal.span.end)
         if goal.kind == "first":
-            table = self._looked.table if self._looked else arrow_schema("candles").empty_table()
+            table = self._looked.table if self._looked else self._nothing()
             return (table, plan.span) if len(table) >= goal.count else None
         table, covered = self.store.read_covered(self.series, plan.span)
         if subtract([plan.span], covered):
             return None
         return table, plan.span
+
+    def _nothing(self) -> pa.Table:
+        return arrow_schema("candles", self.columns).empty_table()
 
     async def execute(self, plan: CandlePlan, covered: Sequence[Span] | None = None) -> tuple[pa.Table, Span]:
         """Get what a plan is about, and the range for which the answer is complete."""
@@ -130,7 +137,7 @@ class CandleHistory:
             The range may end earlier than the one wanted: where candles are not final yet.
         """
         if span.empty:
-            return arrow_schema("candles").empty_table(), span
+            return self._nothing(), span
         for _ in range(VANISHED_TRIES):
             await self.fetch.ensure(span, covered)
             table, found = await in_thread(self.store.read_covered, self.series, span)

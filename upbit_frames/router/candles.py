@@ -119,6 +119,7 @@ class CandleRouter:
             interval=query.interval.name,
             span=Span(min(part.span.start for part in parts), max(part.span.end for part in parts)),
             gaps=query.gaps,
+            columns=None if query.columns is None else list(query.columns),
             fetched_at=self.ports.server_time.now(),
         )
 
@@ -126,7 +127,9 @@ class CandleRouter:
 
     async def _market(self, market: str, query: CandleQuery, progress: Progress, concurrency: int) -> _Part:
         ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
-        history = CandleHistory(ports, market, query.interval, query.source, progress, concurrency)
+        history = CandleHistory(
+            ports, market, query.interval, query.source, progress, concurrency, columns=query.read_columns
+        )
         notes: list[str] = []
         if self._needs_the_present(query):
             try:
@@ -165,11 +168,13 @@ class CandleRouter:
             return None
         parts: list[_Part] = []
         for market in query.markets:
-            history = CandleHistory(self.ports, market, query.interval, query.source, Progress())
+            history = CandleHistory(
+                self.ports, market, query.interval, query.source, Progress(), columns=query.read_columns
+            )
             _, found = self._look(query, history)
             if found is None:
                 return None
-            parts.append(_Part(found[0], history.route(found[1], found[0]), found[1]))
+            parts.append(_Part(_chosen(found[0], query), history.route(found[1], found[0]), found[1]))
         return self._answer(query, parts)
 
     async def _one(self, query: CandleQuery, history: CandleHistory) -> _Part:
@@ -188,7 +193,7 @@ class CandleRouter:
         if forming is not None:
             route.append(replace(forming, rows=len(slice_time(table, Span(forming.start, forming.end)))))
         lost = history.lost_text(span)
-        return _Part(table, route, span, [*history.warnings, *more, *([lost] if lost else [])])
+        return _Part(_chosen(table, query), route, span, [*history.warnings, *more, *([lost] if lost else [])])
 
     # --- gaps and the forming candle -------------------------------------------------------------
 
@@ -225,7 +230,7 @@ class CandleRouter:
         newest, step = await self._newest(query, market, span)
         if "filled" in table.column_names:
             newest = newest.append_column("filled", pa.array([False] * len(newest), pa.bool_()))
-        return pa.concat_tables([table, newest]), step
+        return pa.concat_tables([table, newest.select(table.column_names)]), step
 
     async def _newest(self, query: CandleQuery, market: str, span: Span) -> tuple[pa.Table, Step]:
         """Candles that can still change, from the stream if it has them."""
@@ -298,6 +303,11 @@ class CandleRouter:
         errors = [decision.plan.error for decision in decisions if decision.plan.error is not None]
         hint = next((decision.plan.hint for decision in decisions if decision.plan.hint), "")
         return Plan(steps, hint, errors[0] if errors else None)
+
+
+def _chosen(table: pa.Table, query: CandleQuery) -> pa.Table:
+    """Leave the columns that are wanted, in the order wanted."""
+    return table if query.columns is None else table.select(["time", *query.columns])
 
 
 def _at_most(table: pa.Table, span: Span, count: int, *, first: bool) -> tuple[pa.Table, Span]:

@@ -36,7 +36,8 @@ from upbit_frames.router.trade_plan import (
 from upbit_frames.router.trade_requests import Trade, TradeRequests, trades_table, utc_day
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
-from upbit_frames.store.base import Counted, Series
+from upbit_frames.store.base import Columns, Counted, Series
+from upbit_frames.store.validation import choose
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,13 +57,20 @@ class TradeHistory:
     into_store : bool
         Whether the purpose is to have the trades stored: then nothing is kept in memory, and a store
         that cannot be used is an error.
+    columns : tuple of str, optional
+        Read only these, ``time`` first and ``sequential_id`` among them.
     """
 
-    def __init__(self, ports: Ports, market: str, source: str, progress: Progress, *, into_store: bool = False) -> None:
+    def __init__(
+        self, ports: Ports, market: str, source: str, progress: Progress, *, into_store: bool = False,
+        columns: Columns | None = None,
+    ) -> None:  # fmt: skip
         self.ports = ports
         self.store = CallStore(
-            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store
-        )
+            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store,
+            columns=columns,
+        )  # fmt: skip
+        self.columns = columns
         self.market = market
         self.source = source
         self.progress = progress
@@ -120,7 +128,7 @@ class TradeHistory:
             fresh = trades_table([row for row in self.fresh if any(part.start <= row.time < part.end for part in new)])
             if not len(fresh):
                 return stored
-            table = pa.concat_tables([stored, fresh])
+            table = pa.concat_tables([stored, choose(fresh, self.columns)])
             return table if not len(stored) else table.sort_by([("time", "ascending"), ("sequential_id", "ascending")])
         raise vanishing(f"the trades of {self.market}")
 

@@ -61,6 +61,13 @@ class TradeRouter:
 
     async def trades(self, query: TradeQuery, progress: Progress) -> Result:
         """Trades of one market."""
+        answer = await self._trades(query, progress)
+        if query.columns is not None:
+            answer.table = answer.table.select(["time", *query.columns])
+            answer.meta["columns"] = list(query.columns)
+        return answer
+
+    async def _trades(self, query: TradeQuery, progress: Progress) -> Result:
         newest = query.start is None and query.end is None
         if query.source == "live":
             return await self._by_stream(query, progress, newest)
@@ -70,7 +77,7 @@ class TradeRouter:
         found = await self.live.trades(query.market, count, query.source)
         if found.table is not None:
             return self._from_stream(query, found)
-        answer = await self._told(query, progress, found.choice.text)
+        answer = await self._told(replace(query, columns=None), progress, found.choice.text)
         self.live.seed(query.market, answer.table, count)
         return answer
 
@@ -85,7 +92,7 @@ class TradeRouter:
                 found.requests = progress.requests - before
                 return self._from_stream(query, found)
             await self.ports.clock.sleep(LAG * attempt)
-            answer = await self._told(replace(query, source="rest"), progress, "")
+            answer = await self._told(replace(query, source="rest", columns=None), progress, "")
             live.seed(query.market, answer.table, count)
         raise ConnectionFailed(
             f"REST does not tell the trade of {query.market} with which the stream began",
@@ -116,7 +123,7 @@ class TradeRouter:
         ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
         if query.source != "store" and (query.end is None or query.end > self.ports.server_time.now()):
             await sync_server_time(self.ports, query.market, progress)
-        history = TradeHistory(ports, query.market, query.source, progress)
+        history = TradeHistory(ports, query.market, query.source, progress, columns=query.read_columns)
         table, span = await history.execute(await in_thread(history.goal, query))
         lost = history.lost_text(span)
         route = history.route(span, table)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from upbit_frames.core.intervals import INTERVALS, Interval, Span
 from upbit_frames.core.markets import parse_market
@@ -21,9 +21,23 @@ if TYPE_CHECKING:
 
     from upbit_frames.store.fetch_lock import FetchLock
 
-__all__ = ["STORED_KINDS", "Counted", "Finding", "Reading", "RowStore", "Series", "SeriesInfo", "Store", "StoredFile"]
+__all__ = [
+    "STORED_KINDS",
+    "Columns",
+    "Counted",
+    "Finding",
+    "Reading",
+    "RowStore",
+    "Series",
+    "SeriesInfo",
+    "Store",
+    "StoredFile",
+]
 
 STORED_KINDS = ("candles", "trades")
+
+Columns: TypeAlias = tuple[str, ...]
+"""Names of columns of a kind, ``time`` first: what is read where not all of them are needed."""
 
 
 @dataclass(frozen=True)
@@ -238,11 +252,12 @@ class Store(RowStore, Protocol):
             counts as covered, so what is missing can be computed anew and fetched again.
         """
 
-    def read_covered(self, series: Series, span: Span) -> Reading:
+    def read_covered(self, series: Series, span: Span, columns: Columns | None = None) -> Reading:
         """Read the rows of a range together with the parts of it that are covered.
 
-        Whoever needs a complete answer reads with this: the store may have changed since
-        :meth:`covered` was called, and only what this returns belongs together.
+        With ``columns`` the table has only these, and no others are decoded. Whoever needs a complete
+        answer reads with this: the store may have changed since :meth:`covered` was called, and only
+        what this returns belongs together.
 
         Raises
         ------
@@ -256,14 +271,14 @@ class Store(RowStore, Protocol):
     def count_covered(self, series: Series, span: Span) -> Counted:
         """Count the rows of a range together with the parts of it that are covered."""
 
-    def tail_covered(self, series: Series, end: int, count: int) -> Reading:
+    def tail_covered(self, series: Series, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`tail` together with the covered range whose last rows they are.
 
         ``covered`` is empty where no covered range reaches up to ``end``; else it is one range
         that ends at ``end``.
         """
 
-    def head_covered(self, series: Series, start: int, count: int) -> Reading:
+    def head_covered(self, series: Series, start: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`head` together with the covered range whose first rows they are.
 
         ``covered`` is empty where no covered range holds ``start``; else it is one range that

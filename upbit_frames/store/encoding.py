@@ -26,7 +26,7 @@ from upbit_frames._version import __version__
 from upbit_frames.core.intervals import Span, from_micros
 from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.store import validation as rows
-from upbit_frames.store.base import Series
+from upbit_frames.store.base import Columns, Series
 from upbit_frames.store.checksums import Damaged, Seal, check_groups, read_seal, seal
 
 __all__ = ["Damaged", "Facts", "Vanished", "encode", "facts_of", "origins_of", "read_part"]
@@ -38,6 +38,7 @@ LARGE_ROWS = 500_000
 CACHE_BYTES = 32_000_000
 _INTEGERS = ("time", "sequential_id", "seq")
 _WORDS = ("side",)
+TIME = ("time",)
 
 
 class Vanished(Exception):
@@ -69,8 +70,8 @@ class Facts:
         Times of the first and last row of each row group.
     ends : list of int
         How many rows there are up to the end of each row group.
-    sound : set of int
-        Row groups that were read and found right since the process began.
+    sound : set of (int, str)
+        Row groups and columns that were read and found right since the process began.
     """
 
     identity: Identity
@@ -79,12 +80,16 @@ class Facts:
     first: list[int]
     last: list[int]
     ends: list[int]
-    sound: set[int] = field(default_factory=set)
+    sound: set[tuple[int, str]] = field(default_factory=set)
 
     @property
     def rows(self) -> int:
         """All rows of the file."""
         return self.ends[-1] if self.ends else 0
+
+    def is_sound(self, groups: range, columns: Columns) -> bool:
+        """Whether these columns of the row groups were found right already."""
+        return self.sound.issuperset((number, name) for number in groups for name in columns)
 
     def groups(self, part: Span) -> range:
         """The row groups that may hold rows of a stretch."""
@@ -269,7 +274,9 @@ def origins_of(facts: Facts) -> set[str]:
 # --- rows --------------------------------------------------------------------------------------
 
 
-def read_part(path: str, series: Series, span: Span, part: Span, *, afresh: bool = False) -> pa.Table:
+def read_part(
+    path: str, series: Series, span: Span, part: Span, *, columns: Columns | None = None, afresh: bool = False
+) -> pa.Table:
     """The rows of a file that lie in a part of its span.
 
     Parameters
@@ -278,6 +285,9 @@ def read_part(path: str, series: Series, span: Span, part: Span, *, afresh: bool
         What the file's name says.
     part : Span
         The stretch wanted.
+    columns : tuple of str, optional
+        Decode only these, ``time`` first. The checksum of a row group that was not read before is over all
+        of its bytes, so these are read once a process.
     afresh : bool
         Verify again even what has been found right before.
 
@@ -289,16 +299,17 @@ def read_part(path: str, series: Series, span: Span, part: Span, *, afresh: bool
     facts = facts_of(path, series, span)
     groups = facts.groups(part)
     if not groups:
-        return rows.empty(series.kind)
-    verify = afresh or not facts.sound.issuperset(groups)
-    table = _decode(path, facts, groups, None, verify=verify)
-    table = pa.Table.from_arrays(table.columns, schema=arrow_schema(series.kind))
+        return rows.empty(series.kind, columns)
+    schema = arrow_schema(series.kind, columns)
+    verify = afresh or not facts.is_sound(groups, tuple(schema.names))
+    table = _decode(path, facts, groups, columns, verify=verify)
+    table = pa.Table.from_arrays([table.column(name) for name in schema.names], schema=schema)
     if verify:
         _check(table, facts, series, groups, span)
     return table if part == span else rows.cut(table, part)
 
 
-def _decode(path: str, facts: Facts, groups: range, columns: list[str] | None, *, verify: bool) -> pa.Table:
+def _decode(path: str, facts: Facts, groups: range, columns: Columns | None, *, verify: bool) -> pa.Table:
     begin = facts.ends[groups.start - 1] if groups.start else 0
     count = facts.ends[groups.stop - 1] - begin
     with _blamed(path), pa.OSFile(path) as source:
@@ -307,7 +318,8 @@ def _decode(path: str, facts: Facts, groups: range, columns: list[str] | None, *
         if verify:
             check_groups(path, facts.seal, groups.start, groups.stop)
         file = _opened(source, facts.seal.footer, large=count > GROUP_ROWS)
-        return file.read_row_groups(list(groups), columns=columns, use_threads=count > LARGE_ROWS // 2)
+        names = None if columns is None else list(columns)
+        return file.read_row_groups(list(groups), columns=names, use_threads=count > LARGE_ROWS // 2)
 
 
 _switching = threading.Lock()
@@ -343,7 +355,7 @@ def _check(table: pa.Table, facts: Facts, series: Series, groups: range, span: S
         start = (facts.ends[number - 1] if number else 0) - begin
         if (times[start], times[end - 1]) != (facts.first[number], facts.last[number]):
             raise Damaged("its rows are not those that its footer describes")
-    facts.sound.update(groups)
+    facts.sound.update((number, name) for number in groups for name in table.column_names)
 
 
 def count_part(path: str, series: Series, span: Span, part: Span) -> int:
@@ -355,7 +367,8 @@ def count_part(path: str, series: Series, span: Span, part: Span) -> int:
         if part.start <= facts.first[number] and facts.last[number] < part.end:
             total += facts.ends[number] - (facts.ends[number - 1] if number else 0)
         else:
-            times = _decode(path, facts, range(number, number + 1), ["time"], verify=number not in facts.sound)
+            alone = range(number, number + 1)
+            times = _decode(path, facts, alone, TIME, verify=not facts.is_sound(alone, TIME))
             total += len(rows.cut(times, part))
     return total
 

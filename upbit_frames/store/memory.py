@@ -13,6 +13,7 @@ from upbit_frames.core.intervals import Span, intersect, merge, subtract
 from upbit_frames.runtime.clock import Clock, SystemClock
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import (
+    Columns,
     Counted,
     Finding,
     Reading,
@@ -94,10 +95,11 @@ class MemoryStore:
         """The rows with ``span.start <= time < span.end``, ascending."""
         return self.read_covered(series, span).table
 
-    def read_covered(self, series: Series, span: Span) -> Reading:
+    def read_covered(self, series: Series, span: Span, columns: Columns | None = None) -> Reading:
         """Read the rows of a range together with the parts of it that are covered."""
         with self._lock:
-            table = rows.join(series.kind, list(self._parts(series, span)))
+            parts = [rows.choose(table, columns) for table in self._parts(series, span)]
+            table = rows.join(series.kind, parts, columns)
             return Reading(table, intersect(self.covered(series), [span]))
 
     def count(self, series: Series, span: Span) -> int:
@@ -128,22 +130,22 @@ class MemoryStore:
         """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
         return self.tail_covered(series, end, count).table
 
-    def tail_covered(self, series: Series, end: int, count: int) -> Reading:
+    def tail_covered(self, series: Series, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`tail` together with the covered range whose last rows they are."""
         with self._lock:
             low = next((span.start for span in self.covered(series) if span.start < end <= span.end), end)
-            table, covered = self.read_covered(series, Span(low, end))
+            table, covered = self.read_covered(series, Span(low, end), columns)
         return Reading(table.slice(max(0, len(table) - max(0, count))), covered)
 
     def head(self, series: Series, start: int, count: int) -> pa.Table:
         """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
         return self.head_covered(series, start, count).table
 
-    def head_covered(self, series: Series, start: int, count: int) -> Reading:
+    def head_covered(self, series: Series, start: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`head` together with the covered range whose first rows they are."""
         with self._lock:
             high = next((span.end for span in self.covered(series) if span.start <= start < span.end), start)
-            table, covered = self.read_covered(series, Span(start, high))
+            table, covered = self.read_covered(series, Span(start, high), columns)
         return Reading(table.slice(0, max(0, count)), covered)
 
     def write(

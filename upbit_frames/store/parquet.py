@@ -19,7 +19,7 @@ from upbit_frames.runtime.clock import Clock, SystemClock
 from upbit_frames.store import inventory, layout, quarantine
 from upbit_frames.store import validation as rows
 from upbit_frames.store import writer as writing
-from upbit_frames.store.base import Counted, Finding, Reading, Series, SeriesInfo, StoredFile, selects
+from upbit_frames.store.base import Columns, Counted, Finding, Reading, Series, SeriesInfo, StoredFile, selects
 from upbit_frames.store.fetch_lock import FetchLock
 from upbit_frames.store.pruning import Piece, select
 from upbit_frames.store.reader import SeriesFolder
@@ -94,9 +94,9 @@ class ParquetStore:
         """The rows with ``span.start <= time < span.end``; see :class:`Store`."""
         return self._folder(series).read(span).table
 
-    def read_covered(self, series: Series, span: Span) -> Reading:
+    def read_covered(self, series: Series, span: Span, columns: Columns | None = None) -> Reading:
         """Read the rows of a range together with the parts of it that are covered."""
-        return self._folder(series).read(span)
+        return self._folder(series).read(span, columns)
 
     def count(self, series: Series, span: Span) -> int:
         """How many rows :meth:`read` would give, mostly from the files' footers."""
@@ -110,17 +110,17 @@ class ParquetStore:
         """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
         return self._folder(series).tail(end, count).table
 
-    def tail_covered(self, series: Series, end: int, count: int) -> Reading:
+    def tail_covered(self, series: Series, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`tail` together with the covered range whose last rows they are."""
-        return self._folder(series).tail(end, count)
+        return self._folder(series).tail(end, count, columns)
 
     def head(self, series: Series, start: int, count: int) -> pa.Table:
         """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
         return self._folder(series).head(start, count).table
 
-    def head_covered(self, series: Series, start: int, count: int) -> Reading:
+    def head_covered(self, series: Series, start: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`head` together with the covered range whose first rows they are."""
-        return self._folder(series).head(start, count)
+        return self._folder(series).head(start, count, columns)
 
     def notes(self, series: Series) -> dict[str, Any]:
         """The small facts kept beside a series."""

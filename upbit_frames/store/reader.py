@@ -25,7 +25,7 @@ from upbit_frames.runtime.clock import Clock
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout, quarantine
 from upbit_frames.store import validation as rows
-from upbit_frames.store.base import Counted, Reading, Series
+from upbit_frames.store.base import Columns, Counted, Reading, Series
 from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Damaged, Vanished
 from upbit_frames.store.layout import File
@@ -113,14 +113,14 @@ class SeriesFolder:
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def read(self, span: Span) -> Reading:
+    def read(self, span: Span, columns: Columns | None = None) -> Reading:
         """Read the rows of a range, and which parts of it are covered, from one listing."""
         self.touch()
-        return self.retry(lambda: self._read(span))
+        return self.retry(lambda: self._read(span, columns))
 
-    def _read(self, span: Span) -> Reading:
+    def _read(self, span: Span, columns: Columns | None) -> Reading:
         parts = layout.territories(self.files(), span)
-        return Reading(self.rows_of(parts), merge(part for _, part in parts))
+        return Reading(self.rows_of(parts, columns), merge(part for _, part in parts))
 
     def count(self, span: Span) -> Counted:
         """Count the rows of a range, and say which parts of it are covered, from one listing."""
@@ -130,30 +130,34 @@ class SeriesFolder:
         parts = layout.territories(self.files(), span)
         return Counted(sum(self._each(encoding.count_part, parts)), merge(part for _, part in parts))
 
-    def tail(self, end: int, count: int) -> Reading:
+    def tail(self, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read the last rows before ``end``, and say which covered range they end."""
         self.touch()
-        return self.retry(lambda: self._edge(end, count, last=True))
+        return self.retry(lambda: self._edge(end, count, columns, last=True))
 
-    def head(self, start: int, count: int) -> Reading:
+    def head(self, start: int, count: int, columns: Columns | None = None) -> Reading:
         """Read the first rows from ``start`` on, and say which covered range they begin."""
         self.touch()
-        return self.retry(lambda: self._edge(start, count, last=False))
+        return self.retry(lambda: self._edge(start, count, columns, last=False))
 
-    def rows_of(self, parts: list[tuple[File, Span]], *, afresh: bool = False) -> pa.Table:
+    def rows_of(
+        self, parts: list[tuple[File, Span]], columns: Columns | None = None, *, afresh: bool = False
+    ) -> pa.Table:
         """The rows of parts of files, as :func:`layout.territories` gives them."""
-        read = partial(encoding.read_part, afresh=afresh)
+        read = partial(encoding.read_part, columns=columns, afresh=afresh)
         if self.series.kind == "candles" and self._many(parts):
-            return self._at_once(read, parts)
-        return rows.join(self.series.kind, self._each(read, parts))
+            return self._at_once(read, parts, columns)
+        return rows.join(self.series.kind, self._each(read, parts), columns)
 
-    def _at_once(self, read: Callable[..., pa.Table], parts: list[tuple[File, Span]]) -> pa.Table:
+    def _at_once(
+        self, read: Callable[..., pa.Table], parts: list[tuple[File, Span]], columns: Columns | None
+    ) -> pa.Table:
         """Many candles in one stretch of memory: what decoding takes for one file serves the next."""
         # Mostly known already: threads would wait for each other longer than that takes.
         counts = self._each(encoding.count_part, parts, threads=False)
         lows = accumulate(counts, initial=0)
         places = {part: (low, count) for (_, part), low, count in zip(parts, lows, counts, strict=False)}
-        block = rows.Block(sum(counts))
+        block = rows.Block(sum(counts), columns)
 
         def keep(path: str, series: Series, span: Span, part: Span) -> None:
             table = read(path, series, span, part)
@@ -187,7 +191,7 @@ class SeriesFolder:
         except Damaged as damage:
             raise self.discard([(file, damage)]) from damage
 
-    def _edge(self, moment: int, count: int, *, last: bool) -> Reading:
+    def _edge(self, moment: int, count: int, columns: Columns | None, *, last: bool) -> Reading:
         if last:
             found, stretch = self.stretch(lambda span: span.start < moment <= span.end)
             wanted = Span(stretch.start if stretch else moment, moment)
@@ -199,11 +203,12 @@ class SeriesFolder:
         for part in reversed(parts) if last else parts:
             if count <= 0:
                 break
-            table = self._each(partial(_outermost, count=count, last=last), [part])[0]
+            table = self._each(partial(_outermost, count=count, columns=columns, last=last), [part])[0]
             table = table.slice(max(0, len(table) - count)) if last else table.slice(0, count)
             tables.append(table)
             count -= len(table)
-        return Reading(rows.join(self.series.kind, tables[::-1] if last else tables), merge([wanted]))
+        table = rows.join(self.series.kind, tables[::-1] if last else tables, columns)
+        return Reading(table, merge([wanted]))
 
     def retry(self, work: Callable[[], T]) -> T:
         """Do the work again for as long as it loses races with writers."""
@@ -355,7 +360,9 @@ class SeriesFolder:
         return max(moments, default=0)
 
 
-def _outermost(path: str, series: Series, span: Span, part: Span, *, count: int, last: bool) -> pa.Table:
+def _outermost(
+    path: str, series: Series, span: Span, part: Span, *, count: int, columns: Columns | None, last: bool
+) -> pa.Table:
     """Enough of a part of a file to hold its first or last rows."""
     facts = encoding.facts_of(path, series, span)
-    return encoding.read_part(path, series, span, encoding.window(facts, part, count, last=last))
+    return encoding.read_part(path, series, span, encoding.window(facts, part, count, last=last), columns=columns)

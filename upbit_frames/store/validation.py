@@ -15,16 +15,21 @@ from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import StoreError
 from upbit_frames.store.base import Series
 
-__all__ = ["cut", "disorder", "empty", "join", "prices", "times_of", "validate"]
+__all__ = ["choose", "cut", "disorder", "empty", "join", "prices", "times_of", "validate"]
 
 LATEST = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 ORIGINS = ("rest", "archive", "live")
 NULLABLE = frozenset({"sequential_id", "seq"})  # each is null where the other one identifies the trade
 
 
-def empty(kind: str) -> pa.Table:
-    """No rows, with the kind's schema."""
-    return arrow_schema(kind).empty_table()
+def empty(kind: str, columns: tuple[str, ...] | None = None) -> pa.Table:
+    """No rows, with the kind's schema or some columns of it."""
+    return arrow_schema(kind, columns).empty_table()
+
+
+def choose(table: pa.Table, columns: tuple[str, ...] | None) -> pa.Table:
+    """Return the table with these columns only; all of them for None."""
+    return table if columns is None else table.select(columns)
 
 
 def times_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -43,18 +48,19 @@ def cut(table: pa.Table, span: Span) -> pa.Table:
     return table if high - low == len(table) else table.slice(int(low), int(high - low))
 
 
-def join(kind: str, tables: list[pa.Table]) -> pa.Table:
-    """The tables one after the other."""
+def join(kind: str, tables: list[pa.Table], columns: tuple[str, ...] | None = None) -> pa.Table:
+    """The tables one after the other; without any, no rows of these columns."""
     filled = [table for table in tables if len(table)]
-    return pa.concat_tables(filled) if filled else empty(kind)
+    return pa.concat_tables(filled) if filled else empty(kind, columns)
 
 
 class Block:
     """Memory for so many candles, filled in any order and by several threads."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, columns: tuple[str, ...] | None = None) -> None:
+        self._columns = columns
         self._times = np.empty(length, np.int64)
-        self._numbers = np.empty((len(arrow_schema("candles")) - 1, length))
+        self._numbers = np.empty((len(arrow_schema("candles", columns)) - 1, length))
 
     def put(self, low: int, table: pa.Table) -> None:
         """The table's rows from the place ``low`` on."""
@@ -63,7 +69,7 @@ class Block:
 
     def table(self) -> pa.Table:
         """All of it, without copying."""
-        return candle_table(self._times, self._numbers)
+        return candle_table(self._times, self._numbers, self._columns)
 
 
 def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") -> pa.Table:
@@ -145,6 +151,8 @@ def _off_grid(series: Series, times: Any) -> str | None:
 
 
 def _trade_order(table: pa.Table, times: Any) -> str | None:
+    if not NULLABLE.issubset(table.column_names):  # read without its ids: the time alone is looked at
+        return _first(np.diff(times) < 0, times[1:], "the time decreases")
     key = pc.coalesce(table.column("sequential_id"), table.column("seq"))
     if key.null_count:
         return "a trade has neither sequential_id nor seq"

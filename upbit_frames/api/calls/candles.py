@@ -34,6 +34,7 @@ def candles(
     tz: str | None = None,
     output: str | None = None,
     source: str = "auto",
+    columns: Iterable[str] | None = None,
     progress: bool | str | None = None,
 ) -> Call[Any]:
     """Candles of any length as one clean frame.
@@ -73,6 +74,9 @@ def candles(
         ``"store"`` (alias ``"cache"``) never touches the network; ``"rest"`` fetches even what is stored;
         ``"archive"`` takes Upbit's published files. Those are for personal, non-commercial use only
         and may not be passed on; ``"auto"`` leaves them alone unless the setting ``archive`` is on.
+    columns : iterable of str, optional
+        Read and return only these, in this order; of Parquet files only their column chunks are read. The
+        index always comes too. Default: all.
     progress : bool or "auto", optional
         A progress bar; by default where it will take more than a second or two.
 
@@ -107,7 +111,7 @@ def candles(
     view = View.build(config, tz, output)
     query = CandleQuery.build(
         market, interval, start=start, end=end, count=count, forming=forming,
-        gaps=gaps, source=source, tz=view.tz, now=server_now(config),
+        gaps=gaps, source=source, columns=columns, tz=view.tz, now=server_now(config),
     )  # fmt: skip
     meter = Progress()
     engine = engine_for(config)

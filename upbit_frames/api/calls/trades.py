@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, shown
@@ -26,6 +27,7 @@ def trades(
     tz: str | None = None,
     output: str | None = None,
     source: str = "auto",
+    columns: Iterable[str] | None = None,
     progress: bool | str | None = None,
 ) -> Call[Any]:
     """Single trades, oldest first.
@@ -42,6 +44,9 @@ def trades(
         With ``end`` or alone: the newest so many, 200 unless given. With ``start``: the first.
     tz, output, progress
         As for :func:`candles`.
+    columns : iterable of str, optional
+        Read and return only these, in this order; of Parquet files only their column chunks are read. The
+        index always comes too. Default: all.
     source : {"auto", "store", "rest", "live", "archive"}
         The newest trades (neither ``start`` nor ``end``), asked for again and again, are answered from a
         stream; ``"live"`` asks for that by name, up to 500 of them.
@@ -71,7 +76,7 @@ def trades(
     """
     view = View.build(config, tz, output)
     query = TradeQuery.build(
-        market, start=start, end=end, count=count, source=source, tz=view.tz, now=server_now(config)
+        market, start=start, end=end, count=count, source=source, columns=columns, tz=view.tz, now=server_now(config)
     )
     meter = Progress()
     engine = engine_for(config)
