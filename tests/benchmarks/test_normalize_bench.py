@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.exchange import wire as normalize
-from upbit_frames.exchange.wire import candles as candle_rows
+from upbit_frames.exchange.wire.candles import _decoder
 from upbit_frames.frames import output as frames
 
 PAGES, ROWS = 20, 200
@@ -49,16 +50,12 @@ def pages(request: pytest.FixtureRequest) -> list[bytes]:
     return [page(rng, newest - timedelta(minutes=ROWS * n), request.param) for n in range(PAGES)]
 
 
-def one_by_one(bodies: list[bytes]) -> list[Any]:
-    return [normalize.candles(body, "KRW-BTC", MINUTE) for body in bodies]
-
-
-def together(bodies: list[bytes]) -> Any:
-    return normalize.candles_pages(bodies, "KRW-BTC", MINUTE)
+def to_arrow(bodies: list[bytes]) -> Any:
+    return pa.concat_tables([normalize.candles(body, "KRW-BTC", MINUTE) for body in reversed(bodies)])
 
 
 def to_frame(bodies: list[bytes]) -> Any:
-    return frames.to_output(together(bodies), "candles", "pandas")
+    return frames.to_output(to_arrow(bodies), "candles", "pandas")
 
 
 @pytest.fixture
@@ -95,12 +92,8 @@ def test_one_page(benchmark: Any, pages: list[bytes]) -> None:
     assert len(table) == ROWS
 
 
-def test_twenty_pages_together(benchmark: Any, pages: list[bytes]) -> None:
-    assert len(benchmark(together, pages)) == PAGES * ROWS
-
-
-def test_twenty_pages_one_by_one(benchmark: Any, pages: list[bytes]) -> None:
-    assert len(benchmark(one_by_one, pages)) == PAGES
+def test_twenty_pages(benchmark: Any, pages: list[bytes]) -> None:
+    assert len(benchmark(to_arrow, pages)) == PAGES * ROWS
 
 
 def test_a_cached_answer_of_200_rows_to_pandas(benchmark: Any, pages: list[bytes]) -> None:
@@ -112,10 +105,9 @@ def test_a_cached_answer_of_200_rows_to_pandas(benchmark: Any, pages: list[bytes
 def test_as_a_ratio(pages: list[bytes], by_pyupbit: Callable[[list[bytes]], Any]) -> None:
     """All ways take turns on the same bytes; the best CPU time of each counts."""
     ways: dict[str, Callable[[list[bytes]], Any]] = {
-        "decode only": lambda bodies: [candle_rows._decoder("KRW-BTC", 1).decode(body) for body in bodies],
-        "to Arrow, page by page": one_by_one,
-        "to Arrow, pages together": together,
-        "to pandas, pages together": to_frame,
+        "decode only": lambda bodies: [_decoder("KRW-BTC", 1).decode(body) for body in bodies],
+        "to Arrow": to_arrow,
+        "to pandas": to_frame,
         "pyupbit, to pandas": by_pyupbit,
     }
     ours, theirs = to_frame(pages), by_pyupbit(pages)

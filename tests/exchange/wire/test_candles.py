@@ -86,17 +86,6 @@ def test_any_page_comes_back_as_it_was(wire: Any, made: tuple[Interval, list[dic
     assert told(table) == expected(rows)
 
 
-@settings(max_examples=50)
-@given(pages(), st.data())
-def test_pages_together_are_the_pages_joined(wire: Any, made: tuple[Interval, list[dict[str, Any]]], data: Any):
-    interval, rows = made
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
-    edges = list(zip([0, *cuts], [*cuts, len(rows)], strict=True))
-    overlap = [rows[max(0, low - 1) : high][::-1] for low, high in edges]
-    table = normalize.candles_pages([wire(one) for one in overlap], MARKET, interval)
-    assert told(table) == expected(rows)
-
-
 def test_an_empty_page_has_the_schema():
     table = normalize.candles(b"[]", MARKET, MINUTE)
     assert len(table) == 0
@@ -198,14 +187,6 @@ def test_the_same_candle_told_differently_is_refused(wire: Any, good: list[dict[
     with pytest.raises(SchemaError, match="twice") as caught:
         normalize.candles(wire(twice), MARKET, MINUTE)
     assert caught.value.path == "$[5].candle_date_time_utc"
-
-
-def test_the_place_counts_within_the_page(wire: Any, good: list[dict[str, Any]]):
-    bad = [good[4] | {"low_price": Decimal(0)}]
-    with pytest.raises(SchemaError) as caught:
-        normalize.candles_pages([wire(good[:2]), b"[]", wire(good[2:4]), wire(bad)], MARKET, MINUTE)
-    assert caught.value.path == "$[0].low_price"
-    assert caught.value.sample == wire(bad).decode()[:200]
 
 
 BODIES = {

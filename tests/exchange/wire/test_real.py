@@ -71,17 +71,22 @@ def test_the_full_page_of_raw_digits(real_data: Path):
     assert table["value"].to_pylist() == [one["candle_acc_trade_price"] for one in sent]
 
 
-def test_overlapping_pages_join(real_data: Path):
-    bodies = [pages(real_data, "page200"), pages(real_data, "page50")]
-    table = normalize.candles_pages(bodies, "KRW-BTC", INTERVALS["1m"])
+def joined(first: bytes, second: bytes) -> bytes:
+    """The rows of both pages in a single body."""
+    return first.strip()[:-1] + b"," + second.strip()[1:]
+
+
+def test_repeated_candles_are_returned_once(real_data: Path):
+    body = joined(pages(real_data, "page200"), pages(real_data, "page50"))
+    table = normalize.candles(body, "KRW-BTC", INTERVALS["1m"])
     assert len(table) == 218
     assert table["time"][0].as_py() == datetime(2021, 1, 30, 10, 10, tzinfo=UTC)
 
 
 def test_a_forming_candle_is_not_mixed_with_its_later_self(real_data: Path):
-    bodies = [pages(real_data, "page200"), pages(real_data, "same_forming_candle_17s_earlier")]
+    body = joined(pages(real_data, "page200"), pages(real_data, "same_forming_candle_17s_earlier"))
     with pytest.raises(SchemaError, match="twice"):
-        normalize.candles_pages(bodies, "KRW-BTC", INTERVALS["1m"])
+        normalize.candles(body, "KRW-BTC", INTERVALS["1m"])
 
 
 def test_more_raw_candles(real_data: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +13,12 @@ import pyarrow as pa
 from upbit_frames.core.arrow import candle_table
 from upbit_frames.core.intervals import Interval
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import SchemaError
 from upbit_frames.exchange.wire.json_rows import Body, column, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["candles", "candles_pages"]
+__all__ = ["candles"]
 
 
 # The numbers' wire names in the order of the schema; on the wire, value comes before volume.
@@ -31,10 +29,10 @@ _NUMBERS = (
 
 @lru_cache(maxsize=1024)
 def _decoder(market: str, unit: int | None) -> msgspec.json.Decoder[list[Any]]:
-    """A decoder that takes candles of that market and unit, and no others.
+    """Return a decoder that accepts candles of that market and unit, and no others.
 
-    Comparing while decoding costs nothing, and in Python a tenth of the whole. Fields in
-    the order of the wire are found at the first look.
+    Comparing while decoding costs nothing, and in Python a tenth of the whole. Declaring the
+    fields in the order of the wire spares the decoder a search for each.
     """
     names = ("candle_date_time_utc", *_NUMBERS[:4], _NUMBERS[5], _NUMBERS[4])
     fields: list[Any] = [("market", Literal[market])]
@@ -51,28 +49,29 @@ _RANGES = np.frombuffer(b"9999-19-39T29:59:59", np.uint8) - _LOWEST
 
 
 def candles(body: bytes, market: str, interval: Interval) -> pa.Table:
-    """The candles of one page.
+    """Read the candles of a page.
 
     Parameters
     ----------
     body : bytes
         JSON as ``/v1/candles/...`` sends it; any order.
     market : str
-        The market asked for; every row must be of it.
+        The market requested; every row must be of it.
     interval : Interval
-        The interval asked for; every row must start one of its periods, and carry its unit
-        where it carries one.
+        The interval requested; every row must start a period of it, and carry its unit where it
+        carries any.
 
     Returns
     -------
     pyarrow.Table
-        Schema ``candles``: ascending by time (``timestamp[us, UTC]``, start of the period), no
-        time twice, no nulls, prices above zero.
+        Schema ``candles``: ascending by time (``timestamp[us, UTC]``, start of the period), times
+        unique, no nulls, prices above zero. A candle that the page repeats is returned once.
 
     Raises
     ------
     SchemaError
-        If the body is anything else; ``path`` names the field.
+        If the body is anything else, or repeats a candle with different numbers; ``path`` names
+        the field.
 
     Examples
     --------
@@ -86,39 +85,19 @@ def candles(body: bytes, market: str, interval: Interval) -> pa.Table:
     >>> candles(body, "KRW-BTC", INTERVALS["1m"])["close"].to_pylist()
     [103460000.0]
     """
-    return candles_pages([body], market, interval)
-
-
-def candles_pages(bodies: Sequence[bytes], market: str, interval: Interval) -> pa.Table:
-    """The candles of several pages of one series as one table; else like :func:`candles`.
-
-    Pages may overlap and come in any order. A candle that two pages tell differently is refused:
-    a sealed one never changes, and a forming one must not be mixed with its later self.
-    """
-    pages = [_page(body, market, interval) for body in bodies]
-    sizes = [numbers.shape[1] for _, numbers in pages]
-    if not any(sizes):
+    rows = read(_decoder(market, interval.unit), body, padded=True, market=market, interval=interval.name)
+    if not rows:
         return arrow_schema("candles").empty_table()
-    source = Body(bodies, sizes, market=market, interval=interval.name)
-    times = _times(b"".join([texts for texts, _ in pages]), source)
+    source = Body(body, market=market, interval=interval.name)
+    times = _times([row.candle_date_time_utc for row in rows], source)
     source.check(interval.floors(times) == times, "candle_date_time_utc", f"the time starts no {interval.name} candle")
-    numbers = pages[0][1] if len(pages) == 1 else np.concatenate([numbers for _, numbers in pages], axis=1)
+    numbers = _numbers(rows)
     _check_numbers(numbers, source)
     return candle_table(*_ascending(times, numbers, source))
 
 
-def _page(body: bytes, market: str, interval: Interval) -> tuple[bytes, NDArray[np.float64]]:
-    """Times, as letters, and numbers of one page, in the order of the wire.
-
-    Rows become arrays page by page, because the objects of many pages do not fit into the
-    processor's cache; everything that works on arrays is done for all pages at once.
-    """
-    rows = read(_decoder(market, interval.unit), body, padded=True, market=market, interval=interval.name)
-    texts = [row.candle_date_time_utc for row in rows]
-    letters = "".join(texts).encode()
-    if len(letters) != len(rows) * _LETTERS:
-        row = next(i for i, text in enumerate(texts) if len(text.encode()) != _LETTERS)
-        raise _no_time(texts[row], row, Body([body], [len(rows)], market=market, interval=interval.name))
+def _numbers(rows: list[Any]) -> NDArray[np.float64]:
+    """Return the numbers of the rows, an array row per field, in the order of the wire."""
     # One list per field is the fastest way through the rows: attribute access is inlined.
     numbers = column(
         [row.opening_price for row in rows]
@@ -128,28 +107,25 @@ def _page(body: bytes, market: str, interval: Interval) -> tuple[bytes, NDArray[
         + [row.candle_acc_trade_volume for row in rows]
         + [row.candle_acc_trade_price for row in rows]
     )
-    return letters, numbers.reshape(len(_NUMBERS), len(rows))
+    return numbers.reshape(len(_NUMBERS), len(rows))
 
 
-def _times(letters: bytes, source: Body) -> NDArray[np.int64]:
-    """Microseconds of many ``yyyy-MM-ddTHH:mm:ss`` (UTC).
+def _times(texts: list[str], source: Body) -> NDArray[np.int64]:
+    """Return the microseconds of many ``yyyy-MM-ddTHH:mm:ss`` (UTC).
 
-    numpy reads them faster than Arrow's cast or arithmetic on the digits, but takes more
+    numpy reads them faster than Arrow's cast or arithmetic on the digits, but accepts more
     spellings; hence the pattern.
     """
-    codes = np.frombuffer(letters, np.uint8).reshape(-1, _LETTERS)
-    if (codes - _LOWEST <= _RANGES).all():  # unsigned: what is below the lowest wraps around
-        try:
-            return np.frombuffer(letters, f"S{_LETTERS}").astype("datetime64[us]").view(np.int64)
-        except ValueError:
-            pass  # not in the calendar
-    texts = [bytes(one).decode("utf-8", "replace") for one in codes]
+    letters = "".join(texts).encode()
+    if len(letters) == len(texts) * _LETTERS:
+        codes = np.frombuffer(letters, np.uint8).reshape(-1, _LETTERS)
+        if (codes - _LOWEST <= _RANGES).all():  # unsigned: what is below the lowest wraps around
+            try:
+                return np.frombuffer(letters, f"S{_LETTERS}").astype("datetime64[us]").view(np.int64)
+            except ValueError:
+                pass  # not in the calendar
     row = next(i for i, text in enumerate(texts) if not _is_time(text))
-    raise _no_time(texts[row], row, source)
-
-
-def _no_time(text: str, row: int, source: Body) -> SchemaError:
-    return source.refuse(row, "candle_date_time_utc", f"{text!r} is not a time as 2026-03-11T14:40:00")
+    raise source.refuse(row, "candle_date_time_utc", f"{texts[row]!r} is not a time as 2026-03-11T14:40:00")
 
 
 def _is_time(text: str) -> bool:
@@ -162,9 +138,9 @@ def _is_time(text: str) -> bool:
 def _check_numbers(numbers: NDArray[np.float64], source: Body) -> None:
     columns: list[NDArray[np.float64]] = list(numbers)
     open_, high, low, close, volume, value = columns
-    fine = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high) & (low > 0)
-    if (fine & (volume >= 0) & (value >= 0)).all():
-        return  # the ordinary case; which row and field it was matters only in the other
+    consistent = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high) & (low > 0)
+    if (consistent & (volume >= 0) & (value >= 0)).all():
+        return  # the ordinary case; row and field are only determined for an error
     for name, prices in zip(_NUMBERS[:4], numbers[:4], strict=True):
         source.check(prices > 0, name, "a price must be above zero")
     source.check(high >= low, "high_price", "the highest price is below the lowest")
@@ -177,7 +153,7 @@ def _check_numbers(numbers: NDArray[np.float64], source: Body) -> None:
 def _ascending(
     times: NDArray[np.int64], numbers: NDArray[np.float64], source: Body
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Sorted by time, each time once."""
+    """Sort by time and drop repeated candles."""
     if (times[1:] < times[:-1]).all():  # newest first, as on the wire
         return times[::-1], numbers[:, ::-1]
     order = np.argsort(times, kind="stable")
@@ -186,8 +162,8 @@ def _ascending(
     repeated[1:] = times[1:] == times[:-1]
     if repeated.any():
         same = (numbers[:, 1:] == numbers[:, :-1]).all(axis=0)
-        fine = ~repeated
-        fine[1:] |= same
-        source.check(fine, "candle_date_time_utc", "the same candle twice, with different numbers", order)
+        valid = ~repeated
+        valid[1:] |= same
+        source.check(valid, "candle_date_time_utc", "the same candle twice, with different numbers", order)
         times, numbers = times[~repeated], numbers[:, ~repeated]
     return times, numbers

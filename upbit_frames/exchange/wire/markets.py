@@ -47,7 +47,7 @@ _INSTRUMENTS = msgspec.json.Decoder(list[_Instrument])
 
 
 def markets(body: bytes) -> pa.Table:
-    """The market list.
+    """Read the market list.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def markets(body: bytes) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        Schema ``markets``, one row a market in the order of the answer. Null means "not told":
-        ``korean_name`` outside Korea, ``warning`` and ``cautions`` without details. Outside Korea
+        Schema ``markets``, one row per market in the order of the answer. Null means "not in
+        the answer": ``korean_name`` outside Korea, ``warning`` and ``cautions`` without details. Outside Korea
         ``market_warning`` "CAUTION" is a ``warning``.
 
     Raises
@@ -99,7 +99,7 @@ def _cautions(row: _Market) -> list[str] | None:
 
 
 def instruments(body: bytes) -> pa.Table:
-    """Tick size and order book groupings.
+    """Read tick sizes and order book groupings.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def instruments(body: bytes) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        Schema ``instruments``, one row a market in the order of the answer, numbers as float64.
+        Schema ``instruments``, one row per market in the order of the answer, numbers as float64.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def instruments(body: bytes) -> pa.Table:
             codes([row.market for row in rows]),
             pa.array([row.quote_currency for row in rows], pa.string()),
             pa.array([float(row.tick_size) for row in rows], pa.float64()),
-            pa.array([[float(one) for one in row.supported_levels] for row in rows], schema.field(3).type),
+            pa.array([[float(level) for level in row.supported_levels] for row in rows], schema.field(3).type),
         ],
         schema=schema,
     )

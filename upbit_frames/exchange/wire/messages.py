@@ -1,9 +1,9 @@
 """Frames of the WebSocket → rows (upbit-api 6.6 to 6.9; pure).
 
-Decoding and making tables (:mod:`upbit_frames.exchange.wire.message_tables`) are two steps: rows are decoded as
-they come in, many frames at once where many have come, and become a table when somebody wants
-one. Both formats lead to the same rows, because the short keys of ``SIMPLE`` are only another
-spelling of the long ones.
+Decoding and building tables (:mod:`upbit_frames.exchange.wire.message_tables`) are two steps: rows are
+decoded as they arrive, many frames at once where several are queued, and become a table on demand.
+Both formats lead to the same rows, because the short keys of ``SIMPLE`` are only another spelling
+of the long ones.
 """
 
 from __future__ import annotations
@@ -95,18 +95,18 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 Row: TypeAlias = Any
-"""One decoded frame: a struct with the fields above and ``received_at``; :func:`type_of` tells what it is."""
+"""One decoded frame: a struct with the fields above and ``received_at``; :func:`type_of` gives its type."""
 
 _TYPE_OF: dict[type, str] = {}
 
 
 def type_of(row: Row) -> str:
-    """The wire name of what the row is, such as ``candle.1m``."""
+    """Return the wire name of the row's type, such as ``candle.1m``."""
     return _TYPE_OF[type(row)]
 
 
 def _struct(type_: str, *, simple: bool) -> type:
-    """The class for frames of a type in one of the two spellings."""
+    """Return the class for frames of a type, with short or long keys."""
     short = SIMPLE_KEYS[type_.partition(".")[0]]
     rename = short if simple else {}
     fields: list[Any] = []
@@ -118,12 +118,12 @@ def _struct(type_: str, *, simple: bool) -> type:
             kind = list[units]  # type: ignore[valid-type]
         fields.append((name, kind, msgspec.UNSET) if name == "level" else (name, kind))
     fields.append(("received_at", int, 0))
-    made: type = msgspec.defstruct(
-        "Frame", fields, rename={one[0]: rename.get(one[0], one[0]) for one in fields}, gc=False,
+    frame_class: type = msgspec.defstruct(
+        "Frame", fields, rename={name: rename.get(name, name) for name, *_ in fields}, gc=False,
         tag_field=short[TYPE] if simple else TYPE, tag=type_,
     )  # fmt: skip
-    _TYPE_OF[made] = type_
-    return made
+    _TYPE_OF[frame_class] = type_
+    return frame_class
 
 
 # By spelling, short or long, and type.
@@ -132,10 +132,10 @@ CLASSES = {simple: {type_: _struct(type_, simple=simple) for type_ in TYPES} for
 
 @cache
 def _decoder(simple: bool, listed: bool, *, alone: bool = False) -> msgspec.json.Decoder[Any]:
-    """For an array of frames, or one alone; in a list format each of them is an array itself."""
+    """Return a decoder for an array of frames, or for a frame alone; in a list format each frame is an array."""
     kind: Any = None
-    for made in CLASSES[simple].values():
-        kind = made if kind is None else kind | made
+    for frame_class in CLASSES[simple].values():
+        kind = frame_class if kind is None else kind | frame_class
     if listed:
         kind = list[kind]
     return msgspec.json.Decoder(kind if alone else list[kind])
@@ -145,7 +145,7 @@ def _decoder(simple: bool, listed: bool, *, alone: bool = False) -> msgspec.json
 
 
 def _spelling(frame: bytes) -> tuple[bool, bool]:
-    """Whether a frame is spelt short, and whether it is a list."""
+    """Return whether a frame has short keys, and whether it is a list."""
     listed = frame[:1] == b"["
     head = frame[1:7] if listed else frame[:6]
     if head[:5] == b'{"ty"':
@@ -158,7 +158,7 @@ def _spelling(frame: bytes) -> tuple[bool, bool]:
 def decode(
     frames: Sequence[bytes], received: Sequence[int], *, assume: str | None = None
 ) -> tuple[list[Row], list[SchemaError]]:
-    """Data frames as rows, in order.
+    """Decode data frames into rows, in order.
 
     Parameters
     ----------
@@ -167,13 +167,13 @@ def decode(
     received : sequence of int
         When each arrived, microseconds UTC.
     assume : str, optional
-        The type of frames that do not say theirs, as some recordings have them.
+        The type of frames without a type field, as in some recordings.
 
     Returns
     -------
     rows : list
     refused : list of SchemaError
-        For each frame that is not what the API promises, why not; ``path`` and ``sample`` tell.
+        An error for each frame that is not what the API promises, with ``path`` and ``sample``.
     """
     rows: list[Row] = []
     refused: list[SchemaError] = []
@@ -191,11 +191,11 @@ def _decode_alike(
     frames: Sequence[bytes], received: Sequence[int], spelling: tuple[bool, bool], assume: str | None,
     rows: list[Row], refused: list[SchemaError],
 ) -> None:  # fmt: skip
-    """Frames of one spelling; one call decodes all of them, unless one is bad."""
+    """Decode frames of the same spelling with a single call; separately if any of them is invalid."""
     decoder, listed = _decoder(*spelling), spelling[1]
     try:
-        found = decoder.decode(b"[%b]" % b",".join(frames))
-        if len(found) != len(frames):
+        decoded = decoder.decode(b"[%b]" % b",".join(frames))
+        if len(decoded) != len(frames):
             raise msgspec.ValidationError("a frame holds more than one value")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if len(frames) > 1:
@@ -208,18 +208,18 @@ def _decode_alike(
             refused.append(_refused(frames[0], spelling))
         return
     if listed:
-        for part, moment in zip(found, received, strict=True):
+        for part, moment in zip(decoded, received, strict=True):
             for row in part:
                 _stamp(row, moment)
             rows += part
         return
-    for row, moment in zip(found, received, strict=True):
+    for row, moment in zip(decoded, received, strict=True):
         _stamp(row, moment)
-    rows += found
+    rows += decoded
 
 
 def _stamp(row: Row, moment: int) -> None:
-    """Note when a row arrived; its own times become milliseconds."""
+    """Set when a row arrived, and convert its own times to milliseconds."""
     row.received_at = moment
     if row.timestamp >= _MICROS:
         row.timestamp //= 1000
@@ -228,7 +228,7 @@ def _stamp(row: Row, moment: int) -> None:
 
 
 def _refused(frame: bytes, spelling: tuple[bool, bool]) -> SchemaError:
-    """Why a frame is refused: decoded by itself, so that places are counted from its own beginning."""
+    """Return the error of a frame; decoded alone, so that paths count from its own beginning."""
     try:
         _decoder(*spelling, alone=True).decode(frame)
     except msgspec.ValidationError as error:
@@ -239,13 +239,13 @@ def _refused(frame: bytes, spelling: tuple[bool, bool]) -> SchemaError:
 
 
 class Control(NamedTuple):
-    """A frame that is no data.
+    """A frame that is not data.
 
     Attributes
     ----------
     kind : {"status", "error", "subscriptions", "unknown"}
     name, text : str
-        Of an error: its name and message. Of anything else: what it says.
+        Of an error: its name and message. Of anything else ``text`` has its content.
     """
 
     kind: str
@@ -254,12 +254,12 @@ class Control(NamedTuple):
 
 
 def _word(value: object) -> str:
-    """What a frame says in one place; empty where it is no text or number, which may be nested without end."""
+    """Return a text or number as text, bounded; empty for anything else, which may be nested without end."""
     return str(value)[:200] if isinstance(value, str | int | float) else ""
 
 
 def control(frame: bytes) -> Control | None:
-    """What a frame says that is no data; None where it is data, or should be.
+    """Parse a frame that is not data; None where it is data, or should be.
 
     Examples
     --------
@@ -268,22 +268,22 @@ def control(frame: bytes) -> Control | None:
     >>> control(b'{"type":"trade"}') is None
     True
     """
-    # Data begins with its type in every format; only what does not is looked at closely.
+    # Data begins with its type in every format; only other frames are parsed here.
     if frame.startswith((b'{"ty', b'[{"ty')):
         return None
     try:
-        said = msgspec.json.decode(frame)
+        value = msgspec.json.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return Control("unknown", "", frame[:200].decode("utf-8", "replace"))
-    if isinstance(said, list) and len(said) == 1:
-        said = said[0]
-    if not isinstance(said, dict):
-        return None if isinstance(said, list) else Control("unknown", "", _word(said))
-    if isinstance(said.get("error"), dict):
-        error = said["error"]
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None if isinstance(value, list) else Control("unknown", "", _word(value))
+    if isinstance(value.get("error"), dict):
+        error = value["error"]
         return Control("error", _word(error.get("name")), _word(error.get("message")))
-    if "status" in said:
-        return Control("status", "", _word(said["status"]))
-    if said.get("method", said.get("mthd")) is not None:
-        return Control("subscriptions", _word(said.get("method", said.get("mthd"))), frame.decode("utf-8", "replace"))
-    return None if "code" in said or "cd" in said else Control("unknown", "", frame[:200].decode("utf-8", "replace"))
+    if "status" in value:
+        return Control("status", "", _word(value["status"]))
+    if value.get("method", value.get("mthd")) is not None:
+        return Control("subscriptions", _word(value.get("method", value.get("mthd"))), frame.decode("utf-8", "replace"))
+    return None if "code" in value or "cd" in value else Control("unknown", "", frame[:200].decode("utf-8", "replace"))

@@ -43,7 +43,7 @@ class _Ticker(msgspec.Struct, gc=False):
 
 
 class _Unit(msgspec.Struct, gc=False):
-    """One level of both sides; a side that has no such level is padded with zeros."""
+    """A level of both sides; a side without such a level is padded with zeros."""
 
     ask_price: Amount
     bid_price: Amount
@@ -65,7 +65,7 @@ _BOOKS = msgspec.json.Decoder(list[_Book])
 
 
 def ticker(body: bytes) -> pa.Table:
-    """The tickers of one answer.
+    """Read the tickers of an answer.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def ticker(body: bytes) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        Schema ``ticker``: one row a market, in the order of the answer, no nulls; changes signed.
+        Schema ``ticker``: one row per market, in the order of the answer, no nulls; changes signed.
 
     Raises
     ------
@@ -92,15 +92,15 @@ def ticker(body: bytes) -> pa.Table:
     if not rows:
         return schema.empty_table()
     arrays: list[Any] = []
-    for one in KINDS["ticker"]:
-        values = [getattr(row, one.source) for row in rows]
-        kind = schema.field(one.name).type
-        if one.name == "market":
+    for field in KINDS["ticker"]:
+        values = [getattr(row, field.source) for row in rows]
+        kind = schema.field(field.name).type
+        if field.name == "market":
             arrays.append(codes(values))
         elif pa.types.is_timestamp(kind):
             arrays.append(pa.array(moments(values)).view(kind))
         elif pa.types.is_date(kind):
-            arrays.append(_dates(values, one.source, source))
+            arrays.append(_dates(values, field.source, source))
         elif pa.types.is_floating(kind):
             arrays.append(pa.array(column(values)))
         else:
@@ -124,7 +124,7 @@ def _dates(texts: list[str], field: str, source: Body) -> pa.Array:
 
 
 def orderbook(body: bytes) -> pa.Table:
-    """The order books of one answer.
+    """Read the order books of an answer.
 
     Parameters
     ----------
@@ -134,10 +134,10 @@ def orderbook(body: bytes) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        Schema ``orderbook``: one row a (``market``, ``level``), level 0 being the best price.
-        Where one side has fewer levels than the other, its price and size are null; what is
-        padding on both sides is left out. ``grouping`` is null where the exchange does not tell
-        it (outside Korea).
+        Schema ``orderbook``: one row per (``market``, ``level``), level 0 being the best price.
+        Where a side has fewer levels than the other, its price and size are null; levels padded
+        on both sides are left out. ``grouping`` is null where the answer has none (outside
+        Korea).
 
     Raises
     ------
@@ -167,19 +167,23 @@ def orderbook(body: bytes) -> pa.Table:
         size = column([getattr(unit, f"{side}_size") for unit in units])
         _check_side(side, price, size, owner, level, better, source)
         sides[side] = (price, size)
-    some = (sides["ask"][0] > 0) | (sides["bid"][0] > 0)
-    owner, level = owner[some], level[some]
+    quoted = (sides["ask"][0] > 0) | (sides["bid"][0] > 0)
+    owner, level = owner[quoted], level[quoted]
 
-    def spread(values: list[float | None]) -> Any:
+    def per_level(values: list[float | None]) -> Any:
         return pa.array(values, pa.float64()).take(pa.array(owner))
 
     arrays = [
         codes([book.market for book in books]).take(pa.array(owner)),
         pa.array(level),
-        *(pa.array(values[some], mask=price[some] == 0) for price, size in sides.values() for values in (price, size)),
-        spread([book.total_ask_size for book in books]),
-        spread([book.total_bid_size for book in books]),
-        spread([None if book.level is msgspec.UNSET else book.level for book in books]),
+        *(
+            pa.array(values[quoted], mask=price[quoted] == 0)
+            for price, size in sides.values()
+            for values in (price, size)
+        ),
+        per_level([book.total_ask_size for book in books]),
+        per_level([book.total_bid_size for book in books]),
+        per_level([None if book.level is msgspec.UNSET else book.level for book in books]),
         pa.array(moments([book.timestamp for book in books])[owner]).view(schema.field("time").type),
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -188,12 +192,12 @@ def orderbook(body: bytes) -> pa.Table:
 def _check_side(side: str, price: Any, size: Any, owner: Any, level: Any, better: np.ufunc, source: Body) -> None:
     """Best price first, padding only at the end, and nothing offered at no price."""
 
-    def check(fine: Any, what: str) -> None:
-        if not fine.all():
-            row = int(np.argmin(fine))
-            raise source.refuse(int(owner[row]), f"orderbook_units[{int(level[row])}].{side}_price", what)
+    def check(valid: Any, problem: str) -> None:
+        if not valid.all():
+            row = int(np.argmin(valid))
+            raise source.refuse(int(owner[row]), f"orderbook_units[{int(level[row])}].{side}_price", problem)
 
     check((price > 0) | (size == 0), "an amount is offered at the price zero")
-    fine = np.ones(len(price), dtype=bool)
-    fine[1:] = (level[1:] == 0) | (price[1:] == 0) | better(price[:-1], price[1:]) & (price[:-1] > 0)
-    check(fine, "the prices are not sorted best first")
+    ordered = np.ones(len(price), dtype=bool)
+    ordered[1:] = (level[1:] == 0) | (price[1:] == 0) | better(price[:-1], price[1:]) & (price[:-1] > 0)
+    check(ordered, "the prices are not sorted best first")

@@ -25,7 +25,7 @@ class _Trade(msgspec.Struct, gc=False):
     trade_price: float
     trade_volume: float
     ask_bid: Literal["ASK", "BID"]
-    # An id above 2^53 never goes through float: msgspec refuses 1.7e16 where an int is asked for.
+    # An id above 2^53 never goes through float: msgspec refuses 1.7e16 for an int field.
     sequential_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -33,21 +33,21 @@ _DECODER = msgspec.json.Decoder(list[_Trade])
 
 
 def trades(body: bytes, market: str) -> pa.Table:
-    """The trades of one page.
+    """Read the trades of a page.
 
     Parameters
     ----------
     body : bytes
         JSON as ``/v1/trades/ticks`` sends it; any order.
     market : str
-        The market asked for; every row must be of it.
+        The market requested; every row must be of it.
 
     Returns
     -------
     pyarrow.Table
-        Schema ``trades``: ascending by (``time``, ``sequential_id``), no ``sequential_id`` twice.
+        Schema ``trades``: ascending by (``time``, ``sequential_id``), ``sequential_id`` unique.
         ``time`` is ``timestamp[us, UTC]``, ``side`` the taker's (``"ask"`` or ``"bid"``),
-        ``value`` price times volume, ``seq`` null. Trades that differ in nothing but the id stay
+        ``value`` price times volume, ``seq`` null. Trades that differ only in the id are kept
         apart.
 
     Raises
@@ -69,11 +69,11 @@ def trades(body: bytes, market: str) -> pa.Table:
     rows = read(_DECODER, body, padded=True, market=market)
     if not rows:
         return arrow_schema("trades").empty_table()
-    source = Body([body], [len(rows)], market=market)
-    found = [row.market for row in rows]
-    if found.count(market) != len(rows):
-        row = next(i for i, name in enumerate(found) if name != market)
-        raise source.refuse(row, "market", f"asked for {market}, answered with {found[row]}")
+    source = Body(body, market=market)
+    received = [row.market for row in rows]
+    if received.count(market) != len(rows):
+        row = next(i for i, name in enumerate(received) if name != market)
+        raise source.refuse(row, "market", f"expected trades of {market}, got {received[row]}")
     times = moments([row.timestamp for row in rows])
     ids = integers([row.sequential_id for row in rows])
     price, volume = column([row.trade_price for row in rows]), column([row.trade_volume for row in rows])
@@ -87,15 +87,15 @@ def trades(body: bytes, market: str) -> pa.Table:
 def _unique(
     times: NDArray[np.int64], ids: NDArray[np.int64], others: list[NDArray[Any]], source: Body
 ) -> NDArray[np.intp]:
-    """Which rows to keep, ascending by (time, id)."""
+    """Return the indices of the rows to keep, ascending by (time, id)."""
     by_id = np.argsort(ids, kind="stable")
     repeated = np.zeros(len(ids), dtype=bool)
     repeated[1:] = ids[by_id][1:] == ids[by_id][:-1]
     if repeated.any():
-        fine = np.ones(len(ids), dtype=bool)
+        same = np.ones(len(ids), dtype=bool)
         for values in (times, *others):
-            fine[1:] &= values[by_id][1:] == values[by_id][:-1]
-        source.check(fine | ~repeated, "sequential_id", "the same trade twice, with different facts", by_id)
+            same[1:] &= values[by_id][1:] == values[by_id][:-1]
+        source.check(same | ~repeated, "sequential_id", "the same trade twice, with different values", by_id)
     keep = by_id[~repeated]
     # Ids do not promise the order of time (3.3), so time comes first.
     return keep[np.argsort(times[keep], kind="stable")]
