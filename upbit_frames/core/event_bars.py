@@ -259,7 +259,7 @@ def bought_of(side: pa.ChunkedArray) -> pa.ChunkedArray:
         If a side is neither ``"bid"`` nor ``"ask"``.
     """
     bought = pc.equal(side, "bid")
-    if bought.null_count or not pc.all(pc.or_(bought, pc.equal(side, "ask"))).as_py():
+    if bought.null_count or not pc.all(pc.or_(bought, pc.equal(side, "ask")), min_count=0).as_py():
         odd = [one for one in pc.unique(side).to_pylist() if one not in ("bid", "ask")]
         raise QueryError(
             f"side must be 'bid' (the taker bought) or 'ask' (the taker sold), got {odd[:3]}",

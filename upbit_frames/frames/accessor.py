@@ -7,6 +7,7 @@ whoever made it, so a frame that was sliced, joined or read from a file keeps it
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,15 @@ import pyarrow as pa
 
 from upbit_frames.core import candle_checks as verdicts
 from upbit_frames.core import gaps, resample
-from upbit_frames.core.arguments import choice
+from upbit_frames.core.arguments import choice, flag
 from upbit_frames.core.arrow import joined
+from upbit_frames.core.event_bars import EventBars, Threshold
 from upbit_frames.core.intervals import EPOCH, Interval, Span
 from upbit_frames.core.moments import parse_moment
 from upbit_frames.core.query import GAPS
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesWarning
+from upbit_frames.frames import exports
 from upbit_frames.frames import output as frames
 from upbit_frames.frames.from_pandas import (
     infer,
@@ -216,6 +219,115 @@ class UpbitFrames:
         known = {"interval": ranges[0][2].name} if ranges else {}
         return self._made(parts, gaps=policy, **known)
 
+    def bars(
+        self, *, ticks: int | None = None, volume: float | None = None, value: float | None = None,
+        forming: bool = False,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Aggregate trades into bars that end by trades, volume or value; as :func:`upbit_frames.bars` does.
+
+        Parameters
+        ----------
+        ticks : int
+            A bar ends with so many trades. Exactly one of the three has to be given.
+        volume, value : float
+            A bar ends when so much of the base or the quote currency was traded; the trade that crosses
+            the threshold belongs to it whole.
+        forming : bool
+            Also return the last bar, which has not reached the threshold; a boolean column ``complete``
+            marks it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``time`` (first trade, in the frame's zone), with several markets (market, time). Columns
+            open, high, low, close, volume, value, ``end`` (last trade, inclusive), ``trades`` (int64),
+            ``buy_volume`` (what takers bought: side "bid"). Bars are counted from the frame's first trade.
+
+        Raises
+        ------
+        QueryError
+            If the frame holds candles, if its times do not ascend, or unless exactly one threshold above
+            zero is given.
+        """
+        threshold = Threshold.build(ticks=ticks, volume=volume, value=value)
+        flag("forming", forming)
+        parts = []
+        for market, table in self._trades():
+            bars = EventBars(threshold)
+            parts.append((market, bars.finish([bars.add(table)], forming=forming)))
+        return self._made(parts, "bars", threshold=threshold.text)
+
+    def naive(self, tz: Any = None) -> pd.DataFrame:
+        """Return the frame with naive wall times, for what knows no time zones.
+
+        Parameters
+        ----------
+        tz : str, zoneinfo.ZoneInfo or datetime.timezone, optional
+            Whose wall times; default the frame's own zone.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The index and columns of times without a zone. In zones that change their clocks an hour comes
+            twice a year; Asia/Seoul and UTC have none such. ``df.uf`` needs aware times, so this comes last.
+
+        Examples
+        --------
+        >>> table = arrow_schema("candles").empty_table()
+        >>> frames.to_output(table, "candles", "pandas").uf.naive("Asia/Seoul").index.tz is None
+        True
+        """
+        return exports.naive(self._frame, tz)
+
+    def to_excel(self, path: str | Path, *, tz: Any = None) -> Path:
+        """Write the frame as an Excel sheet that people can read.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Ends with ``.xlsx``; an existing file is replaced.
+        tz : str, zoneinfo.ZoneInfo or datetime.timezone, optional
+            Of the times, which Excel has without a zone; it stands in their column's header. Default
+            the frame's.
+
+        Returns
+        -------
+        pathlib.Path
+            The file: one sheet, header and index frozen, won without decimals where prices have none,
+            ids of more than fifteen digits as text.
+
+        Raises
+        ------
+        QueryError
+            If the frame has more rows than a sheet, or the path another ending.
+        UsageError
+            Without the extra ``excel`` (openpyxl), or if the file cannot be written.
+        """
+        return exports.write_excel(self._frame, path, tz)
+
+    def to_backtesting(self, tz: Any = None) -> pd.DataFrame:
+        """Return candles of one market as backtesting.py takes them.
+
+        Parameters
+        ----------
+        tz : str, zoneinfo.ZoneInfo or datetime.timezone, optional
+            Whose wall times; default the frame's own zone.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns Open, High, Low, Close, Volume; naive index. Prices are not scaled:
+            ``backtesting.lib.FractionalBacktest`` trades fractions of a coin.
+
+        Raises
+        ------
+        QueryError
+            If the frame has several markets, holds trades, or has NaN.
+        """
+        if self._kind == "trades":
+            self._candles()
+        return exports.to_backtesting(self._frame, tz)
+
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the candles; :func:`upbit_frames.frames.plot.candles` tells the options.
 
@@ -235,6 +347,15 @@ class UpbitFrames:
         return plot.candles(self._frame, ax=ax, **options)
 
     # --- what they share ---------------------------------------------------------------------------
+
+    def _trades(self) -> list[tuple[str | None, pa.Table]]:
+        """Return the trades market by market, with a column ``bought``."""
+        if self._kind != "trades":
+            raise QueryError(
+                "this needs trades, and the frame holds candles",
+                suggestion="uf.trades(market, start=…) has them, and uf.bars(market, …) aggregates them itself",
+            )
+        return tables(self._frame, "trades", sides=True)
 
     def _candles(self, *, ordered: bool = True) -> list[tuple[str | None, pa.Table]]:
         if self._kind != "candles":
@@ -295,9 +416,11 @@ class UpbitFrames:
             columns = {"market": pd.array(markets, dtype=frames.text_type()), **columns}
         return pd.DataFrame(columns)
 
-    def _made(self, parts: list[tuple[str | None, pa.Table]], **meta: Any) -> pd.DataFrame:
+    def _made(self, parts: list[tuple[str | None, pa.Table]], kind: str = "candles", **meta: Any) -> pd.DataFrame:
         many = several(self._frame)
-        table = arrow_schema("candles").empty_table()
+        table = arrow_schema(kind).empty_table()
+        if kind != "candles":
+            meta["kind"] = kind
         if parts:
             table = joined([market for market, _ in parts], [part for _, part in parts]) if many else parts[0][1]
         index = ["market", "time"] if many and parts else ["time"]

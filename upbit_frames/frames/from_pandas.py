@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from upbit_frames.core.event_bars import bought_of
 from upbit_frames.core.intervals import INTERVALS, Interval
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.errors import InvalidInterval, QueryError
@@ -117,23 +118,26 @@ def moments(micros: list[int], zone: Any) -> pd.DatetimeIndex:
 
 
 def tables(
-    frame: pd.DataFrame, kind: str, *, ordered: bool = True, filled: bool = False
+    frame: pd.DataFrame, kind: str, *, ordered: bool = True, filled: bool = False, sides: bool = False
 ) -> list[tuple[str | None, pa.Table]]:
     """The rows market by market, with the columns of the kind that ``df.uf`` needs.
 
     Candles that :mod:`upbit_frames.core.gaps` put in (``filled``, or NaN) are left out, because no
-    trade made them; flat ones are kept if ``filled`` asks for them.
+    trade made them; flat ones are kept if ``filled`` asks for them. With ``sides`` trades have a column
+    ``bought``: whether the taker bought.
 
     Raises
     ------
     QueryError
-        If times have no zone, or, with ``ordered``, do not increase.
+        If times have no zone, or, with ``ordered``, do not increase; if ``sides`` are needed and missing.
     """
     times = np.asarray(_times(frame).tz_convert("UTC").tz_localize(None), dtype="datetime64[us]")
     names = CANDLES if kind == "candles" else TRADES
     arrays = [pa.array(times.view(np.int64)).view(arrow_schema("candles").field("time").type)]
     arrays += [pa.array(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), from_pandas=False) for name in names]
     table = pa.Table.from_arrays(arrays, names=["time", *names])
+    if sides:
+        table = table.append_column("bought", pa.chunked_array([_bought(frame)]))
     real = np.ones(len(table), dtype=bool)
     if kind == "candles":
         real &= ~np.isnan(np.asarray(table["close"]))
@@ -146,6 +150,16 @@ def tables(
             _check_order(part, kind, market)
         parts.append((market, part))
     return parts
+
+
+def _bought(frame: pd.DataFrame) -> pa.Array:
+    if "side" not in frame.columns:
+        raise QueryError(
+            "this needs the column side ('bid' = the taker bought), and the frame lacks it",
+            suggestion="uf.trades(market, start=…) has it",
+        )
+    bought = bought_of(pa.chunked_array([pa.array(frame["side"], pa.string(), from_pandas=True)]))
+    return bought.combine_chunks() if isinstance(bought, pa.ChunkedArray) else bought
 
 
 def _by_market(frame: pd.DataFrame, real: NDArray[np.bool_]) -> list[tuple[str | None, NDArray[np.intp] | None]]:
