@@ -275,7 +275,7 @@ def test_rows_that_become_nothing_warn(df: pd.DataFrame):
         assert df.uf.resample("1d").empty
     assert caught[0].filename == __file__
     assert len(df.uf.resample("1d", edges="keep")) == 1  # without a word
-    assert df.iloc[:0].uf.resample("1d", base="1m").empty
+    assert df.iloc[:0].uf.resample("1d", frame_interval="1m").empty
 
 
 @pytest.mark.parametrize("policy", ["fill", "nan"])

@@ -11,9 +11,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zoneinfo
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.intervals import INTERVALS, MICROS, Interval, to_micros, unreadable
 from upbit_frames.core.moments import Zone, parse_zone, zone_name
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["UTC_DAYS", "BarGrid", "Base", "Grid", "contains", "parse_base", "parse_grid", "sources"]
+__all__ = ["UTC_DAYS", "BarGrid", "Base", "Grid", "contains", "grid_of", "named", "parse_base", "parse_grid", "sources"]
 
 DAY_SECONDS = 86_400
 DAY = DAY_SECONDS * MICROS
@@ -405,6 +406,32 @@ def parse_grid(value: object, base: object = None, tz: object = "UTC") -> Grid:
         grid = BarGrid(grid.period)
     native = INTERVALS.get(grid.name)
     return native if native is not None and grid.base == UTC_DAYS else grid
+
+
+def named(grid: Grid) -> dict[str, str]:
+    """Return what a frame's metadata says of its grid: ``interval``, and ``base`` where days begin at another time.
+
+    Examples
+    --------
+    >>> named(parse_grid("1d", "KST")), named(parse_grid("1h"))
+    ({'interval': '1d', 'base': 'Asia/Seoul'}, {'interval': '1h'})
+    """
+    base = grid.base.name if isinstance(grid, BarGrid) else ""
+    return {"interval": grid.name, "base": base} if base else {"interval": grid.name}
+
+
+def grid_of(meta: Mapping[str, Any], interval: object = None) -> Grid | None:
+    """Return the grid that a frame's metadata names; None where it names none.
+
+    Parameters
+    ----------
+    meta : mapping
+        With ``interval`` and perhaps ``base``.
+    interval : str or datetime.timedelta, optional
+        Instead of the one that the metadata names.
+    """
+    interval = meta.get("interval") if interval is None else interval
+    return None if interval is None else parse_grid(interval, meta.get("base"))
 
 
 def _checked_period(value: object) -> Period:

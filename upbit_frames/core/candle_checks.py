@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.core.intervals import Interval
+from upbit_frames.core.bar_grid import Grid
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 __all__ = ["faults"]
 
 
-def faults(table: pa.Table, interval: Interval | None) -> list[tuple[str, int, int]]:
+def faults(table: pa.Table, interval: Grid | None) -> list[tuple[str, int, int]]:
     """Every kind of fault in candles.
 
     Parameters
     ----------
     table : pyarrow.Table
         The columns of schema ``candles``, in any order of rows.
-    interval : Interval, optional
+    interval : Interval or BarGrid, optional
         Without it the grid is not looked at.
 
     Returns

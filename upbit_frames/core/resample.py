@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arguments import choice
-from upbit_frames.core.bar_grid import Grid, contains
+from upbit_frames.core.bar_grid import BarGrid, Grid, contains
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import COMPLETE, arrow_schema
 from upbit_frames.errors import InvalidInterval
@@ -103,7 +103,8 @@ def check_divides(fine: Grid, coarse: Grid) -> None:
     if fine != coarse and not contains(fine, coarse):
         raise InvalidInterval(
             f"candles of {coarse} cannot be made of candles of {fine}",
-            suggestion=f"fetch candles of {coarse} itself, or of an interval that has each of its boundaries",
+            suggestion=f"fetch candles of {coarse} itself, or of an interval that has each of its boundaries"
+            + (f", or resample with base={fine.base.name!r}" if isinstance(fine, BarGrid) and fine.base.name else ""),
             interval=coarse.name,
         )
 

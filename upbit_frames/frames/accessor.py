@@ -18,8 +18,9 @@ from upbit_frames.core import candle_checks as verdicts
 from upbit_frames.core import gaps, resample
 from upbit_frames.core.arguments import choice, flag
 from upbit_frames.core.arrow import joined
+from upbit_frames.core.bar_grid import Grid, grid_of, named, parse_grid
 from upbit_frames.core.event_bars import EventBars, Threshold
-from upbit_frames.core.intervals import EPOCH, Interval, Span
+from upbit_frames.core.intervals import EPOCH, Span
 from upbit_frames.core.moments import parse_moment
 from upbit_frames.core.query import GAPS
 from upbit_frames.core.schema import arrow_schema
@@ -141,22 +142,26 @@ class UpbitFrames:
         return self._told([row[0] for row in rows], columns)
 
     def resample(
-        self, interval: str, *, base: str | None = None, start: Any = None, end: Any = None, edges: str = "drop"
-    ) -> pd.DataFrame:
-        """Coarser candles, as Upbit itself would have made them; of trades, candles.
+        self, interval: Any, base: Any = None, frame_interval: Any = None, *,
+        start: Any = None, end: Any = None, edges: str = "drop",
+    ) -> pd.DataFrame:  # fmt: skip
+        """Aggregate to coarser candles, exactly; of trades, to candles.
 
         Parameters
         ----------
-        interval : str
-            What is wanted, on the UTC grid: ``"5m"``, ``"1h"``, ``"1d"`` …
-        base : str, optional
-            The interval of the frame's candles.
+        interval : str, datetime.timedelta or pandas offset
+            What is wanted: ``"5m"``, ``"2h"``, ``"1d"``, ``"3M"``, as in ``uf.candles``.
+        base : str, datetime.time, zoneinfo.ZoneInfo or datetime.timezone, optional
+            When days begin, as in ``uf.candles``: ``"Asia/Seoul"``, ``"17:00 America/New_York"``; ``"09:00"`` is a
+            time in the frame's zone. Default: 00:00 UTC.
+        frame_interval : str, datetime.timedelta or pandas offset, optional
+            The interval of the frame's candles, where the frame does not say it.
         start, end : str, datetime.date, datetime.datetime or pandas.Timestamp, optional
             ``[start, end)`` in which the frame knows everything; by default from the first candle
             to the end of the last (of trades: from the first to the last). It decides which
             candles at the edges are complete.
         edges : {"drop", "keep", "flag"}
-            What becomes of those that are not: left out; kept; or kept and told by a boolean
+            What becomes of those that are not: left out; kept; or kept and marked in a boolean
             column ``complete``.
 
         Returns
@@ -170,10 +175,24 @@ class UpbitFrames:
         Raises
         ------
         InvalidInterval
-            If periods of ``interval`` are not made of whole periods of the frame's.
-        """
-        wanted = Interval.parse(interval)
+            If it is no length of time that divides a day or has whole days, or if its candles are not made
+            of whole candles of the frame.
+        QueryError
+            If ``base`` says no time of day.
 
+        Warns
+        -----
+        UpbitFramesWarning
+            If rows became none, because every candle is incomplete.
+
+        Examples
+        --------
+        >>> table = arrow_schema("candles").empty_table()
+        >>> df = frames.to_output(table, "candles", "pandas", attrs={"interval": "1h"})
+        >>> df.uf.resample("1d", base="Asia/Seoul").uf.meta["base"]
+        'Asia/Seoul'
+        """
+        wanted = parse_grid(interval, base, plain_zone(zone_of(self._frame)))
         if self._kind == "trades":
             parts = [
                 (
@@ -185,11 +204,11 @@ class UpbitFrames:
         else:
             parts = [
                 (market, resample.resample(table, step, wanted, span=span, edges=edges))
-                for market, table, step, span in self._stretches(base, start, end)
+                for market, table, step, span in self._stretches(frame_interval, start, end)
             ]
         self._warn_of_none(parts, wanted, edges)
         raw = {"gaps": "raw"} if "gaps" in self.meta else {}
-        return self._made(parts, interval=wanted.name, resampled=True, **raw)
+        return self._made(parts, grid=wanted, resampled=True, **raw)
 
     def fill(
         self, policy: str = "fill", *, interval: str | None = None, start: Any = None, end: Any = None
@@ -216,8 +235,7 @@ class UpbitFrames:
         parts = [
             (market, gaps.fill(table, step, span or Span(EPOCH, EPOCH), policy)) for market, table, step, span in ranges
         ]
-        known = {"interval": ranges[0][2].name} if ranges else {}
-        return self._made(parts, gaps=policy, **known)
+        return self._made(parts, grid=ranges[0][2] if ranges else None, gaps=policy)
 
     def bars(
         self, *, ticks: int | None = None, volume: float | None = None, value: float | None = None,
@@ -365,12 +383,11 @@ class UpbitFrames:
             )
         return tables(self._frame, "candles", ordered=ordered)
 
-    def _interval(self, named: str | None) -> Interval | None:
-        """What is named or known; None if neither."""
-        told = named or self.meta.get("interval")
-        return None if told is None else Interval.parse(told)
+    def _interval(self, interval: Any) -> Grid | None:
+        """Return the grid of the candles: as named, else as the frame knows it; None if neither."""
+        return grid_of(self.meta, interval)
 
-    def _span(self, table: pa.Table, step: Interval | None, start: Any, end: Any) -> Span | None:
+    def _span(self, table: pa.Table, step: Grid | None, start: Any, end: Any) -> Span | None:
         """What the arguments say, else from the first row to the end of the last; None if neither."""
         times = micros_of(table)
         if not len(times) and (start is None or end is None):
@@ -387,9 +404,7 @@ class UpbitFrames:
             )
         return Span(low, high)
 
-    def _stretches(
-        self, interval: str | None, start: Any, end: Any
-    ) -> list[tuple[str | None, pa.Table, Interval, Span | None]]:
+    def _stretches(self, interval: Any, start: Any, end: Any) -> list[tuple[str | None, pa.Table, Grid, Span | None]]:
         """The candles market by market, their interval, and the stretch to look at."""
         parts = self._candles()
         rows = np.concatenate([micros_of(table) for _, table in parts]) if parts else np.empty(0, np.int64)
@@ -400,12 +415,12 @@ class UpbitFrames:
             step = infer(rows)
         return [(market, table, step, self._span(table, step, start, end)) for market, table in parts]
 
-    def _warn_of_none(self, parts: list[tuple[str | None, pa.Table]], wanted: Interval, edges: str) -> None:
+    def _warn_of_none(self, parts: list[tuple[str | None, pa.Table]], wanted: Grid, edges: str) -> None:
         """Warn where rows became nothing, because no period is known from its beginning to its end."""
         if edges == "drop" and len(self._frame) and parts and not any(len(table) for _, table in parts):
             rows = f"{len(self._frame):,} row{'s' if len(self._frame) != 1 else ''}"
             warnings.warn(
-                f"no candle of {wanted.name} is complete in these {rows}, so the result is empty; start= and end= say "
+                f"no candle of {wanted} is complete in these {rows}, so the result is empty; start= and end= say "
                 "in which range the frame knows everything, and edges='keep' or 'flag' keeps incomplete candles",
                 UpbitFramesWarning,
                 stacklevel=3,
@@ -416,7 +431,9 @@ class UpbitFrames:
             columns = {"market": pd.array(markets, dtype=frames.text_type()), **columns}
         return pd.DataFrame(columns)
 
-    def _made(self, parts: list[tuple[str | None, pa.Table]], kind: str = "candles", **meta: Any) -> pd.DataFrame:
+    def _made(
+        self, parts: list[tuple[str | None, pa.Table]], kind: str = "candles", *, grid: Grid | None = None, **meta: Any
+    ) -> pd.DataFrame:
         many = several(self._frame)
         table = arrow_schema(kind).empty_table()
         if kind != "candles":
@@ -424,7 +441,11 @@ class UpbitFrames:
         if parts:
             table = joined([market for market, _ in parts], [part for _, part in parts]) if many else parts[0][1]
         index = ["market", "time"] if many and parts else ["time"]
-        named = markets_of(self._frame)
-        if not many and len(named) == 1:
-            meta["market"] = named[0]
-        return frames.to_pandas(table, index=index, tz=zone_of(self._frame), attrs={**self.meta, **meta})
+        markets = markets_of(self._frame)
+        if not many and len(markets) == 1:
+            meta["market"] = markets[0]
+        before = self.meta
+        if grid is not None:
+            before.pop("base", None)
+            meta |= named(grid)
+        return frames.to_pandas(table, index=index, tz=zone_of(self._frame), attrs={**before, **meta})

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arrow import grid_codes
-from upbit_frames.core.intervals import Interval
+from upbit_frames.core.bar_grid import BarGrid, Grid, grid_of
 from upbit_frames.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -169,22 +169,32 @@ def _take_pandas(
     frame = _arranged(columns, rows, tz, adopt=adopt)
     if attrs is not None:
         frame.attrs[ATTRS] = attrs
-        if list(index) == ["time"] and attrs.get("gaps", "raw") != "raw" and "interval" in attrs:
-            frame.index = regular(frame.index, attrs["interval"])
+        grid = grid_of(attrs) if list(index) == ["time"] and attrs.get("gaps", "raw") != "raw" else None
+        if grid is not None:
+            frame.index = regular(frame.index, grid)
     return frame
 
 
-def regular(index: Any, interval: str) -> Any:
+def regular(index: Any, grid: Grid) -> Any:
     """Return an index without gaps with its ``freq`` set, as far as pandas has one for it in this zone."""
     import pandas as pd
 
-    native = Interval.parse(interval)
-    calendar = {"1d": "D", "1w": "W-MON", "1M": "MS", "1y": "YS"}
-    freq = calendar.get(native.name) or pd.Timedelta(seconds=native.seconds or 0)
-    try:
-        return pd.DatetimeIndex(index, freq=freq, name=index.name)  # type: ignore[arg-type]
-    except ValueError:  # Monday in London, say, is Sunday in New York
-        return index
+    for freq in _frequencies(grid):
+        try:
+            return pd.DatetimeIndex(index, freq=freq, name=index.name)
+        except ValueError:  # Monday in London, say, is Sunday in New York
+            continue
+    return index
+
+
+def _frequencies(grid: Grid) -> list[Any]:
+    """Return what pandas may call the steps of a grid: by the calendar first, then by their length."""
+    import pandas as pd
+
+    count, unit = (grid.period.count, grid.period.unit) if isinstance(grid, BarGrid) else (1, grid.name[-1])
+    calendar = {"d": "D", "w": "W-MON", "M": "MS", "y": "YS"}.get(unit)
+    by_length = [pd.Timedelta(seconds=grid.seconds)] if grid.seconds is not None else []
+    return [*([f"{count}{calendar}"] if calendar else []), *by_length]
 
 
 def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, adopt: bool = False) -> pd.DataFrame:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.core.intervals import INTERVALS, Interval
+from upbit_frames.core.bar_grid import BarGrid, Grid, grid_of, parse_grid
+from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.errors import QueryError, UsageError
 from upbit_frames.frames.plot import labels as words
 from upbit_frames.frames.plot.style import Style, style_of
@@ -135,14 +136,14 @@ def _need_matplotlib() -> None:
 # --- what to draw --------------------------------------------------------------------------------
 
 
-def _chart(frame: pd.DataFrame, named: str | None, most: int) -> tuple[_Chart, Any, Interval | None]:
+def _chart(frame: pd.DataFrame, named: str | None, most: int) -> tuple[_Chart, Any, Grid | None]:
     import numpy as np
 
     from upbit_frames.frames.from_pandas import micros_of, tables, zone_of
 
     ((_, table),) = tables(frame, "candles", filled=True)
-    told = named or frame.attrs.get("upbit_frames", {}).get("interval")
-    step = Interval.parse(told) if told else _guess(micros_of(table))
+    known = grid_of(frame.attrs.get("upbit_frames", {}), named or None)
+    step = known or _guess(micros_of(table))
     note = None
     if len(table) > most:
         table, drawn = _coarser(table, step, most)
@@ -151,30 +152,28 @@ def _chart(frame: pd.DataFrame, named: str | None, most: int) -> tuple[_Chart, A
     else:
         shown = step
     times = micros_of(table)
-    if shown.seconds is None:
-        ends = np.array([shown.shift(time, 1) for time in times.tolist()], dtype=np.int64)
-    else:
-        ends = times + shown.step
+    ends = shown.nexts(times)
     left = times / _MICROS_A_DAY
     columns = {name: np.asarray(table[name]) for name in ("open", "high", "low", "close", "volume")}
     chart = _Chart(left=left, width=(ends - times) / _MICROS_A_DAY, note=note, **columns)
-    return chart, zone_of(frame), step if told or len(times) > 1 else None
+    return chart, zone_of(frame), step if known is not None or len(times) > 1 else None
 
 
-def _guess(times: Array) -> Interval:
+def _guess(times: Array) -> Grid:
     """The interval by the times; a day for a single candle, whose width tells nothing anyway."""
     from upbit_frames.frames.from_pandas import infer
 
     return infer(times) if len(times) > 1 else INTERVALS["1d"]
 
 
-def _coarser(table: pa.Table, step: Interval, most: int) -> tuple[pa.Table, Interval]:
+def _coarser(table: pa.Table, step: Grid, most: int) -> tuple[pa.Table, Grid]:
     """The candles as the finest coarser ones that are few enough."""
     from upbit_frames.core.resample import resample
     from upbit_frames.errors import InvalidInterval
 
     made, used = table, step
-    for one in sorted(INTERVALS.values(), key=lambda one: one.step):
+    base = step.base if isinstance(step, BarGrid) else None
+    for one in (parse_grid(interval, base) for interval in sorted(INTERVALS.values(), key=lambda one: one.step)):
         if one.step <= used.step:
             continue
         try:
@@ -239,7 +238,7 @@ def _axes(ax: Axes, below: Axes | None, chart: _Chart, zone: Any, last: bool) ->
         ax.xaxis.get_offset_text().set_visible(False)
 
 
-def _title(title: str | None, markets: list[str], step: Interval | None) -> str:
+def _title(title: str | None, markets: list[str], step: Grid | None) -> str:
     if title is not None:
         return title
     parts = [*(markets if len(markets) == 1 else []), step.name if step is not None else None]
