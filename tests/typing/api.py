@@ -14,7 +14,7 @@ import upbit_frames as uf
 from upbit_frames import aio, errors
 from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.stream import Stream
-from upbit_frames.replay.tape import Taping
+from upbit_frames.replay.tape import Tape
 from upbit_frames.router.plan import Plan
 
 
@@ -36,7 +36,7 @@ def calls() -> None:
     uf.compare("ticker", count=5)  # type: ignore[call-arg]
     uf.follow("KRW-BTC", seconds=5)  # type: ignore[call-arg]
     uf.stream(["KRW-BTC"], "orderbook", depth=5, seconds=1.0, output="arrow")
-    assert_type(uf.tape("t", mode="none", speed=1), Taping)
+    assert_type(uf.tape("t", mode="none", speed=1), Tape)
     with uf.tape("t") as tape, uf.cassette("c", speed=2.0):
         assert_type(tape.unplayed, list[str])
     uf.tape(5)  # type: ignore[arg-type]

@@ -18,8 +18,9 @@ from upbit_frames.core.config import Config
 from upbit_frames.core.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.substitution import active
 from upbit_frames.router.candles import CandleRouter
-from upbit_frames.router.ports import Ports, substitute_for
+from upbit_frames.router.ports import Ports
 from upbit_frames.router.quotes import QuoteRouter
 from upbit_frames.router.trades import TradeRouter
 from upbit_frames.runtime import event_loop as _bridge
@@ -94,7 +95,8 @@ def open_store(config: Config) -> Store:
 def engine_for(config: Config) -> Engine:
     """The engine of these settings, made on first use and anew after a fork."""
     global _generation
-    ports = substitute_for(config)
+    substitution = active()
+    ports = None if substitution is None else substitution.ports_for(config)
     if ports is not None:
         return _assemble(ports, config)
     key = _key(config)

@@ -309,12 +309,12 @@ def _cache_clear(options: argparse.Namespace) -> int:
 
 def _tapes(options: argparse.Namespace) -> list[Path]:
     from upbit_frames.replay import library as cassette_folder
-    from upbit_frames.replay.cassette_file import path_of
+    from upbit_frames.replay.cassette_file import cassette_path
     from upbit_frames.replay.tape_file import tape_beside
 
     folder: Path = options.dir or uf.config.cassette_dir
     names = getattr(options, "name", []) or list(cassette_folder.cassettes(folder).index)
-    paths = [path_of(folder, name) for name in names]
+    paths = [cassette_path(folder, name) for name in names]
     for path in paths:
         if not path.exists() and not tape_beside(path).exists():
             raise errors.QueryError(f"there is no cassette {path}", suggestion="upbit-frames cassette ls lists them")

@@ -1,104 +1,46 @@
-"""What records and plays a tape: put in the place of every stream's connection."""
+"""The streams of one opened recording: replays what is on its tape, and records what is not."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
+import logging
 import threading
+import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
 
 from upbit_frames.core.arguments import number
 from upbit_frames.core.config import Config
-from upbit_frames.core.intervals import Span
+from upbit_frames.core.intervals import Span, from_micros
 from upbit_frames.core.topics import Topic
 from upbit_frames.core.urls import redacted
-from upbit_frames.errors import NotRecorded, StoreError, UpbitFramesError
+from upbit_frames.errors import NotRecorded, StoreError, UpbitFramesError, UpbitFramesWarning
 from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import LINGER
-from upbit_frames.live.hub.registry import Source
-from upbit_frames.replay.sharing import Signature, alone, signature
-from upbit_frames.replay.tape_file import Entry, TapeWriter, covers, read_tape, text_of
-from upbit_frames.replay.tape_wire import Player, RecordedWire, TapeClock, TapeServerTime
+from upbit_frames.live.hub.substitution import Source
+from upbit_frames.replay.clocks import FixedServerTime, TapeClock, fetch_exchange_time, recording_clock
+from upbit_frames.replay.file_lock import FileVersion, exclusive, file_version
+from upbit_frames.replay.loaded_tape import LoadedTape, nearest_stream, topic_text
+from upbit_frames.replay.tape_file import MAX_SIZE
+from upbit_frames.replay.tape_wire import RecordingWire, TapePlayer
+from upbit_frames.replay.tape_writer import TapeWriter
 from upbit_frames.replay.untrusted import exists
-from upbit_frames.runtime.clock import Clock, SystemClock
 
-__all__ = ["Deck", "Loaded", "speed_of"]
+__all__ = ["TapeSession", "checked_speed"]
 
-clock_of_recordings: Clock = SystemClock()
-"""What time it is for a recording; a stand-in exchange may put its own here, and say how fast it goes."""
+log = logging.getLogger("upbit_frames.replay")
 
 
-def speed_of(speed: float) -> float:
-    """The speed at which a tape is played, checked."""
+def checked_speed(speed: float) -> float:
+    """Return the speed of a replay, a positive number or infinity; raise QueryError otherwise."""
     return number("speed", speed, 0, above=True, infinite=True, suggestion="1 is real time, 2 is twice as fast")
 
 
-class Loaded:
-    """A tape in memory.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Attributes
-    ----------
-    head : Head
-    connections : dict of int to list of Entry
-    joins : list of (int, int, Entry)
-        Every stream that began: its connection, its place there, and what it wanted.
-    frames : int
-    complete : bool
-        Whether the recording was ended in order.
-    last : int
-        The highest number of a connection.
-
-    Raises
-    ------
-    CorruptFile
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.head, entries = read_tape(path)
-        self.connections: dict[int, list[Entry]] = {}
-        self.joins: list[tuple[int, int, Entry]] = []
-        self.frames = 0
-        self.complete = False
-        current: set[int] = set()
-        for one in entries:
-            self.complete = one.kind == "end"
-            if self.complete:
-                for on in current:
-                    self.connections[on].append(one)
-                current = set()
-                continue
-            current.add(one.on)
-            track = self.connections.setdefault(one.on, [])
-            if one.kind == "join":
-                self.joins.append((one.on, len(track), one))
-            self.frames += one.kind == "frame"
-            track.append(one)
-        self.last = max(self.connections, default=0)
-
-    def started(self) -> int | None:
-        """The exchange's time when the first connection was opened, microseconds; None where that is not known."""
-        for track in self.connections.values():
-            for one in track:
-                if one.kind == "open" and one.offset is not None:
-                    return one.at + one.offset
-        return None
-
-    def streams(self) -> list[str]:
-        """What was listened to, a line for each market of each stream."""
-        return [text_of(topic) for _, _, join in self.joins for topic in join.topics]
-
-
-class Deck:
-    """Plays what is on a tape, and records what is not, as far as its mode allows.
+class TapeSession:
+    """Replays what is on a tape, and records what is not, as far as its mode allows.
 
     Parameters
     ----------
@@ -106,17 +48,28 @@ class Deck:
         Of the tape.
     name : str
         For messages.
-    mode : {"none", "once", "new_episodes", "all"}
+    replays : bool
+        Whether the tape is replayed; else it is replaced.
     protected : bool
         Whether nothing may be recorded.
     speed : float
         Tape seconds in a real one; infinity for as fast as rows are taken.
-    exchange_time : coroutine function (Config) -> int
-        Asks the exchange what time it is.
-    mends : bool
-        Whether REST answers are recorded and played too, so that a gap can be repaired in replay.
-    checks : callable, optional
-        Whether the exchange is asked for its markets before a stream begins; default: while recording.
+    repairs : bool
+        Whether REST responses are recorded and replayed too, so that a gap can be backfilled in replay.
+    checks_markets : callable () -> bool, optional
+        Whether the markets are fetched before a stream begins; default: while recording.
+
+    Attributes
+    ----------
+    clock : Clock
+        For what comes over a real connection.
+    loaded : LoadedTape or None
+    played : Counter
+        Replays of each stream of the tape.
+    recorded : int
+        Streams recorded.
+    closed : bool
+        Whether the recording has ended; frames that come later are not written.
     """
 
     def __init__(
@@ -124,129 +77,126 @@ class Deck:
         path: Path,
         name: str,
         *,
-        mode: str,
+        replays: bool,
         protected: bool,
         speed: float = inf,
-        exchange_time: Callable[[Config], Awaitable[int]],
-        mends: bool,
-        checks: Callable[[], bool] | None = None,
+        repairs: bool,
+        checks_markets: Callable[[], bool] | None = None,
     ) -> None:
         self.path = path
         self.name = name
+        self.replays = replays
         self.protected = protected
         self.speed = speed
-        self.mends = mends
-        self.clock = clock_of_recordings
-        self.checks = checks or (lambda: not protected)
-        self.loaded: Loaded | None = None
+        self.repairs = repairs
+        self.checks_markets = checks_markets or (lambda: not protected)
+        self.clock = recording_clock()
+        self.loaded: LoadedTape | None = None
         self.played: Counter[int] = Counter()
         self.recorded = 0
-        self._exchange_time = exchange_time
+        self.closed = False
+        self._connections = 0
         self._offset: int | None = None
         self._writer: TapeWriter | None = None
-        self._replays = mode != "all"
-        self._lines = 0
-        self._seen: Signature = None
+        self._full_at: int | None = None
+        self._version: FileVersion = None
         self._discarded = False
-        self.over = False
         self._lock = threading.Lock()
 
     def load(self) -> None:
-        """Read the tape, if there is one to be played.
+        """Read the tape, if there is one and it is replayed.
 
         Raises
         ------
         CorruptFile
         """
-        self._seen = signature(self.path)
-        if self._replays and exists(self.path):
-            self.loaded = Loaded(self.path)
-            self._lines = self.loaded.last
+        self._version = file_version(self.path)
+        if self.replays and exists(self.path):
+            self.loaded = LoadedTape(self.path)
+            self._connections = self.loaded.last
 
-    # --- for the hubs ---------------------------------------------------------------------------
+    # --- for the hubs -------------------------------------------------------------------------------
 
     @property
     def shared(self) -> bool:
-        """Whether streams share connections: while recording as ever; in replay each plays its own."""
+        """Whether streams share connections: as usual while recording; in replay each has its own."""
         return self.loaded is None and not self.protected
 
     def source(self, config: Config, live: Source) -> Source:
-        """Where the frames of one more hub come from."""
+        """Return the source of frames of one more hub, given the source it would have without the tape."""
         clock = TapeClock(self.clock)
-        line = _Line(self, config, live, clock, TapeServerTime(clock))
+        connection = TapeConnection(self, config, live, clock, FixedServerTime(clock))
         return Source(
-            line, line if not self.mends else live.mender, clock, line.server_time,
-            tempo=clock, joined=line.joined, linger=LINGER if self.shared else 0.0,
+            connection, live.mender if self.repairs else connection, clock, connection.server_time,
+            tempo=clock, joined=connection.joined, linger=LINGER if self.shared else 0.0,
         )  # fmt: skip
 
-    # --- playing --------------------------------------------------------------------------------
+    # --- replay -------------------------------------------------------------------------------------
 
-    def find(self, region: str, topics: frozenset[Topic]) -> int | None:
-        """The recorded stream to play: each once, in order, and then the last one again.
-
-        The same markets come first; else one in which they were among others.
-        """
+    def choose(self, region: str, topics: frozenset[Topic]) -> int | None:
+        """Return the recorded stream to replay, and count it as replayed; None if there is none."""
         if self.loaded is None:
             return None
-        fits = [
-            number for number, (_, _, join) in enumerate(self.loaded.joins)
-            if join.region == region and covers(join.topics, topics)
-        ]  # fmt: skip
-        same = [number for number in fits if frozenset(self.loaded.joins[number][2].topics) == topics]
         with self._lock:
-            fresh = next((number for number in (*same, *fits) if not self.played[number]), None)
-            if fresh is None and (not fits or not self.protected):
-                return None
-            chosen = fresh if fresh is not None else (same or fits)[-1]
-            self.played[chosen] += 1
+            chosen = self.loaded.choose(region, topics, self.played, repeats=self.protected)
+            if chosen is not None:
+                self.played[chosen] += 1
             return chosen
 
     def missing(self, topics: Iterable[Topic]) -> NotRecorded:
-        """The error for a stream that was never recorded."""
-        there = sorted(set(self.loaded.streams())) if self.loaded is not None else []
-        asked = sorted(map(text_of, topics))
-        absent = [one for one in asked if one not in there] or asked
-        near = max(there, key=lambda one: difflib.SequenceMatcher(None, absent[0], one).ratio(), default=None)
+        """Return the error for a stream that was not recorded."""
+        recorded = sorted(set(self.loaded.streams())) if self.loaded is not None else []
+        wanted = sorted(map(topic_text, topics))
+        absent = [text for text in wanted if text not in recorded] or wanted
         if self.loaded is None:
-            told = f"there is no tape {self.name!r}"
-        elif absent == asked and len(asked) > 1 and set(asked) <= set(there):
-            told = f"the tape {self.name!r} does not hold these markets in one stream"
+            message = f"there is no tape {self.name!r}"
+        elif absent == wanted and len(wanted) > 1 and set(wanted) <= set(recorded):
+            message = f"the tape {self.name!r} does not hold these markets in one stream"
         else:
-            told = f"the tape {self.name!r} holds no {absent[0]}"
+            message = f"the tape {self.name!r} has no {absent[0]}"
         return NotRecorded(
-            told,
-            suggestion="ask what was recorded, or record it with mode='new_episodes', or 'all' to start afresh",
+            message,
+            suggestion="open a recorded stream, or record it with mode='new_episodes', or 'all' to start afresh",
             request=", ".join(absent),
-            nearest=near,
+            nearest=nearest_stream(absent[0], recorded),
             tape=str(self.path),
         )
 
     def unplayed(self) -> list[str]:
-        """Recorded streams that nobody has asked for."""
+        """Return the recorded streams that were not replayed."""
         joins = self.loaded.joins if self.loaded is not None else []
-        left = [join for number, (_, _, join) in enumerate(joins) if not self.played[number]]
-        return [", ".join(map(text_of, join.topics)) for join in left]
+        unplayed = [join for position, (_, _, join) in enumerate(joins) if not self.played[position]]
+        return [", ".join(map(topic_text, join.topics)) for join in unplayed]
 
-    # --- recording ------------------------------------------------------------------------------
+    # --- recording ----------------------------------------------------------------------------------
 
-    def new_line(self) -> int:
-        """A number for one more connection."""
-        self._lines += 1
-        return self._lines
+    def new_connection(self) -> int:
+        """Return the number of one more connection."""
+        self._connections += 1
+        return self._connections
 
-    def writer(self, config: Config) -> TapeWriter:
-        """What is written to; made when the first stream begins."""
+    def write(self, config: Config, at: int, write: Callable[[TapeWriter], bool]) -> bool:
+        """Write an entry, opening the file with the first; return whether it was written.
+
+        A tape that would become larger than can be replayed ends before the first entry that does not
+        fit. The streams go on; :meth:`settle` warns.
+        """
+        if self.closed or self._full_at is not None:
+            return False
         if self._writer is None:
             kept = self.path if self.loaded is not None else None
             self._writer = TapeWriter(self.path, redacted(config.ws_url), self.clock.now(), kept)
-        return self._writer
+        if write(self._writer):
+            return True
+        self._full_at = at
+        log.warning("the tape %r has reached its largest size; nothing more is recorded on it", self.name)
+        return False
 
     async def offset(self, config: Config) -> int | None:
-        """The exchange's time minus ours, asked once; None where it cannot be learnt."""
+        """Return the exchange's time minus ours, fetched once; None if it cannot be fetched."""
         if self._offset is None:
             with contextlib.suppress(UpbitFramesError):
-                told = await self._exchange_time(config)
-                self._offset = told - self.clock.now()
+                self._offset = await fetch_exchange_time(config) - self.clock.now()
         return self._offset
 
     def discard(self) -> None:
@@ -254,19 +204,19 @@ class Deck:
         self._discarded = True
 
     def finish(self, *, keep: bool) -> bool:
-        """End the recording, once no stream is open; whether there is something to settle.
+        """End the recording, once no stream is open; return whether there is a file to settle.
 
         Raises
         ------
         StoreError
-            If it cannot be written; the old tape is as it was then.
+            If it cannot be written; the old tape stays as it was.
         """
-        self.over = True
+        self.closed = True
         if self._writer is None:
             return False
         if keep and not self._discarded:
             try:
-                self._writer.finish(self.clock.now())
+                self._writer.finish(self.clock.now() if self._full_at is None else self._full_at)
             except BaseException:
                 self.drop()
                 raise
@@ -275,7 +225,7 @@ class Deck:
         return False
 
     def settle(self) -> None:
-        """Put the finished tape into its place.
+        """Move the finished tape to its destination; warn if not everything fitted.
 
         Raises
         ------
@@ -284,8 +234,8 @@ class Deck:
         """
         if self._writer is None:
             return
-        with alone(self.path):
-            if signature(self.path) != self._seen:
+        with exclusive(self.path):
+            if file_version(self.path) != self._version:
                 self.drop()
                 raise StoreError(
                     f"the tape {self.name!r} was recorded by another process meanwhile; this recording was not kept",
@@ -294,92 +244,105 @@ class Deck:
                 )
             self._writer.settle()
             self._writer = None
+        if self._full_at is not None:
+            end = f"{from_micros(self._full_at):%Y-%m-%d %H:%M:%S} UTC"
+            warnings.warn(
+                f"the tape {self.name!r} ends at {end}: a longer one would need more than {MAX_SIZE:,} bytes of "
+                "memory in replay; record fewer markets, or several tapes",
+                UpbitFramesWarning,
+                stacklevel=2,
+            )
 
     def drop(self) -> None:
-        """Leave nothing behind."""
+        """Remove the temporary file of a recording that is not kept."""
         if self._writer is not None:
             self._writer.discard()
             self._writer = None
 
 
-class _Line:
-    """The connections of one hub, one after the other: dialer, and mender where the tape has no REST."""
+class TapeConnection:
+    """The successive connections of one hub: dialer, and backfill where the recording has no REST responses."""
 
-    def __init__(self, deck: Deck, config: Config, live: Source, clock: TapeClock, server_time: TapeServerTime) -> None:
+    def __init__(
+        self, session: TapeSession, config: Config, live: Source, clock: TapeClock, server_time: FixedServerTime
+    ) -> None:
         self.server_time = server_time
-        self._deck = deck
+        self._session = session
         self._config = config
         self._live = live
         self._clock = clock
-        self._player: Player | None = None
-        self._on = 0
+        self._player: TapePlayer | None = None
+        self._on = 0  # number of the connection that is recorded; 0 in replay
 
     @property
     def live(self) -> bool:
-        """Whether the exchange is to be asked for the markets first."""
-        return self._deck.checks()
+        """Whether the markets are to be fetched before a stream begins."""
+        return self._session.checks_markets()
 
     def joined(self, topics: frozenset[Topic], known: frozenset[Topic]) -> None:
-        """A stream begins: find it on the tape, or note that it is recorded.
+        """Choose the recording of a stream that begins, or note that the stream is recorded.
 
         Raises
         ------
         NotRecorded
-            If it is not there and may not be recorded.
+            If it is not on the tape and may not be recorded.
         """
-        deck = self._deck
+        session = self._session
         if self._on:
             return self._note_join(topics, known)
-        chosen = deck.find(self._config.region, topics)
+        chosen = session.choose(self._config.region, topics)
         if chosen is not None:
-            assert deck.loaded is not None
-            on, place, _ = deck.loaded.joins[chosen]
+            assert session.loaded is not None
+            on, position, _ = session.loaded.joins[chosen]
             if self._player is None:
-                self._player = Player(deck.loaded.connections[on], place, self._clock, self.server_time, deck.speed)
-        elif deck.protected or self._player is not None:
-            raise deck.missing(topics)
+                entries = session.loaded.connections[on]
+                self._player = TapePlayer(entries, position, self._clock, self.server_time, session.speed)
+        elif session.protected or self._player is not None:
+            raise session.missing(topics)
         else:
-            self._on = deck.new_line()
+            self._on = session.new_connection()
             self._note_join(topics, known)
 
     def _note_join(self, topics: frozenset[Topic], known: frozenset[Topic]) -> None:
-        facts = {"on": self._on} if self._on != 1 else {}
-        at = self._clock.note(self._clock.real.now())
-        self._deck.writer(self._config).join(at, topics, known, self._config.region, **facts)
-        self._deck.recorded += 1
+        fields = {"on": self._on} if self._on != 1 else {}
+        at, region = self._clock.note(self._clock.real.now()), self._config.region
+        if self._session.write(self._config, at, lambda writer: writer.join(at, topics, known, region, **fields)):
+            self._session.recorded += 1
 
     async def dial(self) -> Wire:
-        """The next connection, recorded or to be recorded."""
+        """Return the next connection: the recorded one, or a real one that is recorded."""
         if self._player is not None:
             return await self._player.dial()
         if not self._on:
             raise EndOfTape
-        offset = self.server_time.told = await self._deck.offset(self._config)
+        offset = self.server_time.fixed_offset = await self._session.offset(self._config)
         wire = await self._live.dialer.dial()
         self._note("open", 1, None, **({} if offset is None else {"offset": offset}))
-        return RecordedWire(wire, self._note)
+        return RecordingWire(wire, self._note)
 
-    def _note(self, kind: str, value: object, at: int | None, **facts: int) -> int:
+    def _note(self, kind: str, value: object, at: int | None, **fields: int) -> int:
+        """Record an entry; return its moment."""
         moment = self._clock.real.now() if at is None else at
-        if self._deck.over:
+        if self._session.closed:
             return moment
         if kind != "sent":
             self._clock.note(moment)
         if self._on != 1:
-            facts["on"] = self._on
-        writer = self._deck.writer(self._config)
-        if kind == "frame":
-            assert isinstance(value, bytes)
-            writer.frame(moment, value, **facts)
-        else:
-            writer.line(moment, kind, value, **facts)
+            fields["on"] = self._on
+
+        def write(writer: TapeWriter) -> bool:
+            if isinstance(value, bytes):
+                return writer.frame(moment, value, **fields)
+            return writer.line(moment, kind, value, **fields)
+
+        self._session.write(self._config, moment, write)
         return moment
 
     async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
-        """Repair a gap: over REST while recording; a tape alone has no answers of REST."""
+        """Backfill a gap over REST while recording; a tape alone has no REST responses to replay."""
         if self._player is None:
             return await self._live.mender.fetch(type_, market, span)
         raise NotRecorded(
-            "a tape alone holds no answers of REST", suggestion="record the stream inside uf.cassette",
+            "a tape alone holds no REST responses", suggestion="record the stream inside uf.cassette",
             request=f"{type_} {market}",
         )  # fmt: skip

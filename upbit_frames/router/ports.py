@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from upbit_frames.archive.importer import Archive, Filled, Filler
-from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import QueryError, StoreError
@@ -33,8 +31,6 @@ __all__ = [
     "Ports",
     "fill_from_archive",
     "stored_edge",
-    "substitute_for",
-    "substitute_ports",
     "sync_server_time",
 ]
 
@@ -205,24 +201,3 @@ def stored_edge(reading: Reading, moment: int) -> StoredEdge:
     if not len(table):
         return StoredEdge(0, span, moment, moment)
     return StoredEdge(len(table), span, table["time"][0].value, table["time"][-1].value)
-
-
-# --- replacing the ports, as a cassette does ----------------------------------------------------------
-
-_substitute: Callable[[Config], Ports | None] | None = None
-
-
-@contextlib.contextmanager
-def substitute_ports(factory: Callable[[Config], Ports | None]) -> Iterator[None]:
-    """Let every call of the process go through other ports, as a cassette needs it."""
-    global _substitute
-    before, _substitute = _substitute, factory
-    try:
-        yield
-    finally:
-        _substitute = before
-
-
-def substitute_for(config: Config) -> Ports | None:
-    """Return the ports that replace those of the settings, if there are any."""
-    return None if _substitute is None else _substitute(config)

@@ -22,7 +22,7 @@ from typing import Any
 
 import upbit_frames as uf
 from upbit_frames.cli import demo
-from upbit_frames.replay import tape_session as tape_deck
+from upbit_frames.replay.clocks import use_clock
 from upbit_frames.replay.tape_file import SUFFIX
 from upbit_frames.runtime.clock import SystemClock
 from upbit_frames.testing.server.exchange import Exchange
@@ -88,11 +88,11 @@ def time_of(exchange: Exchange, speed: float = 1.0) -> Iterator[None]:
     So ``received_at`` can be compared with ``time``, and an hour need not take an hour.
     """
     now = exchange.clock.now()
-    before, tape_deck.clock_of_recordings = tape_deck.clock_of_recordings, _StreamTime(exchange, speed)
+    before = use_clock(_StreamTime(exchange, speed))
     try:
         yield
     finally:
-        tape_deck.clock_of_recordings = before
+        use_clock(before)
         exchange.clock.freeze()
         exchange.clock.set(now)
 

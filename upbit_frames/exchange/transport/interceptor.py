@@ -1,27 +1,27 @@
-"""Where a cassette meets a transport."""
+"""Where a cassette intercepts the requests of a transport."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Taken", "Tap"]
+__all__ = ["Interceptor", "RawResponse"]
 
 
 @dataclass(frozen=True)
-class Taken:
-    """An answer as it came over the wire, whatever its status; the body is decompressed."""
+class RawResponse:
+    """A response as received, whatever its status; the body is decompressed."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
-class Tap(Protocol):
-    """Sits at the wire of one transport: a cassette. Nobody else's traffic passes it."""
+class Interceptor(Protocol):
+    """Replays or records the requests of one transport; those of other libraries do not pass it."""
 
-    def play(self, url: str) -> Taken | None:
-        """The recorded answer; None where the wire may be asked."""
+    def replay(self, url: str) -> RawResponse | None:
+        """Return a recorded response; None if the request is to be sent."""
 
-    def keep(self, url: str, taken: Taken) -> None:
-        """Told of every answer that came over the wire."""
+    def record(self, url: str, response: RawResponse) -> None:
+        """Take note of a response that was received from the exchange."""

@@ -18,8 +18,8 @@ from upbit_frames.core.urls import redacted
 from upbit_frames.errors import Blocked, ConfigError, ConnectionFailed, RateLimited, Timeout, UpbitFramesError
 from upbit_frames.exchange.transport import headers as heads
 from upbit_frames.exchange.transport.http import Connections, answering, open_client
-from upbit_frames.exchange.transport.interceptor import Taken, Tap
-from upbit_frames.exchange.transport.rate_limiter import Pacer, Slot
+from upbit_frames.exchange.transport.interceptor import Interceptor, RawResponse
+from upbit_frames.exchange.transport.rate_limiter import NullLimiter, Pacer, Slot
 from upbit_frames.exchange.transport.responses import classify, worth_repeating
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.error_bodies import error_message
@@ -75,6 +75,7 @@ class _Request:
     waited: float = 0.0
     reported: float = 0.0  # of that, to the telemetry
     spent: float = 0.0  # seconds in attempts and pauses; waiting for a slot is not counted
+    replayed: RawResponse | None = None  # of this attempt, where a cassette has it
 
 
 class RestTransport:
@@ -91,8 +92,8 @@ class RestTransport:
     timeout : float
         Seconds for connecting, and for a whole answer.
     retry : RetryPolicy
-    tap : Tap, optional
-        Answers instead of the wire, or listens to it.
+    interceptor : Interceptor, optional
+        Replays responses, which then need neither limits nor pauses, or records them.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class RestTransport:
         limiter: Pacer,
         timeout: float,
         retry: RetryPolicy | None = None,
-        tap: Tap | None = None,
+        interceptor: Interceptor | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._clock = clock
@@ -112,7 +113,7 @@ class RestTransport:
         self._limiter = limiter
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
-        self._tap = tap
+        self._interceptor = interceptor
         accepted = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         self._connections = Connections(lambda: open_client(timeout, CONNECTIONS, accepted, pool=timeout))
 
@@ -149,7 +150,10 @@ class RestTransport:
         while True:
             request.attempt += 1
             before = self._clock.monotonic()
-            slot = await self._limiter.acquire(endpoint.group)
+            if self._interceptor is not None:
+                request.replayed = self._interceptor.replay(request.recorded)
+            limiter = self._limiter_of(request)
+            slot = await limiter.acquire(endpoint.group)
             begun = self._clock.monotonic()
             request.waited += begun - before
             try:
@@ -161,12 +165,14 @@ class RestTransport:
                 return outcome
             if isinstance(outcome, RateLimited):
                 request.refused += 1
-                self._limiter.refused(endpoint.group, request.refused)
+                limiter.refused(endpoint.group, request.refused)
             if not worth_repeating(outcome):
                 raise outcome
             if request.attempt >= self._retry.attempts or request.spent > max(ENOUGH[0], ENOUGH[1] * self._timeout):
                 outcome.context["attempts"] = request.attempt
                 raise outcome
+            if request.replayed is not None:
+                continue
             pause = self._retry.pause(request.attempt)
             request.waited += pause
             request.spent += pause
@@ -184,25 +190,28 @@ class RestTransport:
         context = {"url": redacted(str(url)), "market": market if market and len(market) < 60 else None}
         return _Request(endpoint, url, str(url.copy_with(userinfo=b"")), context)
 
+    def _limiter_of(self, request: _Request) -> Pacer:
+        """Return the limiter of an attempt: a replayed one is not limited, and refuses no later request."""
+        return self._limiter if request.replayed is None else NullLimiter()
+
     async def _attempt(self, request: _Request, slot: Slot) -> Reply | UpbitFramesError:
         """Send the request once; return its answer, or the error that came of it."""
         started, sent = self._clock.monotonic(), self._clock.now()
         paused, request.reported = request.waited - request.reported, request.waited
-        played = self._tap.play(request.recorded) if self._tap is not None else None
-        answer: Taken | UpbitFramesError | None = played
+        answer: RawResponse | UpbitFramesError | None = request.replayed
         try:
             if answer is None:
                 answer = await self._exchange(request, slot)
         finally:
-            if played is None:
-                status, size = (answer.status, len(answer.body)) if isinstance(answer, Taken) else (None, 0)
+            if request.replayed is None:
+                status, size = (answer.status, len(answer.body)) if isinstance(answer, RawResponse) else (None, 0)
                 latency = self._clock.monotonic() - started
                 telemetry.request(request.endpoint.group, status, latency, request.attempt, size, paused)
         if isinstance(answer, UpbitFramesError):
             return answer
         return self._judge(request, answer, slot, sent)
 
-    def _judge(self, request: _Request, answer: Taken, slot: Slot, sent: int) -> Reply | UpbitFramesError:
+    def _judge(self, request: _Request, answer: RawResponse, slot: Slot, sent: int) -> Reply | UpbitFramesError:
         """Learn what the head of an answer says, and decide what the answer is."""
         head = {name.lower(): value for name, value in answer.headers}
         slot.done(heads.remaining(head.get("remaining-req")))
@@ -216,10 +225,10 @@ class RestTransport:
             return Reply(url, answer.status, answer.body, date, received, request.attempt, request.waited)
         if isinstance(error, Blocked):
             stated = heads.block_seconds(head.get("retry-after"), error_message(answer.body), received)
-            return self._limiter.blocked(url, stated)
+            return self._limiter_of(request).blocked(url, stated)
         return self._located(error, request)
 
-    async def _exchange(self, request: _Request, slot: Slot) -> Taken | UpbitFramesError:
+    async def _exchange(self, request: _Request, slot: Slot) -> RawResponse | UpbitFramesError:
         """Send, and read the answer whole; every failure of the wire becomes one of our errors."""
         shown, failure = request.context["url"], None
         try:
@@ -228,10 +237,10 @@ class RestTransport:
                     client, request.url, timeout=self._timeout, shown=shown, sent=slot.sent
                 ) as incoming:
                     body = await incoming.body(MAX_BODY)
-                    taken = Taken(incoming.status, tuple(incoming.headers.multi_items()), body)
-                    if self._tap is not None:
-                        self._tap.keep(request.recorded, taken)
-                    return taken
+                    response = RawResponse(incoming.status, tuple(incoming.headers.multi_items()), body)
+                    if self._interceptor is not None:
+                        self._interceptor.record(request.recorded, response)
+                    return response
         except UpbitFramesError as error:  # a limit on sizes and encodings
             failure = error
         except httpx.TimeoutException as cause:

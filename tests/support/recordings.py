@@ -1,4 +1,4 @@
-"""A stand-in exchange that trades fast, a folder of tapes, tapes made by hand, and no network."""
+"""Fixtures for recordings: a stand-in exchange, a folder of cassettes and tapes, and a machine without network."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tapes.handmade import SPEED, START, trade_frame
+from support.trade_frames import SPEED
 
 import upbit_frames as uf
-from upbit_frames.core.topics import Topic
 from upbit_frames.live.hub.registry import close_all
-from upbit_frames.replay.tape_file import TapeWriter
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.testing import Exchange
+
+__all__ = ["exchange", "folder", "offline", "recording", "recording_streams", "running"]
 
 NOW = "2026-03-01T03:30:30Z"
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Exchange]:
-    with Exchange(seed=7, now=NOW, limits=False) as one:
-        yield one
+    with Exchange(seed=7, now=NOW, limits=False) as exchange:
+        yield exchange
 
 
 @pytest.fixture
 def exchange(running: Exchange) -> Iterator[Exchange]:
+    """The exchange as it was started; its clock stands still."""
     running.requests.clear()
     running.faults.clear()
     running.clock.set(NOW)
-    running.clock.run(SPEED)
     yield running
     running.clock.freeze()
 
@@ -54,11 +54,18 @@ def recording(exchange: Exchange, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[], list[Any]]:
-    """Turn this into another machine: default settings, every connection refused and counted."""
+def recording_streams(recording: Exchange) -> Exchange:
+    """The same, with a clock that runs fast, because trades are rare in real time."""
+    recording.clock.run(SPEED)
+    return recording
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> Callable[[], list[Any]]:
+    """Turn this into another machine: default settings, empty store, every connection refused and counted."""
 
     def leave() -> list[Any]:
-        _bridge.run(close_all)  # whatever lingers would try to come back
+        event_loop.run(close_all)  # connections that linger would try to reconnect
         attempts: list[Any] = []
 
         def refuse(self: socket.socket, address: Any) -> None:
@@ -67,34 +74,11 @@ def offline(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[], list[
 
         for name in ("REST_URL", "WS_URL", "ARCHIVE_URL", "ARCHIVE_LISTING_URL", "REGION"):
             monkeypatch.delenv(f"UPBIT_FRAMES_{name}", raising=False)
+        monkeypatch.setenv("UPBIT_FRAMES_CACHE_DIR", str(tmp_path / "elsewhere"))
         monkeypatch.setattr(socket.socket, "connect", refuse)
         monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+        assert uf.config.rest_url == "https://api.upbit.com"
         assert uf.config.ws_url == "wss://api.upbit.com/websocket/v1"
         return attempts
 
     return leave
-
-
-@pytest.fixture
-def make_tape(folder: Path) -> Callable[..., Path]:
-    """Write a tape of trades: so many of each market, one after the other, a tenth of a second apart."""
-
-    def make(name: str, count: int, markets: tuple[str, ...] = ("KRW-BTC",), *, end: bool = True) -> Path:
-        path = folder / f"{name}.jsonl.gz"
-        writer = TapeWriter(path, "ws://127.0.0.1:1", START)
-        topics = [Topic("trade", market) for market in markets]
-        writer.join(START, topics, (), "kr")
-        writer.line(START + 100, "open", 1, offset=0)
-        writer.line(START + 200, "sent", "[]")
-        for number in range(count):
-            for place, market in enumerate(markets):
-                writer.frame(START + 100_000 * number + 5000 + place, trade_frame(number, market))
-        if end:
-            writer.finish(START + 100_000 * count)
-        else:
-            writer._file.close()
-            writer._raw.close()
-        writer.settle()
-        return path
-
-    return make

@@ -13,7 +13,7 @@ import pytest
 import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.replay.cassette_file import load
-from upbit_frames.replay.sharing import alone
+from upbit_frames.replay.file_lock import exclusive
 from upbit_frames.testing import Exchange
 
 Elsewhere = Callable[..., None]
@@ -37,7 +37,7 @@ def elsewhere(recording: Exchange, folder: Path) -> Elsewhere:
 
 
 def asked(folder: Path, name: str) -> list[str]:
-    return sorted(one.asked.text.partition("=")[2] for one in load(folder / f"{name}.yaml")[0] if "ticker" in one.uri)
+    return sorted(one.key.text.partition("=")[2] for one in load(folder / f"{name}.yaml")[0] if "ticker" in one.uri)
 
 
 @pytest.mark.parametrize("mode", ["new_episodes", "once", "all"])
@@ -83,6 +83,6 @@ def test_a_tape_that_another_process_saved_meanwhile_is_kept(recording: Exchange
 
 
 def test_nothing_is_left_behind_by_the_lock(tmp_path: Path) -> None:
-    with alone(tmp_path / "new" / "one.yaml"):
+    with exclusive(tmp_path / "new" / "one.yaml"):
         pass
     assert list((tmp_path / "new").iterdir()) == []

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tapes.handmade import SPEED
+from support.trade_frames import SPEED
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
@@ -20,7 +20,7 @@ from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.live.collection import MOST_TOLD
 from upbit_frames.live.stream import Stream
 from upbit_frames.replay.library import problems
-from upbit_frames.replay.tape_session import Loaded
+from upbit_frames.replay.loaded_tape import LoadedTape
 from upbit_frames.testing import Exchange
 
 Offline = Callable[[], list[Any]]
@@ -35,7 +35,7 @@ def same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 def until(done: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(6000):  # a minute: longer than any machine is busy
         if done():
             return
         time.sleep(0.01)
@@ -46,7 +46,7 @@ def until(done: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_every_kind(recording: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
+def test_every_kind(recording_streams: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
     def ask() -> dict[str, Any]:
         found = {kind: uf.stream(BOTH, kind, seconds=1.0) for kind in KINDS}
         found["deep"] = uf.stream("KRW-BTC", "orderbook", depth=3, count=4)
@@ -66,7 +66,7 @@ def test_every_kind(recording: Exchange, offline: Offline, make: Callable[..., A
     assert problems(uf.config.cassette_dir / "all.yaml") == []
 
 
-def test_iterating_and_feeds(recording: Exchange, offline: Offline) -> None:
+def test_iterating_and_feeds(recording_streams: Exchange, offline: Offline) -> None:
     with uf.tape("t"):
         with uf.stream(BOTH, "orderbook") as stream:
             rows = [next(stream) for _ in range(3)]
@@ -85,7 +85,7 @@ def test_iterating_and_feeds(recording: Exchange, offline: Offline) -> None:
         pd.testing.assert_frame_equal(feed.to_frame().iloc[: len(kept)], kept)
 
 
-def test_readers_side_by_side(recording: Exchange, offline: Offline) -> None:
+def test_readers_side_by_side(recording_streams: Exchange, offline: Offline) -> None:
     """Who comes later to what others listen to is told its state first, in replay too."""
 
     def ask() -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_readers_side_by_side(recording: Exchange, offline: Offline) -> None:
     with uf.tape("t"):
         recorded = ask()
     assert recorded["later"]["stream_type"].iloc[0] == "SNAPSHOT"
-    assert len(recording.streams.connections) >= 1
+    assert len(recording_streams.streams.connections) >= 1
     offline()
     for _ in range(2):
         with uf.tape("t", mode="none"):
@@ -113,7 +113,7 @@ async def _collected() -> Any:
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_coroutines(recording: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
+def test_coroutines(recording_streams: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
     async def ask() -> list[Any]:
         async with make("t"):
             return await asyncio.gather(_collected(), _collected())
@@ -153,10 +153,10 @@ def break_twice(exchange: Exchange, stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("kind", ["trade", "candle.1s", "orderbook"])
-def test_breaks_are_played_and_mended_as_they_were(recording: Exchange, offline: Offline, kind: str) -> None:
+def test_breaks_are_played_and_mended_as_they_were(recording_streams: Exchange, offline: Offline, kind: str) -> None:
     with uf.cassette("t"):
-        recording.clock.run(300.0)
-        frame, gaps = broken(recording, kind)
+        recording_streams.clock.run(300.0)
+        frame, gaps = broken(recording_streams, kind)
     assert gaps["broken_at"].nunique() == 2
     assert set(gaps["outcome"]) <= {"repaired", "nothing missing", "snapshot"}
     if kind != "orderbook":
@@ -178,22 +178,22 @@ def test_breaks_are_played_and_mended_as_they_were(recording: Exchange, offline:
         for market in BOTH:
             mine = frame[frame["market"] == market]
             span = [int(one.value // 1000) for one in (mine.index[0], mine.index[-1])]
-            truth = recording.market.trades(market, span[0], span[1] + 1, recording.clock.now())
+            truth = recording_streams.market.trades(market, span[0], span[1] + 1, recording_streams.clock.now())
             told = mine["sequential_id"].tolist()
             # Of the same millisecond, some may have come before the first told and after the last.
             assert told == [one for one in truth.sequential_id.tolist() if told[0] <= one <= told[-1]]
 
 
-def test_a_tape_alone_shows_what_it_cannot_mend(recording: Exchange, offline: Offline) -> None:
-    recording.clock.run(300.0)
+def test_a_tape_alone_shows_what_it_cannot_mend(recording_streams: Exchange, offline: Offline) -> None:
+    recording_streams.clock.run(300.0)
     with uf.tape("t"):
-        frame, _ = broken(recording, "trade")
+        frame, _ = broken(recording_streams, "trade")
     attempts = offline()
     with uf.tape("t", mode="none"), pytest.warns(errors.UpbitFramesWarning) as warned:
         again, gaps = broken(None, "trade")
     lost = gaps["outcome"].str.startswith("not repaired").sum()
     texts = [str(warning.message) for warning in warned]
-    named = [text for text in texts if "a tape alone holds no answers" in text]
+    named = [text for text in texts if "a tape alone holds no REST responses" in text]
     further = [text for text in texts if text not in named]
     assert len(named) == min(lost, MOST_TOLD) > 0
     assert further == (
@@ -221,19 +221,19 @@ def test_the_mode_by_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         uf.tape("t", mode="sometimes")
 
 
-def test_ci_refuses_the_network(recording: Exchange, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ci_refuses_the_network(recording_streams: Exchange, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "1")
-    before = len(recording.streams.connections)
+    before = len(recording_streams.streams.connections)
     for opened in (uf.tape("t"), uf.cassette("t")):
         with opened, pytest.raises(errors.NotRecorded):
             look()
-    assert len(recording.streams.connections) == before
-    assert recording.requests == []
+    assert len(recording_streams.streams.connections) == before
+    assert recording_streams.requests == []
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_once_does_not_add(recording: Exchange, folder: Path, make: Callable[..., Any]) -> None:
+def test_once_does_not_add(recording_streams: Exchange, folder: Path, make: Callable[..., Any]) -> None:
     with make("t"):
         first = look()
     old = (folder / "t.jsonl.gz").read_bytes()
@@ -245,7 +245,7 @@ def test_once_does_not_add(recording: Exchange, folder: Path, make: Callable[...
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_new_episodes_adds(recording: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
+def test_new_episodes_adds(recording_streams: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
     with make("t"):
         first = look()
     with make("t", mode="new_episodes") as tape:
@@ -261,11 +261,11 @@ def test_new_episodes_adds(recording: Exchange, offline: Offline, make: Callable
         pd.testing.assert_frame_equal(look(), third)
         pd.testing.assert_frame_equal(look(), third)  # the last again, for ever
     assert attempts == []
-    assert len(Loaded(uf.config.cassette_dir / "t.jsonl.gz").joins) == 3
+    assert len(LoadedTape(uf.config.cassette_dir / "t.jsonl.gz").joins) == 3
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_all_records_afresh(recording: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
+def test_all_records_afresh(recording_streams: Exchange, offline: Offline, make: Callable[..., Any]) -> None:
     with make("t"):
         first = look()
     with make("t", mode="all"):
@@ -274,10 +274,10 @@ def test_all_records_afresh(recording: Exchange, offline: Offline, make: Callabl
     offline()
     with make("t"):
         pd.testing.assert_frame_equal(look(), second)
-    assert len(Loaded(uf.config.cassette_dir / "t.jsonl.gz").joins) == 1
+    assert len(LoadedTape(uf.config.cassette_dir / "t.jsonl.gz").joins) == 1
 
 
-def test_a_recorded_cassette_without_streams_is_not_added_to(recording: Exchange, folder: Path) -> None:
+def test_a_recorded_cassette_without_streams_is_not_added_to(recording_streams: Exchange, folder: Path) -> None:
     with uf.cassette("t"):
         uf.ticker("KRW-BTC")
     assert [one.name for one in folder.iterdir()] == ["t.yaml"]
@@ -297,7 +297,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_an_exception_leaves_nothing_behind(recording: Exchange, folder: Path, make: Callable[..., Any]) -> None:
+def test_an_error_leaves_nothing_behind(recording_streams: Exchange, folder: Path, make: Callable[..., Any]) -> None:
     with pytest.raises(ZeroDivisionError), make("t"):
         fail()
     assert not folder.exists()
@@ -311,7 +311,7 @@ def test_an_exception_leaves_nothing_behind(recording: Exchange, folder: Path, m
         pd.testing.assert_frame_equal(look(), first)
 
 
-def test_a_tape_in_which_nothing_was_streamed_is_none(recording: Exchange, folder: Path) -> None:
+def test_a_tape_in_which_nothing_was_streamed_is_none(recording_streams: Exchange, folder: Path) -> None:
     with uf.tape("t") as tape:
         uf.ticker("KRW-BTC")
     assert not folder.exists()
@@ -319,7 +319,7 @@ def test_a_tape_in_which_nothing_was_streamed_is_none(recording: Exchange, folde
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_discarding(recording: Exchange, folder: Path, make: Callable[..., Any]) -> None:
+def test_discarding(recording_streams: Exchange, folder: Path, make: Callable[..., Any]) -> None:
     with make("t") as tape:
         look()
         tape.discard()
@@ -328,7 +328,7 @@ def test_discarding(recording: Exchange, folder: Path, make: Callable[..., Any])
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
 def test_a_disk_that_fails_leaves_the_old_one(
-    recording: Exchange, folder: Path, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    recording_streams: Exchange, folder: Path, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with make("t"):
         look()
@@ -346,7 +346,7 @@ def test_a_disk_that_fails_leaves_the_old_one(
         look()
 
 
-def test_one_at_a_time(recording: Exchange, folder: Path) -> None:
+def test_one_at_a_time(recording_streams: Exchange, folder: Path) -> None:
     with uf.tape("outer"):
         for inner in (uf.tape("inner"), uf.cassette("inner")):
             with pytest.raises(errors.UsageError), inner:
@@ -358,16 +358,16 @@ def test_one_at_a_time(recording: Exchange, folder: Path) -> None:
     assert len(look()) > 0  # and afterwards streams come from the exchange again
 
 
-def test_streams_end_with_the_tape(recording: Exchange) -> None:
+def test_streams_end_with_the_tape(recording_streams: Exchange) -> None:
     with uf.tape("t"):
         feed = uf.stream("KRW-BTC", "orderbook", background=True)
         until(lambda: len(feed) > 0)
     assert feed.closed
     assert len(feed.to_frame()) > 0
-    until(lambda: bool(recording.streams.connections[-1].ended))
+    until(lambda: bool(recording_streams.streams.connections[-1].ended))
 
 
-def test_an_unknown_market_is_not_recorded(recording: Exchange, folder: Path) -> None:
+def test_an_unknown_market_is_not_recorded(recording_streams: Exchange, folder: Path) -> None:
     with uf.tape("t"), pytest.raises(errors.MarketNotFound):
         look("KRW-NONE")
     assert not folder.exists()
@@ -376,7 +376,7 @@ def test_an_unknown_market_is_not_recorded(recording: Exchange, folder: Path) ->
 # --- in a folder --------------------------------------------------------------------------------------
 
 
-def test_the_list(recording: Exchange, folder: Path) -> None:
+def test_the_list(recording_streams: Exchange, folder: Path) -> None:
     with uf.tape("alone"):
         look()
     with uf.cassette("both"):
@@ -393,10 +393,10 @@ def test_the_list(recording: Exchange, folder: Path) -> None:
     assert listed.loc["both", "bytes"] == sum(one.stat().st_size for one in folder.glob("both.*"))
     for now in listed["now"]:
         assert pd.Timestamp("2026-03-01T03:30:25Z") <= now <= pd.Timestamp("2026-03-01T03:40:00Z")
-    assert "127.0.0.1" not in Loaded(folder / "alone.jsonl.gz").head.origin
+    assert "127.0.0.1" not in LoadedTape(folder / "alone.jsonl.gz").header.origin
 
 
-def test_the_command_line(recording: Exchange, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(recording_streams: Exchange, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from upbit_frames.cli.main import main
 
     with uf.tape("alone"):
@@ -413,17 +413,17 @@ def test_the_command_line(recording: Exchange, folder: Path, capsys: pytest.Capt
 # --- candles that continue --------------------------------------------------------------------------
 
 
-def test_followed_candles_are_sealed_as_they_were(recording: Exchange, offline: Offline) -> None:
+def test_followed_candles_are_sealed_as_they_were(recording_streams: Exchange, offline: Offline) -> None:
     """A tape waits until what a follower has to ask of REST was asked, at the same moments."""
 
     def ask() -> list[Any]:
         with uf.follow("KRW-BTC", "1m", history=20) as candles:
             return [next(candles) for _ in range(3)]
 
-    recording.clock.freeze()
+    recording_streams.clock.freeze()
     with uf.cassette("t"):
         uf.ticker("KRW-BTC")  # the cassette's time is known before the exchange's begins to run
-        recording.clock.run(SPEED)
+        recording_streams.clock.run(SPEED)
         recorded = ask()
     attempts = offline()
     for _ in range(2):

@@ -12,16 +12,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tapes.handmade import START, trade_frame
+from support.trade_frames import START, trade_frame
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
 from upbit_frames.core.topics import Topic
 from upbit_frames.exchange.transport.reconnecting import EndOfTape
+from upbit_frames.replay.clocks import REPLAY_SLEEP, FixedServerTime, TapeClock
 from upbit_frames.replay.library import problems
-from upbit_frames.replay.tape_file import TapeWriter
-from upbit_frames.replay.tape_session import Loaded
-from upbit_frames.replay.tape_wire import Player, TapeClock, TapeServerTime
+from upbit_frames.replay.loaded_tape import LoadedTape
+from upbit_frames.replay.tape_wire import TapePlayer
+from upbit_frames.replay.tape_writer import TapeWriter
 from upbit_frames.runtime.clock import ManualClock
 
 Make = Callable[..., Path]
@@ -188,13 +189,13 @@ def test_one_that_was_cut_short_plays_up_to_there(make_tape: Make, offline: Offl
     path = make_tape("t", 400, end=False)
     path.write_bytes(path.read_bytes()[:-900])
     offline()
-    assert not Loaded(path).complete
+    assert not LoadedTape(path).complete
     with uf.tape("t"):
         df = uf.stream("KRW-BTC", "trade", count=10**6)
     assert 0 < len(df) < 400
     assert ids(df) == expected(len(df))
     assert uf.cassettes().loc["t", "frames"] == len(df)
-    assert problems(path.with_name("t.yaml")) == [f"the tape t.jsonl.gz was cut short: it plays {len(df)} frames"]
+    assert problems(path.with_name("t.yaml")) == [f"the tape t.jsonl.gz was cut short: {len(df)} frames are replayed"]
 
 
 def test_a_damaged_one_is_refused_before_anything_is_open(make_tape: Make, offline: Offline, folder: Path) -> None:
@@ -236,13 +237,13 @@ def test_names_with_and_without_their_ending(folder: Path) -> None:
 @pytest.mark.parametrize("speed", [1.0, 4.0, inf])
 def test_the_speed(make_tape: Make, speed: float) -> None:
     """By a clock that is moved on by waiting, so nothing here depends on the machine."""
-    asyncio.run(play(Loaded(make_tape("t", 100)), speed))
+    asyncio.run(play(LoadedTape(make_tape("t", 100)), speed))
 
 
-async def play(tape: Loaded, speed: float) -> None:
+async def play(tape: LoadedTape, speed: float) -> None:
     real = ManualClock(now=5)
     clock = TapeClock(real)
-    player = Player(tape.connections[1], 0, clock, TapeServerTime(clock), speed)
+    player = TapePlayer(tape.connections[1], 0, clock, FixedServerTime(clock), speed)
     began = real.monotonic()
     wire = await player.dial()
     await wire.send("[]")
@@ -268,14 +269,17 @@ def test_in_real_time_the_same_rows_come(make_tape: Make, offline: Offline) -> N
     assert ids(part) == expected(20)
 
 
-def test_a_clock_that_plays_never_waits_long() -> None:
-    clock = TapeClock(ManualClock(now=5))
+def test_a_clock_that_plays_never_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ManualClock(now=5)
+    clock = TapeClock(real)
     clock.playing = True
-    before = clock.monotonic()
+    before, waits = (clock.monotonic(), real.monotonic()), []
 
-    async def slept() -> None:
-        async with asyncio.timeout(5.0):
-            await clock.sleep(3600.0)
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
 
-    asyncio.run(slept())
-    assert clock.monotonic() - before >= 3599.0
+    monkeypatch.setattr("upbit_frames.replay.clocks.asyncio.sleep", note)
+    asyncio.run(clock.sleep(3600.0))
+    assert waits == [REPLAY_SLEEP]
+    assert clock.monotonic() - before[0] == pytest.approx(3600.0 - REPLAY_SLEEP)
+    assert real.monotonic() == before[1]

@@ -9,7 +9,7 @@ import pytest
 
 from upbit_frames.replay.cassette_file import load
 from upbit_frames.replay.library import cassettes, problems
-from upbit_frames.replay.tape_session import Loaded
+from upbit_frames.replay.loaded_tape import LoadedTape
 from upbit_frames.testing.record import record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ def test_the_command_makes_them_again(tmp_path: Path, monkeypatch: pytest.Monkey
         if path.name in NAMES:  # byte for byte, but for the version of the package that wrote it
             assert without_version(path) == without_version(FOLDER / path.name), path.name
         else:  # the same trades, which have not arrived at the same moments
-            ours, theirs = Loaded(path), Loaded(FOLDER / path.name)
+            ours, theirs = LoadedTape(path), LoadedTape(FOLDER / path.name)
             assert ours.streams() == theirs.streams()
             # A busy machine is told fewer of the states in between.
             assert ours.complete
@@ -46,8 +46,8 @@ def test_they_say_that_they_are_invented() -> None:
     assert (listed["error"] == "").all()
     assert listed["bytes"].max() < 1_000_000
     assert TAPES
-    assert all((FOLDER / name).stat().st_size < 300_000 and Loaded(FOLDER / name).complete for name in TAPES)
-    assert all(Loaded(FOLDER / name).head.origin == "stand-in" for name in TAPES)
+    assert all((FOLDER / name).stat().st_size < 300_000 and LoadedTape(FOLDER / name).complete for name in TAPES)
+    assert all(LoadedTape(FOLDER / name).header.origin == "stand-in" for name in TAPES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from upbit_frames import errors
 from upbit_frames.core.topics import TYPES, Topic
-from upbit_frames.replay.tape_file import Entry, TapeWriter, covers, read_tape, tape_beside, text_of
-from upbit_frames.replay.tape_session import Loaded
+from upbit_frames.replay.loaded_tape import LoadedTape, covers, topic_text
+from upbit_frames.replay.tape_file import Entry, read_tape, tape_beside
+from upbit_frames.replay.tape_writer import TapeWriter
 
 HEAD = {"tape": 1, "recorded_at": "2026-03-01T00:00:00Z", "origin": "stand-in", "by": "me"}
 
@@ -101,7 +102,7 @@ def test_cut_anywhere_it_plays_up_to_there(tmp_path: Path, make_tape: Any) -> No
             continue
         assert found == whole[: len(found)]
         lengths.add(len(found))
-        assert not Loaded(cut).complete or found == whole
+        assert not LoadedTape(cut).complete or found == whole
     assert len(lengths) > 1
 
 
@@ -150,7 +151,7 @@ def test_what_is_not_even_an_archive_of_lines(tmp_path: Path, data: bytes) -> No
     path = tmp_path / "no.jsonl.gz"
     path.write_bytes(data)
     with pytest.raises(errors.CorruptFile):
-        Loaded(path)
+        LoadedTape(path)
 
 
 def test_a_deep_line_is_refused(tmp_path: Path) -> None:
@@ -158,12 +159,12 @@ def test_a_deep_line_is_refused(tmp_path: Path) -> None:
     deep = b'{"at":1,"open":1,"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
     path.write_bytes(gzip.compress(json.dumps(HEAD).encode() + b"\n" + deep))
     with pytest.raises(errors.CorruptFile):
-        Loaded(path)
+        LoadedTape(path)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(errors.StoreError, match="cannot be written"):
+    with pytest.raises(errors.StoreError, match="cannot write"):
         TapeWriter(tmp_path / "file" / "sub" / "t.jsonl.gz", "", 0)
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
@@ -178,8 +179,8 @@ def test_giving_up_leaves_nothing(tmp_path: Path) -> None:
 
 def test_names_and_texts() -> None:
     assert tape_beside(Path("x/study.yaml")) == Path("x/study.jsonl.gz")
-    assert text_of(Topic("candle.1m", "KRW-BTC")) == "stream candle.1m KRW-BTC"
-    assert text_of(Topic("orderbook", "KRW-BTC", 0.1, 5)) == "stream orderbook KRW-BTC level=0.1 depth=5"
+    assert topic_text(Topic("candle.1m", "KRW-BTC")) == "stream candle.1m KRW-BTC"
+    assert topic_text(Topic("orderbook", "KRW-BTC", 0.1, 5)) == "stream orderbook KRW-BTC level=0.1 depth=5"
 
 
 def test_a_deeper_book_covers_a_flatter_one() -> None:

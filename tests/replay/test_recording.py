@@ -18,10 +18,10 @@ import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.api import engine
 from upbit_frames.exchange.transport.retry import instant_retries
-from upbit_frames.replay.cassette import eject
-from upbit_frames.replay.cassette_file import load, path_of
+from upbit_frames.live.hub import substitution
+from upbit_frames.replay.cassette_file import cassette_path, load
 from upbit_frames.replay.library import problems, record_again
-from upbit_frames.router import ports
+from upbit_frames.replay.recording import eject
 from upbit_frames.testing import Exchange
 
 Offline = Callable[[], list[Any]]
@@ -184,7 +184,7 @@ def test_an_exception_leaves_nothing_behind(recording: Exchange, folder: Path, f
     with pytest.raises(ZeroDivisionError):
         failing("broken")
     assert not folder.exists()
-    assert ports._substitute is None
+    assert substitution.active() is None
     assert days().attrs["upbit_frames"]["fetched_at"].startswith("2026-03-01")
     with uf.cassette("next"):
         days()
@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_written(recording: Exchange, folder: Path) -> N
     folder.write_text("a file stands where the folder should be")
     with pytest.raises(errors.StoreError, match="cassette_dir"), uf.cassette("lost"):
         days()
-    assert ports._substitute is None
+    assert substitution.active() is None
     assert len(days()) == 3
 
 
@@ -231,20 +231,20 @@ HOSTILE += ["x" * 200, "nul.yaml", "a\nb", "end.", "~root"]
 @pytest.mark.parametrize("name", [*HOSTILE, 7])
 def test_names_that_lead_elsewhere(name: Any, tmp_path: Path) -> None:
     with pytest.raises(errors.QueryError, match="cannot name a cassette"):
-        path_of(tmp_path, name)
+        cassette_path(tmp_path, name)
 
 
 def test_names_that_do_not(tmp_path: Path) -> None:
     for name in ("quickstart", "a/b/c-d_e.f", "노트", "test_x[KRW-BTC]", "v1.2"):
-        assert path_of(tmp_path, name).is_relative_to(tmp_path)
-    assert path_of(tmp_path, "a.yaml") == tmp_path / "a.yaml"
+        assert cassette_path(tmp_path, name).is_relative_to(tmp_path)
+    assert cassette_path(tmp_path, "a.yaml") == tmp_path / "a.yaml"
 
 
 def test_a_link_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "out").symlink_to(tmp_path, target_is_directory=True)
     with pytest.raises(errors.QueryError):
-        path_of(tmp_path / "in", "out/x")
+        cassette_path(tmp_path / "in", "out/x")
 
 
 def test_a_strangers_file_can_do_no_harm(recording: Exchange, folder: Path, tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_recording_again_asks_the_same(recording: Exchange, folder: Path) -> Non
     recording.clock.advance(3600)
     assert record_again(folder / "re.yaml") == 2
     after, facts = load(folder / "re.yaml")
-    assert [one.asked for one in after] == [one.asked for one in before]
+    assert [one.key for one in after] == [one.key for one in before]
     assert after[0].body == before[0].body  # candles of the past
     assert after[1].body != before[1].body
     assert facts["now"] == "2026-03-01T03:30:30Z"

@@ -154,7 +154,7 @@ def test_threads_within_one_cassette(recording: Exchange, offline: Offline) -> N
 def test_failures_are_played_too_and_nothing_waits(
     recording: Exchange, offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upbit_frames.exchange.transport.retry import RetryPolicy
+    from upbit_frames.replay.clocks import PinnedClock
 
     recording.faults.add("503", times=2, match="/v1/candles")
     recording.faults.add("429", times=1, match="/v1/ticker")
@@ -163,12 +163,15 @@ def test_failures_are_played_too_and_nothing_waits(
     assert tape.recorded == 5
     attempts = offline()
     pauses: list[float] = []
-    pause = RetryPolicy.pause
-    monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt: pauses.append(pause(self, attempt)) or pauses[-1])
+
+    async def sleep(self: PinnedClock, seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(PinnedClock, "sleep", sleep)
     with uf.cassette("faults") as tape:
         second = uf.candles("KRW-BTC", "1d", count=3), uf.ticker(["KRW-BTC"])
     assert tape.played == 5
-    assert pauses == [0.0, 0.0, 0.0]
+    assert pauses == []
     pd.testing.assert_frame_equal(first[0], second[0])
     pd.testing.assert_frame_equal(first[1], second[1])
     assert attempts == []
@@ -191,7 +194,7 @@ def test_150_pages_ask_nobody_and_wait_for_nothing(
     from upbit_frames.exchange.transport.rate_limiter import Limiter, NullLimiter
 
     # Only replaying is looked at here; recording at Upbit's pace would take a quarter of a minute.
-    monkeypatch.setattr("upbit_frames.replay.cassette.limiter_for", lambda *_, **__: NullLimiter())
+    monkeypatch.setattr("upbit_frames.replay.cassette_ports.limiter_for", lambda *_, **__: NullLimiter())
     with uf.cassette("long") as tape:
         first = asked()
     assert tape.recorded >= 150
