@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from upbit_frames.core.availability import nothing_before
 from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, intersect, merge, subtract
 from upbit_frames.errors import SchemaError
-from upbit_frames.router.candle_pages import Outcome, Page, backfill
+from upbit_frames.router.candle_pages import BackfillResult, Page, backfill
 
 MINUTE = INTERVALS["1m"]
 STEP = MINUTE.step
@@ -65,7 +65,9 @@ class Book:
         self.covered.append(span)
 
 
-def walk(exchange: Exchange, spans: list[Span], interval: Interval = MINUTE, **options: Any) -> tuple[Outcome, Book]:
+def walk(
+    exchange: Exchange, spans: list[Span], interval: Interval = MINUTE, **options: Any
+) -> tuple[BackfillResult, Book]:
     book = Book()
     exchange.interval = interval
     outcome = asyncio.run(backfill(spans, interval, exchange.fetch, book.keep, exchange.nothing_older, **options))

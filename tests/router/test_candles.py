@@ -24,7 +24,7 @@ DAY = 86_400 * 1_000_000
 
 def ask(ports: Ports, interval: str = "1m", market: Any = "KRW-BTC", **arguments: Any) -> Result:
     query = CandleQuery.build(market, interval, **arguments)
-    return asyncio.run(CandleRouter(ports).candles(query, Progress()))
+    return asyncio.run(CandleRouter(ports).fetch(query, Progress()))
 
 
 def times(answer: Result) -> list[int]:
@@ -243,5 +243,5 @@ def test_plan_needs_no_network_and_agrees_with_what_happens(exchange: Any, make_
     plan = asyncio.run(CandleRouter(ports).plan(query))
     assert exchange.asked == []
     assert [(s.channel, s.rows) for s in plan.steps] == [("rest", 1000), ("store", 500), ("rest", 500)]
-    asyncio.run(CandleRouter(ports).candles(query, Progress()))
+    asyncio.run(CandleRouter(ports).fetch(query, Progress()))
     assert plan.requests == len(exchange.asked)

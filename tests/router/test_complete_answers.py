@@ -58,7 +58,7 @@ def ask(ports: Ports, arguments: dict[str, Any]) -> Result:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UpbitFramesWarning)  # damage is announced
         router = CandleRouter(ports)
-        return router.stored(query) or asyncio.run(router.candles(query, Progress()))
+        return router.fetch_stored(query) or asyncio.run(router.fetch(query, Progress()))
 
 
 def in_turn(
@@ -141,7 +141,7 @@ def test_what_a_follower_reads_is_complete(
 
     def work(ports: Ports) -> Any:
         history = CandleHistory(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1)
-        table, known = asyncio.run(history.between(span))
+        table, known = asyncio.run(history.read_range(span))
         assert known == span
         return table.to_pylist()
 
@@ -156,7 +156,7 @@ def test_a_download_ends_with_everything_stored(
 
     def work(ports: Ports) -> Any:
         history = CandleHistory(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
-        return asyncio.run(history.fill(span))
+        return asyncio.run(history.fetch_range(span))
 
     in_turn(make_ports, tmp_path, change, lambda ports: None, work)
 
@@ -168,7 +168,7 @@ def test_a_download_into_a_store_that_loses_everything_is_an_error(
     ports = make_ports(DisturbedStore(tmp_path, CHANGES["clear"], None))
     history = CandleHistory(ports, "KRW-BTC", INTERVALS["1m"], "auto", Progress(), 1, into_store=True)
     with pytest.raises(StoreError, match="vanish as fast as they are fetched"):
-        asyncio.run(history.fill(span))
+        asyncio.run(history.fetch_range(span))
 
 
 def test_nothing_is_fetched_twice_by_one_call(

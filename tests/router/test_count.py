@@ -28,7 +28,7 @@ def last(exchange: Any) -> int:
 
 
 def ask(ports: Ports, **arguments: Any) -> Result:
-    return asyncio.run(CandleRouter(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
+    return asyncio.run(CandleRouter(ports).fetch(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
 
 
 def times(answer: Result) -> list[int]:

@@ -105,7 +105,7 @@ class Machine(RuleBasedStateMachine):
 
     def ask(self, arguments: dict[str, Any]) -> Any:
         query = CandleQuery.build("KRW-BTC", self.interval.name, **arguments)
-        return asyncio.run(CandleRouter(self.ports).candles(query, Progress()))
+        return asyncio.run(CandleRouter(self.ports).fetch(query, Progress()))
 
     def check(self, arguments: dict[str, Any]) -> None:
         broken = bool(self.exchange.faults)

@@ -69,7 +69,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def ask(ports: Ports, arguments: dict[str, Any]) -> Result:
-    return asyncio.run(CandleRouter(ports).candles(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
+    return asyncio.run(CandleRouter(ports).fetch(CandleQuery.build("KRW-BTC", "1m", **arguments), Progress()))
 
 
 class Waiting:
@@ -123,7 +123,7 @@ def test_a_stopped_holder_is_not_waited_for_for_ever(
     exchange: Any, make_ports: Callable[..., Ports], tmp_path: Path, holder: subprocess.Popen[str],
     arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(single_flight, "PATIENCE", 0.3)
+    monkeypatch.setattr(single_flight, "HEARTBEAT_TIMEOUT", 0.3)
     holder.send_signal(signal.SIGSTOP)
     assert len(ask(make_ports(ParquetStore(tmp_path)), arguments).table) == 1_000
     assert not ParquetStore(tmp_path).fetch_lock(SERIES).try_acquire()  # it holds the lock still
@@ -182,7 +182,7 @@ def test_two_processes_make_the_requests_once(
     async def both() -> list[Result]:
         query = CandleQuery.build("KRW-BTC", "1m", **arguments)
         routers = [CandleRouter(make_ports(ParquetStore(tmp_path))) for _ in range(2)]
-        return await asyncio.gather(*(router.candles(query, Progress()) for router in routers))
+        return await asyncio.gather(*(router.fetch(query, Progress()) for router in routers))
 
     first, second = asyncio.run(both())
     assert first.table == second.table

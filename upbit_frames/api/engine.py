@@ -39,7 +39,7 @@ class Engine:
 
     ports: Ports
     live: LiveChannel
-    router: CandleRouter
+    candles: CandleRouter
     trades: TradeRouter
     quotes: QuoteRouter
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from upbit_frames.store.fetch_lock import FetchLock
 
-__all__ = ["VANISHED_TRIES", "CallStore", "StallGuard", "vanishing"]
+__all__ = ["VANISHED_TRIES", "CallStore", "StallGuard", "vanishing_error"]
 
 T = TypeVar("T")
 
@@ -33,16 +33,16 @@ CORRUPT_TRIES = 100  # files that may be found damaged in one reading before we 
 VANISHED_TRIES = 20  # times in a row that the store may lose what was just fetched
 
 _warned: set[str] = set()
-_guard = threading.Lock()
+_warned_lock = threading.Lock()
 
 
-def _forget_all() -> None:
-    global _guard
-    _guard = threading.Lock()
+def _reset_lock() -> None:
+    global _warned_lock
+    _warned_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_reset_lock)
 
 
 class CallStore:
@@ -50,13 +50,13 @@ class CallStore:
 
     Parameters
     ----------
-    behind : Store
-    hidden : bool
+    inner : Store
+    write_only : bool
         Read nothing of what is stored, as ``source="rest"`` needs it; what is fetched is stored all
         the same.
     offline : bool
         Nothing can be fetched, so every error of the store is raised, damage included.
-    only : bool
+    required : bool
         Keep nothing here, because the store is what it is fetched for; its errors are raised.
     columns : tuple of str, optional
         What readings have, ``time`` first; by default every column. What is written has them all.
@@ -66,45 +66,45 @@ class CallStore:
     Where nothing has to be raised, a store that cannot be listed, read or written is left alone for
     the rest of the call, and :meth:`warning` says so.
 
-    Rows of the archive are kept here only after something has vanished (:meth:`keep_all`): a file
+    Rows of the archive are kept here only after something has vanished (:meth:`keep_archive`): a file
     can have millions of rows, and the store gives them back in one block of memory.
     """
 
     def __init__(
-        self, behind: Store, *, hidden: bool = False, offline: bool = False, only: bool = False,
+        self, inner: Store, *, write_only: bool = False, offline: bool = False, required: bool = False,
         columns: Columns | None = None,
     ) -> None:  # fmt: skip
-        self._behind = behind
+        self._inner = inner
         self._columns = columns
-        self._hidden = hidden
+        self._write_only = write_only
         self._offline = offline
-        self._only = only
-        self._kept = MemoryStore()
+        self._required = required
+        self._memory = MemoryStore()
         self._empty = True  # nothing is kept: a warm call, which must be quick
-        self._keep_all = False
+        self._keep_archive = False
         self._failure: StoreError | None = None
-        self._said: str | None = None
+        self._warning: str | None = None
 
     # --- reading ---------------------------------------------------------------------------------
 
     def covered(self, series: Series) -> list[Span]:
         """Return the ranges of which everything is known here."""
-        kept = [] if self._empty else self._kept.covered(series)
+        in_memory = [] if self._empty else self._memory.covered(series)
         nothing: list[Span] = []
-        stored = self._stored(lambda: self._behind.covered(series), nothing)
-        return merge([*stored, *kept]) if kept else stored
+        stored = self._read_inner(lambda: self._inner.covered(series), nothing)
+        return merge([*stored, *in_memory]) if in_memory else stored
 
     def read_covered(self, series: Series, span: Span) -> Reading:
         """Read the rows of a range together with the parts of it that are covered."""
         if self._empty:
-            return self._read_stored(series, span)
-        kept = self._kept.read_covered(series, span, self._columns)
-        if not kept.covered:
-            return self._read_stored(series, span)
-        pieces = [(part.start, slice_time(kept.table, part)) for part in kept.covered]
-        covered = list(kept.covered)
-        for hole in subtract([span], kept.covered):
-            stored = self._read_stored(series, hole)
+            return self._read_inner_range(series, span)
+        in_memory = self._memory.read_covered(series, span, self._columns)
+        if not in_memory.covered:
+            return self._read_inner_range(series, span)
+        pieces = [(part.start, slice_time(in_memory.table, part)) for part in in_memory.covered]
+        covered = list(in_memory.covered)
+        for hole in subtract([span], in_memory.covered):
+            stored = self._read_inner_range(series, hole)
             pieces.append((hole.start, stored.table))
             covered += stored.covered
         tables = [table for _, table in sorted(pieces, key=lambda piece: piece[0])]
@@ -112,10 +112,10 @@ class CallStore:
 
     def count_covered(self, series: Series, span: Span) -> Counted:
         """Count the rows of a range together with the parts of it that are covered."""
-        number, kept = self._kept.count_covered(series, span)
-        covered = list(kept)
-        for hole in subtract([span], kept):
-            rows, parts = self._stored(partial(self._behind.count_covered, series, hole), Counted(0, []))
+        number, in_memory = self._memory.count_covered(series, span)
+        covered = list(in_memory)
+        for hole in subtract([span], in_memory):
+            rows, parts = self._read_inner(partial(self._inner.count_covered, series, hole), Counted(0, []))
             number += rows
             covered += parts
         return Counted(number, merge(covered))
@@ -123,16 +123,16 @@ class CallStore:
     def tail_covered(self, series: Series, end: int, count: int) -> Reading:
         """Read the last rows before ``end`` of the covered range that reaches up to it."""
         if self._empty:
-            return self._stored(
-                partial(self._behind.tail_covered, series, end, count, self._columns), self._nothing(series)
+            return self._read_inner(
+                partial(self._inner.tail_covered, series, end, count, self._columns), self._empty_reading(series)
             )
         tables: list[pa.Table] = []
         low, left = end, count
         while left > 0:
-            reading = self._kept.tail_covered(series, low, left, self._columns)
+            reading = self._memory.tail_covered(series, low, left, self._columns)
             if not reading.covered:
-                behind = partial(self._behind.tail_covered, series, low, left, self._columns)
-                reading = self._stored(behind, reading)
+                inner = partial(self._inner.tail_covered, series, low, left, self._columns)
+                reading = self._read_inner(inner, reading)
             if not reading.covered:
                 break
             tables.insert(0, reading.table)
@@ -142,30 +142,32 @@ class CallStore:
     def head_covered(self, series: Series, start: int, count: int) -> Reading:
         """Read the first rows from ``start`` on of the covered range that holds it."""
         if self._empty:
-            return self._stored(
-                partial(self._behind.head_covered, series, start, count, self._columns), self._nothing(series)
+            return self._read_inner(
+                partial(self._inner.head_covered, series, start, count, self._columns), self._empty_reading(series)
             )
         tables: list[pa.Table] = []
         high, left = start, count
         while left > 0:
-            reading = self._kept.head_covered(series, high, left, self._columns)
+            reading = self._memory.head_covered(series, high, left, self._columns)
             if not reading.covered:
-                behind = partial(self._behind.head_covered, series, high, left, self._columns)
-                reading = self._stored(behind, reading)
+                inner = partial(self._inner.head_covered, series, high, left, self._columns)
+                reading = self._read_inner(inner, reading)
             if not reading.covered:
                 break
             tables.append(reading.table)
             high, left = reading.covered[0].end, left - len(reading.table)
         return Reading(join(series.kind, tables, self._columns), merge([Span(start, high)]))
 
-    def _read_stored(self, series: Series, span: Span) -> Reading:
-        return self._stored(partial(self._behind.read_covered, series, span, self._columns), self._nothing(series))
+    def _read_inner_range(self, series: Series, span: Span) -> Reading:
+        return self._read_inner(
+            partial(self._inner.read_covered, series, span, self._columns), self._empty_reading(series)
+        )
 
-    def _nothing(self, series: Series) -> Reading:
-        return _nothing(series, self._columns)
+    def _empty_reading(self, series: Series) -> Reading:
+        return _empty_reading(series, self._columns)
 
-    def _stored(self, read: Callable[[], T], nothing: T) -> T:
-        if self._hidden or self._failure is not None:
+    def _read_inner(self, read: Callable[[], T], nothing: T) -> T:
+        if self._write_only or self._failure is not None:
             return nothing
         for attempt in range(CORRUPT_TRIES):
             try:
@@ -191,45 +193,45 @@ class CallStore:
         StoreError
             If the rows are not fit to be stored, or the store is required and cannot be written.
         """
-        keep = not self._only and (self._keep_all or origin != "archive" or self._failure is not None)
+        keep = not self._required and (self._keep_archive or origin != "archive" or self._failure is not None)
         if keep:
             self._keep(series, table, span, origin, replace)
         elif replace:
-            self._kept.forget(series, span)
+            self._memory.forget(series, span)
         if self._failure is not None:
             return
         try:
-            self._behind.write(series, table, span, origin=origin, replace=replace)
+            self._inner.write(series, table, span, origin=origin, replace=replace)
         except StoreError as error:
-            if not keep and not self._only:  # rows that are not fit to be stored are refused here, too
+            if not keep and not self._required:  # rows that are not fit to be stored are refused here, too
                 self._keep(series, table, span, origin, replace)
             self._give_up(error)
 
     def _keep(self, series: Series, table: pa.Table, span: Span, origin: str, replace: bool) -> None:
-        self._kept.write(series, table, span, origin=origin, replace=replace)
+        self._memory.write(series, table, span, origin=origin, replace=replace)
         self._empty = False
 
     def fetch_lock(self, series: Series) -> FetchLock | None:
         """Return the lock with which one process at a time fetches a series, where that is of use."""
-        return None if self._hidden or self._failure is not None else self._behind.fetch_lock(series)
+        return None if self._write_only or self._failure is not None else self._inner.fetch_lock(series)
 
-    def keep_all(self) -> None:
+    def keep_archive(self) -> None:
         """Keep also what comes from the archive, because the store loses it while it is fetched."""
-        self._keep_all = True
+        self._keep_archive = True
 
     def compact(self, series: Series) -> None:
         """Merge the small files of a series."""
-        self._stored_change(lambda: self._behind.compact(series))
+        self._change_inner(lambda: self._inner.compact(series))
 
     def notes(self, series: Series) -> dict[str, Any]:
         """Return the small facts kept beside a series."""
-        return self._stored(lambda: self._behind.notes(series), {})
+        return self._read_inner(lambda: self._inner.notes(series), {})
 
     def note(self, series: Series, key: str, value: Any) -> None:
         """Keep a small fact beside a series."""
-        self._stored_change(lambda: self._behind.note(series, key, value))
+        self._change_inner(lambda: self._inner.note(series, key, value))
 
-    def _stored_change(self, change: Callable[[], None]) -> None:
+    def _change_inner(self, change: Callable[[], None]) -> None:
         if self._failure is None:
             try:
                 change()
@@ -239,29 +241,29 @@ class CallStore:
     # --- a store that cannot be used -------------------------------------------------------------
 
     def _give_up(self, error: StoreError) -> None:
-        if self._offline or self._only:
+        if self._offline or self._required:
             raise error
         self._failure = error
 
     def warning(self) -> str | None:
         """Say that the store cannot be used, in one call a process and folder; None where it can."""
-        if self._failure is None or self._said is not None:
-            return self._said or None
-        folder = str(self._behind.path)
-        with _guard:
+        if self._failure is None or self._warning is not None:
+            return self._warning or None
+        folder = str(self._inner.path)
+        with _warned_lock:
             first = folder not in _warned
             _warned.add(folder)
-        self._said = (
+        self._warning = (
             f"the cache in {folder} cannot be used ({self._failure.message}), so what is fetched is not stored; "
             "check the folder and its permissions, or choose another cache_dir"
             if first
             else ""
         )
-        return self._said or None
+        return self._warning or None
 
 
 @lru_cache
-def _nothing(series: Series, columns: Columns | None) -> Reading:
+def _empty_reading(series: Series, columns: Columns | None) -> Reading:
     return Reading(join(series.kind, [], columns), [])
 
 
@@ -286,11 +288,11 @@ class StallGuard:
             return False
         self._stalls += 1
         if self._stalls >= VANISHED_TRIES:
-            raise vanishing(self._name)
+            raise vanishing_error(self._name)
         return True
 
 
-def vanishing(name: str) -> StoreError:
+def vanishing_error(name: str) -> StoreError:
     """Build the error of a store that loses rows faster than they can be fetched."""
     return StoreError(
         f"the stored rows of {name} vanish as fast as they are fetched ({VANISHED_TRIES} times in a row)",

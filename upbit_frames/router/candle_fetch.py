@@ -13,10 +13,10 @@ from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, iso, merge, subtract
 from upbit_frames.core.route import EXPIRED, FORCED, MISSING, NOWHERE, Step
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.router.beginning import nothing_older, pause
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.router.candle_pages import CONCURRENCY, Page, backfill
 from upbit_frames.router.candle_plan import bar_hint, not_cached, plan_sealed
+from upbit_frames.router.history_start import nothing_older, pause
 from upbit_frames.router.plan import PlanContext
 from upbit_frames.router.ports import Ports, fill_from_archive, sync_server_time
 from upbit_frames.router.single_flight import single_flight
@@ -49,7 +49,7 @@ class CandleFetcher:
     ----------
     fetched : list of Step
         What was fetched, with the requests it took.
-    lost : list of Span
+    unavailable : list of Span
         What nobody serves any more.
     unproven : list of Span
         What the exchange has no candles in, where no other sign confirms it.
@@ -70,8 +70,8 @@ class CandleFetcher:
         self.concurrency = min(concurrency, ports.concurrency)
         self.series = Series("candles", market, interval.name)
         self.fetched: list[Step] = []
-        self.lost: list[Span] = []
-        self.lost_reason = EXPIRED
+        self.unavailable: list[Span] = []
+        self.unavailable_reason = EXPIRED
         self.unproven: list[Span] = []
         self.open: list[Span] = []
         self.warnings: list[str] = []
@@ -89,7 +89,7 @@ class CandleFetcher:
 
     def missing(self, span: Span, covered: Sequence[Span]) -> list[Span]:
         """Return what is neither covered, nor lost for ever, nor unproven, nor pending."""
-        return subtract([span], [*covered, *self.lost, *self.unproven, *self.pending])
+        return subtract([span], [*covered, *self.unavailable, *self.unproven, *self.pending])
 
     async def ensure(self, span: Span, covered: Sequence[Span] | None = None) -> None:
         """Fetch what is missing of a range on the grid, as far as it can be had.
@@ -127,10 +127,10 @@ class CandleFetcher:
         ]
         archive = self.ports.archive_for(self.source)
         if archive is not None and steps:
-            missing = await self._fetch_files(merge(Span(step.start, step.end) for step in steps), archive)
+            missing = await self._fetch_files(merge(step.span for step in steps), archive)
         else:
-            self.lost = merge([*self.lost, *(Span(step.start, step.end) for step in steps if step.channel == "none")])
-            missing = [Span(step.start, step.end) for step in steps if step.channel == "rest"]
+            self.unavailable = merge([*self.unavailable, *(step.span for step in steps if step.channel == "none")])
+            missing = [step.span for step in steps if step.channel == "rest"]
             self.progress.hint = self._archive_hint(missing)
         if missing:
             await self._fetch_pages(missing, covered)
@@ -149,8 +149,8 @@ class CandleFetcher:
         self._note(filled.steps)
         self.warnings += filled.warnings
         if filled.lost:
-            self.lost = merge([*self.lost, *filled.lost])
-            self.lost_reason = NOWHERE
+            self.unavailable = merge([*self.unavailable, *filled.lost])
+            self.unavailable_reason = NOWHERE
         return filled.rest
 
     async def _fetch_pages(self, missing: list[Span], before: Sequence[Span]) -> None:
@@ -186,7 +186,7 @@ class CandleFetcher:
         if outcome.requests >= WORTH_COMPACTING:
             await in_thread(self.store.compact, self.series)
         if self._expires(outcome.history_start):
-            self.lost = merge([*self.lost, Span(EPOCH, outcome.history_start or EPOCH)])
+            self.unavailable = merge([*self.unavailable, Span(EPOCH, outcome.history_start or EPOCH)])
         elif outcome.unproven:
             self.unproven = merge([*self.unproven, *outcome.unproven])
             self.warnings.append(

@@ -19,7 +19,7 @@ from upbit_frames.core.availability import DAY, sealed_until
 from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, intersect, subtract
 from upbit_frames.core.route import STORED, Step
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, StallGuard, vanishing
+from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, StallGuard, vanishing_error
 from upbit_frames.router.candle_fetch import CandleFetcher
 from upbit_frames.router.candle_pages import CONCURRENCY
 from upbit_frames.router.candle_plan import CandlePlan, Goal, extend_back, extend_on
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CandleHistory"]
 
-SCANS = {"1M": None, "1d": 31 * DAY, "1h": DAY}  # coarser candles that lead to the first one, and how far each reaches
+LISTING_SCANS = {"1M": None, "1d": 31 * DAY, "1h": DAY}
+"""Coarser candles that lead to the first one, and how far each is searched (None: all)."""
 
 
 class CandleHistory:
@@ -66,48 +67,48 @@ class CandleHistory:
         self.source = source
         self.progress = progress
         self.store = CallStore(
-            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store,
+            ports.store, write_only=source == "rest" and not into_store, offline=source == "store", required=into_store,
             columns=columns,
         )  # fmt: skip
         self.columns = columns
-        self.fetch = CandleFetcher(ports, self.store, market, interval, source, progress, concurrency)
-        self.series = self.fetch.series
-        self._looked: Reading | None = None
+        self.fetcher = CandleFetcher(ports, self.store, market, interval, source, progress, concurrency)
+        self.series = self.fetcher.series
+        self._edge_read: Reading | None = None
 
     # --- reading --------------------------------------------------------------------------------
 
-    def look(self, goal: Goal) -> StoredEdge | None:
+    def read_edge(self, goal: Goal) -> StoredEdge | None:
         """Look up what is stored at the edge of a range of which only a number of rows is wanted."""
         if goal.kind == "range":
             return None
         moment = goal.span.end if goal.kind == "last" else goal.span.start
-        self._looked = self._edge_reading(goal.kind, moment, goal.count)
-        return stored_edge(self._looked, moment)
+        self._edge_read = self._read_at_edge(goal.kind, moment, goal.count)
+        return stored_edge(self._edge_read, moment)
 
-    def _edge_reading(self, kind: str, moment: int, count: int) -> Reading:
+    def _read_at_edge(self, kind: str, moment: int, count: int) -> Reading:
         read = self.store.tail_covered if kind == "last" else self.store.head_covered
         return read(self.series, moment, count)
 
-    async def _next_reading(self, kind: str, moment: int, count: int) -> Reading:
-        """Read rows at an edge; the first time what :meth:`look` has read already."""
-        looked, self._looked = self._looked, None
-        if looked is not None:
-            return looked
-        reading: Reading = await in_thread(self._edge_reading, kind, moment, count)
+    async def _next_edge(self, kind: str, moment: int, count: int) -> Reading:
+        """Read rows at an edge; the first time what :meth:`read_edge` has read already."""
+        edge_read, self._edge_read = self._edge_read, None
+        if edge_read is not None:
+            return edge_read
+        reading: Reading = await in_thread(self._read_at_edge, kind, moment, count)
         return reading
 
-    def stored(self, plan: CandlePlan) -> tuple[pa.Table, Span] | None:
+    def read_stored(self, plan: CandlePlan) -> tuple[pa.Table, Span] | None:
         """Return what :meth:`execute` would give, if the store has all of it; works in this thread."""
         goal = plan.goal
         if plan.error is not None or any(step.channel != "store" for step in plan.steps) or plan.span.empty:
             return None
         if goal.kind == "last":
-            table = self._looked.table if self._looked else self._nothing()
+            table = self._edge_read.table if self._edge_read else self._nothing()
             if len(table) < goal.count or not len(table):
                 return None
             return table, Span(table["time"][0].value, goal.span.end)
         if goal.kind == "first":
-            table = self._looked.table if self._looked else self._nothing()
+            table = self._edge_read.table if self._edge_read else self._nothing()
             return (table, plan.span) if len(table) >= goal.count else None
         table, covered = self.store.read_covered(self.series, plan.span)
         if subtract([plan.span], covered):
@@ -123,12 +124,12 @@ class CandleHistory:
             raise plan.error
         goal = plan.goal
         if goal.kind == "last":
-            return await self.last(goal.span.end, goal.count)
+            return await self.read_last(goal.span.end, goal.count)
         if goal.kind == "first":
-            return await self.first(goal.span.start, goal.span.end, goal.count)
-        return await self.between(plan.span, covered)
+            return await self.read_first(goal.span.start, goal.span.end, goal.count)
+        return await self.read_range(plan.span, covered)
 
-    async def between(self, span: Span, covered: Sequence[Span] | None = None) -> tuple[pa.Table, Span]:
+    async def read_range(self, span: Span, covered: Sequence[Span] | None = None) -> tuple[pa.Table, Span]:
         """Get every final candle of a range on the grid.
 
         Returns
@@ -139,39 +140,39 @@ class CandleHistory:
         if span.empty:
             return self._nothing(), span
         for _ in range(VANISHED_TRIES):
-            await self.fetch.ensure(span, covered)
+            await self.fetcher.ensure(span, covered)
             table, found = await in_thread(self.store.read_covered, self.series, span)
             end = self._final_end(span.end, found)
-            if not self.fetch.missing(Span(span.start, end), found):
+            if not self.fetcher.missing(Span(span.start, end), found):
                 return (table if end == span.end else table.slice(0, rows_before(table, end))), Span(span.start, end)
             covered = None
-            self.store.keep_all()
-        raise vanishing(self._name)
+            self.store.keep_archive()
+        raise vanishing_error(self._name)
 
-    async def last(self, end: int, count: int) -> tuple[pa.Table, Span]:
+    async def read_last(self, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the last ``count`` candles before ``end``; fewer only where history has no more."""
         guard = StallGuard(self._name)
         begin = end
         while True:
-            reading = await self._next_reading("last", end, count)
+            reading = await self._next_edge("last", end, count)
             edge = stored_edge(reading, end)
             low = edge.span.start
             if edge.rows >= count or low <= EPOCH:
                 return reading.table, Span(edge.first, end)
-            if self._all_lost(low):  # the range says what is lost
+            if self._unavailable_before(low):  # the range says what is lost
                 return reading.table, Span(min(begin, edge.first), end)
             if guard.stalled(-low):
-                self.store.keep_all()
+                self.store.keep_archive()
             begin = extend_back(self.interval, count, edge)
-            await self.fetch.ensure(Span(begin, low), covered=())
+            await self.fetcher.ensure(Span(begin, low), covered=())
             end = self._final_end(end)
 
-    async def first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
+    async def read_first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the first ``count`` candles of ``[start, end)``."""
         begin, widen, listing_known = start, 1, self.source == "store"
         guard = StallGuard(self._name)
         while True:
-            reading = await self._next_reading("first", start, count)
+            reading = await self._next_edge("first", start, count)
             edge = stored_edge(reading, start)
             if edge.rows >= count or edge.span.end >= end or start >= end:
                 table = reading.table.slice(0, min(count, rows_before(reading.table, end)))
@@ -180,44 +181,44 @@ class CandleHistory:
             if not edge.rows and edge.span.end > start and not listing_known:
                 # Before the listing there is nothing to page through, so look where it is.
                 listing_known = True
-                start = max(start, min(await self._listing(edge.span.end, end), end))
+                start = max(start, min(await self._locate_listing(edge.span.end, end), end))
                 continue
             if guard.stalled(edge.span.end):
-                self.store.keep_all()
+                self.store.keep_archive()
             upper = extend_on(self.interval, Goal("first", Span(start, end), count), edge, widen)
-            await self.fetch.ensure(Span(edge.span.end, upper), covered=())
+            await self.fetcher.ensure(Span(edge.span.end, upper), covered=())
             end = self._final_end(end)
-            start = max([start, *(span.end for span in [*self.fetch.lost, *self.fetch.unproven])])
+            start = max([start, *(span.end for span in [*self.fetcher.unavailable, *self.fetcher.unproven])])
             widen = 1 if edge.rows else widen * 2
 
-    async def fill(self, span: Span) -> Counted:
+    async def fetch_range(self, span: Span) -> Counted:
         """Fetch what the store lacks of a range, and count what it has of it then."""
         for _ in range(VANISHED_TRIES):
-            await self.fetch.ensure(span)
+            await self.fetcher.ensure(span)
             counted = await in_thread(self.store.count_covered, self.series, span)
-            if not self.fetch.missing(span, counted.covered):
+            if not self.fetcher.missing(span, counted.covered):
                 return counted
-        raise vanishing(self._name)
+        raise vanishing_error(self._name)
 
     def _final_end(self, end: int, covered: Sequence[Span] = ()) -> int:
         """Move an end to where candles are not final yet by the clock of the server that sent them."""
-        pending = subtract(self.fetch.pending, covered)
+        pending = subtract(self.fetcher.pending, covered)
         return min([end, *(span.start for span in pending if span.start < end)])
 
-    def _all_lost(self, low: int) -> bool:
-        return any(span.start < low <= span.end for span in [*self.fetch.lost, *self.fetch.unproven])
+    def _unavailable_before(self, low: int) -> bool:
+        return any(span.start < low <= span.end for span in [*self.fetcher.unavailable, *self.fetcher.unproven])
 
     @property
     def _name(self) -> str:
         return f"{self.market} {self.interval}"
 
-    async def _listing(self, start: int, end: int) -> int:
+    async def _locate_listing(self, start: int, end: int) -> int:
         """Find a moment at or shortly before the first candle from ``start`` on, cheaply.
 
         The months since the listing fit on one page; the days of the first month on another, the
         hours of the first day on a third.
         """
-        for name, reach in SCANS.items():
+        for name, reach in LISTING_SCANS.items():
             coarse = INTERVALS[name]
             if self.interval.step >= coarse.step:
                 continue
@@ -226,7 +227,7 @@ class CandleHistory:
                 continue
             upper = sealed if reach is None else min(sealed, coarse.ceil(start + reach))
             scan = CandleHistory(self.ports, self.market, coarse, self.source, self.progress)
-            table, _ = await scan.between(Span(coarse.floor(start), upper))
+            table, _ = await scan.read_range(Span(coarse.floor(start), upper))
             begin = table["time"][0].value if len(table) else upper
             start = max(start, min(begin, end))
         return self.interval.ceil(start)
@@ -237,25 +238,25 @@ class CandleHistory:
     def warnings(self) -> list[str]:
         """What the caller should know: files that could not be used, a cache that cannot be used."""
         unusable = self.store.warning()
-        return [*self.fetch.warnings, *([unusable] if unusable else [])]
+        return [*self.fetcher.warnings, *([unusable] if unusable else [])]
 
-    def lost_text(self, span: Span) -> str | None:
+    def unavailable_text(self, span: Span) -> str | None:
         """Say what of the span cannot be had; None if nothing."""
-        lost = intersect([span], self.fetch.lost)
-        if not lost:
+        unavailable = intersect([span], self.fetcher.unavailable)
+        if not unavailable:
             return None
         more = "" if self.ports.archive is None else "; uf.plan tells whether Upbit's published archive has it"
-        return f"{self._name} of {', '.join(map(str, lost))} is {self.fetch.lost_reason}{more}"
+        return f"{self._name} of {', '.join(map(str, unavailable))} is {self.fetcher.unavailable_reason}{more}"
 
     def route(self, span: Span, table: pa.Table) -> list[Step]:
         """List who served which part of the span, with the rows each gave."""
-        asked = [Span(step.start, step.end) for step in self.fetch.fetched]
-        lost = intersect(subtract([span], asked), self.fetch.lost)
-        stored = subtract([span], [*asked, *lost])
+        asked = [Span(step.start, step.end) for step in self.fetcher.fetched]
+        unavailable = intersect(subtract([span], asked), self.fetcher.unavailable)
+        stored = subtract([span], [*asked, *unavailable])
         steps = [Step("store", STORED, *part, market=self.market) for part in stored]
-        steps += [Step("none", self.fetch.lost_reason, *part, market=self.market) for part in lost]
+        steps += [Step("none", self.fetcher.unavailable_reason, *part, market=self.market) for part in unavailable]
         # Where the machine's clock was ahead, more was asked for than there could be.
-        steps += [replace(step, end=max(step.start, min(step.end, span.end))) for step in self.fetch.fetched]
+        steps += [replace(step, end=max(step.start, min(step.end, span.end))) for step in self.fetcher.fetched]
         return sorted((_with_rows(step, table) for step in steps), key=lambda step: step.start)
 
 

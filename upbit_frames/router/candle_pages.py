@@ -21,13 +21,13 @@ from upbit_frames.core.intervals import EPOCH, Interval, Span, from_micros, merg
 from upbit_frames.errors import SchemaError
 from upbit_frames.runtime.task_group import TaskGroup
 
-__all__ = ["Outcome", "Page", "backfill"]
+__all__ = ["BackfillResult", "Page", "backfill"]
 
 CONCURRENCY = 10  # so that the very first requests use a whole second's limit at once
-LEAST_PAGES = 2  # a segment of fewer pages is not worth a walk of its own
+MIN_SEGMENT_PAGES = 2  # a segment of fewer pages is not worth a walk of its own
 MAX_SEGMENTS = 11  # each may cost one request too many
-WORTH_SPLITTING = 4  # pages that must be left in a segment before half of it is given away
-TRIES = 4  # of a page that is empty or short although there is more
+MIN_PAGES_TO_SPLIT = 4  # pages that must be left in a segment before half of it is given away
+SHORT_PAGE_TRIES = 4  # of a page that is empty or short although there is more
 
 
 class Page(NamedTuple):
@@ -44,10 +44,10 @@ class Page(NamedTuple):
 
 Fetch = Callable[[int, int], Awaitable[Page]]
 Keep = Callable[[Span, Page], Awaitable[None]]
-Judge = Callable[[int, bool], Awaitable[bool | None]]
+ConfirmStart = Callable[[int, bool], Awaitable[bool | None]]
 
 
-async def _at_once(attempt: int) -> None:
+async def _no_pause(attempt: int) -> None:
     """Do not wait between two attempts."""
 
 
@@ -70,7 +70,7 @@ async def settled(begun: Sequence[asyncio.Future[None]]) -> None:
 
 
 @dataclass
-class Outcome:
+class BackfillResult:
     """What a backfill found out.
 
     Attributes
@@ -104,13 +104,13 @@ async def backfill(
     interval: Interval,
     fetch: Fetch,
     keep: Keep,
-    nothing_older: Judge,
+    nothing_older: ConfirmStart,
     *,
     page_size: int = 200,
     concurrency: int = CONCURRENCY,
     known_before: Callable[[int], Awaitable[bool]] = _nothing_known,
-    pause: Callable[[int], Awaitable[None]] = _at_once,
-) -> Outcome:
+    pause: Callable[[int], Awaitable[None]] = _no_pause,
+) -> BackfillResult:
     """Fetch every candle of the spans.
 
     Parameters
@@ -157,7 +157,7 @@ class _Backfill:
         interval: Interval,
         fetch: Fetch,
         keep: Keep,
-        nothing_older: Judge,
+        nothing_older: ConfirmStart,
         page_size: int,
         known_before: Callable[[int], Awaitable[bool]],
         pause: Callable[[int], Awaitable[None]],
@@ -170,18 +170,18 @@ class _Backfill:
         self.known_before = known_before
         self.pause = pause
         self.segments: list[_Segment] = []
-        self.outcome = Outcome()
+        self.outcome = BackfillResult()
         self.oldest_seen: int | None = None
         self.slots_seen = 0
-        self.doubtful = EPOCH  # a page before this moment was empty: perhaps nothing is older
-        self.ending = asyncio.Lock()
+        self.empty_below = EPOCH  # a page before this moment was empty: perhaps nothing is older
+        self.start_lock = asyncio.Lock()
 
     # --- which stretch next -------------------------------------------------------------------
 
     def plan(self, spans: Sequence[Span], concurrency: int) -> None:
         """Cut the spans into about as many segments as there are walks, whole pages each."""
         total = sum(self.interval.slots(*span) for span in spans)
-        pages = max(LEAST_PAGES, -(-total // (self.page_size * concurrency)))
+        pages = max(MIN_SEGMENT_PAGES, -(-total // (self.page_size * concurrency)))
         for span in spans:
             high = span.end
             while self.interval.slots(span.start, high) > pages * self.page_size:
@@ -190,35 +190,35 @@ class _Backfill:
                 high = low
             self.segments.append(_Segment(span.start, high))
 
-    def take(self) -> _Segment | None:
+    def next_segment(self) -> _Segment | None:
         """A segment nobody walks, else half of the one with most left, else None."""
         idle = [one for one in self.segments if not one.walked and one.high > one.low]
         if idle:
             return max(idle, key=lambda one: one.high)
-        victim = max(self.segments, key=self.pages_left, default=None)
-        if victim is None or len(self.segments) >= MAX_SEGMENTS or self.pages_left(victim) < WORTH_SPLITTING:
+        longest = max(self.segments, key=self.pages_left, default=None)
+        if longest is None or len(self.segments) >= MAX_SEGMENTS or self.pages_left(longest) < MIN_PAGES_TO_SPLIT:
             return None
         # Cut a whole number of (full) pages below the walker, so that in a dense market neither
         # half ends with part of a page.
-        low = self.worth_cutting(victim)
-        ahead = max(1, self.interval.slots(low, victim.high) // (2 * self.page_size))
-        middle = self.interval.shift(victim.high, -ahead * self.page_size)
-        if not low < middle < victim.high:
+        low = self.lowest_useful(longest)
+        ahead = max(1, self.interval.slots(low, longest.high) // (2 * self.page_size))
+        middle = self.interval.shift(longest.high, -ahead * self.page_size)
+        if not low < middle < longest.high:
             return None
-        lower = _Segment(victim.low, middle)
-        victim.low = middle
+        lower = _Segment(longest.low, middle)
+        longest.low = middle
         self.segments.append(lower)
         return lower
 
     def pages_left(self, segment: _Segment) -> float:
         """About how many pages a segment still needs, from the density seen so far."""
-        slots = self.interval.slots(self.worth_cutting(segment), segment.high)
+        slots = self.interval.slots(self.lowest_useful(segment), segment.high)
         density = self.outcome.rows / self.slots_seen if self.slots_seen else 1.0
         return slots * min(1.0, density) / self.page_size
 
-    def worth_cutting(self, segment: _Segment) -> int:
+    def lowest_useful(self, segment: _Segment) -> int:
         """From where on a segment may hold candles."""
-        return max(segment.low, min(self.doubtful, segment.high))
+        return max(segment.low, min(self.empty_below, segment.high))
 
     def leave_to_upper(self, segment: _Segment) -> bool:
         """Let the walk that comes down from above find out whether a segment is empty, if there is one.
@@ -228,7 +228,7 @@ class _Backfill:
         """
         for upper in self.segments:
             if upper.walked and upper.low == segment.high < upper.high:
-                self.doubtful = max(self.doubtful, segment.high)
+                self.empty_below = max(self.empty_below, segment.high)
                 upper.low, segment.low = segment.low, segment.high
                 return True
         return False
@@ -238,18 +238,18 @@ class _Backfill:
     async def work(self) -> None:
         keeping: list[asyncio.Future[None]] = []
         try:
-            while (segment := self.take()) is not None:
+            while (segment := self.next_segment()) is not None:
                 segment.walked = True
                 while segment.high > segment.low:
-                    await self.step(segment, keeping)
+                    await self.walk_page(segment, keeping)
         finally:
             await settled(keeping)
 
-    async def step(self, segment: _Segment, keeping: list[asyncio.Future[None]]) -> None:
+    async def walk_page(self, segment: _Segment, keeping: list[asyncio.Future[None]]) -> None:
         """One page of a segment; it is kept while the next one is on its way."""
         to = segment.high
         count = min(self.page_size, self.interval.slots(segment.low, to))
-        page = await self.ask(to, count)
+        page = await self.request(to, count)
         if page.rows == 0 and self.leave_to_upper(segment):
             return
         if page.rows < count:
@@ -258,11 +258,11 @@ class _Backfill:
         assert start is not None  # an empty page that is not the end raises in check_end
         if page.oldest is not None:
             keeping.append(self.record(Span(page.oldest, to), page))
-        self.known(Span(min(start, to), to))
+        self.mark_known(Span(min(start, to), to))
         await settled(keeping[:-1])
         del keeping[:-1]
 
-    async def ask(self, to: int, count: int) -> Page:
+    async def request(self, to: int, count: int) -> Page:
         self.outcome.requests += 1
         page = await self.fetch(to, count)
         self.outcome.rows += page.rows
@@ -277,7 +277,7 @@ class _Backfill:
         self.outcome.covered.append(span)
         return asyncio.ensure_future(self.keep(span, page))
 
-    def known(self, span: Span) -> None:
+    def mark_known(self, span: Span) -> None:
         """Take what is known off every segment that it tops."""
         for segment in self.segments:
             if span.start < segment.high <= span.end:
@@ -291,15 +291,15 @@ class _Backfill:
         A page that left something out is fetched again; the fuller of the two counts.
         """
         agreed = False
-        async with self.ending:
-            for attempt in range(1, TRIES + 1):
+        async with self.start_lock:
+            for attempt in range(1, SHORT_PAGE_TRIES + 1):
                 claim = to if page.oldest is None else page.oldest
                 known = self.outcome.history_start
                 if page.rows >= count or (known is not None and claim <= known):
                     return page
                 verdict: bool | None = False
                 if page.oldest is None:
-                    verdict = await self.judge(to)
+                    verdict = await self.check_empty_page(to)
                 else:
                     beyond = await self.overlaps(page.oldest)
                     agreed = beyond.oldest == page.oldest and beyond.rows < self.page_size
@@ -308,7 +308,7 @@ class _Backfill:
                     await self.end_of_history(claim, proven=verdict is True)
                     return page
                 await self.pause(attempt)
-                again = await self.ask(to, count)
+                again = await self.request(to, count)
                 page = again if again.rows >= page.rows else page
             if not agreed or page.oldest is None:
                 raise SchemaError(
@@ -325,9 +325,9 @@ class _Backfill:
 
         An empty page at that beginning would prove nothing: that is also what a failing exchange answers.
         """
-        return await self.ask(self.interval.shift(start, max(1, self.page_size // 2)), self.page_size)
+        return await self.request(self.interval.shift(start, max(1, self.page_size // 2)), self.page_size)
 
-    async def judge(self, to: int) -> bool | None:
+    async def check_empty_page(self, to: int) -> bool | None:
         """Compare the claim of an empty page with the independent sign, and else with an overlapping page."""
         verdict = await self.nothing_older(to, False)
         if verdict is not None:

@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-WORTH_TELLING = 100  # requests the archive must save to be mentioned beside a progress bar
+MIN_SAVED_REQUESTS = 100  # requests the archive must save to be mentioned beside a progress bar
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,9 @@ def plan_sealed(
     elif context.archive:
         steps += _file_steps(market, interval, missing, context, only=source == "archive")
     else:
-        lost, missing = split_expired(interval, missing, context.now)
+        unavailable, missing = split_expired(interval, missing, context.now)
         reason = FORCED if source == "rest" else MISSING
-        steps += [Step("none", EXPIRED, *part, market=market) for part in lost]
+        steps += [Step("none", EXPIRED, *part, market=market) for part in unavailable]
         steps += [rest_step(market, interval, part, reason, context.rate) for part in missing]
     return sorted(steps, key=lambda step: step.start)
 
@@ -189,7 +189,7 @@ def bar_hint(market: str, interval: Interval, missing: list[Span], source: str, 
         return ""
     needed = sum(step.requests for step in _file_steps(market, interval, missing, context, only=False))
     pages = sum(-(-interval.slots(*span) // CANDLES_MAX_COUNT) for span in missing)
-    if pages - needed < WORTH_TELLING:
+    if pages - needed < MIN_SAVED_REQUESTS:
         return ""
     return f"the archive needs {needed:,} requests instead of {pages:,}, uf.plan tells more"
 

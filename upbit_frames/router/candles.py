@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CandleDecision", "CandleRouter"]
 
-PRESENT_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
-MARKETS_AT_ONCE = 8  # series of one call that are worked on side by side
+CLOCK_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
+MAX_CONCURRENT_MARKETS = 8  # series of one call that are worked on side by side
 
 
 @dataclass
-class _Part:
+class _MarketResult:
     """The answer for one market."""
 
     table: pa.Table
@@ -90,20 +90,20 @@ class CandleRouter:
         self.ports = ports
         self.live = live
 
-    async def candles(self, query: CandleQuery, progress: Progress) -> Result:
+    async def fetch(self, query: CandleQuery, progress: Progress) -> Result:
         """Candles of one or several markets, as one table sorted by market and time."""
         concurrency = max(1, CONCURRENCY // len(query.markets))
-        room = asyncio.Semaphore(MARKETS_AT_ONCE)
+        semaphore = asyncio.Semaphore(MAX_CONCURRENT_MARKETS)
 
-        async def one(market: str) -> _Part:
-            async with room:
-                return await self._market(market, query, progress, concurrency)
+        async def one(market: str) -> _MarketResult:
+            async with semaphore:
+                return await self._serve_market(market, query, progress, concurrency)
 
         async with TaskGroup() as group:
             tasks = [group.create_task(one(market)) for market in query.markets]
-        return self._answer(query, [task.result() for task in tasks])
+        return self._combine(query, [task.result() for task in tasks])
 
-    def _answer(self, query: CandleQuery, parts: list[_Part]) -> Result:
+    def _combine(self, query: CandleQuery, parts: list[_MarketResult]) -> Result:
         table = joined(query.markets, [part.table for part in parts]) if query.many else parts[0].table
         told = [text for part in parts for text in part.warnings]
         # What is read from a folder is read for this answer; a store in memory keeps what it gives.
@@ -111,7 +111,7 @@ class CandleRouter:
         ends = {market: part.span.end for market, part in zip(query.markets, parts, strict=True)}
         return Result(table, self._meta(query, parts), told, fresh=fresh, ends=ends)
 
-    def _meta(self, query: CandleQuery, parts: list[_Part]) -> dict[str, Any]:
+    def _meta(self, query: CandleQuery, parts: list[_MarketResult]) -> dict[str, Any]:
         return metadata(
             "candles",
             [step for part in parts for step in part.route],
@@ -125,24 +125,26 @@ class CandleRouter:
 
     # --- one market -----------------------------------------------------------------------------
 
-    async def _market(self, market: str, query: CandleQuery, progress: Progress, concurrency: int) -> _Part:
+    async def _serve_market(
+        self, market: str, query: CandleQuery, progress: Progress, concurrency: int
+    ) -> _MarketResult:
         ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
         history = CandleHistory(
             ports, market, query.interval, query.source, progress, concurrency, columns=query.read_columns
         )
         notes: list[str] = []
-        if self._needs_the_present(query):
+        if self._needs_server_time(query):
             try:
                 await sync_server_time(self.ports, market, progress)
             except (TransportError, ServerError) as error:
-                if query.source == "rest" or (await in_thread(self._look, query, history))[1] is None:
+                if query.source == "rest" or (await in_thread(self._decide_and_read, query, history))[1] is None:
                     raise
-                notes = [f"{PRESENT_UNKNOWN}: {error.message}"]
-        part = await self._one(query, history)
+                notes = [f"{CLOCK_UNKNOWN}: {error.message}"]
+        part = await self._execute(query, history)
         part.warnings += notes
         return part
 
-    def _needs_the_present(self, query: CandleQuery) -> bool:
+    def _needs_server_time(self, query: CandleQuery) -> bool:
         """Whether what is asked for ends at the present, and that is not settled."""
         if self.ports.server_time.settled or query.source in ("store", "live"):
             return False
@@ -152,52 +154,54 @@ class CandleRouter:
     def _decide(self, query: CandleQuery, history: CandleHistory) -> CandleDecision:
         """Decide who serves the final candles; reads the store, so not for the loop."""
         covered = history.store.covered(history.series)
-        plan_context = history.fetch.plan_context
-        goal = goal_of(query, history.market, covered, plan_context.now)
-        plan = plan_market(query, history.market, goal, covered, history.look(goal), plan_context)
+        context = history.fetcher.plan_context
+        goal = goal_of(query, history.market, covered, context.now)
+        plan = plan_market(query, history.market, goal, covered, history.read_edge(goal), context)
         return CandleDecision(plan, covered)
 
-    def _look(self, query: CandleQuery, history: CandleHistory) -> tuple[CandleDecision, tuple[pa.Table, Span] | None]:
+    def _decide_and_read(
+        self, query: CandleQuery, history: CandleHistory
+    ) -> tuple[CandleDecision, tuple[pa.Table, Span] | None]:
         """Decide, and read at once what needs nothing but the store."""
         decision = self._decide(query, history)
-        return decision, history.stored(decision.plan)
+        return decision, history.read_stored(decision.plan)
 
-    def stored(self, query: CandleQuery) -> Result | None:
+    def fetch_stored(self, query: CandleQuery) -> Result | None:
         """Result without the loop and other threads, if the store has all of it."""
-        if query.source in ("rest", "live") or query.forming or query.gaps != "raw" or self._needs_the_present(query):
+        if query.source in ("rest", "live") or query.forming or query.gaps != "raw" or self._needs_server_time(query):
             return None
-        parts: list[_Part] = []
+        parts: list[_MarketResult] = []
         for market in query.markets:
             history = CandleHistory(
                 self.ports, market, query.interval, query.source, Progress(), columns=query.read_columns
             )
-            _, found = self._look(query, history)
+            _, found = self._decide_and_read(query, history)
             if found is None:
                 return None
-            parts.append(_Part(_chosen(found[0], query), history.route(found[1], found[0]), found[1]))
-        return self._answer(query, parts)
+            parts.append(_MarketResult(_chosen(found[0], query), history.route(found[1], found[0]), found[1]))
+        return self._combine(query, parts)
 
-    async def _one(self, query: CandleQuery, history: CandleHistory) -> _Part:
-        decision, found = await in_thread(self._look, query, history)
+    async def _execute(self, query: CandleQuery, history: CandleHistory) -> _MarketResult:
+        decision, found = await in_thread(self._decide_and_read, query, history)
         final, span = found or await history.execute(decision.plan, decision.covered)
         table = final
         more: list[str] = []
         if query.gaps != "raw":
-            table, more = await self._filled(final, span, query, history)
+            table, more = await self._fill_gaps(final, span, query, history)
         forming: Step | None = None
         if query.forming and not (query.start is not None and query.count is not None and len(table) >= query.count):
-            table, forming = await self._with_forming(table, span, query, history.market)
+            table, forming = await self._append_forming(table, span, query, history.market)
         if query.count is not None and len(table) > query.count:
             table, span = _at_most(table, span, query.count, first=query.start is not None)
         route = history.route(span, slice_time(final, span))
         if forming is not None:
             route.append(replace(forming, rows=len(slice_time(table, Span(forming.start, forming.end)))))
-        lost = history.lost_text(span)
-        return _Part(_chosen(table, query), route, span, [*history.warnings, *more, *([lost] if lost else [])])
+        lost = history.unavailable_text(span)
+        return _MarketResult(_chosen(table, query), route, span, [*history.warnings, *more, *([lost] if lost else [])])
 
     # --- gaps and the forming candle -------------------------------------------------------------
 
-    async def _filled(
+    async def _fill_gaps(
         self, table: pa.Table, span: Span, query: CandleQuery, history: CandleHistory
     ) -> tuple[pa.Table, list[str]]:
         """Put what is wanted in place of periods without a trade; with warnings."""
@@ -206,7 +210,7 @@ class CandleRouter:
         first = table["time"][0].value if len(table) else None
         if query.gaps == "fill" and first != span.start and not span.empty:
             try:
-                before, _ = await history.last(span.start, 1)
+                before, _ = await history.read_last(span.start, 1)
             except NotCached:
                 before = arrow_schema("candles").empty_table()
                 warnings.append(
@@ -216,7 +220,7 @@ class CandleRouter:
             previous = before["close"][-1].as_py() if len(before) else None
         return gaps.fill(table, query.interval, span, query.gaps, previous_close=previous), warnings
 
-    async def _with_forming(
+    async def _append_forming(
         self, table: pa.Table, final: Span, query: CandleQuery, market: str
     ) -> tuple[pa.Table, Step | None]:
         """Add the candles that can still change; they come fresh from the exchange every time."""
@@ -227,12 +231,12 @@ class CandleRouter:
             return table, None
         if query.source == "store":
             return table, Step("none", OFFLINE, *span, market=market)
-        newest, step = await self._newest(query, market, span)
+        newest, step = await self._fetch_forming(query, market, span)
         if "filled" in table.column_names:
             newest = newest.append_column("filled", pa.array([False] * len(newest), pa.bool_()))
         return pa.concat_tables([table, newest.select(table.column_names)]), step
 
-    async def _newest(self, query: CandleQuery, market: str, span: Span) -> tuple[pa.Table, Step]:
+    async def _fetch_forming(self, query: CandleQuery, market: str, span: Span) -> tuple[pa.Table, Step]:
         """Candles that can still change, from the stream if it has them."""
         reason = FORMING
         if self.live is not None and query.interval.stream is not None:
@@ -240,34 +244,34 @@ class CandleRouter:
             if found.table is not None:
                 newest, requests = slice_time(found.table, span), 0
                 if not found.complete:  # it began within the grace of the period before, which it was never told
-                    newest, requests = await self._before(query, market, span, newest), 1
+                    newest, requests = await self._prepend_rest(query, market, span, newest), 1
                 step = Step("live", found.choice.text, *span, rows=len(newest), requests=requests, market=market)
                 return newest, step
             reason = f"{FORMING}; {found.choice.text}"
-        newest = await self._unsealed(query, market, span)
+        newest = await self._fetch_forming_page(query, market, span)
         return newest, Step("rest", reason, *span, rows=len(newest), requests=1, market=market)
 
-    async def _unsealed(self, query: CandleQuery, market: str, span: Span) -> pa.Table:
+    async def _fetch_forming_page(self, query: CandleQuery, market: str, span: Span) -> pa.Table:
         count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
         page = await self.ports.api.candles(market, query.interval, count=count)
         return slice_time(page.table, span)
 
-    async def _before(self, query: CandleQuery, market: str, span: Span, newest: pa.Table) -> pa.Table:
+    async def _prepend_rest(self, query: CandleQuery, market: str, span: Span, newest: pa.Table) -> pa.Table:
         """What the stream told, after what REST tells of the time before."""
         import pyarrow as pa
 
         began = newest["time"][0].value if len(newest) else span.end
-        return pa.concat_tables([await self._unsealed(query, market, Span(span.start, began)), newest])
+        return pa.concat_tables([await self._fetch_forming_page(query, market, Span(span.start, began)), newest])
 
     # --- plan -------------------------------------------------------------------------------------
 
     async def decide(self, query: CandleQuery) -> list[CandleDecision]:
-        """Decide what :meth:`candles` would do now; nothing is fetched and nothing changes.
+        """Decide what :meth:`fetch` would do now; nothing is fetched and nothing changes.
 
         Raises
         ------
         InvalidRange, QueryError
-            Where :meth:`candles` would raise it.
+            Where :meth:`fetch` would raise it.
         """
         decisions = []
         for market in query.markets:
@@ -297,7 +301,7 @@ class CandleRouter:
         return replace(decision, choice=choice, forming=step)
 
     async def plan(self, query: CandleQuery) -> Plan:
-        """Show what :meth:`candles` would do."""
+        """Show what :meth:`fetch` would do."""
         decisions = await self.decide(query)
         steps = tuple(step for decision in decisions for step in decision.steps)
         errors = [decision.plan.error for decision in decisions if decision.plan.error is not None]

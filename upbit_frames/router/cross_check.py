@@ -100,7 +100,7 @@ class _Check:
     async def _gap(self, gap: Span) -> list[Finding]:
         """Look at a range that is stored as empty; where it is not, read all of it again."""
         for _ in range(2):
-            newest, _ = await self._reader()[0].last(gap.end, 1)
+            newest, _ = await self._reader()[0].read_last(gap.end, 1)
             if not len(newest) or newest["time"][0].value < gap.start:
                 return []
         detail = f"stored as without a trade, but the source has a candle at {newest['time'][0].as_py().isoformat()}"
@@ -112,7 +112,7 @@ class _Check:
         stored = await in_thread(self.ports.store.read, self.series, span)
         fresh: pa.Table | None = None
         for _ in range(2):
-            fresh, _ = await self._reader()[0].between(span)
+            fresh, _ = await self._reader()[0].read_range(span)
             if stored.equals(fresh):
                 return []
         assert fresh is not None
@@ -125,7 +125,7 @@ class _Check:
         readings = []
         for _ in range(2):
             reader, store = self._reader()
-            await reader.between(span)
+            await reader.read_range(span)
             readings.append(store)
         one, other = readings
         for part in intersect(intersect([span], one.covered(self.series)), other.covered(self.series)):

@@ -21,13 +21,13 @@ from upbit_frames.runtime.progress import Progress
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Summary", "download"]
+__all__ = ["DownloadSummary", "download"]
 
-MARKETS_AT_ONCE = 4
+MAX_CONCURRENT_MARKETS = 4
 
 
 @dataclass(frozen=True)
-class Summary:
+class DownloadSummary:
     """What a download brought for one market.
 
     Attributes
@@ -62,46 +62,46 @@ async def download(
     end: int | None,
     source: str,
     progress: Progress,
-) -> list[Summary]:
+) -> list[DownloadSummary]:
     """Have a stretch of many markets in the store; None as interval means trades.
 
     A market that fails does not stop the others; whatever was fetched of it is stored.
     """
-    room = asyncio.Semaphore(MARKETS_AT_ONCE)
+    semaphore = asyncio.Semaphore(MAX_CONCURRENT_MARKETS)
 
-    async def one(market: str) -> Summary:
-        async with room:
+    async def one(market: str) -> DownloadSummary:
+        async with semaphore:
             try:
-                return await _one(ports, market, interval, start, end, source, progress)
+                return await _download_market(ports, market, interval, start, end, source, progress)
             except UpbitFramesError as error:
-                return Summary(market, error=f"{type(error).__name__}: {error.message}")
+                return DownloadSummary(market, error=f"{type(error).__name__}: {error.message}")
 
     return list(await asyncio.gather(*(one(market) for market in markets)))
 
 
-async def _one(
+async def _download_market(
     ports: Ports, market: str, interval: Interval | None, start: int, end: int | None, source: str, progress: Progress
-) -> Summary:
+) -> DownloadSummary:
     history: CandleHistory | TradeHistory
     if interval is None:
         history = trades = TradeHistory(ports, market, source, progress, into_store=True)
         fetch: CandleFetcher | TradeHistory = trades
     else:
         history = candles = CandleHistory(ports, market, interval, source, progress, concurrency=2, into_store=True)
-        fetch = candles.fetch
+        fetch = candles.fetcher
     await sync_server_time(ports, market, progress)
     span = _span(ports, interval, start, end)
-    counted = await history.fill(span)
+    counted = await history.fetch_range(span)
     counts = {"store": 0, "rest": 0, "archive": 0}
     for step in history.route(span, arrow_schema(history.series.kind).empty_table()):
         if step.channel in counts:
             for part in intersect([Span(step.start, step.end)], [span]):
                 counts[step.channel] += (await in_thread(history.store.count_covered, history.series, part)).rows
-    return Summary(
+    return DownloadSummary(
         market,
         rows=counted.rows,
         requests=sum(step.requests for step in fetch.fetched),
-        missing=tuple(str(lost) for lost in intersect([span], fetch.lost)),
+        missing=tuple(str(unavailable) for unavailable in intersect([span], fetch.unavailable)),
         stored=counts["store"],
         rest=counts["rest"],
         archive=counts["archive"],
@@ -118,7 +118,7 @@ def _span(ports: Ports, interval: Interval | None, start: int, end: int | None) 
     return span
 
 
-def to_rows(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
+def to_rows(summaries: Sequence[DownloadSummary]) -> list[dict[str, Any]]:
     """The summaries as rows of a frame."""
     return [
         {

@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from upbit_frames.core.route import Step
     from upbit_frames.errors import NotCached
 
-__all__ = ["Explanation", "Part", "explain_error", "explain_step"]
+__all__ = ["ExplainedPart", "Explanation", "explain_error", "explain_step"]
 
 COLUMNS = ("market", "channel", "rule", "reason", "requests", "start", "end", "instead")
 NO_HISTORY = "a stream has no history"
 # Of a stretch of time: by channel, why each of the others does not answer it.
-_OTHERS = {
+_ALTERNATIVES = {
     "store": {"rest": "it is stored already", "archive": "it is stored already", "live": NO_HISTORY},
     "rest": {"store": "not stored", "archive": "not published, or slower for so little", "live": NO_HISTORY},
     "archive": {"store": "not stored", "rest": "files are faster for so much", "live": NO_HISTORY},
     "none": {"store": "not stored", "rest": "not served any more", "archive": "not published", "live": NO_HISTORY},
 }
 _STORE, _REST = "source='store' was given", "source='rest' was given"
-_FORCED = {"rest": _STORE, "archive": _STORE, "live": _STORE, "store": "not stored"}
+_FORCED_STORE = {"rest": _STORE, "archive": _STORE, "live": _STORE, "store": "not stored"}
 
 
 @dataclass(frozen=True)
-class Part:
+class ExplainedPart:
     """One part of a call, and who would answer it.
 
     Attributes
@@ -66,11 +66,11 @@ class Explanation:
     Attributes
     ----------
     call : str
-    parts : tuple of Part
+    parts : tuple of ExplainedPart
     """
 
     call: str
-    parts: tuple[Part, ...]
+    parts: tuple[ExplainedPart, ...]
 
     @property
     def channel(self) -> str:
@@ -130,21 +130,23 @@ class Explanation:
         return f"<p>{escape(self.call)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def explain_error(market: str, error: NotCached) -> Part:
+def explain_error(market: str, error: NotCached) -> ExplainedPart:
     """Build the part of a call that would raise, because nothing is stored."""
-    return Part(market, "none", "forced", error.message, dict(_FORCED))
+    return ExplainedPart(market, "none", "forced", error.message, dict(_FORCED_STORE))
 
 
-def explain_step(step: Step, no_archive: str = "") -> Part:
+def explain_step(step: Step, no_archive: str = "") -> ExplainedPart:
     """A step of a plan as a part; ``no_archive`` is why the archive is not used at all."""
     rule = {"store": "stored", "none": "nowhere"}.get(step.channel, "missing")
-    others = _OTHERS.get(step.channel, {})
+    alternatives = _ALTERNATIVES.get(step.channel, {})
     if step.reason in (UNCACHED, OFFLINE):
-        rule, others = "forced", dict(_FORCED)
+        rule, alternatives = "forced", dict(_FORCED_STORE)
     elif step.reason == FORCED:
-        rule, others = "forced", {"store": _REST, "archive": _REST, "live": NO_HISTORY}
+        rule, alternatives = "forced", {"store": _REST, "archive": _REST, "live": NO_HISTORY}
     elif step.channel == "rest" and step.reason.startswith(FORMING):
-        others = others | {"store": "it can still change", "archive": "not published yet"}
+        alternatives = alternatives | {"store": "it can still change", "archive": "not published yet"}
     if no_archive and step.channel == "rest":
-        others = others | {"archive": no_archive}
-    return Part(step.market, step.channel, rule, step.reason, others, step.requests, step.start, step.end)
+        alternatives = alternatives | {"archive": no_archive}
+    return ExplainedPart(
+        step.market, step.channel, rule, step.reason, alternatives, step.requests, step.start, step.end
+    )

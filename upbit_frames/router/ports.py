@@ -177,14 +177,14 @@ async def fill_from_archive(
 ) -> Filled:  # fmt: skip
     """Store what published files can answer."""
 
-    def told(requests: int, rows: int) -> None:
+    def add_progress(requests: int, rows: int) -> None:
         progress.requests += requests
         progress.expected = max(progress.expected, progress.requests)
         progress.rows += rows
 
     filler = Filler(
         archive, store, series, now=ports.server_time.now(), rate=ports.rate,
-        rest_from=rest_from, prefer_files=rest_from is None, told=told,
+        rest_from=rest_from, prefer_files=rest_from is None, told=add_progress,
     )  # fmt: skip
     try:
         return await filler.fill(missing)

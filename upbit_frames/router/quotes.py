@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["QuoteRouter"]
 
-CODES_AT_ONCE = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
-ASKED = "always asked: it is true only now"
-KEPT_REASON = "asked less than a minute ago"
+MAX_CODES = 500  # 855 codes in one call are known to work; URLs have limits elsewhere
+NOT_CACHEABLE = "never cached: valid only at the moment of the request"
+CACHED = "fetched less than a minute ago"
 
-FetchListed = Callable[[Sequence[str]], Awaitable[Page]]
+FetchCodes = Callable[[Sequence[str]], Awaitable[Page]]
 """Fetches the rows of a list of market codes."""
 
 
@@ -59,7 +59,7 @@ class QuoteRouter:
         """Every market, or those of one quote currency."""
         import pyarrow.compute as pc
 
-        table, kept = await self._markets()
+        table, kept = await self._cached_markets()
         if quote is not None:
             wanted = quote.upper()
             names = table["market"].cast("string")
@@ -79,7 +79,7 @@ class QuoteRouter:
             listed += (await self.markets(quote)).arrow["market"].cast("string").to_pylist()
         return tuple(dict.fromkeys([*codes, *listed]))
 
-    async def _markets(self) -> tuple[pa.Table, bool]:
+    async def _cached_markets(self) -> tuple[pa.Table, bool]:
         async def fetch() -> pa.Table:
             return (await self.ports.api.markets()).table
 
@@ -95,27 +95,27 @@ class QuoteRouter:
         ------
         MarketNotFound, QueryError
         """
-        listed = set((await self._markets())[0]["market"].cast("string").to_pylist())
+        listed = set((await self._cached_markets())[0]["market"].cast("string").to_pylist())
         unknown = [code for code in markets if code not in listed]
         if unknown:
-            raise _unknown_markets(unknown)
+            raise _unknown_error(unknown)
         if not level:
             return
         table = (await self.instruments(markets)).table
         rows = zip(table["market"].to_pylist(), table["supported_levels"].to_pylist(), strict=True)
         plain = [code for code, levels in rows if level not in (levels or ())]
         if plain:
-            raise _ungrouped(plain, f"{level:g}")
+            raise _level_error(plain, f"{level:g}")
 
     async def instruments(self, markets: Sequence[str]) -> Result:
         """Tick size and price groupings of the markets."""
         key = ("instruments", tuple(sorted(markets)))
 
         async def fetch() -> tuple[pa.Table, list[str], int]:
-            return await self._listed("instruments", markets, self.ports.api.instruments, skip=False)
+            return await self._fetch_codes("instruments", markets, self.ports.api.instruments, skip=False)
 
         (table, _, requests), kept = await self.lists_cache.get(key, self.ports.clock.monotonic, fetch)
-        table = in_order(table, markets)
+        table = sort_by_request(table, markets)
         return Result(table, self._meta("instruments", [self._step(kept, len(table), requests)], markets))
 
     # --- prices ------------------------------------------------------------------------------------
@@ -139,8 +139,8 @@ class QuoteRouter:
         found, why = await self._try_live("ticker", _topics("ticker", markets, None, None), source, None)
         if found is not None:
             return found
-        table, skipped, requests = await self._listed("ticker", markets, self.ports.api.tickers, skip=skip)
-        table = in_order(table, markets)
+        table, skipped, requests = await self._fetch_codes("ticker", markets, self.ports.api.tickers, skip=skip)
+        table = sort_by_request(table, markets)
         return Result(table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped))
 
     # --- the stream -------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class QuoteRouter:
     ) -> tuple[Result | None, str]:
         """The stream's answer; where REST has to give it, why."""
         if self.live is None:
-            return None, ASKED
+            return None, NOT_CACHEABLE
         if source == "live":
             await self.require([topic.market for topic in topics], topics[0].level)
         found = await self.live.live_quotes(self._live_request(kind, topics, source), topics, depth)
@@ -185,20 +185,20 @@ class QuoteRouter:
         if found is not None:
             return found
         fetch = partial(self.ports.api.order_books, depth=depth, level=level)
-        table, skipped, requests = await self._listed("orderbook", markets, fetch, skip=skip)
+        table, skipped, requests = await self._fetch_codes("orderbook", markets, fetch, skip=skip)
         answered = set(table["market"].cast("string").to_pylist())
         silent = [code for code in markets if code not in answered and code not in skipped]
         if silent and level not in (None, "0"):
             if not skip:
-                raise _ungrouped(silent, level)
+                raise _level_error(silent, level)
             skipped = [*skipped, *silent]
-        table = in_order(table, markets)
+        table = sort_by_request(table, markets)
         return Result(table, self._meta("orderbook", [self._step(False, len(table), requests, why)], markets, skipped))
 
     # --- lists with unknown codes --------------------------------------------------------------------
 
-    async def _listed(
-        self, kind: str, markets: Sequence[str], fetch: FetchListed, *, skip: bool
+    async def _fetch_codes(
+        self, kind: str, markets: Sequence[str], fetch: FetchCodes, *, skip: bool
     ) -> tuple[pa.Table, list[str], int]:
         """Table, skipped codes and requests of an endpoint that takes a list of codes.
 
@@ -208,17 +208,17 @@ class QuoteRouter:
         import pyarrow as pa
 
         tables, skipped, requests = [], [], 0
-        for low in range(0, len(markets), CODES_AT_ONCE):
-            part = list(markets[low : low + CODES_AT_ONCE])
+        for low in range(0, len(markets), MAX_CODES):
+            part = list(markets[low : low + MAX_CODES])
             while part:
                 requests += 1
                 try:
                     tables.append((await fetch(part)).table)
                 except MarketNotFound as error:
-                    unknown, asked = await self._unknown(part, fetch)
+                    unknown, asked = await self._find_unknown(part, fetch)
                     requests += asked
                     if not skip or not unknown:
-                        raise _named(unknown or part, error) from error
+                        raise _not_found(unknown or part, error) from error
                     skipped += unknown
                     part = [code for code in part if code not in unknown]
                     continue
@@ -226,8 +226,8 @@ class QuoteRouter:
         table = pa.concat_tables(tables, promote_options="default") if tables else arrow_schema(kind).empty_table()
         return table.unify_dictionaries(), skipped, requests
 
-    async def _unknown(self, markets: list[str], fetch: FetchListed) -> tuple[list[str], int]:
-        listed = set((await self._markets())[0]["market"].cast("string").to_pylist())
+    async def _find_unknown(self, markets: list[str], fetch: FetchCodes) -> tuple[list[str], int]:
+        listed = set((await self._cached_markets())[0]["market"].cast("string").to_pylist())
         unknown = [code for code in markets if code not in listed]
         if unknown or len(markets) == 1:
             return unknown or markets, 1
@@ -237,17 +237,17 @@ class QuoteRouter:
             try:
                 await fetch(half)
             except MarketNotFound:
-                found, more = ([half[0]], 0) if len(half) == 1 else await self._unknown(half, fetch)
+                found, more = ([half[0]], 0) if len(half) == 1 else await self._find_unknown(half, fetch)
                 unknown += found
                 asked += more
         return unknown, asked
 
     # --- telling ------------------------------------------------------------------------------------------
 
-    def _step(self, kept: bool, rows: int, requests: int = 1, why: str = ASKED) -> Step:
+    def _step(self, kept: bool, rows: int, requests: int = 1, why: str = NOT_CACHEABLE) -> Step:
         now = self.ports.server_time.now()
         if kept:
-            return Step("memory", KEPT_REASON, now, now, rows)
+            return Step("memory", CACHED, now, now, rows)
         return Step("rest", why, now, now, rows, requests)
 
     def _meta(
@@ -266,13 +266,13 @@ def _topics(kind: str, markets: Sequence[str], depth: int | None, level: str | N
     return [Topic(kind, market, float(level or 0), depth or DEPTHS[-1]) for market in markets]
 
 
-def _named(unknown: list[str], error: MarketNotFound) -> MarketNotFound:
-    return _unknown_markets(
+def _not_found(unknown: list[str], error: MarketNotFound) -> MarketNotFound:
+    return _unknown_error(
         unknown, "; errors='skip' leaves them out", status=error.context.get("status"), url=error.context.get("url")
     )
 
 
-def _unknown_markets(unknown: list[str], way_out: str = "", **context: Any) -> MarketNotFound:
+def _unknown_error(unknown: list[str], way_out: str = "", **context: Any) -> MarketNotFound:
     return MarketNotFound(
         f"the exchange does not know {', '.join(unknown)}",
         suggestion=f"misspelt, delisted, or of another region? uf.markets() lists all{way_out}",
@@ -281,7 +281,7 @@ def _unknown_markets(unknown: list[str], way_out: str = "", **context: Any) -> M
     )
 
 
-def _ungrouped(markets: list[str], level: str) -> QueryError:
+def _level_error(markets: list[str], level: str) -> QueryError:
     return QueryError(
         f"{', '.join(markets)} cannot be grouped by {level}",
         suggestion="uf.instruments(markets) lists the levels each market has",
@@ -289,16 +289,16 @@ def _ungrouped(markets: list[str], level: str) -> QueryError:
     )
 
 
-def in_order(table: pa.Table, markets: Sequence[str]) -> pa.Table:
+def sort_by_request(table: pa.Table, markets: Sequence[str]) -> pa.Table:
     """The rows in the order in which the markets were asked for."""
     import pyarrow as pa
 
     place = {code: i for i, code in enumerate(markets)}
     codes = table["market"].cast("string").to_pylist()
-    strangers = {code for code in codes if code not in place}
-    if strangers:
+    unexpected = {code for code in codes if code not in place}
+    if unexpected:
         raise SchemaError(
-            f"the exchange answered with {', '.join(sorted(strangers)[:5])}, which was not asked for",
+            f"the exchange answered with {', '.join(sorted(unexpected)[:5])}, which was not asked for",
             suggestion="check what stands between you and the exchange",
         )
     order = sorted(range(len(codes)), key=lambda i: place[codes[i]])

@@ -2,7 +2,7 @@
 
 Whoever comes second waits, and finds stored what the first has fetched. Waiting has a bound: a
 holder shows every second that it is alive, and one that does not (a stopped process, a machine that
-sleeps) is waited for no longer than :data:`PATIENCE`. A holder that dies loses its lock at once.
+sleeps) is waited for no longer than :data:`HEARTBEAT_TIMEOUT`. A holder that dies loses its lock at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from upbit_frames.store.fetch_lock import FetchLock
 
 __all__ = ["single_flight"]
 
-BEAT = 1.0  # seconds between two signs of life of the process that fetches
-PATIENCE = 10.0  # seconds without one, after which the others fetch on their own
-LOOK = 0.1  # seconds between two looks of a process that waits
+HEARTBEAT_INTERVAL = 1.0  # seconds between two signs of life of the process that fetches
+HEARTBEAT_TIMEOUT = 10.0  # seconds without one, after which the others fetch on their own
+POLL_INTERVAL = 0.1  # seconds between two looks of a process that waits
 
 
 @contextlib.asynccontextmanager
@@ -42,14 +42,14 @@ async def single_flight(
         if lock is None:
             yield
             return
-        beating: asyncio.Task[None] | None = None
+        heartbeats: asyncio.Task[None] | None = None
         try:
             if await _acquire(lock, lacking):
-                beating = asyncio.create_task(_beat(lock))
+                heartbeats = asyncio.create_task(_send_heartbeats(lock))
             yield
         finally:
-            if beating is not None:
-                beating.cancel()
+            if heartbeats is not None:
+                heartbeats.cancel()
             await asyncio.shield(asyncio.ensure_future(in_thread(lock.close)))
 
 
@@ -67,12 +67,12 @@ async def _acquire(lock: FetchLock, lacking: Callable[[], bool]) -> bool:
         latest = await in_thread(lock.pulse)
         if latest != pulse:
             pulse, since = latest, time.monotonic()
-        elif time.monotonic() - since > PATIENCE:
+        elif time.monotonic() - since > HEARTBEAT_TIMEOUT:
             return False
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL_INTERVAL)
 
 
-async def _beat(lock: FetchLock) -> None:
+async def _send_heartbeats(lock: FetchLock) -> None:
     while True:
         await in_thread(lock.beat)
-        await asyncio.sleep(BEAT)
+        await asyncio.sleep(HEARTBEAT_INTERVAL)

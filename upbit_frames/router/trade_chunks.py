@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from upbit_frames.core.intervals import Span, intersect, merge
 from upbit_frames.core.route import Step
 from upbit_frames.router.ports import Ports
-from upbit_frames.router.trade_history import TradeHistory, lost_text
+from upbit_frames.router.trade_history import TradeHistory, unavailable_text
 from upbit_frames.router.trade_pages import DAY
 from upbit_frames.router.trade_requests import utc_day
 from upbit_frames.runtime.progress import Progress
@@ -60,8 +60,8 @@ class TradeChunks:
         self.source = source
         self.progress = progress
         self._steps: list[Step] = []
-        self._lost: list[Span] = []
-        self._lost_reason = ""
+        self._unavailable: list[Span] = []
+        self._unavailable_reason = ""
         self._warnings: dict[str, None] = {}
 
     async def read(self, span: Span) -> AsyncIterator[TradeChunk]:
@@ -78,11 +78,12 @@ class TradeChunks:
             history = self._history()
             await history.ensure(window)
             for day in _cut(window, DAY):
-                table = await history.between(day)
+                table = await history.read_range(day)
                 self._steps += history.route(day, table)
-                lost = intersect([day], history.lost)
+                lost = intersect([day], history.unavailable)
                 if lost:
-                    self._lost, self._lost_reason = merge([*self._lost, *lost]), history.lost_reason
+                    self._unavailable = merge([*self._unavailable, *lost])
+                    self._unavailable_reason = history.unavailable_reason
                 yield TradeChunk(day, table, lost)
             self._warnings |= dict.fromkeys(history.warnings)
 
@@ -92,7 +93,7 @@ class TradeChunks:
 
     def warnings(self) -> list[str]:
         """Return what the caller should know: files that could not be used, trades that no source has."""
-        lost = [lost_text(self.market, self._lost, self._lost_reason)] if self._lost else []
+        lost = [unavailable_text(self.market, self._unavailable, self._unavailable_reason)] if self._unavailable else []
         return [*self._warnings, *lost]
 
     def _history(self) -> TradeHistory:

@@ -19,8 +19,8 @@ from upbit_frames.core.endpoints import TRADES_MAX_COUNT
 from upbit_frames.core.intervals import INTERVALS, Span, intersect, merge, subtract
 from upbit_frames.core.query import TradeQuery
 from upbit_frames.core.route import FORCED, MISSING, NOWHERE, STORED, Step
-from upbit_frames.router.beginning import nothing_older, pause
-from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing
+from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing_error
+from upbit_frames.router.history_start import nothing_older, pause
 from upbit_frames.router.plan import StoredEdge
 from upbit_frames.router.ports import Ports, fill_from_archive, stored_edge, sync_server_time
 from upbit_frames.router.single_flight import single_flight
@@ -42,7 +42,7 @@ from upbit_frames.store.validation import choose
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TradeHistory", "lost_text"]
+__all__ = ["TradeHistory", "unavailable_text"]
 
 
 class TradeHistory:
@@ -67,7 +67,7 @@ class TradeHistory:
     ) -> None:  # fmt: skip
         self.ports = ports
         self.store = CallStore(
-            ports.store, hidden=source == "rest" and not into_store, offline=source == "store", only=into_store,
+            ports.store, write_only=source == "rest" and not into_store, offline=source == "store", required=into_store,
             columns=columns,
         )  # fmt: skip
         self.columns = columns
@@ -76,11 +76,11 @@ class TradeHistory:
         self.progress = progress
         self.series = Series("trades", market)
         self.requests = TradeRequests(ports, market, progress)
-        self.fresh: list[Trade] = []  # newer than what may be stored
-        self.fresh_span = Span(0, 0)
+        self.recent: list[Trade] = []  # newer than what may be stored
+        self.recent_span = Span(0, 0)
         self.fetched: list[Step] = []
-        self.lost: list[Span] = []
-        self.lost_reason = EXPIRED
+        self.unavailable: list[Span] = []
+        self.unavailable_reason = EXPIRED
         self.unproven: list[Span] = []  # empty by the exchange's word, which no other sign confirms
         self._warnings: list[str] = []
 
@@ -106,12 +106,12 @@ class TradeHistory:
     async def execute(self, goal: TradeGoal) -> tuple[pa.Table, Span]:
         """Get what is wanted, and the range that was looked through."""
         if goal.kind == "last":
-            return await self.last(goal.span.end, goal.count)
+            return await self.read_last(goal.span.end, goal.count)
         if goal.kind == "first":
-            return await self.first(goal.span.start, goal.span.end, goal.count)
-        return await self.between(goal.span), goal.span
+            return await self.read_first(goal.span.start, goal.span.end, goal.count)
+        return await self.read_range(goal.span), goal.span
 
-    async def between(self, span: Span) -> pa.Table:
+    async def read_range(self, span: Span) -> pa.Table:
         """Get every trade of ``[start, end)`` that can be had, ascending."""
         import pyarrow as pa
 
@@ -119,49 +119,50 @@ class TradeHistory:
             await self.ensure(span)
             stored, covered = await in_thread(self.store.read_covered, self.series, span)
             if self._missing(span, covered):
-                self.store.keep_all()  # it vanished since it was ensured
+                self.store.keep_archive()  # it vanished since it was ensured
                 continue
-            if self.fresh_span.empty:
+            if self.recent_span.empty:
                 return stored
             # What another process has stored meanwhile must not come twice.
-            new = subtract(intersect([self.fresh_span], [span]), covered)
-            fresh = trades_table([row for row in self.fresh if any(part.start <= row.time < part.end for part in new)])
-            if not len(fresh):
+            new = subtract(intersect([self.recent_span], [span]), covered)
+            rows = [row for row in self.recent if any(part.start <= row.time < part.end for part in new)]
+            recent = trades_table(rows)
+            if not len(recent):
                 return stored
-            table = pa.concat_tables([stored, choose(fresh, self.columns)])
+            table = pa.concat_tables([stored, choose(recent, self.columns)])
             return table if not len(stored) else table.sort_by([("time", "ascending"), ("sequential_id", "ascending")])
-        raise vanishing(f"the trades of {self.market}")
+        raise vanishing_error(f"the trades of {self.market}")
 
-    async def fill(self, span: Span) -> Counted:
+    async def fetch_range(self, span: Span) -> Counted:
         """Fetch what the store lacks of a range, and count what it has of it then."""
         for _ in range(VANISHED_TRIES):
             await self.ensure(span)
             counted = await in_thread(self.store.count_covered, self.series, span)
             if not self._missing(span, counted.covered):
                 return counted
-        raise vanishing(f"the trades of {self.market}")
+        raise vanishing_error(f"the trades of {self.market}")
 
-    async def last(self, end: int, count: int) -> tuple[pa.Table, Span]:
+    async def read_last(self, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the last ``count`` trades before ``end``, and the range that was looked through."""
         goal = TradeGoal("last", Span(0, end), count)
         stored = await in_thread(self.store.tail_covered, self.series, end, count)
         low = goal.looked_at(stored_edge(stored, end)).start
         if len(stored.table) >= count:
             return stored.table, Span(low, end)
-        reach = await self._newest(end, count)
+        reach = await self._fetch_newest(end, count)
         if stored.covered:
             reach = max(reach, end - low)
         while True:
             low = max(0, end - reach)
-            table = await self.between(Span(low, end))
-            if len(table) >= count or self._all_lost(low) or low == 0:
+            table = await self.read_range(Span(low, end))
+            if len(table) >= count or self._unavailable_before(low) or low == 0:
                 table = table.slice(max(0, len(table) - count))
                 start = table["time"][0].value if len(table) >= count else low
                 return table, Span(start, end)
             # The density seen so far tells how much further to look, with some to spare.
             reach = min(reach * 16, max(2 * reach, int(1.3 * reach * count / max(len(table), 1))))
 
-    async def _newest(self, end: int, count: int) -> int:
+    async def _fetch_newest(self, end: int, count: int) -> int:
         """How far back to look first: one page tells the newest trades of any market, and is kept."""
         size = TRADES_MAX_COUNT
         now = self.ports.server_time.now()
@@ -184,7 +185,7 @@ class TradeHistory:
             self.fetched.append(Step("rest", reason, *span, requests=1, market=self.market))
             return span.end - span.start
 
-    async def first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
+    async def read_first(self, start: int, end: int, count: int) -> tuple[pa.Table, Span]:
         """Get the first ``count`` trades of ``[start, end)``, and the range that was looked through."""
         goal = TradeGoal("first", Span(start, end), count)
         stored = await in_thread(self.store.head_covered, self.series, start, count)
@@ -194,18 +195,18 @@ class TradeHistory:
         reach = looked_at.end - start
         while True:
             high = min(end, start + reach)
-            table = await self.between(Span(start, high))
+            table = await self.read_range(Span(start, high))
             if len(table) >= count or high >= end:
                 return table.slice(0, count), Span(start, high)
             reach = min(reach * 16, max(2 * reach, int(1.3 * reach * count / max(len(table), 1))))
 
-    def _all_lost(self, low: int) -> bool:
-        return any(span.start <= low < span.end for span in self.lost)
+    def _unavailable_before(self, low: int) -> bool:
+        return any(span.start <= low < span.end for span in self.unavailable)
 
     # --- fetching -------------------------------------------------------------------------------
 
     async def ensure(self, span: Span) -> None:
-        """Fetch the trades of a range into the store, or into ``fresh``, as far as they can be had."""
+        """Fetch the trades of a range into the store, or into ``recent``, as far as they can be had."""
         missing = self._missing(span, await in_thread(self.store.covered, self.series))
         if not missing:
             return
@@ -224,16 +225,16 @@ class TradeHistory:
         if self.source != "archive":  # which day is today decides how each day is named
             await sync_server_time(self.ports, self.market, self.progress)
             plan_context = self.ports.plan_context(self.source)
-        known = [*covered, *self.lost, *self.unproven, self.fresh_span]
+        known = [*covered, *self.unavailable, *self.unproven, self.recent_span]
         steps = [
             one for one in plan_trades(self.market, span, known, self.source, plan_context) if one.channel != "store"
         ]
         archive = self.ports.archive_for(self.source)
         if archive is not None and steps:
-            missing = await self._fetch_files(merge(Span(step.start, step.end) for step in steps), archive)
+            missing = await self._fetch_files(merge(step.span for step in steps), archive)
         else:
-            self.lost = merge([*self.lost, *(Span(step.start, step.end) for step in steps if step.channel == "none")])
-            missing = [Span(step.start, step.end) for step in steps if step.channel == "rest"]
+            self.unavailable = merge([*self.unavailable, *(step.span for step in steps if step.channel == "none")])
+            missing = [step.span for step in steps if step.channel == "rest"]
         if missing:
             await self._fetch(missing)
 
@@ -246,12 +247,12 @@ class TradeHistory:
         self.fetched += filled.steps
         self._warnings += filled.warnings
         if filled.lost:
-            self.lost = merge([*self.lost, *filled.lost])
-            self.lost_reason = NOWHERE
+            self.unavailable = merge([*self.unavailable, *filled.lost])
+            self.unavailable_reason = NOWHERE
         return filled.rest
 
     def _missing(self, span: Span, covered: Sequence[Span]) -> list[Span]:
-        return subtract([span], [*covered, *self.lost, *self.unproven, self.fresh_span])
+        return subtract([span], [*covered, *self.unavailable, *self.unproven, self.recent_span])
 
     async def _fetch(self, missing: list[Span]) -> None:
         asked = [0] * len(missing)
@@ -266,7 +267,8 @@ class TradeHistory:
         try:
             await backfill_trades(
                 missing, fetch, self._keep, page_size=TRADES_MAX_COUNT, concurrency=self.ports.concurrency,
-                quiet=self._quiet, unproven=self.unproven.append, pause=lambda attempt: pause(self.ports, attempt),
+                confirm_empty=self._confirm_empty, unproven=self.unproven.append,
+                pause=lambda attempt: pause(self.ports, attempt),
             )  # fmt: skip
         finally:
             reason = FORCED if self.source == "rest" else MISSING
@@ -275,7 +277,7 @@ class TradeHistory:
                 for one, n in zip(missing, asked, strict=True)
             ]
 
-    async def _quiet(self, span: Span) -> Span | None:
+    async def _confirm_empty(self, span: Span) -> Span | None:
         """Which part of a span without trades has none by its minute candles too; None if they say otherwise."""
         minute = INTERVALS["1m"]
         end = minute.floor(span.end)
@@ -297,9 +299,9 @@ class TradeHistory:
             await in_thread(self.store.write, self.series, table, final)
         left = Span(max(span.start, final.end), span.end)
         if not left.empty:
-            self.fresh = [row for row in rows if row.time >= left.start] + self.fresh
-            joined = merge([left, self.fresh_span])
-            self.fresh_span = joined[-1]
+            self.recent = [row for row in rows if row.time >= left.start] + self.recent
+            joined = merge([left, self.recent_span])
+            self.recent_span = joined[-1]
 
     # --- telling --------------------------------------------------------------------------------
 
@@ -312,9 +314,9 @@ class TradeHistory:
     def route(self, span: Span, table: pa.Table) -> list[Step]:
         """Who answered which part of the span, with the rows each gave."""
         asked = [Span(step.start, step.end) for step in self.fetched]
-        lost = intersect(subtract([span], asked), self.lost)
-        steps = [Step("store", STORED, *part, market=self.market) for part in subtract([span], [*asked, *lost])]
-        steps += [Step("none", self.lost_reason, *part, market=self.market) for part in lost]
+        unavailable = intersect(subtract([span], asked), self.unavailable)
+        steps = [Step("store", STORED, *part, market=self.market) for part in subtract([span], [*asked, *unavailable])]
+        steps += [Step("none", self.unavailable_reason, *part, market=self.market) for part in unavailable]
         steps += self.fetched
         counted = [
             replace(step, rows=len(slice_time(table, part)))
@@ -323,14 +325,14 @@ class TradeHistory:
         ]
         return sorted(counted, key=lambda step: step.start)
 
-    def lost_text(self, span: Span) -> str | None:
+    def unavailable_text(self, span: Span) -> str | None:
         """What of the span cannot be had, in words; None if nothing."""
-        lost = intersect([span], self.lost)
-        if not lost:
+        unavailable = intersect([span], self.unavailable)
+        if not unavailable:
             return None
-        return lost_text(self.market, lost, self.lost_reason)
+        return unavailable_text(self.market, unavailable, self.unavailable_reason)
 
 
-def lost_text(market: str, lost: Sequence[Span], reason: str) -> str:
+def unavailable_text(market: str, unavailable: Sequence[Span], reason: str) -> str:
     """Say which trades no source has."""
-    return f"{market} trades of {', '.join(map(str, lost))} are {reason}, and the store does not have them"
+    return f"{market} trades of {', '.join(map(str, unavailable))} are {reason}, and the store does not have them"

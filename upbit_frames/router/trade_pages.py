@@ -25,11 +25,11 @@ __all__ = ["TradeRequest", "TradeRow", "backfill_trades", "by_day", "implausible
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 CONCURRENCY = 6
-TRIES = 4  # of a page that leaves out what must be there
+MISSING_TRADES_TRIES = 4  # of a page that leaves out what must be there
 MISDATED = "with a trade whose time contradicts its id"
 IDS_IN_A_MS = 10_000
 DISORDER = SECOND  # by which times may contradict the order of ids
-WORTH_SPLITTING = 4  # pages that must be left of a day before it is walked from several places
+MIN_PAGES_TO_SPLIT = 4  # pages that must be left of a day before it is walked from several places
 
 
 class TradeRow(Protocol):
@@ -59,12 +59,12 @@ class TradeRequest(NamedTuple):
     cursor: int | None
 
 
-async def _taken_as_quiet(span: Span) -> Span:
+async def _trust_empty_pages(span: Span) -> Span:
     """Believe two empty pages: right where nothing is kept."""
     return span
 
 
-async def _at_once(attempt: int) -> None:
+async def _no_pause(attempt: int) -> None:
     """Do not wait between two attempts."""
 
 
@@ -114,9 +114,9 @@ async def backfill_trades(
     *,
     page_size: int = 500,
     concurrency: int = CONCURRENCY,
-    quiet: Callable[[Span], Awaitable[Span | None]] = _taken_as_quiet,
+    confirm_empty: Callable[[Span], Awaitable[Span | None]] = _trust_empty_pages,
     unproven: Callable[[Span], None] = lambda span: None,
-    pause: Callable[[int], Awaitable[None]] = _at_once,
+    pause: Callable[[int], Awaitable[None]] = _no_pause,
 ) -> None:
     """Fetch every trade of the spans.
 
@@ -129,7 +129,7 @@ async def backfill_trades(
         Told piece by piece: inside the span the trades are exactly these.
     page_size, concurrency : int
         Most trades a page can have; most requests under way at once.
-    quiet : coroutine function (span) -> Span or None
+    confirm_empty : coroutine function (span) -> Span or None
         Whether another sign confirms that a span without trades has none: the part that is
         confirmed, None where the sign denies it. By default two empty pages are enough.
     unproven : function (span)
@@ -143,7 +143,7 @@ async def backfill_trades(
         If trades are left out again and again that must exist, or if a full page brings nothing
         older than its cursor, so that the walk would never end.
     """
-    walker = _Walker(fetch, keep, page_size, concurrency, quiet, unproven, pause)
+    walker = _Walker(fetch, keep, page_size, concurrency, confirm_empty, unproven, pause)
     walker.queue = by_day(spans)
     if not walker.queue:
         return
@@ -159,13 +159,13 @@ class _Walker(Generic[R]):
         keep: Callable[[Span, list[R]], Awaitable[None]],
         page_size: int,
         concurrency: int,
-        quiet: Callable[[Span], Awaitable[Span | None]],
+        confirm_empty: Callable[[Span], Awaitable[Span | None]],
         unproven: Callable[[Span], None],
         pause: Callable[[int], Awaitable[None]],
     ) -> None:
         self.fetch = fetch
         self.keep = keep
-        self.quiet = quiet
+        self.confirm_empty = confirm_empty
         self.unproven = unproven
         self.pause = pause
         self.page_size = page_size
@@ -192,17 +192,17 @@ class _Walker(Generic[R]):
 
     async def walk(self, piece: Span) -> None:
         day = piece.start - piece.start % DAY
-        high, cursor, waiting, newer = piece.end, None, list[R](), None
+        high, cursor, unfinished, newer = piece.end, None, list[R](), None
         before = _whole_second_after(piece.end, day)
         while True:
             request = TradeRequest(day, before, cursor)
             page = await self.page(request)
-            rows = {row.sequential_id: row for row in [*waiting, *page]}
+            rows = {row.sequential_id: row for row in [*unfinished, *page]}
             last = False
             if len(page) < self.page_size and all(row.time >= piece.start for row in rows.values()):
-                if not rows and await self.nothing_in(request, rows, piece):
+                if not rows and await self.empty_piece(request, rows, piece):
                     return
-                last = await self.nothing_before(request, rows, newer)
+                last = await self.is_oldest(request, rows, newer)
             oldest = min(row.time for row in rows.values())
             known_from = piece.start if last else max(piece.start, oldest + 1)
             if known_from < high:
@@ -212,7 +212,7 @@ class _Walker(Generic[R]):
             if last or oldest < piece.start:
                 return
             cursor, newer = _two_oldest(rows, newer)
-            waiting = [row for row in rows.values() if row.time == oldest]
+            unfinished = [row for row in rows.values() if row.time == oldest]
             piece = self.split(piece, high, len(page))
 
     async def page(self, request: TradeRequest) -> list[R]:
@@ -229,13 +229,13 @@ class _Walker(Generic[R]):
             )
         return older
 
-    async def nothing_before(self, request: TradeRequest, rows: dict[int, R], newer: int | None) -> bool:
+    async def is_oldest(self, request: TradeRequest, rows: dict[int, R], newer: int | None) -> bool:
         """Whether an overlapping page confirms that the day has nothing older than these rows.
 
         It begins with the oldest row again, because an empty page is also what a failing exchange answers. What a
         short page left out is added to the rows.
         """
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, MISSING_TRADES_TRIES + 1):
             oldest, above = _two_oldest(rows, newer)
             again = {row.sequential_id: row for row in await self.page(request._replace(cursor=above))}
             if oldest in again:
@@ -248,17 +248,17 @@ class _Walker(Generic[R]):
             suggestion="request again later; nothing was stored on that claim",
         )
 
-    async def nothing_in(self, request: TradeRequest, rows: dict[int, R], piece: Span) -> bool:
+    async def empty_piece(self, request: TradeRequest, rows: dict[int, R], piece: Span) -> bool:
         """Whether an empty page is right by another sign; if not, add the rows of a fuller one."""
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, MISSING_TRADES_TRIES + 1):
             rows.update({row.sequential_id: row for row in await self.page(request)})
             if rows:
                 return False
-            quiet = await self.quiet(piece)
-            if quiet is not None:
-                if not quiet.empty:
-                    await self.keep(quiet, [])
-                for rest in subtract([piece], [quiet]):
+            confirm_empty = await self.confirm_empty(piece)
+            if confirm_empty is not None:
+                if not confirm_empty.empty:
+                    await self.keep(confirm_empty, [])
+                for rest in subtract([piece], [confirm_empty]):
                     self.unproven(rest)
                 return True
             await self.pause(attempt)
@@ -271,7 +271,7 @@ class _Walker(Generic[R]):
         """Give the lower parts of a long piece away, judging by how much time its page took."""
         took = piece.end - high
         pages = (high - piece.start) / took if took > 0 and rows else 0
-        parts = min(self.concurrency, int(pages // WORTH_SPLITTING) + 1)
+        parts = min(self.concurrency, int(pages // MIN_PAGES_TO_SPLIT) + 1)
         if parts < 2 or len(self.queue) + self.busy >= self.concurrency:
             return Span(piece.start, piece.end)
         width = (high - piece.start) // parts

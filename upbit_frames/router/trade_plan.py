@@ -116,9 +116,9 @@ def plan_trades(market: str, span: Span, covered: Iterable[Span], source: str, c
         )
         steps += to_steps(portions, market)
     else:
-        lost, missing = split_expired(missing, context.now)
+        unavailable, missing = split_expired(missing, context.now)
         reason = FORCED if source == "rest" else MISSING
-        steps += [Step("none", EXPIRED, *part, market=market) for part in lost]
+        steps += [Step("none", EXPIRED, *part, market=market) for part in unavailable]
         steps += [_rest_step(market, part, reason, context.rate) for part in missing]
     return sorted(steps, key=lambda step: step.start)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TradeDecision", "TradeRouter"]
 
-TRIES = 5  # to join what REST tells to what the stream tells
-LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+SEED_TRIES = 5  # to join what REST tells to what the stream tells
+REST_LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TradeRouter:
         self.ports = ports
         self.live = live
 
-    async def trades(self, query: TradeQuery, progress: Progress) -> Result:
+    async def fetch(self, query: TradeQuery, progress: Progress) -> Result:
         """Trades of one market."""
         answer = await self._trades(query, progress)
         if query.columns is not None:
@@ -70,29 +70,29 @@ class TradeRouter:
     async def _trades(self, query: TradeQuery, progress: Progress) -> Result:
         newest = query.start is None and query.end is None
         if query.source == "live":
-            return await self._by_stream(query, progress, newest)
+            return await self._fetch_live(query, progress, newest)
         if self.live is None or not newest or query.source not in ("auto", "rest"):
-            return await self._told(query, progress, "")
+            return await self._fetch_history(query, progress, "")
         count = query.count or 0
         found = await self.live.trades(query.market, count, query.source)
         if found.table is not None:
-            return self._from_stream(query, found)
-        answer = await self._told(replace(query, columns=None), progress, found.choice.text)
+            return self._live_result(query, found)
+        answer = await self._fetch_history(replace(query, columns=None), progress, found.choice.text)
         self.live.seed(query.market, answer.table, count)
         return answer
 
-    async def _by_stream(self, query: TradeQuery, progress: Progress, newest: bool) -> Result:
+    async def _fetch_live(self, query: TradeQuery, progress: Progress, newest: bool) -> Result:
         """Asked for by name; REST only tells what was traded before the stream began."""
         count = query.count or 0
-        live = self._check_stream(query, newest)
+        live = self._require_live(query, newest)
         before = progress.requests
-        for attempt in range(TRIES):
+        for attempt in range(SEED_TRIES):
             found = await live.trades(query.market, count, "live")
             if found.table is not None:
                 found.requests = progress.requests - before
-                return self._from_stream(query, found)
-            await self.ports.clock.sleep(LAG * attempt)
-            answer = await self._told(replace(query, source="rest", columns=None), progress, "")
+                return self._live_result(query, found)
+            await self.ports.clock.sleep(REST_LAG * attempt)
+            answer = await self._fetch_history(replace(query, source="rest", columns=None), progress, "")
             live.seed(query.market, answer.table, count)
         raise ConnectionFailed(
             f"REST does not tell the trade of {query.market} with which the stream began",
@@ -100,7 +100,7 @@ class TradeRouter:
             market=query.market,
         )
 
-    def _check_stream(self, query: TradeQuery, newest: bool) -> LiveSource:
+    def _require_live(self, query: TradeQuery, newest: bool) -> LiveSource:
         if self.live is None or not newest or (query.count or 0) > CAPACITY["trade"]:
             raise InvalidRange(
                 f"a stream holds the newest {CAPACITY['trade']} trades and no history",
@@ -109,23 +109,23 @@ class TradeRouter:
             )
         return self.live
 
-    def _from_stream(self, query: TradeQuery, found: LiveResult) -> Result:
+    def _live_result(self, query: TradeQuery, found: LiveResult) -> Result:
         assert found.table is not None
         table, now = found.table, self.ports.server_time.now()
         times = table["time"].cast("int64")
         start, end = (times[0].as_py(), times[-1].as_py() + 1) if len(table) else (now, now)
-        told, rows = found.choice.text, len(table)
-        step = Step("live", told, start, end, rows=rows, requests=found.requests, market=query.market)
+        reason, rows = found.choice.text, len(table)
+        step = Step("live", reason, start, end, rows=rows, requests=found.requests, market=query.market)
         return Result(table, self._meta(query, Span(start, end), [step]) | {"age_ms": round(found.age, 3)})
 
-    async def _told(self, query: TradeQuery, progress: Progress, why: str) -> Result:
+    async def _fetch_history(self, query: TradeQuery, progress: Progress, why: str) -> Result:
         """From the store, the archive and REST; ``why`` is why not from the stream."""
         ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
         if query.source != "store" and (query.end is None or query.end > self.ports.server_time.now()):
             await sync_server_time(self.ports, query.market, progress)
         history = TradeHistory(ports, query.market, query.source, progress, columns=query.read_columns)
         table, span = await history.execute(await in_thread(history.goal, query))
-        lost = history.lost_text(span)
+        lost = history.unavailable_text(span)
         route = history.route(span, table)
         if why:
             route = [replace(one, reason=f"{one.reason}; {why}") if one.channel == "rest" else one for one in route]
@@ -143,11 +143,11 @@ class TradeRouter:
         Raises
         ------
         InvalidRange, QueryError
-            Where :meth:`trades` would raise it.
+            Where :meth:`fetch` would raise it.
         """
         newest = query.start is None and query.end is None
         if query.source == "live":
-            self._check_stream(query, newest)
+            self._require_live(query, newest)
         if self.live is not None and newest and query.source in ("auto", "rest", "live"):
             return TradeDecision((), self.live.decide_trades(query.market, query.count or 0, query.source))
         history = TradeHistory(self.ports, query.market, query.source, Progress())

@@ -123,9 +123,9 @@ def candles(
         return shown(answer, "candles", view, index)
 
     return Call(
-        lambda: engine.router.candles(query, meter), finish, meter,
+        lambda: engine.candles.fetch(query, meter), finish, meter,
         f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.interval}",
-        config.progress if progress is None else progress, lambda: engine.router.stored(query),
+        config.progress if progress is None else progress, lambda: engine.candles.fetch_stored(query),
     )  # fmt: skip
 
 
@@ -178,4 +178,4 @@ def plan(
     def finish(plan: Plan) -> Plan:
         return plan
 
-    return Call(lambda: engine.router.plan(query), finish, Progress())
+    return Call(lambda: engine.candles.plan(query), finish, Progress())

@@ -156,11 +156,11 @@ async def _asked(
     async def one(market: str) -> tuple[dict[str, sides.State], int]:
         if type_ == "trade":
             query = TradeQuery.build(market, count=TRADES, source=channel)
-            answer = await engine.trades.trades(query, Progress())
+            answer = await engine.trades.fetch(query, Progress())
         else:
             interval = interval_of(type_)
             asked = CandleQuery.build(market, interval, count=1, forming=True, source=channel)
-            answer = await engine.router.candles(asked, Progress())
+            answer = await engine.candles.fetch(asked, Progress())
         return sides.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
 
     found = await asyncio.gather(*(one(market) for market in codes))

@@ -81,7 +81,7 @@ def download(
     meter = Progress()
     engine = engine_for(config)
 
-    def finish(summaries: list[bulk.Summary]) -> pd.DataFrame:
+    def finish(summaries: list[bulk.DownloadSummary]) -> pd.DataFrame:
         import pandas as pd
 
         came = {"store": "stored", "rest": "rest", "archive": "archive"}
@@ -93,7 +93,7 @@ def download(
         telemetry.answered({"route": route})
         return pd.DataFrame(bulk.to_rows(summaries)).set_index("market")
 
-    async def work() -> list[bulk.Summary]:
+    async def work() -> list[bulk.DownloadSummary]:
         listed = await engine.quotes.select(codes, quotes)
         return await bulk.download(engine.ports, listed, unit, low, high, source, meter)
 

@@ -17,8 +17,9 @@ from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import QueryError
-from upbit_frames.router.explain import Explanation, Part, explain_error, explain_step
+from upbit_frames.router.explain import ExplainedPart, Explanation, explain_error, explain_step
 from upbit_frames.router.live_rules import Choice, LiveRequest
+from upbit_frames.router.quotes import CACHED
 
 __all__ = ["explain"]
 
@@ -74,17 +75,17 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     return Call(work, lambda found: found)
 
 
-async def _lists(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
+async def _lists(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[ExplainedPart]:
     key = "markets" if name == "markets" else ("instruments", tuple(sorted(parse_markets(asked["markets"])[0])))
     if engine.ports.lists_cache.holds(key, engine.ports.clock.monotonic):
-        return [Part("", "memory", "kept", "asked less than a minute ago", {"rest": "it is in memory"} | _LISTS)]
-    return [Part("", "rest", "missing", "not asked within the last minute", _LISTS, 1)]
+        return [ExplainedPart("", "memory", "cached", CACHED, {"rest": "it is in memory"} | _LISTS)]
+    return [ExplainedPart("", "rest", "missing", "not fetched within the last minute", _LISTS, 1)]
 
 
-async def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[Part]:
+async def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[ExplainedPart]:
     if asked["markets"] is None:
         others = _LISTS | {"live": "a stream needs to be told the markets"}
-        return [Part("", "rest", "whole", "every market in one request", others, 1)]
+        return [ExplainedPart("", "rest", "whole", "every market in one request", others, 1)]
     codes = parse_markets(asked["markets"])[0]
     level, depth = float(asked.get("level") or 0), asked.get("depth") or DEPTHS[-1]
     topics = [Topic(name, code, level, depth) for code in codes]
@@ -92,13 +93,13 @@ async def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -
     return [_part(engine.live.decide(request, topics, note=False), codes[0] if len(codes) == 1 else "")]
 
 
-def _part(choice: Choice, market: str, step: Span | None = None) -> Part:
+def _part(choice: Choice, market: str, step: Span | None = None) -> ExplainedPart:
     start, end = (None, None) if step is None else step
     requests = 1 if choice.channel == "rest" else 0
-    return Part(market, choice.channel, choice.rule, choice.reason, choice.alternatives, requests, start, end)
+    return ExplainedPart(market, choice.channel, choice.rule, choice.reason, choice.alternatives, requests, start, end)
 
 
-async def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
+async def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[ExplainedPart]:
     tz = config.tz if asked["tz"] is None else asked["tz"]
     query = TradeQuery.build(
         asked["market"], start=asked["start"], end=asked["end"], count=asked["count"], source=asked["source"], tz=tz,
@@ -120,13 +121,13 @@ def _no_archive(engine: Engine, source: str) -> str:
     return ""
 
 
-async def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[Part]:
+async def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[ExplainedPart]:
     names = ("start", "end", "count", "forming", "gaps", "source")
     tz = config.tz if asked["tz"] is None else asked["tz"]
     given = {name: asked[name] for name in names}
     query = CandleQuery.build(asked["market"], asked["interval"], **given, tz=tz, now=engine.ports.server_time.now)
     parts = []
-    for decision in await engine.router.decide(query):
+    for decision in await engine.candles.decide(query):
         plan, forming = decision.plan, decision.forming
         parts += [explain_step(step, _no_archive(engine, query.source)) for step in plan.steps]
         if forming is not None and decision.choice is not None:

@@ -137,7 +137,7 @@ def _made(
     fits = "keep must have room for the history"
     room = max(KEEP, number) if keep is None else whole("keep", keep, least, suggestion=fits)
     asked = Asked(markets, many, _streamed(interval), number, flag("forming", forming), room)
-    return Follow(asked, view, Following(asked, engine_for(config).router, hub_opener(config, markets), meter))
+    return Follow(asked, view, Following(asked, engine_for(config).candles, hub_opener(config, markets), meter))
 
 
 def _streamed(interval: object) -> Interval:

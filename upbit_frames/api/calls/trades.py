@@ -85,6 +85,6 @@ def trades(
         return shown(answer, "trades", view, ["time"])
 
     return Call(
-        lambda: engine.trades.trades(query, meter), finish, meter, f"{query.market} trades",
+        lambda: engine.trades.fetch(query, meter), finish, meter, f"{query.market} trades",
         config.progress if progress is None else progress,
     )  # fmt: skip

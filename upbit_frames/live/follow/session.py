@@ -152,7 +152,7 @@ class Following:
         answer: Result | None = None
         if asked.history:
             query = CandleQuery(asked.markets, asked.many, asked.interval, None, end, asked.history)
-            answer = await self.router.candles(query, self.meter)
+            answer = await self.router.fetch(query, self.meter)
             self._history, self.warnings = answer.meta, answer.warnings
             telemetry.answered(answer.meta)
             self._history_route = answer.meta["route"]
@@ -298,7 +298,7 @@ class Following:
         """Sealed candles on the way of ``uf.candles``, and up to where they are known now."""
         source = self._source(track.market)
         try:
-            table, span = await source.between(Span(track.sealed, due))
+            table, span = await source.read_range(Span(track.sealed, due))
         finally:
             self.requests += source.progress.requests
         return table, span.end, source.route(span, table)
@@ -347,7 +347,7 @@ class Following:
         table = track.window(Span(max(span.start, track.low), span.end))
         if span.start < track.low:  # the reader is far behind
             source, older = self._source(track.market), Span(span.start, min(track.low, span.end))
-            found, older = await source.between(older)
+            found, older = await source.read_range(older)
             table, route = pa.concat_tables([found, table]), [*source.route(older, found), *route]
         return Part(track.market, span, table, forming, route, version if changes else track.shown)
 

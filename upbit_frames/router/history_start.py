@@ -17,8 +17,8 @@ from upbit_frames.store.base import RowStore, Series
 
 __all__ = ["fetch_first_period", "nothing_older", "pause", "stored_first_period"]
 
-TRIES = 3  # for a first month or day that comes back empty
-NOTE = "first"  # keeps a market's first month or day with a candle
+EMPTY_PAGE_TRIES = 3  # for a first month or day that comes back empty
+NOTE_KEY = "first"  # keeps a market's first month or day with a candle
 
 
 async def pause(ports: Ports, attempt: int) -> None:
@@ -61,7 +61,7 @@ async def nothing_older(
             return None
         first, verdict = day, nothing_before(interval, claim, row=row, first=day)
     if verdict:
-        await in_thread(store.note, series, NOTE, [*first])
+        await in_thread(store.note, series, NOTE_KEY, [*first])
     return verdict
 
 
@@ -72,7 +72,7 @@ async def fetch_first_period(
 
     None where the exchange shows no candle at all, or more than one page of them.
     """
-    for attempt in range(1, TRIES + 1):
+    for attempt in range(1, EMPTY_PAGE_TRIES + 1):
         page = await ports.api.candles(market, coarse, to=None if within is None else within.end)
         progress.requests += 1
         table = page.table
@@ -86,7 +86,7 @@ async def fetch_first_period(
 def stored_first_period(store: RowStore, market: str) -> Span | None:
     """Return the market's first month or day, as it was kept for any of its series."""
     for name in INTERVALS:
-        kept = store.notes(Series("candles", market, name)).get(NOTE)
+        kept = store.notes(Series("candles", market, name)).get(NOTE_KEY)
         if isinstance(kept, list) and len(kept) == 2 and all(isinstance(one, int) for one in kept):
             return Span(*kept)
     return None
