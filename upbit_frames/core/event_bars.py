@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Digits = NDArray[np.int64]
 
-__all__ = ["EventBars", "Threshold", "bought_of"]
+__all__ = ["EventBars", "Threshold", "bought_column", "bought_of", "float_column"]
 
 LARGEST = 1e15  # of a threshold; sums up to it are exact integers
 _ROWS = 1 << 17  # trades worked on at once: what is computed of them stays in the processor's cache
@@ -187,7 +187,7 @@ class EventBars:
         if times[0] < self._last or (times[1:] < times[:-1]).any():
             raise QueryError("the times of these trades do not ascend", suggestion="sort them: df = df.sort_index()")
         self._last = int(times[-1])
-        price, amounts = (_floats(trades[name]) for name in ("price", "volume"))
+        price, amounts = (float_column(trades[name]) for name in ("price", "volume"))
         volume = digits_of(amounts)
         value = product_digits(digits_of(price, "price"), volume)
         ends = self._ends(len(times), volume, value)
@@ -198,7 +198,7 @@ class EventBars:
         bars = _Bars(
             times[first], price[first], np.maximum.reduceat(price, first), np.minimum.reduceat(price, first),
             price[last], times[last], last - first + 1,
-            total(volume), total(value), total(volume * _bought(trades)),
+            total(volume), total(value), total(volume * bought_column(trades)),
         )  # fmt: skip
         if self._open is not None:
             bars.continue_from(self._open)
@@ -268,10 +268,12 @@ def bought_of(side: pa.ChunkedArray) -> pa.ChunkedArray:
     return bought
 
 
-def _bought(trades: pa.Table) -> NDArray[np.bool_]:
+def bought_column(trades: pa.Table) -> NDArray[np.bool_]:
+    """Return whether the taker bought, of a column ``bought`` or of ``side``."""
     bought = trades["bought"] if "bought" in trades.column_names else bought_of(trades["side"])
     return np.asarray(bought.to_numpy(zero_copy_only=False) if isinstance(bought, pa.Array) else bought.to_numpy())
 
 
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def float_column(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return numbers as an array, not copied where they are one chunk; nulls become NaN."""
     return np.asarray(column.to_numpy(), dtype=np.float64)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["EDGES", "candles_of_trades", "check_divides", "resample"]
+__all__ = ["EDGES", "candles_of_trades", "check_divides", "complete_bars", "filled_bars", "resample"]
 
 EDGES = ("drop", "keep", "flag")
 _MOST = 2.0**61  # sums below it fit into an int64
@@ -122,9 +122,9 @@ def _aggregate(
     import numpy as np
 
     choice("edges", edges, EDGES)
-    starts, first = _bars(times, grid)
+    starts, first = filled_bars(times, grid)
     last = np.concatenate([first[1:], [len(times)]])[: len(first)] - 1
-    complete = _complete(starts, grid, span)
+    complete = complete_bars(starts, grid, span)
     open_, high, low, close, volume, value = columns
     combined = [
         open_[first],
@@ -139,7 +139,7 @@ def _aggregate(
     return _table(starts, combined, complete if edges == "flag" else None)
 
 
-def _bars(times: NDArray[np.int64], grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def filled_bars(times: NDArray[np.int64], grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the start of each bar that holds a row, and its first row."""
     import numpy as np
 
@@ -156,8 +156,8 @@ def _bars(times: NDArray[np.int64], grid: Grid) -> tuple[NDArray[np.int64], NDAr
     return bars[first], first
 
 
-def _complete(starts: NDArray[np.int64], grid: Grid, span: Span | None) -> NDArray[np.bool_]:
-    """Which periods lie in the span as a whole."""
+def complete_bars(starts: NDArray[np.int64], grid: Grid, span: Span | None) -> NDArray[np.bool_]:
+    """Return which bars lie in the span as a whole."""
     low, high = (0, 0) if span is None else (span.start, grid.floor(span.end))
     # A period that starts before the one in which the span ends is over by then.
     complete: NDArray[np.bool_] = (starts >= low) & (starts < high)

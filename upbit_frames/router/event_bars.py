@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["event_bars"]
 
+COLUMNS = ("time", "price", "volume", "side", "sequential_id")
+
 
 async def event_bars(
     ports: Ports, query: TradeQuery, threshold: Threshold, forming: bool, progress: Progress
@@ -63,7 +65,7 @@ async def event_bars(
     span = goal.span
     if query.source != "store" and not forming:
         span = Span(span.start, max(span.start, min(span.end, ports.server_time.now() - SEAL_GRACE)))
-    chunks, bars, parts = TradeChunks(ports, query.market, query.source, progress), EventBars(threshold), []
+    chunks, bars, parts = TradeChunks(ports, query.market, query.source, progress, COLUMNS), EventBars(threshold), []
     async for chunk in chunks.read(span):
         parts += await in_thread(_add, bars, chunk)
     meta = metadata(

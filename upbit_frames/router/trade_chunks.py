@@ -17,6 +17,7 @@ from upbit_frames.router.trade_history import TradeHistory, unavailable_text
 from upbit_frames.router.trade_pages import DAY
 from upbit_frames.router.trade_requests import utc_day
 from upbit_frames.runtime.progress import Progress
+from upbit_frames.store.base import Columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +34,7 @@ class TradeChunk(NamedTuple):
     ----------
     span : Span
     table : pyarrow.Table
-        Schema ``trades``, ascending.
+        Ascending.
     lost : list of Span
         Parts of which no source has the trades.
     """
@@ -52,9 +53,12 @@ class TradeChunks:
     market : str
     source : {"auto", "store", "rest", "archive"}
     progress : Progress
+    columns : tuple of str or None
+        Read only these, ``time`` first and ``sequential_id`` among them.
     """
 
-    def __init__(self, ports: Ports, market: str, source: str, progress: Progress) -> None:
+    def __init__(self, ports: Ports, market: str, source: str, progress: Progress, columns: Columns | None) -> None:
+        self.columns = columns
         self.ports = ports
         self.market = market
         self.source = source
@@ -97,7 +101,7 @@ class TradeChunks:
         return [*self._warnings, *lost]
 
     def _history(self) -> TradeHistory:
-        return TradeHistory(self.ports, self.market, self.source, self.progress)
+        return TradeHistory(self.ports, self.market, self.source, self.progress, columns=self.columns)
 
 
 def merge_steps(steps: Iterable[Step]) -> list[Step]:
