@@ -99,7 +99,7 @@ def test_a_damaged_chunk_is_noticed_by_the_first_reading_of_another_column(tmp_p
     store.write(SERIES, table, span)
     (path,) = tmp_path.rglob("*.parquet")
     store.read_covered(SERIES, span, ("time", "close"))
-    footer = store._folder(SERIES).facts(store._folder(SERIES).files()[0]).seal.footer
+    footer = store._folder(SERIES).footer(store._folder(SERIES).files()[0]).seal.metadata
     chunk = footer.row_group(0).column(NUMBERS.index("volume") + 1)
     data = bytearray(path.read_bytes())
     data[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
@@ -114,11 +114,11 @@ def test_what_was_read_of_some_columns_vouches_for_no_others(tmp_path: Path) -> 
     store.write(SERIES, table, span)
     folder = store._folder(SERIES)
     store.read_covered(SERIES, span, ("time", "close"))
-    facts = folder.facts(folder.files()[0])
-    assert facts.is_sound(range(1), ("time", "close"))
-    assert not facts.is_sound(range(1), ("time", "close", "volume"))
+    footer = folder.footer(folder.files()[0])
+    assert footer.is_sound(range(1), ("time", "close"))
+    assert not footer.is_sound(range(1), ("time", "close", "volume"))
     store.read(SERIES, span)
-    assert facts.is_sound(range(1), tuple(arrow_schema("candles").names))
+    assert footer.is_sound(range(1), tuple(arrow_schema("candles").names))
 
 
 def test_trades_without_their_ids(any_store: Store, kit: Any) -> None:

@@ -195,7 +195,7 @@ def test_a_part_found_right_is_not_verified_again_but_a_changed_file_is(store: P
     store.write(kit.series, table, span)
     folder = store._folder(kit.series)
     store.read(kit.series, span)
-    assert folder.facts(folder.files()[0]).sound == {(0, name) for name in arrow_schema("candles").names}
+    assert folder.footer(folder.files()[0]).verified == {(0, name) for name in arrow_schema("candles").names}
     path = folder.path / folder.files()[0].name
     flip(path, 700)
     with pytest.warns(UpbitFramesWarning), pytest.raises(CorruptFile):

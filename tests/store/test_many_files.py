@@ -133,7 +133,7 @@ def test_a_merge_takes_a_bounded_number_of_files(
     for number in range(200):  # all touch, as no writer leaves them
         table, span = kit.page(number, 1)
         (folder / layout.file_name(span)).write_bytes(encoding.encode(kit.series, table, span, "rest", 0))
-    monkeypatch.setattr(writer, "MOST_MERGED", 50)
+    monkeypatch.setattr(writer, "MAX_MERGED", 50)
     store.write(kit.series, *kit.page(200, 1))
     assert len(kit.names(store, kit.series)) == 151
     store.compact(kit.series)

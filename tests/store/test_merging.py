@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from upbit_frames.core.intervals import Span
 from upbit_frames.store import writer as writing
-from upbit_frames.store.merging import FAN_IN, MOST_FILES, neighbours_to_merge, tier
+from upbit_frames.store.merging import FAN_IN, MAX_FILES, neighbours_to_merge, tier
 from upbit_frames.store.parquet import ParquetStore
 
 sizes = st.lists(st.integers(1, 3_000_000), max_size=40)
@@ -22,7 +22,7 @@ def test_only_neighbours_without_a_gap_are_taken(before: list[int], after: list[
     assert 0 <= left <= len(before)
     assert 0 <= right <= len(after)
     merged = [*before[len(before) - left :], size, *after[:right]]
-    if len(before) + len(after) >= MOST_FILES:
+    if len(before) + len(after) >= MAX_FILES:
         assert len(merged) == len(before) + len(after) + 1
     elif len(merged) > 1:
         assert len(merged) >= FAN_IN
@@ -68,7 +68,7 @@ def test_whatever_the_order_there_are_never_many_files_side_by_side(data: st.Dat
         taken = [*before[len(before) - left :], *after[:right]]
         span = (min([page, *(one[0] for one in taken)]), max([page + 1, *(one[1] for one in taken)]))
         files[span] = 6_000 + sum(files.pop(one) for one in taken)
-        assert len(before) + len(after) - len(taken) <= MOST_FILES
+        assert len(before) + len(after) - len(taken) <= MAX_FILES
 
 
 def backfill(store: ParquetStore, kit: Any, first: int, last: int, page: int = 200) -> int:

@@ -210,7 +210,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.rows.pop(cell, None)
         # Memory does not rot: the model's loss is repeated there.
         with self.memory._lock:
-            self.memory._shelves[self.series].take_out(victim.span)
+            self.memory._stored[self.series].remove(victim.span)
 
     @rule()
     def clear(self) -> None:

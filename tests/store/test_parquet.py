@@ -129,12 +129,12 @@ def test_a_file_says_where_it_is_from(store: ParquetStore, kit: Any) -> None:
     store.write(kit.series, *kit.page(0, 10), origin="archive")
     store.write(kit.series, *kit.page(10, 10), origin="rest")
     folder = store._folder(kit.series)
-    told = [folder.facts(one).meta for one in folder.files()]
+    told = [folder.footer(one).meta for one in folder.files()]
     assert [one["origin"] for one in told] == ["archive", "rest"]
     assert {one["schema"] for one in told} == {1}
     assert all(one["written_at"].endswith("+00:00") for one in told)
     store.compact(kit.series)
-    assert [folder.facts(one).meta["origin"] for one in folder.files()] == ["archive+rest"]
+    assert [folder.footer(one).meta["origin"] for one in folder.files()] == ["archive+rest"]
 
 
 def test_info_and_series(any_store: Store, kit: Any) -> None:

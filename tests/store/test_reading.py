@@ -91,7 +91,7 @@ def test_an_edge_stops_at_what_went_after_the_listing(
     store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch, change: Callable[..., None], edge: str
 ) -> None:
     whole = fill(store, kit)
-    done = once(monkeypatch, "facts_of", lambda: change(store, kit))
+    done = once(monkeypatch, "read_footer", lambda: change(store, kit))
     work: Callable[[], Reading] = {
         "tail": lambda: store.tail_covered(kit.series, whole.end, 10**6),
         "head": lambda: store.head_covered(kit.series, whole.start, 10**6),

@@ -156,7 +156,7 @@ class Portion:
     ----------
     channel : {"archive", "rest", "none"}
     spans : tuple of Span
-        The missing stretches it answers; several for a file between whose rows something is
+        The missing ranges it answers; several for a file between whose rows something is
         stored already.
     reason : str
     file : ArchiveFile or None
@@ -194,7 +194,7 @@ def folders_worth_listing(portions: Iterable[Portion], published: Published) -> 
 
 def to_steps(portions: Iterable[Portion], market: str) -> list[Step]:
     """The portions as steps of a plan; neighbours of one kind become one step."""
-    # A file that answers several stretches is counted with the first of them.
+    # A file that answers several ranges is counted with the first of them.
     single = [
         (span, one if number == 0 else replace(one, requests=0, bytes=0, rows=0, seconds=0.0))
         for one in portions
@@ -223,7 +223,7 @@ def saving_hint(
     without, with_archive : iterable of Portion or Step
         The plans without and with it.
     least : float
-        Seconds it must save to be mentioned, unless it has what nobody else has.
+        Seconds it must save to be mentioned, unless it has what no one else has.
     """
     old, new = list(without), list(with_archive)
     lost = sum(1 for portion in old if portion.channel == "none") > sum(1 for one in new if one.channel == "none")

@@ -125,7 +125,7 @@ class ArchiveTransport:
         Raises
         ------
         ApiError, TransportError, SchemaError
-            If the listing cannot be had or read.
+            If the listing is unavailable or cannot be read.
         """
         try:
             body, _ = await self._small(self.listing_url, LISTING_MOST, params={"prefix": _safe(folder)})
@@ -138,7 +138,7 @@ class ArchiveTransport:
         except msgspec.MsgspecError as error:
             raise SchemaError(
                 f"the archive's listing is not what was expected: {error}",
-                suggestion="nothing was stored; ask again later, or use source='rest'",
+                suggestion="nothing was stored; retry later, or use source='rest'",
                 url=redacted(self.listing_url),
                 sample=body[:200].decode("utf-8", "replace"),
             ) from error
@@ -197,7 +197,7 @@ class ArchiveTransport:
                 wanted, expected = expected, None
         raise ChecksumMismatch(
             "the published file does not have the published checksum",
-            suggestion="nothing of it was stored; ask again later, or use source='rest'",
+            suggestion="nothing of it was stored; retry later, or use source='rest'",
             url=redacted(self._url(key)),
             expected=wanted,
             found=found,
@@ -216,7 +216,7 @@ class ArchiveTransport:
         if match is None:
             raise SchemaError(
                 "the published checksum is not a SHA-256 digest",
-                suggestion="nothing was stored; ask again later, or use source='rest'",
+                suggestion="nothing was stored; retry later, or use source='rest'",
                 url=redacted(url),
                 sample=body[:200].decode("utf-8", "replace"),
             )
@@ -313,7 +313,7 @@ def _refusal(status: int, url: str, retry_after: float | None = None) -> ApiErro
     kind = ServerError if status >= 500 else RateLimited if status == 429 else ApiError
     return kind(
         f"the archive answered with status {status}",
-        suggestion="ask again later, or use source='rest'",
+        suggestion="retry later, or use source='rest'",
         url=redacted(url),
         status=status,
         retry_after=retry_after,

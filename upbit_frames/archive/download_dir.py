@@ -23,7 +23,7 @@ from upbit_frames.store.directories import open_below
 __all__ = ["Part", "WorkFolder"]
 
 T = TypeVar("T")
-ABANDONED = 7 * 86_400  # seconds after which files here belong to nobody any more
+ABANDONED = 7 * 86_400  # seconds after which files here belong to no one any more
 
 
 class WorkFolder:

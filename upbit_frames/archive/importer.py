@@ -1,6 +1,6 @@
 """Fills the store from the published archive and says what is left for REST.
 
-The third way, beside candle pages and trade pages, in which a series gets its missing stretches:
+The third way, beside candle pages and trade pages, in which a series gets its missing ranges:
 look what is published, take the cheapest mix of files, have each verified, read, checked and
 stored, and plan again without the files that turned out not to be there or not to be usable.
 """
@@ -156,7 +156,7 @@ class Filler:
     # --- filling --------------------------------------------------------------------------------
 
     async def fill(self, missing: Iterable[Span]) -> Filled:
-        """Store what files can answer of the missing stretches.
+        """Store what files can answer of the missing ranges.
 
         Raises
         ------
@@ -244,7 +244,7 @@ class Filler:
         except (ApiError, TransportError) as error:
             if not self._down:
                 self._down = True
-                self._unusable(error, "the archive cannot be had")
+                self._unusable(error, "the archive is unavailable")
         self.published = self.published.without(file.key)
 
     def _unusable(self, error: UpbitFramesError, what: str) -> None:

@@ -48,7 +48,7 @@ _MONTH = INTERVALS["1M"]
 
 
 class _Cost(NamedTuple):
-    """Compared in this order: candles nobody answers, candles of pages where files are wished, seconds."""
+    """Compared in this order: candles no one answers, candles of pages where files are wished, seconds."""
 
     lost: int
     unwanted: int
@@ -207,7 +207,7 @@ def plan_candle_files(
     -------
     list of Portion
         Ascending. Their spans together are exactly what is missing, each moment once. Channel
-        ``none`` marks what nobody can answer. Never dearer than REST alone where REST can.
+        ``none`` marks what no one can answer. Never dearer than REST alone where REST can.
     """
     if rest_from is not None:
         rest_from = interval.ceil(rest_from)
@@ -257,7 +257,7 @@ def _answered_by_file(published: Published, interval: Interval, file: ArchiveFil
 
 
 def _answered_by_rest(walk: _Walk, pieces: list[Span], reason: str) -> list[Portion]:
-    """A portion for each stretch of pages, and one for each stretch that REST does not have."""
+    """A portion for each range of pages, and one for each range that REST does not have."""
     allowed = merge(piece for piece in pieces if walk.rest_allowed(piece))
     portions = [
         Portion("none", (span,), EXPIRED if walk.rest_from else UNPUBLISHED) for span in subtract(pieces, allowed)

@@ -42,7 +42,7 @@ _zlib: Any = _fastest_zlib()
 
 def refusal(message: str, **context: Any) -> SchemaError:
     """The error for a file that cannot be used."""
-    return SchemaError(message, suggestion="nothing of it was stored; ask again later, or use source='rest'", **context)
+    return SchemaError(message, suggestion="nothing of it was stored; retry later, or use source='rest'", **context)
 
 
 class Member:
@@ -177,7 +177,7 @@ class Member:
         while not piece and more and not self._engine.eof:
             if not self._input:
                 self._input = self._take(_PIECE)
-            more = bool(self._input)  # asked once more without: it may hold back output that had no room
+            more = bool(self._input)  # asked again without: it may hold back output that had no room
             try:
                 piece = self._engine.decompress(self._input, size)
             except _zlib.error as error:

@@ -1,6 +1,6 @@
 """What a store is, for everyone who uses one.
 
-A store remembers, per series, which stretches of time are known and which rows lie in them.
+A store remembers, per series, which ranges of time are known and which rows lie in them.
 "Covered, and there is no row" is knowledge too: it was asked, and nothing had been traded.
 """
 
@@ -210,18 +210,18 @@ class RowStore(Protocol):
     """What filling a series needs of a store."""
 
     def covered(self, series: Series) -> list[Span]:
-        """The stretches of which everything is known: merged, sorted, disjoint."""
+        """Return the ranges in which all rows are known: merged, sorted, disjoint."""
 
     def write(
         self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
     ) -> None:
-        """Make known that inside ``span`` the rows are exactly these; see :class:`Store`."""
+        """Store the rows of a range; afterwards they are all that is known inside ``span``; see :class:`Store`."""
 
     def notes(self, series: Series) -> dict[str, Any]:
-        """The small facts kept beside a series."""
+        """Return the notes of a series: small JSON values kept beside its rows."""
 
     def note(self, series: Series, key: str, value: Any) -> None:
-        """Keep a small fact that can be said in JSON; None removes it."""
+        """Store a note, a JSON value, under a key; None removes it."""
 
 
 class Store(RowStore, Protocol):
@@ -235,10 +235,10 @@ class Store(RowStore, Protocol):
         """The folder, or None for a store in memory."""
 
     def covered(self, series: Series) -> list[Span]:
-        """The stretches of which everything is known: merged, sorted, disjoint."""
+        """Return the ranges in which all rows are known: merged, sorted, disjoint."""
 
     def read(self, series: Series, span: Span) -> pa.Table:
-        """The rows with ``span.start <= time < span.end``, ascending.
+        """Return the rows with ``span.start <= time < span.end``, ascending.
 
         Returns
         -------
@@ -266,7 +266,7 @@ class Store(RowStore, Protocol):
         """
 
     def count(self, series: Series, span: Span) -> int:
-        """How many rows :meth:`read` would give."""
+        """Return the number of rows that :meth:`read` would return."""
 
     def count_covered(self, series: Series, span: Span) -> Counted:
         """Count the rows of a range together with the parts of it that are covered."""
@@ -286,18 +286,18 @@ class Store(RowStore, Protocol):
         """
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
-        """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``.
+        """Return the last ``count`` rows before ``end`` of the covered range that touches ``end``.
 
-        Fewer if the stretch holds fewer; none if no stretch reaches up to ``end``.
+        Fewer if the range holds fewer; none if no range reaches up to ``end``.
         """
 
     def head(self, series: Series, start: int, count: int) -> pa.Table:
-        """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+        """Return the first ``count`` rows from ``start`` on, of the covered range that holds ``start``."""
 
     def write(
         self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
     ) -> None:
-        """Make known that inside ``span`` the rows are exactly these. Durable on return.
+        """Store the rows of a range; afterwards they are all that is known inside ``span``. Durable on return.
 
         Parameters
         ----------
@@ -324,22 +324,22 @@ class Store(RowStore, Protocol):
         """
 
     def notes(self, series: Series) -> dict[str, Any]:
-        """The small facts kept beside a series."""
+        """Return the notes of a series: small JSON values kept beside its rows."""
 
     def note(self, series: Series, key: str, value: Any) -> None:
-        """Keep a small fact that can be said in JSON; None removes it."""
+        """Store a note, a JSON value, under a key; None removes it."""
 
     def fetch_lock(self, series: Series) -> FetchLock | None:
         """The lock with which one process at a time fetches a series; None where the store is in memory."""
 
     def series(self) -> list[Series]:
-        """Every series of which something is known, sorted by kind, market and interval."""
+        """Return every series with stored data, sorted by kind, market and interval."""
 
     def info(self, series: Series) -> SeriesInfo:
-        """What is stored of a series."""
+        """Summarise what is stored of a series."""
 
     def compact(self, series: Series) -> None:
-        """Bring a series to its resting state: one file a segment and covered stretch."""
+        """Bring a series to its resting state: one file per segment and covered range."""
 
     def files(self, series: Series, span: Span | None = None) -> list[StoredFile]:
         """List the files that hold a series, for other engines to read; none for memory.
@@ -371,7 +371,7 @@ class Store(RowStore, Protocol):
         """What was found damaged so far and lies set aside, without reading anything again."""
 
     def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
-        """Forget the series that match everything given, notes included; bytes freed."""
+        """Remove the series that match all arguments, with their notes; return the bytes freed."""
 
     def prune(
         self,

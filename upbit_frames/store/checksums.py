@@ -39,14 +39,14 @@ class Seal(NamedTuple):
 
     Attributes
     ----------
-    footer : pyarrow.parquet.FileMetaData
+    metadata : pyarrow.parquet.FileMetaData
     starts : tuple of int
         Where each row group begins; the last one is where the rows end.
     sums : tuple of int
         CRC-32 of each row group's bytes.
     """
 
-    footer: Any
+    metadata: Any
     starts: tuple[int, ...]
     sums: tuple[int, ...]
 
@@ -77,7 +77,7 @@ def _starts(footer: Any, end: int) -> tuple[int, ...]:
 
 
 def read_seal(path: str, size: int) -> Seal:
-    """The footer of a file, once its checksum has been found right.
+    """The footer of a file, once its checksum has been verified.
 
     Raises
     ------

@@ -29,7 +29,7 @@ from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Columns, Series
 from upbit_frames.store.checksums import Damaged, Seal, check_groups, read_seal, seal
 
-__all__ = ["Damaged", "Facts", "Vanished", "encode", "facts_of", "origins_of", "read_part"]
+__all__ = ["Damaged", "Footer", "Vanished", "encode", "origins_of", "read_footer", "read_part"]
 
 META = b"upbit_frames"
 GROUP_ROWS = 16_384  # fewer make 200 rows out of a month faster, more make a year faster; measured
@@ -56,8 +56,8 @@ class Identity(NamedTuple):
 
 
 @dataclass(eq=False)
-class Facts:
-    """What a file's footer says, and how much of the file has been found right so far.
+class Footer:
+    """What a file's footer says, and how much of the file has been verified so far.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Facts:
     ends : list of int
         How many rows there are up to the end of each row group.
     sound : set of (int, str)
-        Row groups and columns that were read and found right since the process began.
+        Row groups and columns that were read and verified since the process began.
     """
 
     identity: Identity
@@ -80,7 +80,7 @@ class Facts:
     first: list[int]
     last: list[int]
     ends: list[int]
-    sound: set[tuple[int, str]] = field(default_factory=set)
+    verified: set[tuple[int, str]] = field(default_factory=set)
 
     @property
     def rows(self) -> int:
@@ -88,11 +88,11 @@ class Facts:
         return self.ends[-1] if self.ends else 0
 
     def is_sound(self, groups: range, columns: Columns) -> bool:
-        """Whether these columns of the row groups were found right already."""
-        return self.sound.issuperset((number, name) for number in groups for name in columns)
+        """Whether these columns of the row groups were verified already."""
+        return self.verified.issuperset((number, name) for number in groups for name in columns)
 
     def groups(self, part: Span) -> range:
-        """The row groups that may hold rows of a stretch."""
+        """The row groups that may hold rows of a range."""
         return range(bisect_left(self.last, part.start), bisect_left(self.first, part.end))
 
 
@@ -142,7 +142,7 @@ def covers(span: Span) -> str:
 
 # --- footers, read once ------------------------------------------------------------------------
 
-_cache: OrderedDict[str, Facts] = OrderedDict()
+_cache: OrderedDict[str, Footer] = OrderedDict()
 _cache_bytes = 0
 _cache_lock = threading.Lock()
 
@@ -159,22 +159,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-def _remember(path: str, facts: Facts) -> Facts:
+def _remember(path: str, footer: Footer) -> Footer:
     global _cache_bytes
     with _cache_lock:
         known = _cache.pop(path, None)
         if known is not None:
             _cache_bytes -= _weight(known)
-        _cache[path] = facts
-        _cache_bytes += _weight(facts)
+        _cache[path] = footer
+        _cache_bytes += _weight(footer)
         while _cache_bytes > CACHE_BYTES and len(_cache) > 1:
             _, dropped = _cache.popitem(last=False)
             _cache_bytes -= _weight(dropped)
-    return facts
+    return footer
 
 
-def _weight(facts: Facts) -> int:
-    return 2_000 + 6 * int(facts.seal.footer.serialized_size)
+def _weight(footer: Footer) -> int:
+    return 2_000 + 6 * int(footer.seal.metadata.serialized_size)
 
 
 def identity_of(path: str) -> Identity:
@@ -187,7 +187,7 @@ def identity_of(path: str) -> Identity:
 
 
 @contextlib.contextmanager
-def _blamed(path: str) -> Iterator[None]:
+def _damage_errors(path: str) -> Iterator[None]:
     """Tell a file's damage from the system's troubles."""
     try:
         yield
@@ -205,7 +205,7 @@ def _blamed(path: str) -> Iterator[None]:
         raise Damaged(f"it cannot be decoded: {failed}") from failed
 
 
-def facts_of(path: str, series: Series, span: Span) -> Facts:
+def read_footer(path: str, series: Series, span: Span) -> Footer:
     """What the footer of a file says; checked against the file's name and place.
 
     Raises
@@ -223,17 +223,17 @@ def facts_of(path: str, series: Series, span: Span) -> Facts:
             return known
     if not stat.S_ISREG(identity.mode):  # opening a fifo would wait for ever
         raise Damaged("it is not a regular file")
-    with _blamed(path):
-        facts = _examine(read_seal(path, identity.size), series, span, identity)
+    with _damage_errors(path):
+        footer = _examine(read_seal(path, identity.size), series, span, identity)
     if identity_of(path) != identity:
         raise Vanished(path)
-    return _remember(path, facts)
+    return _remember(path, footer)
 
 
-def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Facts:
-    footer = sealed.footer
-    schema = footer.schema.to_arrow_schema()
-    meta = json.loads((footer.metadata or {}).get(META, b"null"))
+def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Footer:
+    metadata = sealed.metadata
+    schema = metadata.schema.to_arrow_schema()
+    meta = json.loads((metadata.metadata or {}).get(META, b"null"))
     if not isinstance(meta, dict):
         raise Damaged("it was not written by this store")
     told = (meta["kind"], meta["market"], meta["interval"], meta["schema"])
@@ -247,10 +247,10 @@ def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Fa
         raise Damaged(f"its columns are {', '.join(f'{one.name}: {one.type}' for one in schema)}")
     first, last, ends = [], [], []
     total = 0
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
         times = group.column(0).statistics
-        if group.num_rows == 0 and footer.num_row_groups == 1:
+        if group.num_rows == 0 and metadata.num_row_groups == 1:
             continue  # how a file without rows looks
         if times is None or not times.has_min_max:
             raise Damaged("a row group does not say which times it holds")
@@ -259,65 +259,65 @@ def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Fa
         total += group.num_rows
         ends.append(total)
     edges = [edge for pair in zip(first, last, strict=True) for edge in pair]
-    if total != footer.num_rows or edges != sorted(edges):
+    if total != metadata.num_rows or edges != sorted(edges):
         raise Damaged("its row groups are not in order")
     if edges and (edges[0] < span.start or edges[-1] >= span.end):
         raise Damaged(f"it holds rows outside {span}")
-    return Facts(identity, sealed, meta, first, last, ends)
+    return Footer(identity, sealed, meta, first, last, ends)
 
 
-def origins_of(facts: Facts) -> set[str]:
+def origins_of(footer: Footer) -> set[str]:
     """Where the rows of a file are from."""
-    return set(str(facts.meta.get("origin", "rest")).split("+"))
+    return set(str(footer.meta.get("origin", "rest")).split("+"))
 
 
 # --- rows --------------------------------------------------------------------------------------
 
 
 def read_part(
-    path: str, series: Series, span: Span, part: Span, *, columns: Columns | None = None, afresh: bool = False
+    path: str, series: Series, span: Span, part: Span, *, columns: Columns | None = None, reverify: bool = False
 ) -> pa.Table:
-    """The rows of a file that lie in a part of its span.
+    """Read the rows of a file that lie in a part of its span.
 
     Parameters
     ----------
     span : Span
         What the file's name says.
     part : Span
-        The stretch wanted.
+        The range wanted.
     columns : tuple of str, optional
         Decode only these, ``time`` first. The checksum of a row group that was not read before is over all
         of its bytes, so these are read once a process.
     afresh : bool
-        Verify again even what has been found right before.
+        Verify again even what has been verified before.
 
     Raises
     ------
     Vanished, Damaged
         As :func:`facts_of`; also if a checksum or the order of the rows is wrong.
     """
-    facts = facts_of(path, series, span)
-    groups = facts.groups(part)
+    footer = read_footer(path, series, span)
+    groups = footer.groups(part)
     if not groups:
         return rows.empty(series.kind, columns)
     schema = arrow_schema(series.kind, columns)
-    verify = afresh or not facts.is_sound(groups, tuple(schema.names))
-    table = _decode(path, facts, groups, columns, verify=verify)
+    verify = reverify or not footer.is_sound(groups, tuple(schema.names))
+    table = _decode(path, footer, groups, columns, verify=verify)
     table = pa.Table.from_arrays([table.column(name) for name in schema.names], schema=schema)
     if verify:
-        _check(table, facts, series, groups, span)
+        _check(table, footer, series, groups, span)
     return table if part == span else rows.cut(table, part)
 
 
-def _decode(path: str, facts: Facts, groups: range, columns: Columns | None, *, verify: bool) -> pa.Table:
-    begin = facts.ends[groups.start - 1] if groups.start else 0
-    count = facts.ends[groups.stop - 1] - begin
-    with _blamed(path), pa.OSFile(path) as source:
-        if identity_of(path) != facts.identity:
+def _decode(path: str, footer: Footer, groups: range, columns: Columns | None, *, verify: bool) -> pa.Table:
+    begin = footer.ends[groups.start - 1] if groups.start else 0
+    count = footer.ends[groups.stop - 1] - begin
+    with _damage_errors(path), pa.OSFile(path) as source:
+        if identity_of(path) != footer.identity:
             raise Vanished(path)
         if verify:
-            check_groups(path, facts.seal, groups.start, groups.stop)
-        file = _opened(source, facts.seal.footer, large=count > GROUP_ROWS)
+            check_groups(path, footer.seal, groups.start, groups.stop)
+        file = _opened(source, footer.seal.metadata, large=count > GROUP_ROWS)
         names = None if columns is None else list(columns)
         return file.read_row_groups(list(groups), columns=names, use_threads=count > LARGE_ROWS // 2)
 
@@ -325,70 +325,70 @@ def _decode(path: str, facts: Facts, groups: range, columns: Columns | None, *, 
 _switching = threading.Lock()
 
 
-def _opened(source: pa.NativeFile, footer: pq.FileMetaData, *, large: bool) -> pq.ParquetFile:
+def _opened(source: pa.NativeFile, metadata: pq.FileMetaData, *, large: bool) -> pq.ParquetFile:
     """A file to read; what is large goes into memory that serves the next file again.
 
     Arrow's own allocator would take new memory for each file and keep it. A reader uses the pool
     that is the default while it is made; no other can be named.
     """
     if not large:
-        return pq.ParquetFile(source, metadata=footer)
+        return pq.ParquetFile(source, metadata=metadata)
     with _switching:
         usual = pa.default_memory_pool()
         pa.set_memory_pool(pa.system_memory_pool())
         try:
-            return pq.ParquetFile(source, metadata=footer)
+            return pq.ParquetFile(source, metadata=metadata)
         finally:
             pa.set_memory_pool(usual)
 
 
-def _check(table: pa.Table, facts: Facts, series: Series, groups: range, span: Span) -> None:
-    begin = facts.ends[groups.start - 1] if groups.start else 0
-    if len(table) != facts.ends[groups.stop - 1] - begin:
+def _check(table: pa.Table, footer: Footer, series: Series, groups: range, span: Span) -> None:
+    begin = footer.ends[groups.start - 1] if groups.start else 0
+    if len(table) != footer.ends[groups.stop - 1] - begin:
         raise Damaged("it holds another number of rows than it says")
     fault = rows.disorder(series, table, span)
     if fault:
         raise Damaged(fault)
     times = rows.times_of(table)
     for number in groups:
-        end = facts.ends[number] - begin
-        start = (facts.ends[number - 1] if number else 0) - begin
-        if (times[start], times[end - 1]) != (facts.first[number], facts.last[number]):
+        end = footer.ends[number] - begin
+        start = (footer.ends[number - 1] if number else 0) - begin
+        if (times[start], times[end - 1]) != (footer.first[number], footer.last[number]):
             raise Damaged("its rows are not those that its footer describes")
-    facts.sound.update((number, name) for number in groups for name in table.column_names)
+    footer.verified.update((number, name) for number in groups for name in table.column_names)
 
 
 def count_part(path: str, series: Series, span: Span, part: Span) -> int:
     """How many rows of a file lie in a part of its span; decodes as little as it can."""
-    facts = facts_of(path, series, span)
-    groups = facts.groups(part)
+    footer = read_footer(path, series, span)
+    groups = footer.groups(part)
     total = 0
     for number in groups:
-        if part.start <= facts.first[number] and facts.last[number] < part.end:
-            total += facts.ends[number] - (facts.ends[number - 1] if number else 0)
+        if part.start <= footer.first[number] and footer.last[number] < part.end:
+            total += footer.ends[number] - (footer.ends[number - 1] if number else 0)
         else:
             alone = range(number, number + 1)
-            times = _decode(path, facts, alone, TIME, verify=not facts.is_sound(alone, TIME))
+            times = _decode(path, footer, alone, TIME, verify=not footer.is_sound(alone, TIME))
             total += len(rows.cut(times, part))
     return total
 
 
-def window(facts: Facts, part: Span, count: int, *, last: bool) -> Span:
+def window(footer: Footer, part: Span, count: int, *, last: bool) -> Span:
     """A part of ``part`` that holds its last (or first) ``count`` rows if there are so many.
 
     Cut at row groups, so that hardly more is read than needed. The outermost group only counts
     if it lies inside ``part`` as a whole.
     """
-    groups = facts.groups(part)
+    groups = footer.groups(part)
     if not groups:
         return part
-    ends = [0, *facts.ends]
+    ends = [0, *footer.ends]
     if last:
-        whole = facts.last[groups.stop - 1] < part.end
+        whole = footer.last[groups.stop - 1] < part.end
         sure = ends[groups.stop] if whole else ends[groups.stop - 1]
         begin = max(groups.start, bisect_right(ends, sure - count) - 1)
-        return Span(max(part.start, facts.first[begin]), part.end)
-    whole = facts.first[groups.start] >= part.start
+        return Span(max(part.start, footer.first[begin]), part.end)
+    whole = footer.first[groups.start] >= part.start
     sure = ends[groups.start] if whole else ends[groups.start + 1]
     stop = min(groups.stop, bisect_left(ends, sure + count))
-    return Span(part.start, min(part.end, facts.last[stop - 1] + 1))
+    return Span(part.start, min(part.end, footer.last[stop - 1] + 1))

@@ -38,7 +38,7 @@ class FetchLock:
         self._mutex = threading.Lock()
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody holds it, without waiting.
+        """Take the lock if no one holds it, without waiting.
 
         Raises
         ------

@@ -40,10 +40,10 @@ def stored_files(folder: SeriesFolder, span: Span | None = None) -> list[StoredF
             for file in folder.files()
             if span is None or (file.span.start < span.end and span.start < file.span.end)
         ]
-        facts = [folder.facts(file) for file in wanted]
+        footer = [folder.footer(file) for file in wanted]
         return [
             StoredFile(folder.series, Path(folder.path_of(file)), file.span, known.rows, known.identity.size)
-            for file, known in zip(wanted, facts, strict=True)
+            for file, known in zip(wanted, footer, strict=True)
         ]
 
     return _without_damaged(folder, listed)
@@ -60,11 +60,11 @@ def _info(folder: SeriesFolder) -> SeriesInfo:
     total = size = 0
     times: list[int] = []  # of the first and last rows
     for file, part in layout.territories(present, Span(0, covered[-1].end)) if covered else []:
-        facts = folder.facts(file)
-        size += facts.identity.size
+        footer = folder.footer(file)
+        size += footer.identity.size
         if part == file.span:
-            total += facts.rows
-            times += [facts.first[0], facts.last[-1]] if facts.rows else []
+            total += footer.rows
+            times += [footer.first[0], footer.last[-1]] if footer.rows else []
         else:  # another file holds the rest of its range
             inside = rows.times_of(folder.rows_of([(file, part)]))
             total += len(inside)

@@ -2,7 +2,7 @@
 
 ``candles/v1/market=KRW-BTC/interval=1m/2024-01-01T000000Z_2024-02-01T000000Z.parquet`` says that
 of the minutes that start in January 2024 everything is known; the rows inside are those in which
-something was traded. A stretch without a single row may be one file however long it is, for
+something was traded. A range without a single row may be one file however long it is, for
 instance from the epoch up to a market's listing.
 
 Other tools read these folders too, with readers that skip names beginning with a dot or an

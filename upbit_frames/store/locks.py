@@ -42,7 +42,7 @@ def exclusive(path: Path, timeout: float) -> Iterator[None]:
     Raises
     ------
     LockTimeout
-        If it could not be had within ``timeout`` seconds.
+        If it could not be obtained within ``timeout`` seconds.
     StoreError
         If the lock file cannot be made, for instance in a folder that may not be written.
     """

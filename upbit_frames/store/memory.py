@@ -33,8 +33,8 @@ __all__ = ["MemoryStore"]
 
 
 @dataclass
-class _Shelf:
-    """One series: disjoint stretches in order, each with its rows, and the notes."""
+class _SeriesRows:
+    """One series: disjoint ranges in order, each with its rows, and the notes."""
 
     spans: list[Span] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
@@ -48,8 +48,8 @@ class _Shelf:
         self.tables.insert(at, table)
         self.covered = merge([*self.covered, span])
 
-    def take_out(self, span: Span) -> None:
-        """Forget a stretch, keeping what reaches beyond it."""
+    def remove(self, span: Span) -> None:
+        """Forget a range, keeping what reaches beyond it."""
         touched = [at for at, one in enumerate(self.spans) if one.start < span.end and span.start < one.end]
         parts = [(self.spans[at], self.tables[at]) for at in touched]
         for at in reversed(touched):
@@ -66,7 +66,7 @@ class MemoryStore:
     Parameters
     ----------
     clock : Clock, optional
-        Tells :meth:`prune` what is old.
+        Clock by which :meth:`prune` decides what is old.
 
     Examples
     --------
@@ -82,17 +82,17 @@ class MemoryStore:
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._shelves: dict[Series, _Shelf] = {}
+        self._stored: dict[Series, _SeriesRows] = {}
         self._lock = threading.RLock()
 
     def covered(self, series: Series) -> list[Span]:
-        """The stretches of which everything is known: merged, sorted, disjoint."""
+        """Return the ranges in which all rows are known: merged, sorted, disjoint."""
         with self._lock:
-            shelf = self._shelves.get(series)
-            return [] if shelf is None else list(shelf.covered)
+            stored = self._stored.get(series)
+            return [] if stored is None else list(stored.covered)
 
     def read(self, series: Series, span: Span) -> pa.Table:
-        """The rows with ``span.start <= time < span.end``, ascending."""
+        """Return the rows with ``span.start <= time < span.end``, ascending."""
         return self.read_covered(series, span).table
 
     def read_covered(self, series: Series, span: Span, columns: Columns | None = None) -> Reading:
@@ -103,7 +103,7 @@ class MemoryStore:
             return Reading(table, intersect(self.covered(series), [span]))
 
     def count(self, series: Series, span: Span) -> int:
-        """How many rows :meth:`read` would give."""
+        """Return the number of rows that :meth:`read` would return."""
         return self.count_covered(series, span).rows
 
     def count_covered(self, series: Series, span: Span) -> Counted:
@@ -113,13 +113,13 @@ class MemoryStore:
             return Counted(number, intersect(self.covered(series), [span]))
 
     def _parts(self, series: Series, span: Span) -> Iterator[pa.Table]:
-        shelf = self._shelves.get(series)
-        if shelf is None:
+        stored = self._stored.get(series)
+        if stored is None:
             return
-        shelf.used = self._clock.now()
-        first = max(0, bisect_left(shelf.spans, (span.start,)) - 1)
-        for at in range(first, len(shelf.spans)):
-            one, table = shelf.spans[at], shelf.tables[at]
+        stored.used = self._clock.now()
+        first = max(0, bisect_left(stored.spans, (span.start,)) - 1)
+        for at in range(first, len(stored.spans)):
+            one, table = stored.spans[at], stored.tables[at]
             if one.start >= span.end:
                 return
             if one.end > span.start and len(table):
@@ -127,7 +127,7 @@ class MemoryStore:
                 yield table if inside else rows.cut(table, span)
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
-        """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
+        """Return the last ``count`` rows before ``end`` of the covered range that touches ``end``."""
         return self.tail_covered(series, end, count).table
 
     def tail_covered(self, series: Series, end: int, count: int, columns: Columns | None = None) -> Reading:
@@ -138,7 +138,7 @@ class MemoryStore:
         return Reading(table.slice(max(0, len(table) - max(0, count))), covered)
 
     def head(self, series: Series, start: int, count: int) -> pa.Table:
-        """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+        """Return the first ``count`` rows from ``start`` on, of the covered range that holds ``start``."""
         return self.head_covered(series, start, count).table
 
     def head_covered(self, series: Series, start: int, count: int, columns: Columns | None = None) -> Reading:
@@ -151,58 +151,58 @@ class MemoryStore:
     def write(
         self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
     ) -> None:
-        """Make known that inside ``span`` the rows are exactly these; see :class:`Store`."""
+        """Store the rows of a range; afterwards they are all that is known inside ``span``; see :class:`Store`."""
         table = rows.validate(series, table, span, origin)
         if span.empty:
             return
         with self._lock:
-            shelf = self._shelves.setdefault(series, _Shelf())
-            shelf.used = self._clock.now()
+            stored = self._stored.setdefault(series, _SeriesRows())
+            stored.used = self._clock.now()
             if replace:
-                shelf.take_out(span)
+                stored.remove(span)
             for part in subtract([span], self.covered(series)):
-                shelf.put(part, rows.cut(table, part))
+                stored.put(part, rows.cut(table, part))
 
     def forget(self, series: Series, span: Span) -> None:
         """Drop what is known of a range, as if it had never been written."""
         with self._lock:
-            shelf = self._shelves.get(series)
-            if shelf is not None:
-                shelf.take_out(span)
+            stored = self._stored.get(series)
+            if stored is not None:
+                stored.remove(span)
 
     def notes(self, series: Series) -> dict[str, Any]:
-        """The small facts kept beside a series."""
+        """Return the notes of a series: small JSON values kept beside its rows."""
         with self._lock:
-            shelf = self._shelves.get(series)
-            return {} if shelf is None else {key: json.loads(text) for key, text in shelf.notes.items()}
+            stored = self._stored.get(series)
+            return {} if stored is None else {key: json.loads(text) for key, text in stored.notes.items()}
 
     def note(self, series: Series, key: str, value: Any) -> None:
-        """Keep a small fact that can be said in JSON; None removes it."""
+        """Store a note, a JSON value, under a key; None removes it."""
         text = note_text(series, key, value)
         with self._lock:
-            shelf = self._shelves.setdefault(series, _Shelf())
-            shelf.notes.pop(key, None)
+            stored = self._stored.setdefault(series, _SeriesRows())
+            stored.notes.pop(key, None)
             if value is not None:
-                shelf.notes[key] = text
+                stored.notes[key] = text
 
     def fetch_lock(self, series: Series) -> None:
         """No other process can see what is stored here."""
         return
 
     def series(self) -> list[Series]:
-        """Every series of which something is known."""
+        """Return every series with stored data."""
         with self._lock:
-            return sorted((series for series, shelf in self._shelves.items() if shelf.spans), key=sort_key)
+            return sorted((series for series, stored in self._stored.items() if stored.spans), key=sort_key)
 
     def info(self, series: Series) -> SeriesInfo:
-        """What is stored of a series; its pieces in memory are counted as files."""
+        """Summarise what is stored of a series; its pieces in memory are counted as files."""
         with self._lock:
-            shelf = self._shelves.get(series) or _Shelf()
-            filled = [table for table in shelf.tables if len(table)]
+            stored = self._stored.get(series) or _SeriesRows()
+            filled = [table for table in stored.tables if len(table)]
             return SeriesInfo(
                 series,
                 rows=sum(len(table) for table in filled),
-                files=len(shelf.spans),
+                files=len(stored.spans),
                 bytes=sum(table.nbytes for table in filled),
                 covered=tuple(self.covered(series)),
                 first=int(rows.times_of(filled[0])[0]) if filled else None,
@@ -210,14 +210,14 @@ class MemoryStore:
             )
 
     def compact(self, series: Series) -> None:
-        """Join what belongs together: one table a covered stretch."""
+        """Join what belongs together: one table a covered range."""
         with self._lock:
-            shelf = self._shelves.get(series)
-            if shelf is None:
+            stored = self._stored.get(series)
+            if stored is None:
                 return
             joined = [(span, self.read(series, span).combine_chunks()) for span in self.covered(series)]
-            shelf.spans = [span for span, _ in joined]
-            shelf.tables = [table for _, table in joined]
+            stored.spans = [span for span, _ in joined]
+            stored.tables = [table for _, table in joined]
 
     def files(self, series: Series, span: Span | None = None) -> list[StoredFile]:
         """There are no files in memory."""
@@ -238,12 +238,12 @@ class MemoryStore:
         return []
 
     def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
-        """Forget the series that match everything given, notes included; bytes freed."""
+        """Remove the series that match all arguments, with their notes; return the bytes freed."""
         with self._lock:
-            chosen = [series for series in self._shelves if selects(series, market, interval, kind)]
+            chosen = [series for series in self._stored if selects(series, market, interval, kind)]
             freed = sum(self.info(series).bytes for series in chosen)
             for series in chosen:
-                del self._shelves[series]
+                del self._stored[series]
             return freed
 
     def prune(
@@ -259,14 +259,14 @@ class MemoryStore:
         with self._lock:
             pieces = [
                 Piece(series, span, len(table), table.nbytes)
-                for series, shelf in self._shelves.items()
-                for span, table in zip(shelf.spans, shelf.tables, strict=True)
+                for series, stored in self._stored.items()
+                for span, table in zip(stored.spans, stored.tables, strict=True)
             ]
-            used = {series: shelf.used for series, shelf in self._shelves.items()}
+            used = {series: stored.used for series, stored in self._stored.items()}
             chosen = select(
                 pieces, used, self._clock.now(),
                 max_bytes=max_bytes, before=before, unused_days=unused_days, keep=keep, force=force,
             )  # fmt: skip
             for piece in chosen:
-                self._shelves[piece.series].take_out(piece.span)
+                self._stored[piece.series].remove(piece.span)
             return sum(piece.bytes for piece in chosen)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["FAN_IN", "MOST_FILES", "neighbours_to_merge", "tier"]
+__all__ = ["FAN_IN", "MAX_FILES", "neighbours_to_merge", "tier"]
 
 FAN_IN = 8
 UNIT = 8_192  # bytes; a page of 200 candles is a little smaller
-MOST_FILES = 32
+MAX_FILES = 32
 TIERS = 12
 
 
@@ -46,7 +46,7 @@ def neighbours_to_merge(before: Sequence[int], after: Sequence[int], size: int) 
     tuple of int
         How many before it and how many after it, nearest first.
     """
-    if len(before) + len(after) >= MOST_FILES:
+    if len(before) + len(after) >= MAX_FILES:
         return len(before), len(after)
     left = right = 0
     for level in range(TIERS):

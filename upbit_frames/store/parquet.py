@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ParquetStore"]
 
 LOCK_SECONDS = 60.0
-TRIES = 5
+MAX_ATTEMPTS = 5
 
 
 class ParquetStore:
@@ -41,14 +41,14 @@ class ParquetStore:
     root : Path or str
         The folder; made by the first write. Data of different exchanges need different ones.
     clock : Clock, optional
-        Tells :meth:`prune` what is old, and stamps the files.
+        Clock by which :meth:`prune` decides what is old, and stamps the files.
     lock_timeout : float
         Seconds to wait for another writer of the same series.
 
     Notes
     -----
     Reading takes no lock, needs no permission to write, and never sees half a change. Writing is
-    durable on return; one lock file a series keeps writers apart, in all processes of the
+    durable on return; one lock file per series keeps writers apart, in all processes of the
     machine. Any tool that knows hive partitions reads the files, for instance
     ``pyarrow.dataset.dataset(root / "candles/v1", partitioning="hive")``.
 
@@ -87,11 +87,11 @@ class ParquetStore:
     # --- reading ---------------------------------------------------------------------------------
 
     def covered(self, series: Series) -> list[Span]:
-        """The stretches of which everything is known, from the file names alone."""
+        """Return the ranges in which all rows are known, from the file names alone."""
         return self._folder(series).covered()
 
     def read(self, series: Series, span: Span) -> pa.Table:
-        """The rows with ``span.start <= time < span.end``; see :class:`Store`."""
+        """Return the rows with ``span.start <= time < span.end``; see :class:`Store`."""
         return self._folder(series).read(span).table
 
     def read_covered(self, series: Series, span: Span, columns: Columns | None = None) -> Reading:
@@ -99,7 +99,7 @@ class ParquetStore:
         return self._folder(series).read(span, columns)
 
     def count(self, series: Series, span: Span) -> int:
-        """How many rows :meth:`read` would give, mostly from the files' footers."""
+        """Return the number of rows that :meth:`read` would return, mostly from the files' footers."""
         return self._folder(series).count(span).rows
 
     def count_covered(self, series: Series, span: Span) -> Counted:
@@ -107,7 +107,7 @@ class ParquetStore:
         return self._folder(series).count(span)
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
-        """The last ``count`` rows before ``end`` of the covered stretch that touches ``end``."""
+        """Return the last ``count`` rows before ``end`` of the covered range that touches ``end``."""
         return self._folder(series).tail(end, count).table
 
     def tail_covered(self, series: Series, end: int, count: int, columns: Columns | None = None) -> Reading:
@@ -115,7 +115,7 @@ class ParquetStore:
         return self._folder(series).tail(end, count, columns)
 
     def head(self, series: Series, start: int, count: int) -> pa.Table:
-        """The first ``count`` rows from ``start`` on, of the covered stretch that holds ``start``."""
+        """Return the first ``count`` rows from ``start`` on, of the covered range that holds ``start``."""
         return self._folder(series).head(start, count).table
 
     def head_covered(self, series: Series, start: int, count: int, columns: Columns | None = None) -> Reading:
@@ -123,7 +123,7 @@ class ParquetStore:
         return self._folder(series).head(start, count, columns)
 
     def notes(self, series: Series) -> dict[str, Any]:
-        """The small facts kept beside a series."""
+        """Return the notes of a series: small JSON values kept beside its rows."""
         return writing.read_notes(self._folder(series))
 
     # --- writing ---------------------------------------------------------------------------------
@@ -131,17 +131,17 @@ class ParquetStore:
     def write(
         self, series: Series, table: pa.Table, span: Span, *, origin: str = "rest", replace: bool = False
     ) -> None:
-        """Make known that inside ``span`` the rows are exactly these; see :class:`Store`."""
+        """Store the rows of a range; afterwards they are all that is known inside ``span``; see :class:`Store`."""
         table = rows.validate(series, table, span, origin)
         if not span.empty:
             writing.write(self._folder(series), table, span, origin, replace=replace)
 
     def note(self, series: Series, key: str, value: Any) -> None:
-        """Keep a small fact that can be said in JSON; None removes it."""
+        """Store a note, a JSON value, under a key; None removes it."""
         writing.note(self._folder(series), key, value)
 
     def compact(self, series: Series) -> None:
-        """Bring a series to its resting state: one file a segment and covered stretch.
+        """Bring a series to its resting state: one file per segment and covered range.
 
         Writing merges small files along the way, so this only matters for segments that stay
         covered in part, such as the current month. Cheap where there is nothing to do.
@@ -155,7 +155,7 @@ class ParquetStore:
     # --- looking after it ------------------------------------------------------------------------
 
     def series(self) -> list[Series]:
-        """Every series of which something is known."""
+        """Return every series with stored data."""
         return [series for series in layout.find_series(self._root) if self._folder(series).files()]
 
     def info(self, series: Series) -> SeriesInfo:
@@ -165,7 +165,7 @@ class ParquetStore:
     def files(self, series: Series, span: Span | None = None) -> list[StoredFile]:
         """List the files that hold a series; see :class:`Store`."""
         folder = self._folder(series)
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             stored = inventory.stored_files(folder, span)
             if all(one.span.end <= after.span.start for one, after in itertools.pairwise(stored)):
                 return stored
@@ -200,7 +200,7 @@ class ParquetStore:
         return found
 
     def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
-        """Forget the series that match everything given, notes and damaged files included; bytes freed."""
+        """Remove the series that match all arguments, with notes and quarantined files; return the bytes freed."""
         chosen = [one for one in layout.find_series(self._root) if selects(one, market, interval, kind)]
         return sum(writing.clear(self._folder(series)) for series in chosen)
 

@@ -1,4 +1,4 @@
-"""Which stretches to give up when space is wanted back (pure)."""
+"""Which ranges to give up when space is wanted back (pure)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Whatever is older can never be fetched again (upbit-api 4.7 and 3.3)."""
 
 @dataclass(frozen=True)
 class Piece:
-    """One stretch that can be given up as a whole."""
+    """One range that can be given up as a whole."""
 
     series: Series
     span: Span
@@ -28,7 +28,7 @@ class Piece:
 
 
 def irreplaceable(piece: Piece, now: int) -> bool:
-    """Whether some of its rows could not be had from REST again."""
+    """Whether some of its rows could not be obtained from REST again."""
     days = SERVED_DAYS.get(piece.series.interval)
     return days is not None and piece.rows > 0 and piece.span.start < now - days * DAY
 
@@ -66,7 +66,7 @@ def select(
         if value is not None and value < 0:
             raise StoreError(f"{name}={value} makes no sense", suggestion="give a number of 0 or more")
     kept = set(keep)
-    # Stretches without rows are knowledge that costs next to nothing, so they stay.
+    # Ranges without rows are knowledge that costs next to nothing, so they stay.
     loose = [
         piece
         for piece in pieces

@@ -1,7 +1,7 @@
-"""Reading one series from its folder. Readers take no lock and never see half a change.
+"""Read a series from its folder. Readers take no lock and never see half a change.
 
-What is covered stands in the file names, so nothing has to be opened for it. A reader that
-loses a race (a file it listed was merged away before it could open it) lists again.
+Coverage is encoded in the file names, so no file has to be opened for it. A reader that loses a
+race (a listed file was merged away before it could be opened) lists again.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from upbit_frames.store.locks import exclusive
 __all__ = ["SeriesFolder"]
 
 T = TypeVar("T")
-TRIES = 200  # lost races in a row before something else must be wrong
-MANY_FILES, MANY_ROWS = 3, 20_000  # from here on threads pay
-MOST_THREADS = 8
-USED_SECONDS = 3_600
+MAX_ATTEMPTS = 200  # lost races in a row before the cause must be another
+MANY_FILES, MANY_ROWS = 3, 20_000  # from here on threads pay off
+MAX_THREADS = 8
+TOUCH_SECONDS = 3_600
 
-# Damaged files that could not be moved (read-only store), with the identity found damaged.
-_shunned: dict[str, Any] = {}
+# Damaged files that could not be moved (read-only store), with the identity that was damaged.
+_untrusted: dict[str, Any] = {}
 _used: dict[str, float] = {}
 
 
 class SeriesFolder:
-    """One series on the disk.
+    """A series on the disk.
 
     Parameters
     ----------
@@ -73,43 +73,43 @@ class SeriesFolder:
     # --- what is there ---------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Every name in the folder, but for damaged files that cannot be moved away."""
+        """List the names in the folder, without damaged files that cannot be moved away."""
         with files.explained("listing the store", self.path):
             names = files.listing(self.path)
-        if _shunned:
-            names = [name for name in names if not self._is_shunned(name)]
+        if _untrusted:
+            names = [name for name in names if not self._is_untrusted(name)]
         return names
 
     def path_of(self, file: File) -> str:
-        """Where a file lies."""
+        """Return the path of a file."""
         return os.path.join(self._text, file.name)  # noqa: PTH118  called for every file of every read
 
     def files(self) -> list[File]:
-        """The files that count, in order of time."""
+        """Return the effective files in order of time."""
         return self.listed()[0]
 
     def listed(self) -> tuple[list[File], list[File]]:
-        """The files that count and the leftovers; see :func:`layout.effective`."""
+        """Return the effective files and the leftovers; see :func:`layout.effective`."""
         names = self.names()
-        known, found = self._listed
+        known, sorted_files = self._listed
         if known != names:  # comparing a hundred thousand names is cheap, sorting them is not
-            found = layout.effective(names)
-            self._listed = (names, found)
-        return found
+            sorted_files = layout.effective(names)
+            self._listed = (names, sorted_files)
+        return sorted_files
 
     def covered(self) -> list[Span]:
-        """The stretches of which everything is known."""
+        """Return the ranges in which all rows are known."""
         present = self.files()
         known, covered = self._merged
         if known is not present:  # the same list for as long as the names are the same
-            covered = merge(one.span for one in present)
+            covered = merge(file.span for file in present)
             self._merged = (present, covered)
         return list(covered)
 
-    def stretch(self, holds: Callable[[Span], bool]) -> tuple[list[File], Span | None]:
-        """The files, and the covered stretch that satisfies the condition."""
-        found = self.files()
-        return found, next((span for span in merge(one.span for one in found) if holds(span)), None)
+    def covering(self, holds: Callable[[Span], bool]) -> tuple[list[File], Span | None]:
+        """Return the effective files, and the covered range that satisfies the condition."""
+        present = self.files()
+        return present, next((span for span in merge(file.span for file in present) if holds(span)), None)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -128,33 +128,33 @@ class SeriesFolder:
 
     def _count(self, span: Span) -> Counted:
         parts = layout.territories(self.files(), span)
-        return Counted(sum(self._each(encoding.count_part, parts)), merge(part for _, part in parts))
+        return Counted(sum(self._map_parts(encoding.count_part, parts)), merge(part for _, part in parts))
 
     def tail(self, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read the last rows before ``end``, and say which covered range they end."""
         self.touch()
-        return self.retry(lambda: self._edge(end, count, columns, last=True))
+        return self.retry(lambda: self._read_end(end, count, columns, last=True))
 
     def head(self, start: int, count: int, columns: Columns | None = None) -> Reading:
         """Read the first rows from ``start`` on, and say which covered range they begin."""
         self.touch()
-        return self.retry(lambda: self._edge(start, count, columns, last=False))
+        return self.retry(lambda: self._read_end(start, count, columns, last=False))
 
     def rows_of(
-        self, parts: list[tuple[File, Span]], columns: Columns | None = None, *, afresh: bool = False
+        self, parts: list[tuple[File, Span]], columns: Columns | None = None, *, reverify: bool = False
     ) -> pa.Table:
-        """The rows of parts of files, as :func:`layout.territories` gives them."""
-        read = partial(encoding.read_part, columns=columns, afresh=afresh)
-        if self.series.kind == "candles" and self._many(parts):
-            return self._at_once(read, parts, columns)
-        return rows.join(self.series.kind, self._each(read, parts), columns)
+        """Read the rows of parts of files, as :func:`layout.territories` returns them."""
+        read = partial(encoding.read_part, columns=columns, reverify=reverify)
+        if self.series.kind == "candles" and self._worth_threads(parts):
+            return self._read_into_block(read, parts, columns)
+        return rows.join(self.series.kind, self._map_parts(read, parts), columns)
 
-    def _at_once(
+    def _read_into_block(
         self, read: Callable[..., pa.Table], parts: list[tuple[File, Span]], columns: Columns | None
     ) -> pa.Table:
-        """Many candles in one stretch of memory: what decoding takes for one file serves the next."""
-        # Mostly known already: threads would wait for each other longer than that takes.
-        counts = self._each(encoding.count_part, parts, threads=False)
+        """Decode many candles into a preallocated block, so that the memory of each file is reused for the next."""
+        # The footers are mostly cached: threads would wait for each other longer than counting takes.
+        counts = self._map_parts(encoding.count_part, parts, threads=False)
         lows = accumulate(counts, initial=0)
         places = {part: (low, count) for (_, part), low, count in zip(parts, lows, counts, strict=False)}
         block = rows.Block(sum(counts), columns)
@@ -166,44 +166,44 @@ class SeriesFolder:
                 raise Vanished(path)  # replaced since it was counted
             block.put(low, table)
 
-        self._each(keep, parts)
+        self._map_parts(keep, parts)
         return block.table()
 
     def read_file(self, file: File) -> pa.Table:
-        """All rows of a file, checked anew; none if it is gone."""
+        """Read all rows of a file, with every checksum verified; empty if the file has been removed."""
         try:
             with files.explained("reading the store", self.path):
-                return self.rows_of([(file, file.span)], afresh=True)
+                return self.rows_of([(file, file.span)], reverify=True)
         except Vanished:
             return rows.empty(self.series.kind)
 
-    def facts(self, file: File) -> encoding.Facts:
-        """What the footer of a file says.
+    def footer(self, file: File) -> encoding.Footer:
+        """Read the footer of a file.
 
         Raises
         ------
         CorruptFile
-            If it is damaged; it has been set aside.
+            If it is damaged; the file has been quarantined.
         """
         try:
             with files.explained("reading the store", self.path):
-                return encoding.facts_of(self.path_of(file), self.series, file.span)
+                return encoding.read_footer(self.path_of(file), self.series, file.span)
         except Damaged as damage:
-            raise self.discard([(file, damage)]) from damage
+            raise self.damaged_error([(file, damage)]) from damage
 
-    def _edge(self, moment: int, count: int, columns: Columns | None, *, last: bool) -> Reading:
+    def _read_end(self, moment: int, count: int, columns: Columns | None, *, last: bool) -> Reading:
         if last:
-            found, stretch = self.stretch(lambda span: span.start < moment <= span.end)
-            wanted = Span(stretch.start if stretch else moment, moment)
+            present, covering = self.covering(lambda span: span.start < moment <= span.end)
+            wanted = Span(covering.start if covering else moment, moment)
         else:
-            found, stretch = self.stretch(lambda span: span.start <= moment < span.end)
-            wanted = Span(moment, stretch.end if stretch else moment)
-        parts = layout.territories(found, wanted)
+            present, covering = self.covering(lambda span: span.start <= moment < span.end)
+            wanted = Span(moment, covering.end if covering else moment)
+        parts = layout.territories(present, wanted)
         tables: list[pa.Table] = []
         for part in reversed(parts) if last else parts:
             if count <= 0:
                 break
-            table = self._each(partial(_outermost, count=count, columns=columns, last=last), [part])[0]
+            table = self._map_parts(partial(_read_end_of_part, count=count, columns=columns, last=last), [part])[0]
             table = table.slice(max(0, len(table) - count)) if last else table.slice(0, count)
             tables.append(table)
             count -= len(table)
@@ -211,75 +211,75 @@ class SeriesFolder:
         return Reading(table, merge([wanted]))
 
     def retry(self, work: Callable[[], T]) -> T:
-        """Do the work again for as long as it loses races with writers."""
-        for attempt in range(TRIES):
+        """Repeat the work for as long as it loses races with writers."""
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 with files.explained("reading the store", self.path):
                     return work()
             except Vanished:
-                if attempt > TRIES // 4:
+                if attempt > MAX_ATTEMPTS // 4:
                     time.sleep(0.005)
         raise StoreError("the store changes faster than it can be read", suggestion="try again", path=str(self.path))
 
-    def _each(self, work: Callable[..., T], parts: list[tuple[File, Span]], *, threads: bool = True) -> list[T]:
-        """Do the work for each part; what is damaged is set aside before the first error is raised."""
+    def _map_parts(self, work: Callable[..., T], parts: list[tuple[File, Span]], *, threads: bool = True) -> list[T]:
+        """Do the work for each part; damaged files are quarantined before the first error is raised."""
 
-        def safely(one: tuple[File, Span]) -> tuple[T | None, Damaged | None]:
-            file, part = one
+        def safely(file_and_part: tuple[File, Span]) -> tuple[T | None, Damaged | None]:
+            file, part = file_and_part
             try:
                 return work(self.path_of(file), self.series, file.span, part), None
             except Damaged as damage:
                 return None, damage
 
-        if not (threads and self._many(parts)):
-            results = [safely(one) for one in parts]
+        if not (threads and self._worth_threads(parts)):
+            results = [safely(part) for part in parts]
         else:
-            number = min(len(parts), os.cpu_count() or 1, MOST_THREADS)
+            number = min(len(parts), os.cpu_count() or 1, MAX_THREADS)
             try:
                 with ThreadPoolExecutor(number, thread_name_prefix="upbit-frames-read") as pool:
                     results = list(pool.map(safely, parts))
             except RuntimeError:  # the system allows no more threads
-                results = [safely(one) for one in parts]
+                results = [safely(part) for part in parts]
         damaged = [(file, damage) for (file, _), (_, damage) in zip(parts, results, strict=True) if damage is not None]
         if damaged:
-            raise self.discard(damaged)
+            raise self.damaged_error(damaged)
         return [value for value, _ in results]  # type: ignore[misc]  # None only beside a Damaged
 
-    def _many(self, parts: list[tuple[File, Span]]) -> bool:
-        return len(parts) >= MANY_FILES and self._at_most(parts) >= MANY_ROWS
+    def _worth_threads(self, parts: list[tuple[File, Span]]) -> bool:
+        return len(parts) >= MANY_FILES and self._max_rows(parts) >= MANY_ROWS
 
-    def _at_most(self, parts: list[tuple[File, Span]]) -> float:
-        """How many rows parts of files may hold; of trades that is not known."""
+    def _max_rows(self, parts: list[tuple[File, Span]]) -> float:
+        """Return the most rows that parts of files may hold; infinite for trades, where it is unknown."""
         grid = self.series.grid
         return float("inf") if grid is None else sum(part.end - part.start for _, part in parts) / grid.step
 
     # --- damage ----------------------------------------------------------------------------------
 
-    def discard(self, damaged: list[tuple[File, Damaged]]) -> CorruptFile:
-        """Set damaged files aside, and give the error that tells of it.
+    def damaged_error(self, damaged: list[tuple[File, Damaged]]) -> CorruptFile:
+        """Quarantine damaged files and return the error to raise.
 
         Raises
         ------
         Vanished
             If another writer has replaced or removed them meanwhile.
         """
-        found = [(file, str(damage), self._set_aside(file)) for file, damage in damaged]
-        gone = [(file, reason, moved) for file, reason, (was_damaged, moved) in found if was_damaged]
-        if not gone:
+        outcomes = [(file, str(damage), self._quarantine(file)) for file, damage in damaged]
+        removed = [(file, reason, moved) for file, reason, (was_damaged, moved) in outcomes if was_damaged]
+        if not removed:
             raise Vanished(damaged[0][0].name)
-        file, reason, moved = gone[0]
+        file, reason, moved = removed[0]
         return CorruptFile(
             f"a stored file was damaged: {reason}",
-            suggestion="ask again: what it held will be fetched anew",
+            suggestion="retry: the range it covered will be fetched again",
             market=self.series.market,
             interval=self.series.interval,
             span=tuple(file.span),
             moved_to=str(moved) if moved else None,
-            files=[one.name for one, _, _ in gone],
+            files=[file.name for file, _, _ in removed],
         )
 
-    def _set_aside(self, file: File) -> tuple[bool, Path | None]:
-        """Whether the file is damaged indeed, and where it lies now."""
+    def _quarantine(self, file: File) -> tuple[bool, Path | None]:
+        """Check a file under the lock; return whether it is damaged, and its path in the quarantine."""
         try:
             with self.locked():
                 reason = self._damage(file)
@@ -288,36 +288,36 @@ class SeriesFolder:
                 with self.directory() as folder:
                     return True, quarantine.set_aside(folder, self.series, file, reason, self.clock.now())
         except (OSError, StoreError):
-            # Nothing may be moved here; then at least nobody in this process trusts it again.
+            # Nothing may be moved here; then at least this process does not read the file again.
             reason = self._damage(file)
             if reason is None:
                 return False, None
             path = self.path_of(file)
             with contextlib.suppress(Vanished):
-                _shunned[path] = encoding.identity_of(path)
+                _untrusted[path] = encoding.identity_of(path)
             quarantine.announce(self.series, file, reason, None)
             return True, None
 
     def _damage(self, file: File) -> str | None:
-        """What is wrong with a file now; None if nothing is, or it is gone."""
+        """Return what is wrong with a file now; None if it is intact or has been removed."""
         try:
-            encoding.read_part(self.path_of(file), self.series, file.span, file.span, afresh=True)
+            encoding.read_part(self.path_of(file), self.series, file.span, file.span, reverify=True)
         except Damaged as damage:
             return str(damage)
         except Vanished:
             return None
         return None
 
-    def _is_shunned(self, name: str) -> bool:
+    def _is_untrusted(self, name: str) -> bool:
         path = os.fspath(self.path / name)
-        if path not in _shunned:
+        if path not in _untrusted:
             return False
         try:
-            if encoding.identity_of(path) == _shunned[path]:
+            if encoding.identity_of(path) == _untrusted[path]:
                 return True
         except Vanished:
             pass
-        _shunned.pop(path, None)
+        _untrusted.pop(path, None)
         return False
 
     # --- locks and marks -------------------------------------------------------------------------
@@ -340,10 +340,10 @@ class SeriesFolder:
         return open_below(self.root, *layout.parts_of(self.series), create=create)
 
     def touch(self) -> None:
-        """Remember that the series is in use; written down at most once an hour."""
+        """Record that the series is in use, on disk at most once an hour."""
         path = self._used_path
         now = time.monotonic()
-        if now - _used.get(path, -USED_SECONDS) < USED_SECONDS:
+        if now - _used.get(path, -TOUCH_SECONDS) < TOUCH_SECONDS:
             return
         _used[path] = now
         # Only prune() looks at it, and a read-only store is never pruned.
@@ -351,7 +351,7 @@ class SeriesFolder:
             folder.touch(layout.USED)
 
     def used_at(self) -> int:
-        """When the series was last read or written, microseconds UTC; within the hour."""
+        """Return when the series was last read or written, microseconds UTC; exact to the hour."""
         moments = []
         for name in self.names():
             if name == layout.USED or layout.parse_name(name):
@@ -360,9 +360,9 @@ class SeriesFolder:
         return max(moments, default=0)
 
 
-def _outermost(
+def _read_end_of_part(
     path: str, series: Series, span: Span, part: Span, *, count: int, columns: Columns | None, last: bool
 ) -> pa.Table:
-    """Enough of a part of a file to hold its first or last rows."""
-    facts = encoding.facts_of(path, series, span)
-    return encoding.read_part(path, series, span, encoding.window(facts, part, count, last=last), columns=columns)
+    """Read enough row groups of a part of a file to hold its first or last rows."""
+    footer = encoding.read_footer(path, series, span)
+    return encoding.read_part(path, series, span, encoding.window(footer, part, count, last=last), columns=columns)

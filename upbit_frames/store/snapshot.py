@@ -208,7 +208,7 @@ def _make_home(root: Path) -> tuple[Path, FileLock | None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left: nobody holds its lock."""
+    """Remove what killed processes left: no one holds its lock."""
     for path in folder.glob("*.lock"):
         lock = FileLock(path)
         try:

@@ -84,7 +84,7 @@ def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") 
         raise _refused(series, span, f"{origin!r} is not an origin; there are {', '.join(ORIGINS)}")
     if span.start < 0 or span.end < span.start or span.end > LATEST:
         raise _refused(
-            series, span, f"[{span.start}, {span.end}) is not a stretch of time between the years 1970 and 9999"
+            series, span, f"[{span.start}, {span.end}) is not a range of time between the years 1970 and 9999"
         )
     schema = arrow_schema(series.kind)
     if not isinstance(table, pa.Table) or not table.schema.equals(schema):

@@ -27,7 +27,7 @@ from upbit_frames.store.base import Finding, note_text
 from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Vanished
 from upbit_frames.store.layout import File
-from upbit_frames.store.merging import MOST_FILES, neighbours_to_merge
+from upbit_frames.store.merging import MAX_FILES, neighbours_to_merge
 from upbit_frames.store.reader import SeriesFolder
 
 __all__ = ["clear", "compact", "note", "read_notes", "remove_files", "repair", "write"]
@@ -36,8 +36,8 @@ ROW_BYTES = 40  # about what a row takes in a small file, for choosing what to m
 FILE_BYTES = 700
 # What one writer does beside its own work is bounded, because it holds the lock meanwhile:
 TIDY_FILES = 1_000  # leftovers removed
-TIDY_READS = 128  # files read anew because leftovers are inside them
-MOST_MERGED = 128  # files merged on each side of a new one
+TIDY_READS = 128  # files read again because leftovers are inside them
+MAX_MERGED = 128  # files merged on each side of a new one
 
 
 @dataclass
@@ -91,7 +91,7 @@ def _tidy(folder: SeriesFolder, directory: Directory) -> list[File]:
 
 
 def _superseded(folder: SeriesFolder, present: list[File], leftover: list[File]) -> list[str]:
-    """Names of leftovers whose contents are in larger files that were read anew and are right."""
+    """Names of leftovers whose contents are in larger files that were read again and are right."""
     holders: dict[File, list[str]] = {}
     for part in leftover[:TIDY_FILES]:
         # Those that count are sorted by start and by end, so the nearest before it holds it.
@@ -100,7 +100,7 @@ def _superseded(folder: SeriesFolder, present: list[File], leftover: list[File])
             break
         holders.setdefault(holder, []).append(part.name)
     for holder in holders:
-        folder.rows_of([(holder, holder.span)], afresh=True)
+        folder.rows_of([(holder, holder.span)], reverify=True)
     return [name for names in holders.values() for name in names]
 
 
@@ -146,7 +146,7 @@ def _encoded(folder: SeriesFolder, new: _NewFile) -> pa.Buffer:
 def _origins(folder: SeriesFolder, present: Sequence[File]) -> set[str]:
     origins: set[str] = set()
     for file in present:
-        origins |= encoding.origins_of(folder.facts(file))
+        origins |= encoding.origins_of(folder.footer(file))
     return origins
 
 
@@ -184,22 +184,22 @@ def _mergeable_neighbours(
     middle = bisect_left(near, part.start, key=_start)
     before: list[File] = []
     low = part.start
-    for file in reversed(near[max(0, middle - MOST_MERGED) : middle]):
+    for file in reversed(near[max(0, middle - MAX_MERGED) : middle]):
         if file.span.end != low or file.span.start < segment.start:
             break
         before.insert(0, file)
         low = file.span.start
     after: list[File] = []
     high = part.end
-    for file in near[middle : middle + MOST_MERGED]:
+    for file in near[middle : middle + MAX_MERGED]:
         if file.span.start != high or file.span.end > segment.end:
             break
         after.append(file)
         high = file.span.end
-    if len(before) + len(after) >= MOST_FILES:
+    if len(before) + len(after) >= MAX_FILES:
         return [*before, *after]
     coming = overlapping(parts, segment)
-    few = len(near) <= 2 * MOST_MERGED  # else they could not all become one file anyway
+    few = len(near) <= 2 * MAX_MERGED  # else they could not all become one file anyway
     if few and not subtract([segment], [*(file.span for file in near), *coming]):
         return [*before, *after]
     left, right = neighbours_to_merge(_sizes(folder, before), _sizes(folder, after), FILE_BYTES + ROW_BYTES * count)
@@ -214,7 +214,7 @@ def _merge_with_neighbours(folder: SeriesFolder, new: _NewFile, neighbours: list
     # Read afresh: a merge must never put a right checksum over rows gone wrong.
     before = [(file, file.span) for file in neighbours if file.span.start < new.span.start]
     after = [(file, file.span) for file in neighbours if file.span.start > new.span.start]
-    left, right = folder.rows_of(before, afresh=True), folder.rows_of(after, afresh=True)
+    left, right = folder.rows_of(before, reverify=True), folder.rows_of(after, reverify=True)
     new.table = rows.join(folder.series.kind, [left, new.table, right])
     new.origins |= _origins(folder, neighbours)
     new.span = merge([new.span, *(file.span for file in neighbours)])[0]
@@ -231,7 +231,7 @@ def _plan_replacement(
     touched = [file for file in present if file.span.start < span.end and span.start < file.span.end]
     hull = merge([span, *(file.span for file in touched)])[0]
     sides = [
-        folder.rows_of(layout.territories(touched, side), afresh=True)
+        folder.rows_of(layout.territories(touched, side), reverify=True)
         for side in (Span(hull.start, span.start), Span(span.end, hull.end))
     ]
     whole = rows.join(folder.series.kind, [sides[0], table, sides[1]])
@@ -245,7 +245,7 @@ def _plan_replacement(
 
 
 def compact(folder: SeriesFolder) -> None:
-    """One file a segment and covered stretch; one for each stretch between that has no rows."""
+    """One file a segment and covered range; one for each range between that has no rows."""
     present, leftover = folder.listed()
     if len(present) < 2 and not leftover:
         return
@@ -269,7 +269,7 @@ def _compact_range(folder: SeriesFolder, directory: Directory, present: list[Fil
             low = bisect_right(parts, span.start, key=lambda one: one[1].end)
             high = bisect_left(parts, span.end, key=lambda one: one[1].start)
             inside = [(file, _intersection(part, span)) for file, part in parts[low:high]]
-            table = folder.rows_of(inside, afresh=True)
+            table = folder.rows_of(inside, reverify=True)
             _commit(folder, directory, [_NewFile(span, table, _origins(folder, [file for file, _ in inside]))])
     keep = {layout.file_name(span) for span in resting}
     files.remove(directory, [file.name for file in present if file.name not in keep])
@@ -282,7 +282,7 @@ def _intersection(one: Span, other: Span) -> Span:
 def _segments_with_rows(folder: SeriesFolder, parts: list[tuple[File, Span]]) -> list[Span]:
     segments: set[Span] = set()
     for file, part in parts:
-        if folder.facts(file).rows:
+        if folder.footer(file).rows:
             segment = layout.segment_of(folder.series.segment, part.start)
             if part.end <= segment.end:
                 segments.add(segment)
@@ -332,7 +332,7 @@ def clear(folder: SeriesFolder) -> int:
 
 
 def read_notes(folder: SeriesFolder) -> dict[str, Any]:
-    """The small facts kept beside a series."""
+    """Return the notes of a series: small JSON values kept beside its rows."""
     path = folder.path / layout.NOTES
     with files.explained("reading the notes of a series", path):
         try:

@@ -1,6 +1,6 @@
 """A small file that all processes of one user share and change under a lock.
 
-Others may have touched it. The folder must belong to this user, be writable by nobody else and be
+Others may have touched it. The folder must belong to this user, be writable by no one else and be
 no link; so must the file. Otherwise the next folder is taken. The content carries a checksum, so
 damage is noticed, whatever caused it.
 

@@ -104,7 +104,7 @@ class SharedSlots:
         """Others on this address use the group too: take out of use what the server counted for them.
 
         ``left`` is what the server said was left of its second when it counted the request of
-        ``taken``. Slots that were free when that request was sent belong to nobody here, so if
+        ``taken``. Slots that were free when that request was sent belong to no one here, so if
         fewer are left than that, strangers used the difference. Returns how many slots it cost.
         """
         return self._change(now, _leave_room, taken, now, seconds, left, allowed)
@@ -199,7 +199,7 @@ def _take(state: bytearray, group: str, now: float, allowed: int) -> Taken | flo
     best = min(range(allowed), key=lambda i: _free_at(state, group, i, now))
     free = _free_at(state, group, best, now)
     if free > now:
-        # When a request under way will give its slot back, nobody knows; usually not to be
+        # When a request under way will give its slot back, no one knows; usually not to be
         # used at once, unless all are under way.
         under_way = [bool(_slot(state, group, i, now)[1]) for i in range(allowed)]
         return min(free - now, 0.01 if all(under_way) else 0.05) if any(under_way) else free - now

@@ -225,7 +225,7 @@ class _Socket:
     async def close(self) -> None:
         try:
             await self._socket.close()
-        except asyncio.CancelledError:  # nobody waits for the other side any more
+        except asyncio.CancelledError:  # no one waits for the other side any more
             self._socket.transport.abort()
             raise
 
