@@ -154,7 +154,7 @@ def test_threads_within_one_cassette(recording: Exchange, offline: Offline) -> N
 def test_failures_are_played_too_and_nothing_waits(
     recording: Exchange, offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upbit_frames.replay.clocks import PinnedClock
+    from upbit_frames.runtime.fixed_clock import PinnedClock
 
     recording.faults.add("503", times=2, match="/v1/candles")
     recording.faults.add("429", times=1, match="/v1/ticker")

@@ -18,12 +18,13 @@ import upbit_frames as uf
 from upbit_frames import aio, errors
 from upbit_frames.core.topics import Topic
 from upbit_frames.exchange.transport.reconnecting import EndOfTape
-from upbit_frames.replay.clocks import REPLAY_SLEEP, FixedServerTime, TapeClock
+from upbit_frames.replay.clocks import REPLAY_SLEEP, TapeClock
 from upbit_frames.replay.library import problems
 from upbit_frames.replay.loaded_tape import LoadedTape
 from upbit_frames.replay.tape_wire import TapePlayer
 from upbit_frames.replay.tape_writer import TapeWriter
 from upbit_frames.runtime.clock import ManualClock
+from upbit_frames.runtime.fixed_clock import FixedServerTime
 
 Make = Callable[..., Path]
 Offline = Callable[[], list[Any]]

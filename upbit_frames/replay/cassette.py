@@ -18,6 +18,7 @@ from upbit_frames._version import __version__
 from upbit_frames.core.config import Config, current
 from upbit_frames.core.endpoints import ENDPOINTS
 from upbit_frames.core.intervals import from_micros, iso
+from upbit_frames.core.record_mode import record_mode
 from upbit_frames.errors import NotRecorded, StoreError
 from upbit_frames.replay.cassette_file import cassette_path, load, recorded_moment, require_vcr, save
 from upbit_frames.replay.cassette_ports import open_ports
@@ -25,7 +26,7 @@ from upbit_frames.replay.clocks import fetch_exchange_time
 from upbit_frames.replay.file_lock import FileVersion, exclusive, file_version
 from upbit_frames.replay.interactions import InteractionLog, without_known
 from upbit_frames.replay.matching import ORIGIN_LABELS, RequestKey, difference, nearest
-from upbit_frames.replay.recording import Recording, record_mode
+from upbit_frames.replay.recording import Recording
 from upbit_frames.replay.tape_file import tape_beside
 from upbit_frames.replay.tape_session import TapeSession, checked_speed
 from upbit_frames.replay.untrusted import exists

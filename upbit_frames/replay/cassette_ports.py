@@ -10,12 +10,12 @@ from upbit_frames.core.config import Config
 from upbit_frames.errors import NotRecorded, UsageError
 from upbit_frames.exchange.transport.interceptor import RawResponse
 from upbit_frames.exchange.transport.rate_limiter import limiter_for
-from upbit_frames.replay.clocks import FixedServerTime, PinnedClock
 from upbit_frames.replay.interactions import Interaction, InteractionLog
 from upbit_frames.replay.json_layout import pretty_json
 from upbit_frames.replay.matching import RequestKey, origin_of
 from upbit_frames.replay.redaction import kept_headers, masked_body, public_uri
 from upbit_frames.router.ports import Ports
+from upbit_frames.runtime.fixed_clock import FixedServerTime, PinnedClock
 from upbit_frames.store.memory import MemoryStore
 
 if TYPE_CHECKING:

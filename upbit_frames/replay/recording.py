@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from upbit_frames.core.config import RECORD_MODES, Config, current
-from upbit_frames.errors import ConfigError, UsageError
+from upbit_frames.core.config import Config
+from upbit_frames.errors import UsageError
 from upbit_frames.live.hub import substitution
 from upbit_frames.live.hub.registry import close_hubs
 from upbit_frames.replay.tape_session import TapeSession
@@ -18,7 +17,7 @@ from upbit_frames.replay.untrusted import exists
 from upbit_frames.router.ports import Ports
 from upbit_frames.runtime import event_loop
 
-__all__ = ["Recording", "eject", "record_mode"]
+__all__ = ["Recording", "eject"]
 
 
 class Recording:
@@ -164,17 +163,3 @@ def eject() -> str | None:
         return None
     recording.__exit__(UsageError, None, None)
     return recording.name
-
-
-def record_mode(mode: str | None) -> str:
-    """Return the mode of a recording: the argument, else the setting, else by whether this is a CI run."""
-    chosen = mode or current().record or ("none" if _in_ci() else "once")
-    if chosen not in RECORD_MODES:
-        raise ConfigError(
-            f"mode must be one of {', '.join(RECORD_MODES)}, got {mode!r}", suggestion="see help(upbit_frames.cassette)"
-        )
-    return chosen
-
-
-def _in_ci() -> bool:
-    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")

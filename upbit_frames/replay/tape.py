@@ -9,8 +9,9 @@ from math import inf
 from pathlib import Path
 
 from upbit_frames.core.config import Config, current
+from upbit_frames.core.record_mode import record_mode
 from upbit_frames.replay.cassette_file import cassette_path
-from upbit_frames.replay.recording import Recording, record_mode
+from upbit_frames.replay.recording import Recording
 from upbit_frames.replay.tape_file import SUFFIX, tape_beside
 from upbit_frames.replay.tape_session import TapeSession, checked_speed
 

@@ -21,13 +21,14 @@ from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.substitution import Source
-from upbit_frames.replay.clocks import FixedServerTime, TapeClock, fetch_exchange_time, recording_clock
+from upbit_frames.replay.clocks import TapeClock, fetch_exchange_time, recording_clock
 from upbit_frames.replay.file_lock import FileVersion, exclusive, file_version
 from upbit_frames.replay.loaded_tape import LoadedTape, nearest_stream, topic_text
 from upbit_frames.replay.tape_file import MAX_SIZE
 from upbit_frames.replay.tape_wire import RecordingWire, TapePlayer
 from upbit_frames.replay.tape_writer import TapeWriter
 from upbit_frames.replay.untrusted import exists
+from upbit_frames.runtime.fixed_clock import FixedServerTime
 
 __all__ = ["TapeSession", "checked_speed"]
 

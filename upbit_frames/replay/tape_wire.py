@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from upbit_frames.errors import ConnectionFailed, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
-from upbit_frames.replay.clocks import FixedServerTime, TapeClock
+from upbit_frames.replay.clocks import TapeClock
 from upbit_frames.replay.tape_file import Entry
+from upbit_frames.runtime.fixed_clock import FixedServerTime
 
 __all__ = ["RecordingWire", "TapePlayer", "snapshots_before"]
 
