@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import to_micros
-from upbit_frames.core.markets import parse_market, parse_markets, parse_selection
+from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import parse_moment, parse_zone, zone_name
 from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.errors import ConfigError, InvalidInterval, InvalidMarket, InvalidRange, QueryError
@@ -225,23 +225,6 @@ def test_frames_of_markets_are_markets(value: Any) -> None:
 def test_a_frame_without_markets_says_so(value: Any) -> None:
     with pytest.raises(InvalidMarket, match="an index or a column 'market'"):
         parse_markets(value)
-
-
-@pytest.mark.parametrize(
-    ("markets", "quote", "codes", "quotes"),
-    [("KRW", None, (), ("KRW",)), (None, "krw", (), ("KRW",)), (["KRW", "btc-eth"], None, ("BTC-ETH",), ("KRW",)),
-     ("KRW-BTC", None, ("KRW-BTC",), ()), (None, "BTC", (), ("BTC",)), (FRAME, None, ("KRW-BTC", "KRW-ETH"), ())],
-)  # fmt: skip
-def test_markets_or_a_quote_currency(markets: Any, quote: Any, codes: Any, quotes: Any) -> None:
-    assert parse_selection(markets, quote) == (codes, quotes)
-
-
-@pytest.mark.parametrize(
-    "given", [(None, None), ("KRW-BTC", "KRW"), (None, "K-B"), (None, 5), ("BTC", None), ([], None)]
-)
-def test_other_selections_are_refused(given: Any) -> None:
-    with pytest.raises(QueryError):
-        parse_selection(*given)
 
 
 def test_lists_lose_repetitions_but_not_order() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from upbit_frames.errors import InvalidMarket, QueryError
 
-__all__ = ["QUOTES", "parse_market", "parse_markets", "parse_quote", "parse_selection"]
+__all__ = ["FIAT", "QUOTES", "codes_in", "parse_market", "parse_markets", "parse_quote"]
 
 FIAT = ("KRW", "SGD", "IDR", "THB")
 QUOTES = (*FIAT, "USDT", "BTC")  # quote currencies of all regions; the last two are base currencies, too
@@ -56,31 +56,10 @@ def parse_markets(value: Any) -> tuple[tuple[str, ...], bool]:
     """
     if isinstance(value, (str, bytes)) or not (isinstance(value, Iterable) or hasattr(value, "column_names")):
         return (parse_market(value),), False
-    codes = tuple(dict.fromkeys(parse_market(code) for code in _codes(value)))
+    codes = tuple(dict.fromkeys(parse_market(code) for code in codes_in(value)))
     if not codes:
         raise InvalidMarket("markets must name at least one market, got none", suggestion="for instance ['KRW-BTC']")
     return codes, True
-
-
-def parse_selection(markets: Any, quote: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return market codes and quote currencies: ``quote``, or ``markets`` with a currency among or instead of them.
-
-    Raises
-    ------
-    InvalidMarket, QueryError
-        If both or neither are given, or one of them is malformed.
-    """
-    if markets is not None and quote is not None:
-        raise QueryError("markets and quote were both given", suggestion="give one of them")
-    if quote is not None:
-        return (), (parse_quote(quote),)
-    if markets is None:
-        raise InvalidMarket("neither markets nor quote was given", suggestion="for instance quote='KRW'")
-    given = [markets] if isinstance(markets, str) or not isinstance(markets, Iterable) else list(_codes(markets))
-    # "BTC" alone may be meant as a market; as a quote currency it has to be given as one.
-    quotes = [code.strip().upper() for code in given if isinstance(code, str) and code.strip().upper() in QUOTES[:-1]]
-    rest = [code for code in given if not (isinstance(code, str) and code.strip().upper() in QUOTES[:-1])]
-    return parse_markets(rest)[0] if rest or not quotes else (), tuple(dict.fromkeys(quotes))
 
 
 def parse_quote(value: object) -> str:
@@ -90,7 +69,7 @@ def parse_quote(value: object) -> str:
     raise QueryError(f"quote must be a quote currency such as 'KRW', got {value!r}")
 
 
-def _codes(value: Any) -> Iterable[Any]:
+def codes_in(value: Any) -> Iterable[Any]:
     """Return what may be codes: of tables and frames those that stand under ``market``."""
     library = type(value).__module__.partition(".")[0]
     if library not in ("pandas", "pyarrow", "polars"):

@@ -14,7 +14,7 @@ from typing import Any
 from upbit_frames.core.arguments import choice, flag, whole
 from upbit_frames.core.config import OUTPUTS, Config
 from upbit_frames.core.intervals import Interval
-from upbit_frames.core.markets import parse_market, parse_markets
+from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.moments import Now, Zone, parse_moment, parse_zone, zone_name
 from upbit_frames.core.schema import KINDS
 from upbit_frames.errors import InvalidRange, QueryError
@@ -97,7 +97,8 @@ class CandleQuery:
     Attributes
     ----------
     markets : tuple of str
-        Upper case, without repetition.
+        Codes in upper case, without repetition; none, or also names, until
+        :mod:`upbit_frames.router.market_selection` has resolved them.
     many : bool
         Whether a list was given; then the answer has the market in its index.
     interval : Interval
@@ -146,10 +147,10 @@ class CandleQuery:
         now: Now | None = None,
     ) -> CandleQuery:
         """Check everything; see ``uf.candles`` for the meaning of the arguments."""
-        markets, many = parse_markets(market)
+        selection = parse_selection(market)
         low, high, number = parse_range(start, end, count, parse_zone(tz), now)
         return cls(
-            markets, many, Interval.parse(interval), low, high, number,
+            selection.markets, selection.many, Interval.parse(interval), low, high, number,
             flag("forming", forming), choice("gaps", gaps, GAPS), parse_source(source),
             parse_columns("candles", columns, ("filled",) if gaps == "fill" else ()),
         )  # fmt: skip
@@ -184,12 +185,19 @@ def parse_range(
 class TradeQuery:
     """What ``trades`` was asked, checked; the attributes mean what they do in CandleQuery."""
 
-    market: str
+    markets: tuple[str, ...]
+    many: bool
     start: int | None
     end: int | None
     count: int | None
     source: str = "auto"
     columns: tuple[str, ...] | None = None
+
+    @property
+    def market(self) -> str:
+        """The market of a query about one."""
+        (market,) = self.markets
+        return market
 
     @property
     def read_columns(self) -> tuple[str, ...] | None:
@@ -203,5 +211,5 @@ class TradeQuery:
     ) -> TradeQuery:  # fmt: skip
         """Check everything; see ``uf.trades`` for the meaning of the arguments."""
         low, high, number = parse_range(start, end, count, parse_zone(tz), now)
-        chosen = parse_columns("trades", columns)
-        return cls(parse_market(market), low, high, number, parse_source(source), chosen)
+        selection, chosen = parse_selection(market), parse_columns("trades", columns)
+        return cls(selection.markets, selection.many, low, high, number, parse_source(source), chosen)

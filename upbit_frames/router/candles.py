@@ -22,7 +22,7 @@ from upbit_frames.router.candle_history import CandleHistory
 from upbit_frames.router.candle_pages import CONCURRENCY
 from upbit_frames.router.candle_plan import CandlePlan, forming_span, goal_of, plan_market
 from upbit_frames.router.plan import Plan
-from upbit_frames.router.ports import LiveSource, Ports, sync_server_time
+from upbit_frames.router.ports import MAX_CONCURRENT_MARKETS, LiveSource, Ports, sync_server_time
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["CandleDecision", "CandleRouter"]
 
 CLOCK_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
-MAX_CONCURRENT_MARKETS = 8  # series of one call that are worked on side by side
 
 
 @dataclass

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from upbit_frames.exchange.wire.message_tables import CachedRows
 
 __all__ = [
+    "MAX_CONCURRENT_MARKETS",
     "LiveResult",
     "LiveSource",
     "Ports",
@@ -34,6 +35,7 @@ __all__ = [
     "sync_server_time",
 ]
 
+MAX_CONCURRENT_MARKETS = 8  # series of one call that are worked on side by side
 SYNC_TRIES = 6  # requests for the exchange's time until two signs agree
 
 

@@ -72,12 +72,9 @@ class QuoteRouter:
             table = chosen
         return Result(table, self._meta("markets", [self._step(kept, len(table))]))
 
-    async def select(self, codes: Sequence[str] = (), quotes: Sequence[str | None] = ()) -> tuple[str, ...]:
-        """Return the codes and every listed market of the quote currencies (None: of all), without repetition."""
-        listed: list[str] = []
-        for quote in quotes:
-            listed += (await self.markets(quote)).arrow["market"].cast("string").to_pylist()
-        return tuple(dict.fromkeys([*codes, *listed]))
+    async def listed(self, quote: str | None = None) -> tuple[str, ...]:
+        """Return the codes of every market, or of those of one quote currency."""
+        return tuple((await self.markets(quote)).arrow["market"].cast("string").to_pylist())
 
     async def _cached_markets(self) -> tuple[pa.Table, bool]:
         async def fetch() -> pa.Table:

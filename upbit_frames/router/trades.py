@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.arrow import joined
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import TradeQuery
 from upbit_frames.core.route import UNCACHED, Step, metadata
 from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached
 from upbit_frames.router.live_rules import CAPACITY, Choice
-from upbit_frames.router.ports import LiveResult, LiveSource, Ports, sync_server_time
+from upbit_frames.router.ports import MAX_CONCURRENT_MARKETS, LiveResult, LiveSource, Ports, sync_server_time
 from upbit_frames.router.result import Result
 from upbit_frames.router.trade_history import TradeHistory
 from upbit_frames.router.trade_plan import not_cached
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
+from upbit_frames.runtime.task_group import TaskGroup
 
 if TYPE_CHECKING:
     pass
@@ -24,6 +28,22 @@ __all__ = ["TradeDecision", "TradeRouter"]
 
 SEED_TRIES = 5  # to join what REST tells to what the stream tells
 REST_LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+
+
+def _joined(markets: Sequence[str], results: Sequence[Result]) -> Result:
+    """Join the results of several markets; the metadata spans all of them."""
+    metas = [result.meta for result in results]
+    meta = metas[0] | {
+        "market": list(markets),
+        "start": min(meta["start"] for meta in metas),
+        "end": max(meta["end"] for meta in metas),
+        "route": [step for meta in metas for step in meta["route"]],
+    }
+    ages = [meta["age_ms"] for meta in metas if "age_ms" in meta]
+    meta.pop("age_ms", None)
+    table = joined(markets, [result.table for result in results])
+    warnings = [text for result in results for text in result.warnings]
+    return Result(table, meta | ({"age_ms": max(ages)} if ages else {}), warnings)
 
 
 @dataclass(frozen=True)
@@ -60,12 +80,21 @@ class TradeRouter:
         self.live = live
 
     async def fetch(self, query: TradeQuery, progress: Progress) -> Result:
-        """Trades of one market."""
-        answer = await self._trades(query, progress)
+        """Trades of one or several markets, sorted by market and time."""
+        room = asyncio.Semaphore(MAX_CONCURRENT_MARKETS)
+
+        async def fetch_market(market: str) -> Result:
+            async with room:
+                return await self._trades(replace(query, markets=(market,)), progress)
+
+        async with TaskGroup() as group:
+            tasks = [group.create_task(fetch_market(market)) for market in query.markets]
+        results = [task.result() for task in tasks]
         if query.columns is not None:
-            answer.table = answer.table.select(["time", *query.columns])
-            answer.meta["columns"] = list(query.columns)
-        return answer
+            for result in results:
+                result.table = result.table.select(["time", *query.columns])
+                result.meta["columns"] = list(query.columns)
+        return _joined(query.markets, results) if query.many else results[0]
 
     async def _trades(self, query: TradeQuery, progress: Progress) -> Result:
         newest = query.start is None and query.end is None

@@ -9,7 +9,9 @@ from upbit_frames.api.calls.call import Call, shown
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import EPOCH, Span, iso, subtract
+from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.query import CandleQuery, View
+from upbit_frames.router.market_selection import resolve_query, stored_query
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 
@@ -23,9 +25,10 @@ __all__ = ["candles", "plan"]
 
 def candles(
     config: Config,
-    market: str | Iterable[str],
+    market: str | Iterable[str] | None = None,
     interval: str = "1m",
     *,
+    quote: str | None = None,
     start: Any = None,
     end: Any = None,
     count: int | None = None,
@@ -44,12 +47,16 @@ def candles(
     Parameters
     ----------
     market : str, iterable of str, or frame or index of markets
-        ``"KRW-BTC"`` (lower case is accepted). Several markets, such as ``uf.markets("KRW")``, give a
-        frame indexed by (market, time).
+        ``"KRW-BTC"`` (lower case is accepted), or a Korean name such as ``"비트코인"``: the market in won
+        where there is one. Several markets, such as ``uf.markets("KRW")``, give a frame indexed by
+        (market, time).
     interval : str or datetime.timedelta
         ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``; other spellings such as ``60min``, ``day``,
         ``minute15``, pandas frequencies and offsets are understood. ``M`` is always a month. Periods
         begin on UTC boundaries: a day at 00:00 UTC, which is 09:00 in Korea.
+    quote : str, optional
+        Every market of one quote currency, such as ``"KRW"``, instead of ``market``; with
+        ``source="store"`` those that are stored.
     start, end : str, datetime.date, datetime.datetime, pandas.Timestamp or numpy.datetime64
         ``[start, end)`` on the candle's start: ``start`` inclusive, ``end`` exclusive. What has no
         time zone of its own is read in ``tz``. Only ``start``: up to now. Only ``end``, or
@@ -109,8 +116,9 @@ def candles(
     >>> df = uf.candles("KRW-BTC", "1m", start="2026-01-01", end="2026-03-01")  # doctest: +SKIP
     """
     view = View.build(config, tz, output)
+    selection = parse_selection(market, quote)
     query = CandleQuery.build(
-        market, interval, start=start, end=end, count=count, forming=forming,
+        selection, interval, start=start, end=end, count=count, forming=forming,
         gaps=gaps, source=source, columns=columns, tz=view.tz, now=server_now(config),
     )  # fmt: skip
     meter = Progress()
@@ -119,20 +127,27 @@ def candles(
     def finish(answer: Result) -> Any:
         index = ["market", "time"] if query.many else ["time"]
         if not len(answer.arrow):
-            answer.warnings += _unlisted(engine.ports.store, query)
+            answer.warnings += _unlisted(engine.ports.store, query, answer.ends)
         return shown(answer, "candles", view, index)
 
+    async def work() -> Result:
+        return await engine.candles.fetch(await resolve_query(engine.quotes, selection, query), meter)
+
+    def stored() -> Result | None:
+        if not selection.settled and query.source != "store":
+            return None
+        return engine.candles.fetch_stored(stored_query(engine.ports.store, selection, query))
+
     return Call(
-        lambda: engine.candles.fetch(query, meter), finish, meter,
-        f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.interval}",
-        config.progress if progress is None else progress, lambda: engine.candles.fetch_stored(query),
+        work, finish, meter, f"{selection.title} {query.interval}",
+        config.progress if progress is None else progress, stored,
     )  # fmt: skip
 
 
-def _unlisted(store: Store, query: CandleQuery) -> list[str]:
+def _unlisted(store: Store, query: CandleQuery, markets: Iterable[str]) -> list[str]:
     """Warnings where a range is empty because it ends before the first candle of a market."""
     texts = []
-    for market in query.markets if query.end is not None else ():
+    for market in markets if query.end is not None else ():
         series = Series("candles", market, query.interval.name)
         end = query.interval.ceil(query.end or EPOCH)
         if not subtract([Span(EPOCH, end)], store.covered(series)) and not len(store.tail(series, end, 1)):
@@ -145,9 +160,10 @@ def _unlisted(store: Store, query: CandleQuery) -> list[str]:
 
 def plan(
     config: Config,
-    market: str | Iterable[str],
+    market: str | Iterable[str] | None = None,
     interval: str = "1m",
     *,
+    quote: str | None = None,
     start: Any = None,
     end: Any = None,
     count: int | None = None,
@@ -156,7 +172,9 @@ def plan(
     tz: str | None = None,
     source: str = "auto",
 ) -> Call[Plan]:
-    """What :func:`candles` with the same arguments would do; nothing is asked.
+    """What :func:`candles` with the same arguments would do.
+
+    Nothing is requested, but for the list of markets where ``quote`` or a Korean name needs it.
 
     Returns
     -------
@@ -169,8 +187,9 @@ def plan(
     >>> import upbit_frames as uf
     >>> uf.plan("KRW-BTC", "1m", start="2025-01-01", end="2026-01-01")  # doctest: +SKIP
     """
+    selection = parse_selection(market, quote)
     query = CandleQuery.build(
-        market, interval, start=start, end=end, count=count, forming=forming,
+        selection, interval, start=start, end=end, count=count, forming=forming,
         gaps=gaps, source=source, tz=config.tz if tz is None else tz, now=server_now(config),
     )  # fmt: skip
     engine = engine_for(config)
@@ -178,4 +197,7 @@ def plan(
     def finish(plan: Plan) -> Plan:
         return plan
 
-    return Call(lambda: engine.candles.plan(query), finish, Progress())
+    async def work() -> Plan:
+        return await engine.candles.plan(await resolve_query(engine.quotes, selection, query))
+
+    return Call(work, finish, Progress())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval
-from upbit_frames.core.markets import parse_selection
+from upbit_frames.core.market_selection import MarketSelection, parse_selection
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.query import View
 from upbit_frames.errors import InvalidRange, QueryError, StoreError, UpbitFramesWarning
 from upbit_frames.router import download as bulk
+from upbit_frames.router.market_selection import resolve
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import STORED_KINDS
@@ -105,7 +107,8 @@ def scan(
     choice("missing", missing, MISSING)
     check_engine(engine)
     names = output_columns(kind, columns)
-    codes, quotes = ((), ()) if markets is None and quote is None else parse_selection(markets, quote)
+    everything = markets is None and quote is None
+    chosen = MarketSelection(()) if everything else parse_selection(markets, quote, currencies=True)
     unit = None if kind == "trades" else Interval.parse(interval)
     now, zone = server_now(config), parse_zone(config.tz)
     low = None if start is None else parse_moment(start, zone, "start", now)
@@ -115,7 +118,7 @@ def scan(
             f"start={start!r} is not before end={end!r}", suggestion="the range is half open: [start, end)"
         )
     fetching = missing == "fetch"
-    if fetching and (low is None or store is not None or not (codes or quotes)):
+    if fetching and (low is None or store is not None or everything):
         raise QueryError(
             "missing='fetch' needs markets or quote, and start, and fetches into the store of the settings"
         )
@@ -123,17 +126,19 @@ def scan(
     meter = Progress()
     parts = engine_for(config)
 
-    def take(chosen: tuple[str, ...] | None, groups: tuple[str, ...]) -> Selection:
-        return select(root, kind, unit, chosen, groups, low, high)
+    def take(codes: tuple[str, ...], groups: tuple[str, ...]) -> Selection:
+        return select(root, kind, unit, codes or None, groups, low, high)
 
     def stored() -> Selection | None:
-        return None if fetching else take(codes or None, quotes)
+        return None if fetching or chosen.names else take(chosen.markets, chosen.quotes)
 
     async def work() -> Selection:
-        chosen, groups = codes or None, quotes
-        if fetching and low is not None:
-            chosen, groups = await parts.quotes.select(codes, quotes), ()
-            summaries = await bulk.download(parts.ports, chosen, unit, low, high, "auto", meter)
+        codes, groups = chosen.markets, chosen.quotes
+        if not fetching:  # of a quote currency what is stored is read
+            codes = await resolve(parts.quotes, replace(chosen, quotes=()))
+        elif low is not None:
+            codes, groups = await resolve(parts.quotes, chosen), ()
+            summaries = await bulk.download(parts.ports, codes, unit, low, high, "auto", meter)
             failed = [summary for summary in summaries if summary.error]
             if failed:
                 first = f"{failed[0].market}: {failed[0].error}"
@@ -141,7 +146,7 @@ def scan(
                     f"{len(failed)} of {len(summaries)} markets could not be fetched: {first}",
                     suggestion="scan again: what was fetched is stored; or missing='ignore'",
                 )
-        selection: Selection = await in_thread(take, chosen, groups)
+        selection: Selection = await in_thread(take, codes, groups)
         return selection
 
     def finish(selection: Selection) -> Any:

@@ -10,12 +10,14 @@ from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval
-from upbit_frames.core.markets import parse_markets, parse_selection
+from upbit_frames.core.market_selection import parse_selection
+from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.moments import parse_zone
 from upbit_frames.core.query import parse_range
 from upbit_frames.errors import InvalidRange
 from upbit_frames.router import cross_check as checking
 from upbit_frames.router import download as bulk
+from upbit_frames.router.market_selection import resolve
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.telemetry import telemetry
 from upbit_frames.store.base import Finding
@@ -72,7 +74,7 @@ def download(
     >>> import upbit_frames as uf
     >>> uf.download(["KRW-BTC", "KRW-ETH"], "1h", "2024-01-01")  # doctest: +SKIP
     """
-    codes, quotes = parse_selection(markets, quote)
+    selection = parse_selection(markets, quote, currencies=True)
     unit = None if interval == "trades" else Interval.parse(interval)
     choice("source", source, DOWNLOAD_SOURCES)
     low, high, _ = parse_range(start, end, None, parse_zone(config.tz if tz is None else tz), server_now(config))
@@ -94,12 +96,11 @@ def download(
         return pd.DataFrame(bulk.to_rows(summaries)).set_index("market")
 
     async def work() -> list[bulk.DownloadSummary]:
-        listed = await engine.quotes.select(codes, quotes)
+        listed = await resolve(engine.quotes, selection)
         return await bulk.download(engine.ports, listed, unit, low, high, source, meter)
 
-    names = [*quotes, *([f"{len(codes)}"] if codes else [])]
     return Call(
-        work, finish, meter, f"{' and '.join(names)} markets {unit or interval}",
+        work, finish, meter, f"{selection.title} {unit or interval}",
         config.progress if progress is None else progress,
     )  # fmt: skip
 

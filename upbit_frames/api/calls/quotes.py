@@ -10,9 +10,9 @@ from upbit_frames.api.engine import engine_for
 from upbit_frames.core import arguments
 from upbit_frames.core.arguments import choice, price_level
 from upbit_frames.core.config import Config
-from upbit_frames.core.markets import parse_markets, parse_quote
+from upbit_frames.core.market_selection import MarketSelection, parse_selection
 from upbit_frames.core.query import View
-from upbit_frames.errors import QueryError
+from upbit_frames.router.market_selection import resolve
 
 if TYPE_CHECKING:
     from upbit_frames.router.result import Result
@@ -53,12 +53,17 @@ def markets(config: Config, quote: str | None = None, *, output: str | None = No
     return Call(lambda: engine.quotes.markets(quote), _finish("markets", view, ["market"]))
 
 
-def instruments(config: Config, markets: str | Iterable[str], *, output: str | None = None) -> Call[Any]:
+def instruments(
+    config: Config, markets: str | Iterable[str] | None = None, *, quote: str | None = None, output: str | None = None
+) -> Call[Any]:
     """Tick size and order book groupings of markets, at today's prices.
 
     Parameters
     ----------
     markets : str or iterable of str
+        Codes or Korean names.
+    quote : str, optional
+        Every market of one quote currency. Not together with ``markets``.
 
     Returns
     -------
@@ -76,9 +81,13 @@ def instruments(config: Config, markets: str | Iterable[str], *, output: str | N
     upbit-api 3.7.
     """
     view = View.build(config, None, output)
-    codes, _ = parse_markets(markets)
+    selection = parse_selection(markets, quote)
     engine = engine_for(config)
-    return Call(lambda: engine.quotes.instruments(codes), _finish("instruments", view, ["market"]))
+
+    async def work() -> Result:
+        return await engine.quotes.instruments(await resolve(engine.quotes, selection))
+
+    return Call(work, _finish("instruments", view, ["market"]))
 
 
 def ticker(
@@ -131,12 +140,20 @@ def ticker(
     view = View.build(config, tz, output)
     skip = choice("errors", errors, ON_ERROR) == "skip"
     choice("source", source, QUOTE_SOURCES)
-    codes, quote = _selected(markets, quote)
+    selection = _selection(markets, quote)
     engine = engine_for(config)
+
+    async def work() -> Result:
+        if selection is None or selection.quotes:  # an endpoint of its own
+            return await engine.quotes.ticker(None, selection.quotes[0] if selection else None, skip, source)
+        return await engine.quotes.ticker(await resolve(engine.quotes, selection), None, skip, source)
+
+    codes = _codes(selection)
     return Call(
-        lambda: engine.quotes.ticker(codes, quote, skip, source), _finish("ticker", view, ["market"]),
+        work,
+        _finish("ticker", view, ["market"]),
         quick=lambda: engine.quotes.cached_quotes("ticker", codes, source),
-    )  # fmt: skip
+    )
 
 
 def orderbook(
@@ -186,14 +203,15 @@ def orderbook(
     skip = choice("errors", errors, ON_ERROR) == "skip"
     choice("source", source, QUOTE_SOURCES)
     depth = arguments.depth(depth)
-    codes, quote = _selected(markets, quote)
+    selection = _selection(markets, quote)
     grouping = None if level is None else _grouping(level)
     engine = engine_for(config)
 
     async def work() -> Result:
-        listed = codes if codes is not None else await engine.quotes.select((), (quote,))
+        listed = await (engine.quotes.listed() if selection is None else resolve(engine.quotes, selection))
         return await engine.quotes.orderbook(listed, depth, grouping, skip, source)
 
+    codes = _codes(selection)
     return Call(
         work,
         _finish("orderbook", view, ["market", "level"]),
@@ -201,13 +219,14 @@ def orderbook(
     )
 
 
-def _selected(markets: Any, quote: Any) -> tuple[tuple[str, ...] | None, str | None]:
-    """The codes, or None and the quote currency whose markets are all meant, or None for all there are."""
-    if markets is not None and quote is not None:
-        raise QueryError("markets and quote were both given", suggestion="give one of them")
-    if markets is not None:
-        return parse_markets(markets)[0], None
-    return None, None if quote is None else parse_quote(quote)
+def _selection(markets: Any, quote: Any) -> MarketSelection | None:
+    """Return which markets are meant; None for every market there is."""
+    return None if markets is None and quote is None else parse_selection(markets, quote)
+
+
+def _codes(selection: MarketSelection | None) -> tuple[str, ...] | None:
+    """Return the codes, where they are known without asking."""
+    return selection.markets if selection is not None and selection.settled else None
 
 
 def _grouping(level: float | str) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api.calls.call import Call, shown
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
+from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.query import TradeQuery, View
+from upbit_frames.router.market_selection import resolve_query
 from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ __all__ = ["trades"]
 
 def trades(
     config: Config,
-    market: str,
+    market: str | Iterable[str] | None = None,
     *,
+    quote: str | None = None,
     start: Any = None,
     end: Any = None,
     count: int | None = None,
@@ -37,7 +40,8 @@ def trades(
 
     Parameters
     ----------
-    market : str
+    market, quote
+        As for :func:`candles`.
     start, end : str, date, datetime, Timestamp or datetime64, optional
         ``[start, end)`` on the time of the trade. What has no zone is read in ``tz``.
     count : int, optional
@@ -54,7 +58,8 @@ def trades(
     Returns
     -------
     pandas.DataFrame, pyarrow.Table or polars.DataFrame
-        Index ``time`` (aware, ascending; several trades may share one). Columns price (quote
+        Index ``time`` (aware, ascending; several trades may share one), of several markets (market,
+        time). Columns price (quote
         currency), volume (base currency), value (their product, 거래대금), side ("ask" or "bid", the
         taker's: bid means that a buyer took an ask), sequential_id (int64, unique), seq (only from
         the archive).
@@ -75,16 +80,20 @@ def trades(
     upbit-api 3.3.
     """
     view = View.build(config, tz, output)
+    selection = parse_selection(market, quote)
     query = TradeQuery.build(
-        market, start=start, end=end, count=count, source=source, columns=columns, tz=view.tz, now=server_now(config)
+        selection, start=start, end=end, count=count, source=source, columns=columns, tz=view.tz, now=server_now(config)
     )
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        return shown(answer, "trades", view, ["time"])
+        return shown(answer, "trades", view, ["market", "time"] if query.many else ["time"])
+
+    async def work() -> Result:
+        return await engine.trades.fetch(await resolve_query(engine.quotes, selection, query), meter)
 
     return Call(
-        lambda: engine.trades.fetch(query, meter), finish, meter, f"{query.market} trades",
+        work, finish, meter, f"{selection.title} trades",
         config.progress if progress is None else progress,
     )  # fmt: skip
