@@ -21,7 +21,7 @@ from upbit_frames.archive import zip_reader as archive_zip
 from upbit_frames.archive.client import ArchiveTransport
 from upbit_frames.archive.csv_tables import candles_zip
 from upbit_frames.archive.files import ArchiveFile, month_file
-from upbit_frames.archive.importer import Archive, Filler
+from upbit_frames.archive.importer import Archive, ArchiveImporter
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
 from upbit_frames.core.intervals import INTERVALS, Span, to_micros
 from upbit_frames.runtime.clock import SystemClock
@@ -120,10 +120,12 @@ def test_a_year_of_minutes_cold(tmp_path: Path) -> None:
         store = ParquetStore(folder / "store")
         exchange.requests.clear()
         start = time.perf_counter()
-        filled = await Filler(Archive(transport, time.monotonic), store, series, now=exchange.clock.now()).fill([span])
+        result = await ArchiveImporter(
+            Archive(transport, time.monotonic), store, series, now=exchange.clock.now()
+        ).import_missing([span])
         seconds = time.perf_counter() - start
         await transport.aclose()
-        assert (filled.rest, filled.lost) == ([], [])
+        assert (result.rest, result.lost) == ([], [])
         return seconds, len(exchange.requests), store
 
     with Exchange(now="2026-01-02T06:00:00Z", markets=["KRW-BTC"], delay=0.05) as exchange:

@@ -1,8 +1,8 @@
-"""Fills the store from the published archive and says what is left for REST.
+"""Import missing ranges of a series from the published archive into the store.
 
-The third way, beside candle pages and trade pages, in which a series gets its missing ranges:
-look what is published, take the cheapest mix of files, have each verified, read, checked and
-stored, and plan again without the files that turned out not to be there or not to be usable.
+The third source of history, beside candle pages and trade pages: list what is published, choose
+the cheapest mix of files, verify, read, check and store each, and plan again without the files
+that turned out to be missing or unusable. Ranges that remain are left for REST.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ from upbit_frames.store.base import RowStore, Series
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Archive", "Filled", "Filler"]
+__all__ = ["Archive", "ArchiveImporter", "ImportResult"]
 
 T = TypeVar("T")
 
-AHEAD = 8  # files of one series between being asked for and being stored
-READING = 2  # files that are rows in memory at the same time, over all series
-LISTING_VALID = 600.0  # seconds for which a listing is believed
-NOTE = "archive "  # begins the keys of the notes that tell which file rows are from
+MAX_IN_FLIGHT = 8  # files of a series between request and storage
+MAX_IN_MEMORY = 2  # files decoded in memory at the same time, over all series
+LISTING_TTL = 600.0  # seconds for which a listing is used again
+NOTE = "archive "  # begins the keys of the notes with the digest of each imported file
 
 
 class ArchivePort(Protocol):
-    """What is needed of the archive transport."""
+    """What the importer needs of the archive client."""
 
     async def list(self, folder: str) -> dict[str, Listed]:
-        """The files of a folder by key."""
+        """Return the files of a folder by key."""
 
     async def digest(self, key: str) -> str | NotPublished:
-        """The digest published for a file."""
+        """Return the digest published for a file."""
 
     async def fetch(self, key: str, expected: str | None = None) -> Download | NotPublished:
-        """Have a file verified on disk."""
+        """Download and verify a file."""
 
     async def discard(self, download: Download) -> None:
-        """Let go of it."""
+        """Delete a downloaded file that is no longer needed."""
 
 
 @dataclass
 class Archive:
-    """The archive as the router's ports hold it; one for all series of an exchange.
+    """The archive of an exchange with its cached listings, shared by all series.
 
     Attributes
     ----------
@@ -74,31 +74,31 @@ class Archive:
 
     transport: ArchivePort
     monotonic: Callable[[], float]
-    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READING))
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_IN_MEMORY))
     _listings: dict[str, tuple[float, dict[str, Listed]]] = field(default_factory=dict)
 
     async def listing(self, folder: str) -> dict[str, Listed]:
-        """The files of a folder, asked once in a while only."""
+        """Return the files of a folder, from the cache while the listing is fresh."""
         known = self._listings.get(folder)
-        if known is None or self.monotonic() - known[0] > LISTING_VALID:
+        if known is None or self.monotonic() - known[0] > LISTING_TTL:
             known = self._listings[folder] = (self.monotonic(), await self.transport.list(folder))
         return known[1]
 
 
 @dataclass
-class Filled:
-    """What came of it.
+class ImportResult:
+    """The outcome of an import.
 
     Attributes
     ----------
     steps : list of Step
-        What the archive answered, with the requests and bytes it took.
+        Ranges served by the archive, with the requests and bytes used.
     rest : list of Span
-        What is left for REST.
+        Ranges left for REST.
     lost : list of Span
-        What neither has.
+        Ranges that neither source has.
     warnings : list of str
-        Files that were there and could not be used.
+        Published files that could not be used.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -107,8 +107,8 @@ class Filled:
     warnings: list[str] = field(default_factory=list)
 
 
-class Filler:
-    """Fills one series.
+class ArchiveImporter:
+    """Imports missing ranges of a series.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ class Filler:
     rate : float
         Share of the request limit in use.
     rest_from : int or None
-        Before this moment REST has nothing; None: REST must not be used, so what the archive
-        cannot answer is lost, and its failures are raised instead of being warned of.
+        Moment before which REST has no data. None: REST must not be used, so ranges that the
+        archive cannot serve are lost, and its failures are raised instead of becoming warnings.
     prefer_files : bool
-        Take a file wherever there is one, even where pages are cheaper.
-    told : function (requests, rows)
-        Called as the work goes on.
+        Use a file wherever it is published, even where pages are cheaper.
+    on_progress : function (requests, rows)
+        Called after each file or listing with the requests and rows it took.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Filler:
         rate: float = 1.0,
         rest_from: int | None = 0,
         prefer_files: bool = False,
-        told: Callable[[int, int], None] = lambda requests, rows: None,
+        on_progress: Callable[[int, int], None] = lambda requests, rows: None,
     ) -> None:
         self.archive = archive
         self.store = store
@@ -146,34 +146,34 @@ class Filler:
         self.rate = rate
         self.rest_from = rest_from
         self.prefer_files = prefer_files
-        self.told = told
+        self.on_progress = on_progress
         self.published = Published(now)
         self.warnings: list[str] = []
         self.done: list[Portion] = []
         self._unlistable: set[str] = set()
-        self._down = False
+        self._unavailable = False
 
     # --- filling --------------------------------------------------------------------------------
 
-    async def fill(self, missing: Iterable[Span]) -> Filled:
-        """Store what files can answer of the missing ranges.
+    async def import_missing(self, missing: Iterable[Span]) -> ImportResult:
+        """Store the missing ranges that files can serve.
 
         Raises
         ------
         StoreError
             If a file cannot be stored.
         SchemaError, ApiError, TransportError
-            Only where REST must not be used: if a file cannot be used or had.
+            Only where REST must not be used: if a file is unusable or unavailable.
         """
         left = merge(missing)
         while True:
-            plan = await self._look(left)
+            plan = await self._plan_with_listings(left)
             files = [portion for portion in plan if portion.file is not None]
             if not files:
                 break
-            await self._take(files)
+            await self._import_files(files)
             left = subtract(left, [span for portion in self.done for span in portion.spans])
-        return Filled(
+        return ImportResult(
             to_steps(self.done, self.series.market),
             merge(span for portion in plan if portion.channel == "rest" for span in portion.spans),
             merge(span for portion in plan if portion.channel == "none" for span in portion.spans),
@@ -181,7 +181,7 @@ class Filler:
         )
 
     def plan(self, missing: Iterable[Span]) -> list[Portion]:
-        """Who would answer what, from what is known about the archive so far."""
+        """Return which source would serve which range, from what is known about the archive so far."""
         market = self.series.market
         if self.series.interval is not None:
             return archive_plan.plan_candle_files(
@@ -193,94 +193,96 @@ class Filler:
             rate=self.rate, rest=self.rest_from is not None, prefer_files=self.prefer_files,
         )  # fmt: skip
 
-    async def _look(self, missing: list[Span]) -> list[Portion]:
-        """The plan, after listing the folders of which it takes many files."""
+    async def _plan_with_listings(self, missing: list[Span]) -> list[Portion]:
+        """Plan, after listing the folders of which the plan uses many files."""
         while True:
             plan = await in_thread(self.plan, missing)
-            folders = [one for one in folders_worth_listing(plan, self.published) if one not in self._unlistable]
+            folders = [
+                folder for folder in folders_worth_listing(plan, self.published) if folder not in self._unlistable
+            ]
             if not folders:
                 return plan
             for folder in folders:
                 try:
                     self.published = self.published.listing(folder, await self.archive.listing(folder))
-                    self.told(1, 0)
+                    self.on_progress(1, 0)
                 except (ApiError, TransportError, SchemaError):
-                    # Without a listing the files are simply asked for.
+                    # Without a listing each file is simply requested.
                     self._unlistable.add(folder)
 
-    async def _take(self, portions: list[Portion]) -> None:
-        room = asyncio.Semaphore(AHEAD)
+    async def _import_files(self, portions: list[Portion]) -> None:
+        in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
 
-        async def one(portion: Portion) -> None:
-            async with room:
-                if not self._down:
-                    await self._one(portion)
+        async def import_file(portion: Portion) -> None:
+            async with in_flight:
+                if not self._unavailable:
+                    await self._import_file(portion)
 
         async with TaskGroup() as group:
             for portion in portions:
-                group.create_task(one(portion))
-        if self._down:
+                group.create_task(import_file(portion))
+        if self._unavailable:
             self.published = Published(0)  # as if nothing were published
 
-    async def _one(self, portion: Portion) -> None:
-        assert portion.file is not None  # only such portions are taken
+    async def _import_file(self, portion: Portion) -> None:
+        assert portion.file is not None  # only such portions are imported
         file = portion.file
         try:
-            got = await self.archive.transport.fetch(file.key)
-            if isinstance(got, NotPublished):
-                self.told(got.requests, 0)
+            download = await self.archive.transport.fetch(file.key)
+            if isinstance(download, NotPublished):
+                self.on_progress(download.requests, 0)
             else:
-                rows = await self._keep(file, got)
-                self.told(got.requests, rows)
+                rows = await self._read_and_store(file, download)
+                self.on_progress(download.requests, rows)
                 if rows:
-                    taken = 0 if got.kept else got.size
-                    self.done.append(replace(portion, requests=got.requests, bytes=taken, rows=rows))
+                    size = 0 if download.kept else download.size
+                    self.done.append(replace(portion, requests=download.requests, bytes=size, rows=rows))
                     return
                 self.warnings.append(
-                    f"the archive's {file.member} has no row, which nothing confirms, so it was not stored"
+                    f"the archive's {file.member} has no rows, which no other source confirms, so it was not stored"
                 )
         except SchemaError as error:
             self._unusable(error, f"the archive's {file.member} was not used")
         except (ApiError, TransportError) as error:
-            if not self._down:
-                self._down = True
+            if not self._unavailable:
+                self._unavailable = True
                 self._unusable(error, "the archive is unavailable")
         self.published = self.published.without(file.key)
 
-    def _unusable(self, error: UpbitFramesError, what: str) -> None:
+    def _unusable(self, error: UpbitFramesError, problem: str) -> None:
         if self.rest_from is None:
             raise error
-        self.warnings.append(f"{what}: {error.message}. REST is asked instead, where it can answer")
+        self.warnings.append(f"{problem}: {error.message}. REST serves the range instead, where it can")
 
-    async def _keep(self, file: ArchiveFile, got: Download) -> int:
-        """Read, check and store a file; how many rows it has. One without any is not stored."""
+    async def _read_and_store(self, file: ArchiveFile, download: Download) -> int:
+        """Read, check and store a file, unless it has no rows; return how many it has."""
         async with self.archive.reading:
             try:
-                rows = await in_thread(self._store, file, got.path, got.sha256)
+                rows = await in_thread(self._store, file, download.path, download.sha256)
             except SchemaError:
-                await self.archive.transport.discard(got)
+                await self.archive.transport.discard(download)
                 raise
-        await self.archive.transport.discard(got)
+        await self.archive.transport.discard(download)
         return rows
 
     def _store(self, file: ArchiveFile, path: Path, digest: str, renew: bool = False) -> int:
         table = _read(file, path)
         if not len(table):
             return 0
-        # Trades always give way to a whole day's file: rows with and without sequential_id must
-        # not share a day, not even if another process stores some in this moment.
+        # A whole day's file always replaces stored trades: rows with and without sequential_id must
+        # not share a day, not even if another process stores some of them at this moment.
         self.store.write(self.series, table, file.answers, origin="archive", replace=renew or file.interval is None)
-        fact = {"sha256": digest, "start": file.period.start, "end": file.period.end}
-        self.store.note(self.series, NOTE + file.stem, fact)
+        provenance = {"sha256": digest, "start": file.period.start, "end": file.period.end}
+        self.store.note(self.series, NOTE + file.stem, provenance)
         return len(table)
 
     # --- corrections ----------------------------------------------------------------------------
 
     async def corrected(self) -> list[ArchiveFile]:
-        """Files whose published digest is no longer the one of what was stored from them."""
-        known = await in_thread(self._known)
+        """Return the files whose published digest differs from that of the file that was imported."""
+        known = await in_thread(self._imported_files)
         published = await asyncio.gather(*(self.archive.transport.digest(file.key) for file, _ in known))
-        self.told(len(known), 0)
+        self.on_progress(len(known), 0)
         return [
             file
             for (file, stored), digest in zip(known, published, strict=True)
@@ -288,28 +290,29 @@ class Filler:
         ]
 
     async def renew(self, files: Iterable[ArchiveFile]) -> int:
-        """Fetch files again and let them replace what is stored of their periods; rows stored.
+        """Fetch files again and replace what is stored of their periods; return the rows stored.
 
         Raises
         ------
         SchemaError, ApiError, TransportError
-            If one cannot be used or had; what is stored stays as it is.
+            If a file is unusable or unavailable; the stored rows stay as they are.
         """
         rows = 0
         for file in files:
-            got = await self.archive.transport.fetch(file.key)
-            if isinstance(got, NotPublished):
+            download = await self.archive.transport.fetch(file.key)
+            if isinstance(download, NotPublished):
                 continue
             async with self.archive.reading:
-                rows += await in_thread(self._store, file, got.path, got.sha256, True)
-            await self.archive.transport.discard(got)
+                rows += await in_thread(self._store, file, download.path, download.sha256, True)
+            await self.archive.transport.discard(download)
         return rows
 
-    def _known(self) -> list[tuple[ArchiveFile, str]]:
+    def _imported_files(self) -> list[tuple[ArchiveFile, str]]:
         interval = None if self.series.interval is None else INTERVALS[self.series.interval]
-        facts = [fact for key, fact in self.store.notes(self.series).items() if key.startswith(NOTE)]
+        imported = [note for key, note in self.store.notes(self.series).items() if key.startswith(NOTE)]
         return [
-            (file_of(self.series.market, interval, Span(fact["start"], fact["end"])), fact["sha256"]) for fact in facts
+            (file_of(self.series.market, interval, Span(note["start"], note["end"])), note["sha256"])
+            for note in imported
         ]
 
 

@@ -11,7 +11,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from upbit_frames.archive.importer import Filler
+from upbit_frames.archive.importer import ArchiveImporter
 from upbit_frames.core.availability import rest_horizon, sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.gaps import stretches
@@ -50,14 +50,14 @@ async def cross_check(ports: Ports, market: str, interval: Interval, sample: int
     check = _Check(ports, series, interval, repair)
     findings = await check.run(sample)
     if ports.archive is not None and ports.archive_allowed:
-        filler = Filler(ports.archive, ports.store, series, now=ports.server_time.now())
-        corrected = await filler.corrected()
+        importer = ArchiveImporter(ports.archive, ports.store, series, now=ports.server_time.now())
+        corrected = await importer.corrected()
         findings += [
             Finding(series, "corrected", f"the archive's {file.member} was replaced by Upbit", span=file.period)
             for file in corrected
         ]
         if repair and corrected:
-            await filler.renew(corrected)
+            await importer.renew(corrected)
     return findings
 
 

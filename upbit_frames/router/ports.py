@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from upbit_frames.archive.importer import Archive, Filled, Filler
+from upbit_frames.archive.importer import Archive, ArchiveImporter, ImportResult
 from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import QueryError, StoreError
@@ -176,7 +176,7 @@ async def sync_server_time(ports: Ports, market: str, progress: Progress) -> Non
 async def fill_from_archive(
     archive: Archive, ports: Ports, store: RowStore, series: Series, missing: list[Span], progress: Progress,
     *, rest_from: int | None,
-) -> Filled:  # fmt: skip
+) -> ImportResult:  # fmt: skip
     """Store what published files can answer."""
 
     def add_progress(requests: int, rows: int) -> None:
@@ -184,16 +184,18 @@ async def fill_from_archive(
         progress.expected = max(progress.expected, progress.requests)
         progress.rows += rows
 
-    filler = Filler(
+    importer = ArchiveImporter(
         archive, store, series, now=ports.server_time.now(), rate=ports.rate,
-        rest_from=rest_from, prefer_files=rest_from is None, told=add_progress,
+        rest_from=rest_from, prefer_files=rest_from is None, on_progress=add_progress,
     )  # fmt: skip
     try:
-        return await filler.fill(missing)
+        return await importer.import_missing(missing)
     except StoreError as error:
         if rest_from is None:
             raise
-        return Filled(rest=missing, warnings=[f"the archive cannot be used: {error.message}. REST is asked instead"])
+        return ImportResult(
+            rest=missing, warnings=[f"the archive cannot be used: {error.message}. REST is asked instead"]
+        )
 
 
 def stored_edge(reading: Reading, moment: int) -> StoredEdge:
