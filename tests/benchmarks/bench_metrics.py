@@ -39,7 +39,7 @@ DEAF = Deaf()
 def unrecorded(func: Any, config: Any, /, *args: Any, **kwargs: Any) -> Any:
     """``client.call_sync`` without the recording."""
     call = func(config, *args, **kwargs)
-    found = call.quick()
+    found = call.cached()
     if found is None:
         found = call.stored()
     if found is not None:

@@ -21,7 +21,7 @@ from upbit_frames.core.resample import resample
 from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError, UpbitFramesWarning
 from upbit_frames.frames import accessor
 from upbit_frames.frames import output as frames
-from upbit_frames.frames.from_pandas import infer
+from upbit_frames.frames.from_pandas import infer_interval
 
 START = 1_767_225_600_000_000  # 2026-01-01
 MINUTE = 60_000_000
@@ -348,10 +348,10 @@ def test_an_interval_can_be_told_from_its_times(name: str):
     one = INTERVALS[name]
     first = one.ceil(START)
     times = np.array([one.shift(first, n) for n in (0, 1, 2, 5, 9, 13)], dtype=np.int64)
-    assert infer(times) == one
+    assert infer_interval(times) == one
 
 
 def test_an_interval_cannot_be_told_from_one_time():
     for times in ([START], [], [START, START + 1]):
         with pytest.raises(InvalidInterval):
-            infer(np.array(times, dtype=np.int64))
+            infer_interval(np.array(times, dtype=np.int64))

@@ -74,7 +74,7 @@ def test_the_numbers_are_not_copied(client: uf.Client) -> None:
     address = table["open"].chunk(0).buffers()[1].address
     held = [table]
     del table
-    frame = frames.take_output(held, "candles", "pandas", adopt=True)
+    frame = frames.take_output(held, "candles", "pandas", reuse_buffers=True)
     assert frame["open"].to_numpy().ctypes.data == address
     pd.testing.assert_frame_equal(frame, frames.to_pandas(walk(DAYS), index=["time"]))
     frame.iloc[5, 2] = 3.5  # it can be written to
@@ -85,7 +85,7 @@ def test_what_lies_otherwise_is_copied(client: uf.Client) -> None:
     table = open_store(client.config).read(SERIES, DAYS)
     want = frames.to_pandas(walk(DAYS), index=["time"])
     for part, low, high in ((table.slice(10), 10, None), (table.slice(0, 50_000), 0, 50_000), (walk(DAYS), 0, None)):
-        frame = frames.take_output([part], "candles", "pandas", adopt=True)
+        frame = frames.take_output([part], "candles", "pandas", reuse_buffers=True)
         pd.testing.assert_frame_equal(frame, want.iloc[low:high], check_freq=False)
 
 

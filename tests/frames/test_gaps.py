@@ -87,19 +87,19 @@ def test_raw_changes_nothing(made: Any):
 def test_the_missing_stretches_are_the_slots_without_a_candle(made: Any):
     interval, span, rows = made
     times = np.array(sorted(rows), dtype=np.int64)
-    found = gaps.stretches(times, interval, span)
+    found = gaps.missing_ranges(times, interval, span)
     inside = [slot for one in found for slot in interval.starts(*one)]
     assert inside == [slot for slot in interval.starts(*span) if slot not in rows]
     assert all(one.start < one.end and interval.floor(one.start) == one.start for one in found)
     assert all(a.end < b.start for a, b in pairwise(found))
     if rows:
-        own = gaps.stretches(times, interval)
+        own = gaps.missing_ranges(times, interval)
         low, high = min(rows), max(rows)
         assert [slot for one in own for slot in interval.starts(*one)] == [
             slot for slot in interval.starts(low, high) if slot not in rows
         ]
     else:
-        assert gaps.stretches(times, interval) == []
+        assert gaps.missing_ranges(times, interval) == []
 
 
 def test_the_column_filled_fits_after_candles():

@@ -87,7 +87,7 @@ def test_many_clients_keep_few_sockets(
     clients = [make_client(exchange, timeout=5 + number / 100) for number in range(60)]
     for client in clients:
         client.ticker("KRW-BTC", source="rest")
-    assert len(engine._engines) <= engine.MOST_ENGINES
+    assert len(engine._engines) <= engine.MAX_ENGINES
     # Both ends of a connection are in this process.
     until(lambda: sockets() - before <= 4)
     for client in clients[:3]:

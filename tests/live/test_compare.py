@@ -23,9 +23,9 @@ from upbit_frames.api.channel_comparison import (
     Sample,
     State,
     age,
-    alternate,
     percentile,
     relation,
+    sample_alternately,
     states_of,
     summary,
     to_rows,
@@ -40,16 +40,16 @@ T = 1_772_334_000_000_000
 
 
 def ticker(time: int, **changed: float) -> State:
-    facts = {
+    values = {
         "price": 100.0, "volume": 1.0, "open": 90.0, "high": 110.0, "low": 80.0, "prev_close": 91.0,
         "change_price": 9.0, "value": 5_000.0, "volume_day": 50.0,
     } | changed  # fmt: skip
-    return State(time, (time, facts["volume_day"]), facts)
+    return State(time, (time, values["volume_day"]), values)
 
 
 def trades(*numbers: int, price: float = 5.0) -> State:
-    facts = {number: (T + number * 1000, price, 1.0, "bid") for number in numbers}
-    return State(T + numbers[-1] * 1000, (T + numbers[-1] * 1000, numbers[-1]), facts)
+    values = {number: (T + number * 1000, price, 1.0, "bid") for number in numbers}
+    return State(T + numbers[-1] * 1000, (T + numbers[-1] * 1000, numbers[-1]), values)
 
 
 # --- arithmetic -----------------------------------------------------------------------------------------
@@ -153,7 +153,8 @@ def test_summary_by_hand() -> None:
     rows = summary("ticker", samples, offset=10_000)
     assert rows["rest"] == pytest.approx(
         {
-            "asked": 3, "answered": 2, "opening": 90.0, "latency_p50": 40.0, "latency_p95": 40.0, "latency_max": 40.0,
+            "attempts": 3, "answered": 2, "opening": 90.0,
+            "latency_p50": 40.0, "latency_p95": 40.0, "latency_max": 40.0,
             "age_p50": 100.0, "age_p95": 100.0, "newer": 0.5, "same": 0.5, "agreement": 1.0, "requests": 2,
         }
     )  # fmt: skip
@@ -185,7 +186,7 @@ def test_channels_take_turns_and_failures_are_counted() -> None:
             raise ServerError("down")
         return {"M": ticker(T)}, 1
 
-    samples = asyncio.run(alternate(ask, 3, 0.5, clock))
+    samples = asyncio.run(sample_alternately(ask, 3, 0.5, clock))
     assert asked == [(0.0, "rest"), (0.02, "live"), (0.5, "live"), (0.501, "rest"), (1.0, "rest"), (1.02, "live")]
     assert [round(one.latency) for one in samples if not one.error] == [20, 1, 20, 20, 1]
     assert [one.error for one in samples if one.error] == ["ServerError: down"]
@@ -196,7 +197,7 @@ def test_a_block_ends_it() -> None:
         raise Blocked("blocked", until=None)
 
     with pytest.raises(Blocked):
-        asyncio.run(alternate(ask, 3, 0.0, ManualClock(T)))
+        asyncio.run(sample_alternately(ask, 3, 0.0, ManualClock(T)))
 
 
 # --- over sockets -------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
 def test_both_channels_tell_the_same(kind: str, client: uf.Client, exchange: Exchange) -> None:
     frame = client.compare(kind, ["KRW-BTC", "KRW-ETH"], n=4, every=0.15)
     assert list(frame.index) == ["rest", "live"]
-    assert (frame["asked"] == 4).all()
+    assert (frame["attempts"] == 4).all()
     assert (frame["answered"] == 4).all()
     assert (frame["agreement"] == 1.0).all()
     assert frame.loc["rest", "requests"] >= 4

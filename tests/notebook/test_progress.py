@@ -10,12 +10,12 @@ CELL = """
 import sys, types
 sys.modules["ipywidgets"] = None
 from upbit_frames.api import progress
-from upbit_frames.api.progress import Bar
+from upbit_frames.api.progress import ProgressBar
 from upbit_frames.runtime.progress import Progress
 moments = iter(range(1000))
 progress.time = types.SimpleNamespace(monotonic=lambda: next(moments) / 10)
 meter = Progress(expected=100)
-bar = Bar(meter, True, "KRW-BTC 1m")
+bar = ProgressBar(meter, True, "KRW-BTC 1m")
 for i in range(100):
     meter.requests, meter.rows = i + 1, 200 * (i + 1)
     bar.tick()

@@ -126,7 +126,7 @@ def overlap(cache_dir: Path, kit: Any) -> None:
 def test_files_that_overlap_count_once(cache_dir: Path, kit: Any) -> None:
     overlap(cache_dir, kit)
     listed = uf.cache.ls().iloc[0]
-    assert (listed["rows"], listed["files"], listed["stretches"]) == (90, 2, 1)
+    assert (listed["rows"], listed["files"], listed["ranges"]) == (90, 2, 1)
     assert listed["first"] == pd.Timestamp("2024-01-01", tz="UTC")
     assert listed["last"] == pd.Timestamp("2024-01-01 01:29", tz="UTC")
     assert uf.cache.coverage("KRW-BTC")["rows"].sum() == 90

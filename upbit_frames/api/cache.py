@@ -51,13 +51,13 @@ class Cache:
         -------
         pandas.DataFrame
             Columns kind, market, interval, rows, files, bytes, first, last (start of the first and
-            last row, aware UTC), stretches (covered ones, without the emptiness before listing).
+            last row, aware UTC), ranges (covered ones, without the emptiness before listing).
         """
         import pandas as pd
 
-        rows = [_row(info) for info in self._infos()]
+        rows = [_info_row(info) for info in self._infos()]
         frame = pd.DataFrame(
-            rows, columns=["kind", "market", "interval", "rows", "files", "bytes", "first", "last", "stretches"]
+            rows, columns=["kind", "market", "interval", "rows", "files", "bytes", "first", "last", "ranges"]
         )
         for name in ("first", "last"):
             frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="us", utc=True)
@@ -243,7 +243,7 @@ class Cache:
             interval=None if interval is None else Interval.parse(interval).name,
         )
 
-    def _where(self) -> str:
+    def _location(self) -> str:
         """The folder, or that there is none: inside a cassette the store is in memory."""
         return "memory" if self._store.path is None else str(self.path)
 
@@ -254,12 +254,12 @@ class Cache:
         try:
             infos = self._infos()
         except StoreError as error:  # a repr must not raise
-            return f"upbit_frames cache in {self._where()}: unreadable: {error}"
+            return f"upbit_frames cache in {self._location()}: unreadable: {error}"
         total = sum(info.bytes for info in infos)
-        lines = [f"upbit_frames cache: {len(infos)} series, {total / 1e6:,.1f} MB in {self._where()}"]
+        lines = [f"upbit_frames cache: {len(infos)} series, {total / 1e6:,.1f} MB in {self._location()}"]
         for info in infos[:40]:
             name = info.series.interval or info.series.kind
-            lines.append(f"  {info.series.market:<12} {name:<7} {counted(info.rows, 'row', 11)}  {_range(info)}")
+            lines.append(f"  {info.series.market:<12} {name:<7} {counted(info.rows, 'row', 11)}  {_range_text(info)}")
         if len(infos) > 40:
             lines.append(f"  … and {len(infos) - 40} more")
         return "\n".join(lines)
@@ -274,13 +274,13 @@ class Cache:
             f"<td>{info.series.interval or info.series.kind}</td>"
             f"<td style='text-align:right'>{info.rows:,}</td>"
             f"<td style='text-align:right'>{info.bytes / 1e6:,.2f} MB</td>"
-            f"<td>{_range(info)}</td></tr>"
+            f"<td>{_range_text(info)}</td></tr>"
             for info in infos[:100]
         )
         head = "".join(f"<th>{name}</th>" for name in ("market", "interval", "rows", "size", "covered"))
         more = f"<p>… and {len(infos) - 100} more</p>" if len(infos) > 100 else ""
         return (
-            f"<p>upbit_frames cache in <code>{escape(self._where())}</code></p>"
+            f"<p>upbit_frames cache in <code>{escape(self._location())}</code></p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
         )
 
@@ -301,22 +301,22 @@ def _series(market: str, interval: str | None, kind: str) -> Series:
     return Series("trades" if name is None else kind, parse_market(market), name)
 
 
-def _known(info: SeriesInfo) -> list[Span]:
+def _known_ranges(info: SeriesInfo) -> list[Span]:
     """The covered stretches, without the emptiness before the first row."""
     first = info.first if info.first is not None else 0
     return [Span(max(span.start, first), span.end) for span in info.covered if span.end > first]
 
 
-def _row(info: SeriesInfo) -> tuple[Any, ...]:
+def _info_row(info: SeriesInfo) -> tuple[Any, ...]:
     series = info.series
     return (
         series.kind, series.market, series.interval, info.rows, info.files, info.bytes,
-        info.first, info.last, len(_known(info)),
+        info.first, info.last, len(_known_ranges(info)),
     )  # fmt: skip
 
 
-def _range(info: SeriesInfo) -> str:
-    known = _known(info)
+def _range_text(info: SeriesInfo) -> str:
+    known = _known_ranges(info)
     if not known:
         return "nothing"
     more = f" ({len(known) - 1} holes)" if len(known) > 1 else ""

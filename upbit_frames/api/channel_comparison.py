@@ -17,13 +17,23 @@ from upbit_frames.runtime.clock import Clock
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHANNELS", "Sample", "State", "alternate", "percentile", "relation", "states_of", "summary", "to_rows"]
+__all__ = [
+    "CHANNELS",
+    "Sample",
+    "State",
+    "percentile",
+    "relation",
+    "sample_alternately",
+    "states_of",
+    "summary",
+    "to_rows",
+]
 
 CHANNELS = ("rest", "live")
 # What stays as it is while the day, or the candle, does; and what can only grow or fall meanwhile.
-_SAME = {"ticker": ("open", "prev_close"), "candle": ("open",)}
-_GROWS = {"ticker": ("high", "volume_day", "value"), "candle": ("high", "volume", "value")}
-_FALLS = {"ticker": ("low",), "candle": ("low",)}
+_CONSTANT = {"ticker": ("open", "prev_close"), "candle": ("open",)}
+_NON_DECREASING = {"ticker": ("high", "volume_day", "value"), "candle": ("high", "volume", "value")}
+_NON_INCREASING = {"ticker": ("low",), "candle": ("low",)}
 _STATE = {
     "ticker": ("price", "volume", "open", "high", "low", "prev_close", "change_price", "value", "volume_day"),
     "candle": ("open", "high", "low", "close", "volume", "value"),
@@ -42,13 +52,13 @@ class State:
         starts; microseconds since the epoch, UTC.
     rank : tuple of float
         The later of two states has the larger one.
-    facts : dict
+    values : dict
         Trades by ``sequential_id``, a book's levels, or the values of a row.
     """
 
     time: int
     rank: tuple[float, ...]
-    facts: dict[Any, Any]
+    values: dict[Any, Any]
 
 
 @dataclass
@@ -83,15 +93,15 @@ class Sample:
 # --- asking -------------------------------------------------------------------------------------------
 
 
-async def alternate(
-    ask: Callable[[str], Awaitable[tuple[dict[str, State], int]]], n: int, every: float, clock: Clock,
+async def sample_alternately(
+    fetch: Callable[[str], Awaitable[tuple[dict[str, State], int]]], n: int, every: float, clock: Clock,
     done: Callable[[Sample], None] = lambda _: None,
 ) -> list[Sample]:  # fmt: skip
     """Ask both channels ``n`` times, one right after the other, each first in every other round.
 
     Parameters
     ----------
-    ask : coroutine function (str) -> (dict of str to State, int)
+    fetch : coroutine function (str) -> (dict of str to State, int)
         Asks one channel; gives what it to_rows, and how many requests that took.
     n : int
     every : float
@@ -110,15 +120,15 @@ async def alternate(
         await clock.sleep(began + number * every - clock.monotonic())
         for channel in CHANNELS if number % 2 == 0 else CHANNELS[::-1]:
             sample = Sample(number, channel, nan, 0)
-            asked = clock.monotonic()
+            started = clock.monotonic()
             try:
-                sample.states, sample.requests = await ask(channel)
+                sample.states, sample.requests = await fetch(channel)
             except (Blocked, QueryError):
                 raise
             except UpbitFramesError as error:
                 sample.error = f"{type(error).__name__}: {error.message}"
             else:
-                sample.latency = (clock.monotonic() - asked) * 1000
+                sample.latency = (clock.monotonic() - started) * 1000
             sample.received = clock.now()
             samples.append(sample)
             done(sample)
@@ -144,8 +154,8 @@ def states_of(kind: str, table: pa.Table, market: str = "") -> dict[str, State]:
         return {}
     if kind == "trade":
         rows = zip(times, columns["price"], columns["volume"], columns["side"], strict=True)
-        facts = dict(zip(columns["sequential_id"], rows, strict=True))
-        return {market: State(times[-1], (times[-1], columns["sequential_id"][-1]), facts)}
+        values = dict(zip(columns["sequential_id"], rows, strict=True))
+        return {market: State(times[-1], (times[-1], columns["sequential_id"][-1]), values)}
     if kind == "candle":
         return {market: _row(kind, times[-1], {name: columns[name][-1] for name in _STATE[kind]})}
     if kind == "ticker":
@@ -157,13 +167,13 @@ def states_of(kind: str, table: pa.Table, market: str = "") -> dict[str, State]:
     shown = ("ask_price", "ask_size", "bid_price", "bid_size")
     for place, code in enumerate(columns["market"]):
         state = found.setdefault(code, State(times[place], (times[place],), {}))
-        state.facts[columns["level"][place]] = tuple(columns[name][place] for name in shown)
+        state.values[columns["level"][place]] = tuple(columns[name][place] for name in shown)
     return found
 
 
-def _row(kind: str, time: int, facts: dict[str, Any]) -> State:
+def _row(kind: str, time: int, values: dict[str, Any]) -> State:
     # Several trades can share a millisecond; what was traded by then tells them apart.
-    return State(time, (time, facts["volume_day" if kind == "ticker" else "volume"] or 0.0), facts)
+    return State(time, (time, values["volume_day" if kind == "ticker" else "volume"] or 0.0), values)
 
 
 def relation(kind: str, one: State, other: State) -> str:
@@ -180,15 +190,15 @@ def relation(kind: str, one: State, other: State) -> str:
     if kind == "trade":
         return _trades(one, other)
     if one.time == other.time and all(map(_equal, one.rank[1:], other.rank[1:])):
-        return "same" if one.facts.keys() == other.facts.keys() and _alike(one, other) else "contradiction"
+        return "same" if one.values.keys() == other.values.keys() and _equal_values(one, other) else "contradiction"
     older, newer = sorted((one, other), key=lambda state: state.rank)
     if not _follows(kind, older, newer):
         return "contradiction"
     return "newer" if one is newer else "older"
 
 
-def _alike(one: State, other: State) -> bool:
-    return all(_equal(value, other.facts[name]) for name, value in one.facts.items())
+def _equal_values(one: State, other: State) -> bool:
+    return all(_equal(value, other.values[name]) for name, value in one.values.items())
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -206,21 +216,23 @@ def _follows(kind: str, older: State, newer: State) -> bool:
         return True  # another candle, or another day, begins anew
 
     def grown(names: Iterable[str], sign: int) -> bool:
-        pairs = [(older.facts[name] * sign, newer.facts[name] * sign) for name in names]
+        pairs = [(older.values[name] * sign, newer.values[name] * sign) for name in names]
         return all(after >= before or _equal(after, before) for before, after in pairs)
 
     return (
-        all(_equal(older.facts[name], newer.facts[name]) for name in _SAME[kind])
-        and grown(_GROWS[kind], 1) and grown(_FALLS[kind], -1)
+        all(_equal(older.values[name], newer.values[name]) for name in _CONSTANT[kind])
+        and grown(_NON_DECREASING[kind], 1) and grown(_NON_INCREASING[kind], -1)
     )  # fmt: skip
 
 
 def _trades(one: State, other: State) -> str:
     """Where both reach back to, the older one has nothing that the newer lacks, and nothing else."""
     older, newer = sorted((one, other), key=lambda state: state.rank)
-    since = max(min((fact[0], number) for number, fact in state.facts.items()) for state in (older, newer))
-    both = {number: fact for number, fact in older.facts.items() if (fact[0], number) >= since}
-    again = {number: fact for number, fact in newer.facts.items() if since <= (fact[0], number) <= tuple(older.rank)}
+    since = max(min((value[0], number) for number, value in state.values.items()) for state in (older, newer))
+    both = {number: value for number, value in older.values.items() if (value[0], number) >= since}
+    again = {
+        number: value for number, value in newer.values.items() if since <= (value[0], number) <= tuple(older.rank)
+    }
     if both.keys() != again.keys() or any(not _equal(both[number], again[number]) for number in both):
         return "contradiction"
     if older.rank == newer.rank:
@@ -290,7 +302,7 @@ def summary(kind: str, samples: list[Sample], offset: int) -> dict[str, dict[str
         latencies = [one.latency for one in settled]
         ages = [found for found in (age(kind, one, offset) for one in settled) if not isnan(found)]
         rows[channel] = {
-            "asked": len(mine),
+            "attempts": len(mine),
             "answered": len(answered),
             "opening": mine[0].latency if mine else nan,
             "latency_p50": percentile(latencies, 0.5),

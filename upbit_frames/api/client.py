@@ -13,12 +13,12 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from upbit_frames.api import calls, engine
 from upbit_frames.api.calls import Call
 from upbit_frames.api.calls.call import invoke
-from upbit_frames.api.progress import Bar
+from upbit_frames.api.progress import ProgressBar
 from upbit_frames.core.config import Config, current
 from upbit_frames.core.urls import redacted
 from upbit_frames.errors import UsageError
 from upbit_frames.router.result import Result
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.preload import load
 from upbit_frames.runtime.telemetry import CallSpan, summarise_route, telemetry
 
@@ -35,11 +35,11 @@ def call_sync(
     begun = perf_counter()
     with _system_errors():
         load()
-        call, made = _at_once(begun, True, func, config, *args, **kwargs)
-        if made:
-            return made[0]
+        call, local = _try_local(begun, True, func, config, *args, **kwargs)
+        if local:
+            return local[0]
         with telemetry.call(func.__name__, begun) as record:
-            return _answered(call, record, _by_loop(call))
+            return _finish(call, record, _run_on_loop(call))
 
 
 async def call_async(
@@ -49,11 +49,11 @@ async def call_async(
     begun = perf_counter()
     with _system_errors():
         load()
-        call, made = _at_once(begun, False, func, config, *args, **kwargs)
-        if made:
-            return made[0]
+        call, local = _try_local(begun, False, func, config, *args, **kwargs)
+        if local:
+            return local[0]
         with telemetry.call(func.__name__, begun) as record:
-            return _answered(call, record, await _by_loop_async(call))
+            return _finish(call, record, await _run_on_loop_async(call))
 
 
 class _system_errors:  # noqa: N801 - a context manager; a class costs a third of a generator
@@ -69,7 +69,7 @@ class _system_errors:  # noqa: N801 - a context manager; a class costs a third o
             ) from error
 
 
-def _at_once(
+def _try_local(
     begun: float,
     stored: bool,
     func: Callable[Concatenate[Config, P], Call[T]],
@@ -82,49 +82,49 @@ def _at_once(
     name = func.__name__
     try:
         call = invoke(func, config, *args, **kwargs)
-        found = call.quick()
-        if found is None and stored:
-            found = call.stored()
-        if found is None:
+        result = call.cached()
+        if result is None and stored:
+            result = call.stored()
+        if result is None:
             return call, []
-        made = call.finish(found)
+        local = call.finish(result)
     except BaseException as error:
         telemetry.failed(name, begun, error)
         raise
-    if type(found) is Result:
+    if type(result) is Result:
         # Written out, and little of it: a warm ticker is so quick that more would be felt.
-        route, age = found.meta["route"], found.meta.get("age_ms")
+        route, age = result.meta["route"], result.meta.get("age_ms")
         step = route[0] if len(route) == 1 else summarise_route(route)
         telemetry.record_local((name, begun, perf_counter(), step["channel"], step["rows"], age))
-    return call, [made]
+    return call, [local]
 
 
-def _answered(call: Call[T], record: CallSpan, answer: Any) -> T:
+def _finish(call: Call[T], record: CallSpan, answer: Any) -> T:
     if isinstance(answer, Result):
         record.answered(answer.meta)
     return call.finish(answer)
 
 
-def _by_loop(call: Call[Any]) -> Any:
-    bar = Bar(call.meter, call.progress, call.title)
+def _run_on_loop(call: Call[Any]) -> Any:
+    bar = ProgressBar(call.meter, call.progress, call.title)
     finished = False
     try:
-        answer = _bridge.run(call.work, tick=bar.tick if bar.wanted else None)
+        answer = event_loop.run(call.work, tick=bar.tick if bar.wanted else None)
         finished = True
         return answer
     finally:
         bar.close(finished=finished)
 
 
-async def _by_loop_async(call: Call[Any]) -> Any:
-    bar = Bar(call.meter, call.progress, call.title)
+async def _run_on_loop_async(call: Call[Any]) -> Any:
+    bar = ProgressBar(call.meter, call.progress, call.title)
     if not bar.wanted:
-        return await _bridge.run_async(call.work)
-    task = asyncio.ensure_future(_bridge.run_async(call.work))
+        return await event_loop.run_async(call.work)
+    task = asyncio.ensure_future(event_loop.run_async(call.work))
     finished = False
     try:
         while not task.done():
-            await asyncio.wait({task}, timeout=_bridge.SLICE)
+            await asyncio.wait({task}, timeout=event_loop.SLICE)
             bar.tick()
         finished = not task.cancelled() and task.exception() is None
         return task.result()
@@ -133,7 +133,7 @@ async def _by_loop_async(call: Call[Any]) -> Any:
         bar.close(finished=finished)
 
 
-def _settings() -> Config:
+def _current_config() -> Config:
     with _system_errors():
         return current()
 
@@ -144,7 +144,7 @@ def as_method(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[Conca
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return call_sync(func, self._open_config(), *args, **kwargs)
 
-    _describe(method, func, "self")
+    _copy_signature(method, func, "self")
     return method
 
 
@@ -156,7 +156,7 @@ def as_async_method(
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await call_async(func, self._open_config(), *args, **kwargs)
 
-    _describe(method, func, "self")
+    _copy_signature(method, func, "self")
     return method
 
 
@@ -164,9 +164,9 @@ def as_function(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P, 
     """The call as a function with the settings in force."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return call_sync(func, _settings(), *args, **kwargs)
+        return call_sync(func, _current_config(), *args, **kwargs)
 
-    _describe(function, func)
+    _copy_signature(function, func)
     return function
 
 
@@ -174,9 +174,9 @@ def as_coroutine(func: Callable[Concatenate[Config, P], Call[T]]) -> Callable[P,
     """The call as a coroutine function with the settings in force."""
 
     async def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await call_async(func, _settings(), *args, **kwargs)
+        return await call_async(func, _current_config(), *args, **kwargs)
 
-    _describe(function, func)
+    _copy_signature(function, func)
     return function
 
 
@@ -186,7 +186,7 @@ def as_opener(func: Callable[Concatenate[Config, P], T]) -> Callable[Concatenate
     def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return invoke(func, self._open_config(), *args, **kwargs)
 
-    _describe(method, func, "self")
+    _copy_signature(method, func, "self")
     return method
 
 
@@ -194,28 +194,28 @@ def as_open_function(func: Callable[Concatenate[Config, P], T]) -> Callable[P, T
     """The same as a function with the settings in force."""
 
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
-        return invoke(func, _settings(), *args, **kwargs)
+        return invoke(func, _current_config(), *args, **kwargs)
 
-    _describe(function, func)
+    _copy_signature(function, func)
     return function
 
 
-def _describe(made: Any, func: Callable[..., Any], *first: str) -> None:
+def _copy_signature(local: Any, func: Callable[..., Any], *first: str) -> None:
     """Name, docstring and signature of the call, without the settings that help() must not show."""
-    functools.update_wrapper(made, func)
+    functools.update_wrapper(local, func)
     signature = inspect.signature(func)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind) for name in first]
     parameters += list(signature.parameters.values())[1:]
-    made.__signature__ = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
-    del made.__wrapped__
+    local.__signature__ = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+    del local.__wrapped__
 
 
-class _Configured:
+class _ClientBase:
     """Its own settings, taken once: environment, then what is given."""
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
-        base = _settings() if config is None else config
+        base = _current_config() if config is None else config
         self.config = base.replace(**settings) if settings else base
         self.closed = False
 
@@ -229,7 +229,7 @@ class _Configured:
         return f"<upbit_frames.{type(self).__name__} {redacted(self.config.rest_url)} store={self.config.cache_dir}>"
 
 
-class Client(_Configured):
+class Client(_ClientBase):
     """Every call with settings of its own. A context manager that closes itself.
 
     Parameters
@@ -272,7 +272,7 @@ class Client(_Configured):
         if not self.closed:
             self.closed = True
             if engine.is_open(self.config):
-                _bridge.run(engine.release, self.config)
+                event_loop.run(engine.release, self.config)
 
     def __enter__(self) -> Self:
         return self
@@ -281,7 +281,7 @@ class Client(_Configured):
         self.close()
 
 
-class AsyncClient(_Configured):
+class AsyncClient(_ClientBase):
     """The same calls as coroutines, for any event loop. An async context manager that closes itself.
 
     Parameters
@@ -316,7 +316,7 @@ class AsyncClient(_Configured):
         if not self.closed:
             self.closed = True
             if engine.is_open(self.config):
-                await _bridge.run_async(engine.release, self.config)
+                await event_loop.run_async(engine.release, self.config)
 
     async def __aenter__(self) -> Self:
         return self

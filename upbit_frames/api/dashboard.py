@@ -27,8 +27,8 @@ CHANNELS = {
     "failed": "#3c4149", "none": "#9aa1ab",
 }  # fmt: skip
 OTHER = "#5aa9b8"
-MOST_ROWS = 8  # calls in the table of percentiles
-LEAST_SPAN = 10.0  # seconds
+MAX_ROWS = 8  # calls in the table of percentiles
+MIN_SPAN = 10.0  # seconds
 
 
 def dashboard(*, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean") -> Any:
@@ -137,8 +137,8 @@ def draw(seconds: float, style: Style) -> Figure:
     now = time.time()
     calls = telemetry.records(now - seconds)
     moments = [one.at for one in telemetry.requests_since(now - seconds)]
-    began = min([one.at for one in calls] + moments, default=now - LEAST_SPAN)
-    span = max(LEAST_SPAN, now - began)
+    began = min([one.at for one in calls] + moments, default=now - MIN_SPAN)
+    span = max(MIN_SPAN, now - began)
     figure = Figure(figsize=(11, 7.2), facecolor=style.paper, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(3, 2, height_ratios=(0.42, 1.25, 1), width_ratios=(1.7, 1))
@@ -199,9 +199,9 @@ def _latency(axes: Axes, calls: list[CallRecord], now: float, span: float, style
     by: dict[str, list[CallRecord]] = defaultdict(list)
     for one in calls:
         by[one.channel or "-"].append(one)
-    for channel, some in sorted(by.items(), key=lambda item: -len(item[1])):
+    for channel, group in sorted(by.items(), key=lambda item: -len(item[1])):
         axes.scatter(
-            [one.at - now for one in some], [max(1e-3, one.seconds * 1000) for one in some],
+            [one.at - now for one in group], [max(1e-3, one.seconds * 1000) for one in group],
             s=14, alpha=0.6, linewidths=0, color=_colour(channel), label=channel,
         )  # fmt: skip
     axes.set_yscale("log")
@@ -220,7 +220,7 @@ def _ago(axes: Axes, span: float) -> None:
 
 def _shares(axes: Axes, calls: list[CallRecord], style: Style) -> None:
     _plain(axes, "Who answered", style, grid=None)
-    shares = Counter(one.channel or "-" for one in calls).most_common(MOST_ROWS)
+    shares = Counter(one.channel or "-" for one in calls).most_common(MAX_ROWS)
     if not shares:
         return _empty(axes, style)
     names = [name for name, _ in shares][::-1]
@@ -266,11 +266,11 @@ def _rate(axes: Axes, seconds: float, now: float, span: float, style: Style) -> 
 
 def _percentiles(axes: Axes, calls: list[CallRecord], style: Style) -> None:
     _plain(axes, "p50 — p95 — p99, ms", style, grid="x")
-    rows = list(summaries(calls, ["call", "channel"]).items())[:MOST_ROWS][::-1]
+    rows = list(summaries(calls, ["call", "channel"]).items())[:MAX_ROWS][::-1]
     if not rows:
         return _empty(axes, style)
-    for place, ((_, channel), facts) in enumerate(rows):
-        p50, p95, p99 = (max(1e-3, facts[name]) for name in ("p50_ms", "p95_ms", "p99_ms"))
+    for place, ((_, channel), counts) in enumerate(rows):
+        p50, p95, p99 = (max(1e-3, counts[name]) for name in ("p50_ms", "p95_ms", "p99_ms"))
         axes.plot([p50, p99], [place, place], color=_colour(channel), linewidth=2, alpha=0.35, solid_capstyle="round")
         axes.scatter([p50, p95, p99], [place] * 3, s=[34, 16, 8], color=_colour(channel), linewidths=0)
     axes.set_xscale("log")

@@ -23,14 +23,14 @@ from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import Ports
 from upbit_frames.router.quotes import QuoteRouter
 from upbit_frames.router.trades import TradeRouter
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.clock import Clock, ServerTime, SystemClock
 from upbit_frames.store.base import Store
 
 __all__ = ["Engine", "engine_for", "open_store"]
 
 
-MOST_ENGINES = 16  # kept; beyond that the one that was idle longest is closed
+MAX_ENGINES = 16  # kept; beyond that the one that was idle longest is closed
 
 
 @dataclass
@@ -98,22 +98,22 @@ def engine_for(config: Config) -> Engine:
     substitution = active()
     ports = None if substitution is None else substitution.ports_for(config)
     if ports is not None:
-        return _assemble(ports, config)
+        return _engine_of(ports, config)
     key = _key(config)
-    generation = _bridge.generation()
+    generation = event_loop.generation()
     retired: list[Engine] = []
     with _lock:
         if generation != _generation:
             _engines.clear()
             _generation = generation
-            _bridge.at_exit(_close_all)
+            event_loop.at_exit(_close_all)
         engine = _engines.pop(key, None)
         if engine is None:
-            retired = _retire()
-            engine = _make(config)
+            retired = _pop_idle()
+            engine = _build_engine(config)
         _engines[key] = engine  # the last one is the one used last
     for old in retired:
-        _bridge.start(old.aclose)
+        event_loop.start(old.aclose)
     return engine
 
 
@@ -124,10 +124,10 @@ def _key(config: Config) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _retire() -> list[Engine]:
+def _pop_idle() -> list[Engine]:
     """Take the engines that were idle longest out, so that there is room for one more."""
     idle = [key for key, engine in _engines.items() if engine.idle]
-    return [_engines.pop(key) for key in idle[: max(0, len(_engines) + 1 - MOST_ENGINES)]]
+    return [_engines.pop(key) for key in idle[: max(0, len(_engines) + 1 - MAX_ENGINES)]]
 
 
 def is_open(config: Config) -> bool:
@@ -223,11 +223,11 @@ class _LazyArchive:
         return getattr(self._transport, name)
 
 
-def _make(config: Config) -> Engine:
-    return _assemble(live_ports(config), config)
+def _build_engine(config: Config) -> Engine:
+    return _engine_of(live_ports(config), config)
 
 
-def _assemble(ports: Ports, config: Config) -> Engine:
+def _engine_of(ports: Ports, config: Config) -> Engine:
     def hub() -> Hub:
         from upbit_frames.live.hub.registry import hub_for
 

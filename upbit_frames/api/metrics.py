@@ -67,7 +67,7 @@ class Metrics:
         else:
             keys = ["call", "channel"] if by == "call" else ["channel"]
             groups = summaries(calls, keys)
-            rows = [{**dict(zip(keys, key, strict=True)), **facts} for key, facts in groups.items()]
+            rows = [{**dict(zip(keys, key, strict=True)), **counts} for key, counts in groups.items()]
             frame = pd.DataFrame(rows, columns=[*keys, *COLUMNS]).set_index(keys)
         frame.attrs["upbit_frames"] = {"kind": "metrics", "streams": self.streams}
         return frame
@@ -82,8 +82,8 @@ class Metrics:
         calls = telemetry.records()
         report = {
             "summary": [
-                {"call": call, "channel": channel, **facts}
-                for (call, channel), facts in summaries(calls, ["call", "channel"]).items()
+                {"call": call, "channel": channel, **counts}
+                for (call, channel), counts in summaries(calls, ["call", "channel"]).items()
             ],
             "streams": self.streams,
             "calls": [one._asdict() for one in calls],

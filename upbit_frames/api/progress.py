@@ -11,13 +11,13 @@ from typing import Any
 from upbit_frames.core.text import counted
 from upbit_frames.runtime.progress import Progress
 
-__all__ = ["Bar", "CollectBar"]
+__all__ = ["CollectProgressBar", "ProgressBar"]
 
-WORTH_SHOWING = 1.5  # seconds still to go before a bar appears by itself
+MIN_SECONDS = 1.5  # seconds still to go before a bar appears by itself
 REQUESTS_PER_SECOND = 10
 
 
-class Bar:
+class ProgressBar:
     """Follows a :class:`Meter`; shows itself only where somebody looks and it takes a while.
 
     Parameters
@@ -31,7 +31,7 @@ class Bar:
         self._meter = meter
         self._title = title
         self._bar: Any = None
-        self._wanted = bool(mode) and (mode is True or _somebody_looks())
+        self._wanted = bool(mode) and (mode is True or _is_interactive())
         self._always = mode is True
         self._started = time.monotonic()
 
@@ -47,7 +47,7 @@ class Bar:
         meter = self._meter
         left = max(0, meter.expected - meter.requests) / REQUESTS_PER_SECOND
         if self._bar is None:
-            if not self._always and left < WORTH_SHOWING:
+            if not self._always and left < MIN_SECONDS:
                 return
             self._bar = _tqdm(self._title, max(meter.expected, 1))
         if meter.expected > self._bar.total:
@@ -66,7 +66,7 @@ class Bar:
             self._bar = None
 
 
-class CollectBar:
+class CollectProgressBar:
     """Shows how far a stream that is being collected has come, by time or by rows.
 
     Parameters
@@ -74,7 +74,7 @@ class CollectBar:
     seconds, count : float, int, optional
         When it is enough.
     mode : bool or "auto"
-        As for :class:`Bar`.
+        As for :class:`ProgressBar`.
     title : str
     """
 
@@ -84,10 +84,10 @@ class CollectBar:
         self._title = title
         self._bar: Any = None
         self._started = time.monotonic()
-        self.wanted = bool(mode) and (mode is True or _somebody_looks())
-        self._after = 0.0 if mode is True else WORTH_SHOWING
+        self.wanted = bool(mode) and (mode is True or _is_interactive())
+        self._after = 0.0 if mode is True else MIN_SECONDS
         if seconds is not None and count is None and mode is not True:
-            self.wanted = self.wanted and seconds > WORTH_SHOWING
+            self.wanted = self.wanted and seconds > MIN_SECONDS
 
     def tick(self, rows: int) -> None:
         """Bring the bar up to date; it appears where it takes a while."""
@@ -110,7 +110,7 @@ class CollectBar:
             self._bar = None
 
 
-def _somebody_looks() -> bool:
+def _is_interactive() -> bool:
     if os.environ.get("CI") or os.environ.get("PYTEST_CURRENT_TEST"):
         return False
     return sys.stderr.isatty() or in_notebook()

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["fill", "stretches"]
+__all__ = ["fill", "missing_ranges"]
 
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "value")
 
 
-def stretches(times: NDArray[np.int64], interval: Grid, span: Span | None = None) -> list[Span]:
+def missing_ranges(times: NDArray[np.int64], interval: Grid, span: Span | None = None) -> list[Span]:
     """Where the grid has no candle.
 
     Parameters

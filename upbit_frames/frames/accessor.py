@@ -28,13 +28,13 @@ from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesWarning
 from upbit_frames.frames import exports
 from upbit_frames.frames import output as frames
 from upbit_frames.frames.from_pandas import (
-    infer,
+    infer_interval,
     kind_of,
     markets_of,
     micros_of,
     moments,
+    names_markets,
     plain_zone,
-    several,
     tables,
     zone_of,
 )
@@ -105,8 +105,8 @@ class UpbitFrames:
         [24]
         """
         rows = []
-        for market, table, step, span in self._stretches(interval, start, end):
-            found = gaps.stretches(micros_of(table), step, span)
+        for market, table, step, span in self._ranges(interval, start, end):
+            found = gaps.missing_ranges(micros_of(table), step, span)
             rows += [(market, one.start, one.end, step.slots(*one)) for one in found]
         zone = zone_of(self._frame)
         columns = {
@@ -114,7 +114,7 @@ class UpbitFrames:
             "end": moments([row[2] for row in rows], zone),
             "periods": np.array([row[3] for row in rows], dtype=np.int64),
         }
-        return self._told([row[0] for row in rows], columns)
+        return self._report([row[0] for row in rows], columns)
 
     def validate(self, *, interval: str | None = None) -> pd.DataFrame:
         """What in the candles cannot be.
@@ -139,7 +139,7 @@ class UpbitFrames:
             "rows": np.array([row[2] for row in rows], dtype=np.int64),
             "first": moments([row[3] for row in rows], zone_of(self._frame)),
         }
-        return self._told([row[0] for row in rows], columns)
+        return self._report([row[0] for row in rows], columns)
 
     def resample(
         self, interval: Any, base: Any = None, frame_interval: Any = None, *,
@@ -204,11 +204,11 @@ class UpbitFrames:
         else:
             parts = [
                 (market, resample.resample(table, step, wanted, span=span, edges=edges))
-                for market, table, step, span in self._stretches(frame_interval, start, end)
+                for market, table, step, span in self._ranges(frame_interval, start, end)
             ]
-        self._warn_of_none(parts, wanted, edges)
+        self._warn_if_empty(parts, wanted, edges)
         raw = {"gaps": "raw"} if "gaps" in self.meta else {}
-        return self._made(parts, grid=wanted, resampled=True, **raw)
+        return self._to_frame(parts, grid=wanted, resampled=True, **raw)
 
     def fill(
         self, policy: str = "fill", *, interval: str | None = None, start: Any = None, end: Any = None
@@ -231,11 +231,11 @@ class UpbitFrames:
         pandas.DataFrame
         """
         choice("policy", policy, GAPS)
-        ranges = self._stretches(interval, start, end)
+        ranges = self._ranges(interval, start, end)
         parts = [
             (market, gaps.fill(table, step, span or Span(EPOCH, EPOCH), policy)) for market, table, step, span in ranges
         ]
-        return self._made(parts, grid=ranges[0][2] if ranges else None, gaps=policy)
+        return self._to_frame(parts, grid=ranges[0][2] if ranges else None, gaps=policy)
 
     def bars(
         self, *, ticks: int | None = None, volume: float | None = None, value: float | None = None,
@@ -273,7 +273,7 @@ class UpbitFrames:
         for market, table in self._trades():
             bars = EventBars(threshold)
             parts.append((market, bars.finish([bars.add(table)], forming=forming)))
-        return self._made(parts, "bars", threshold=threshold.text)
+        return self._to_frame(parts, "bars", threshold=threshold.text)
 
     def naive(self, tz: Any = None) -> pd.DataFrame:
         """Return the frame with naive wall times, for what knows no time zones.
@@ -355,7 +355,7 @@ class UpbitFrames:
             Of the prices.
         """
         self._candles(ordered=False)
-        if len(found := markets_of(self._frame)) > 1 and several(self._frame):
+        if len(found := markets_of(self._frame)) > 1 and names_markets(self._frame):
             raise QueryError(
                 f"one chart shows one market, and this frame has {len(found)}",
                 suggestion=f"choose one: df.loc[{found[0]!r}].uf.plot()",
@@ -404,7 +404,7 @@ class UpbitFrames:
             )
         return Span(low, high)
 
-    def _stretches(self, interval: Any, start: Any, end: Any) -> list[tuple[str | None, pa.Table, Grid, Span | None]]:
+    def _ranges(self, interval: Any, start: Any, end: Any) -> list[tuple[str | None, pa.Table, Grid, Span | None]]:
         """The candles market by market, their interval, and the stretch to look at."""
         parts = self._candles()
         rows = np.concatenate([micros_of(table) for _, table in parts]) if parts else np.empty(0, np.int64)
@@ -412,10 +412,10 @@ class UpbitFrames:
         if step is None:
             if not len(rows) and (start is None or end is None):
                 return []  # nothing is known, and nothing was asked for
-            step = infer(rows)
+            step = infer_interval(rows)
         return [(market, table, step, self._span(table, step, start, end)) for market, table in parts]
 
-    def _warn_of_none(self, parts: list[tuple[str | None, pa.Table]], wanted: Grid, edges: str) -> None:
+    def _warn_if_empty(self, parts: list[tuple[str | None, pa.Table]], wanted: Grid, edges: str) -> None:
         """Warn where rows became nothing, because no period is known from its beginning to its end."""
         if edges == "drop" and len(self._frame) and parts and not any(len(table) for _, table in parts):
             rows = f"{len(self._frame):,} row{'s' if len(self._frame) != 1 else ''}"
@@ -426,15 +426,15 @@ class UpbitFrames:
                 stacklevel=3,
             )
 
-    def _told(self, markets: list[str | None], columns: dict[str, Any]) -> pd.DataFrame:
-        if several(self._frame):
+    def _report(self, markets: list[str | None], columns: dict[str, Any]) -> pd.DataFrame:
+        if names_markets(self._frame):
             columns = {"market": pd.array(markets, dtype=frames.text_type()), **columns}
         return pd.DataFrame(columns)
 
-    def _made(
+    def _to_frame(
         self, parts: list[tuple[str | None, pa.Table]], kind: str = "candles", *, grid: Grid | None = None, **meta: Any
     ) -> pd.DataFrame:
-        many = several(self._frame)
+        many = names_markets(self._frame)
         table = arrow_schema(kind).empty_table()
         if kind != "candles":
             meta["kind"] = kind

@@ -11,7 +11,7 @@ import pandas as pd
 
 from upbit_frames.core.moments import parse_zone
 from upbit_frames.errors import QueryError, UsageError
-from upbit_frames.frames.from_pandas import markets_of, several, zone_of
+from upbit_frames.frames.from_pandas import markets_of, names_markets, zone_of
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
@@ -44,7 +44,7 @@ def naive(frame: pd.DataFrame, tz: Any) -> pd.DataFrame:
 def to_backtesting(frame: pd.DataFrame, tz: Any) -> pd.DataFrame:
     """Return candles as backtesting.py takes them; see ``df.uf.to_backtesting``."""
     markets = markets_of(frame)
-    if len(markets) > 1 and several(frame):
+    if len(markets) > 1 and names_markets(frame):
         raise QueryError(
             f"backtesting.py takes one market, and this frame has {len(markets)}",
             suggestion=f"choose one: df.loc[{markets[0]!r}].uf.to_backtesting()",

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "CANDLES",
     "TRADES",
-    "infer",
+    "infer_interval",
     "kind_of",
     "markets_of",
     "micros_of",
     "moments",
+    "names_markets",
     "plain_zone",
-    "several",
     "tables",
     "zone_of",
 ]
@@ -59,7 +59,7 @@ def kind_of(frame: pd.DataFrame) -> str:
     return "candles"
 
 
-def several(frame: pd.DataFrame) -> bool:
+def names_markets(frame: pd.DataFrame) -> bool:
     """Whether rows name their market: in the index, or in a column that names more than one."""
     return "market" in frame.index.names or ("market" in frame.columns and len(frame["market"].unique()) > 1)
 
@@ -164,7 +164,7 @@ def _bought(frame: pd.DataFrame) -> pa.Array:
 
 def _by_market(frame: pd.DataFrame, real: NDArray[np.bool_]) -> list[tuple[str | None, NDArray[np.intp] | None]]:
     """Positions of the real rows of each market; None where that is every row."""
-    if not several(frame):
+    if not names_markets(frame):
         return [(None, None if real.all() else np.flatnonzero(real))]
     inside = "market" in frame.index.names
     codes, words = pd.factorize(frame.index.get_level_values("market") if inside else pd.Index(frame["market"]))
@@ -182,7 +182,7 @@ def _check_order(table: pa.Table, kind: str, market: str | None) -> None:
         )
 
 
-def infer(times: NDArray[np.int64]) -> Interval:
+def infer_interval(times: NDArray[np.int64]) -> Interval:
     """The interval that times look like: the longest on whose grid all of them lie.
 
     Raises

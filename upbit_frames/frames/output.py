@@ -86,24 +86,24 @@ def to_output(
 
 
 def take_output(
-    held: list[pa.Table],
+    holder: list[pa.Table],
     kind: str,
     output: str,
     *,
     tz: str = "UTC",
     index: Sequence[str] | None = None,
     attrs: dict[str, Any] | None = None,
-    adopt: bool = False,
+    reuse_buffers: bool = False,
 ) -> Any:
     """As :func:`to_output`, of a table that is given away.
 
-    ``held`` holds the one table and is empty afterwards. Where nobody else refers to it, its
+    ``holder`` holds the one table and is empty afterwards. Where nobody else refers to it, its
     columns are let go of one by one, so that a long frame and its table never lie side by side.
-    With ``adopt`` nobody else has its memory either, and the frame may go on in it.
+    With ``reuse_buffers`` nobody else has its memory either, and the frame may go on in it.
     """
     if output == "pandas":
-        return _take_pandas(held, _INDEX[kind] if index is None else index, tz, attrs, adopt=adopt)
-    table = held.pop()
+        return _take_pandas(holder, _INDEX[kind] if index is None else index, tz, attrs, reuse_buffers=reuse_buffers)
+    table = holder.pop()
     if output == "arrow":
         return to_arrow(table, tz=tz, attrs=attrs)
     if output == "polars":
@@ -116,8 +116,8 @@ def to_arrow(table: pa.Table, *, tz: str = "UTC", attrs: dict[str, Any] | None =
     table = _in_zone(table, tz)
     if attrs is None:
         return table
-    told = json.dumps(attrs, ensure_ascii=False, separators=(",", ":"))
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), ATTRS: told})
+    text = json.dumps(attrs, ensure_ascii=False, separators=(",", ":"))
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), ATTRS: text})
 
 
 def to_polars(table: pa.Table, *, tz: str = "UTC") -> Any:
@@ -138,8 +138,8 @@ def _in_zone(table: pa.Table, tz: str) -> pa.Table:
     for i, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type) and field.type.tz != tz:
             # Arrow keeps moments in UTC; the zone is only a word in the type.
-            shown = field.with_type(pa.timestamp(field.type.unit, tz=tz))
-            table = table.set_column(i, shown, table.column(i).cast(shown.type))
+            zoned_field = field.with_type(pa.timestamp(field.type.unit, tz=tz))
+            table = table.set_column(i, zoned_field, table.column(i).cast(zoned_field.type))
     return table
 
 
@@ -158,15 +158,15 @@ def to_pandas(
 
 
 def _take_pandas(
-    held: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None, *, adopt: bool = False
+    holder: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None, *, reuse_buffers: bool = False
 ) -> pd.DataFrame:
     import upbit_frames.frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
 
-    table = held.pop()
+    table = holder.pop()
     rows = _index(table, index, tz)
     columns = {name: table.column(name) for name in table.column_names if name not in index}
     del table
-    frame = _arranged(columns, rows, tz, adopt=adopt)
+    frame = _build_frame(columns, rows, tz, reuse_buffers=reuse_buffers)
     if attrs is not None:
         frame.attrs[ATTRS] = attrs
         grid = grid_of(attrs) if list(index) == ["time"] and attrs.get("gaps", "raw") != "raw" else None
@@ -197,7 +197,9 @@ def _frequencies(grid: Grid) -> list[Any]:
     return [*([f"{count}{calendar}"] if calendar else []), *by_length]
 
 
-def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, adopt: bool = False) -> pd.DataFrame:
+def _build_frame(
+    columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, reuse_buffers: bool = False
+) -> pd.DataFrame:
     """Numbers in one block, as pandas would arrange them itself later, and the rest around them."""
     import numpy as np
     import pandas as pd
@@ -207,9 +209,9 @@ def _arranged(columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, 
 
     places = {name: place for place, name in enumerate(columns)}
     floats = [name for name, column in columns.items() if column.type == pa.float64()]
-    block = block_of([columns[name] for name in floats]) if adopt else None
+    block = block_of([columns[name] for name in floats]) if reuse_buffers else None
     if block is None:
-        block = _copied(columns, floats, len(index))
+        block = _copy_floats(columns, floats, len(index))
     others = {
         name: _column(column, tz, nullable=name in _NULLABLE) for name, column in columns.items() if name not in floats
     }
@@ -261,7 +263,7 @@ def text_type() -> Any:
     return pd.Series(["x"]).dtype
 
 
-def _copied(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -> np.ndarray[Any, Any]:
+def _copy_floats(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -> np.ndarray[Any, Any]:
     """Float columns as the rows of one array; they are taken out of ``columns`` and let go of as they are copied.
 
     Chunk after chunk, because all columns of a chunk may lie in one stretch of memory: it is given

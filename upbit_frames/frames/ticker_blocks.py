@@ -28,19 +28,19 @@ def cached_frame(cached: CachedRows, index: Sequence[str], tz: str, attrs: dict[
     """
     import pandas as pd
 
-    found = cached.shapes.get(("pandas", tz))
-    if found is None:
+    base = cached.shapes.get(("pandas", tz))
+    if base is None:
         if cached.type == "ticker" and from_blocks() is not None:
-            found = _of_tickers(cached.rows, tz)
+            base = _ticker_frame(cached.rows, tz)
         else:
-            found = to_pandas(cached.table, index=index, tz=tz)
-        cached.shapes["pandas", tz] = found
-    frame: pd.DataFrame = found.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
+            base = to_pandas(cached.table, index=index, tz=tz)
+        cached.shapes["pandas", tz] = base
+    frame: pd.DataFrame = base.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
     frame.attrs[ATTRS] = attrs
     return frame
 
 
-def _of_tickers(rows: Sequence[Row], tz: str) -> pd.DataFrame:
+def _ticker_frame(rows: Sequence[Row], tz: str) -> pd.DataFrame:
     """The frame of tickers without a table in between, which would take five times as long."""
     plan = _ticker_plan()
     numbers = np.array([list(map(read, rows)) for read in plan["double"].readers], np.float64)
@@ -57,12 +57,12 @@ def _of_tickers(rows: Sequence[Row], tz: str) -> pd.DataFrame:
     ]
     words = plan["string"]
     for place, read in enumerate(words.readers):
-        blocks.append((_words(tuple(map(read, rows))).copy(), words.places[place : place + 1]))
-    frame: pd.DataFrame = from_blocks()(blocks, _codes(tuple([row.code for row in rows])), plan["names"])
+        blocks.append((_text_array(tuple(map(read, rows))).copy(), words.places[place : place + 1]))
+    frame: pd.DataFrame = from_blocks()(blocks, _market_index(tuple([row.code for row in rows])), plan["names"])
     return frame
 
 
-class _Alike(NamedTuple):
+class _ColumnGroup(NamedTuple):
     """Columns of one type: their fields on the wire, what reads those, and their places."""
 
     sources: list[str]
@@ -77,19 +77,21 @@ def _ticker_plan() -> dict[str, Any]:
     columns = ticker_columns()
     plan: dict[str, Any] = {"names": names_of(tuple(name for name, *_ in columns))}
     for kind in ("double", "timestamp", "date32", "string"):
-        alike = [(place, one) for place, one in enumerate(columns) if str(one[2]).startswith(kind)]
-        places = np.array([place for place, _ in alike])
-        plan[kind] = _Alike([one[1] for _, one in alike], [one[3] for _, one in alike], places)
+        columns_of_kind = [(place, one) for place, one in enumerate(columns) if str(one[2]).startswith(kind)]
+        places = np.array([place for place, _ in columns_of_kind])
+        plan[kind] = _ColumnGroup(
+            [one[1] for _, one in columns_of_kind], [one[3] for _, one in columns_of_kind], places
+        )
     return plan
 
 
 @lru_cache(maxsize=64)
-def _words(words: tuple[str, ...]) -> Any:
+def _text_array(words: tuple[str, ...]) -> Any:
     return text_type().__from_arrow__(pa.array(words, pa.string()))
 
 
 @lru_cache(maxsize=64)
-def _codes(codes: tuple[str, ...]) -> Any:
+def _market_index(codes: tuple[str, ...]) -> Any:
     import pandas as pd
 
     return pd.Index(codes, dtype=text_type(), name="market")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from upbit_frames.archive.importer import ArchiveImporter
 from upbit_frames.core.availability import rest_horizon, sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
-from upbit_frames.core.gaps import stretches
+from upbit_frames.core.gaps import missing_ranges
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect
 from upbit_frames.errors import QueryError
 from upbit_frames.router.candle_history import CandleHistory
@@ -145,7 +145,7 @@ def _gaps(store: Store, series: Series, interval: Interval, known: list[Span]) -
     found: list[Span] = []
     for span in known:
         times = np.asarray(store.read(series, span)["time"].cast("int64"))
-        found += stretches(times, interval, Span(max(span.start, interval.ceil(EPOCH)), span.end))
+        found += missing_ranges(times, interval, Span(max(span.start, interval.ceil(EPOCH)), span.end))
     return sorted(found, key=lambda gap: gap.start - gap.end)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.api.calls.call import Call, shown
+from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.arguments import choice, flag
 from upbit_frames.core.config import Config
@@ -105,7 +105,7 @@ def bars(
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        return shown(answer, "bars", view, ["time"])
+        return render(answer, "bars", view, ["time"])
 
     return Call(
         lambda: event_bars(engine.ports, query, threshold, also_forming, meter), finish, meter,

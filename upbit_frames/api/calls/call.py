@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from upbit_frames.core.query import View
     from upbit_frames.router.result import Result
 
-__all__ = ["Call", "invoke", "shown", "warning_sink"]
+__all__ = ["Call", "invoke", "render", "warning_sink"]
 
 warning_sink: ContextVar[Callable[[str], None] | None] = ContextVar("warning_sink", default=None)
 """What takes the warnings of answers in place of Python's own, for callers that have users of their own."""
@@ -39,7 +39,7 @@ class Call(Generic[T]):
     title : str
         What a progress bar calls it.
     progress : bool or "auto"
-    quick : function, optional
+    cached : function, optional
         The answer where it is at hand in memory, else None; runs in whatever thread or loop asks.
     stored : function, optional
         The answer where it needs no network, else None; runs in the caller's thread.
@@ -51,7 +51,7 @@ class Call(Generic[T]):
     title: str = ""
     progress: bool | str = False
     stored: Callable[[], Any] = lambda: None
-    quick: Callable[[], Any] = lambda: None
+    cached: Callable[[], Any] = lambda: None
 
 
 def invoke(func: Callable[..., T], config: Any, /, *args: Any, **kwargs: Any) -> T:
@@ -69,7 +69,7 @@ def invoke(func: Callable[..., T], config: Any, /, *args: Any, **kwargs: Any) ->
     raise misfit(func, args, kwargs)
 
 
-def shown(answer: Result, kind: str, view: View, index: list[str]) -> Any:
+def render(answer: Result, kind: str, view: View, index: list[str]) -> Any:
     """The answer as the kind of frame the user wants, its warnings told."""
     from upbit_frames.frames.output import take_output
 
@@ -83,6 +83,8 @@ def shown(answer: Result, kind: str, view: View, index: list[str]) -> Any:
         from upbit_frames.frames.ticker_blocks import cached_frame
 
         return cached_frame(answer.cached, index, view.tz, answer.meta)
-    held = [answer.arrow]
+    holder = [answer.arrow]
     answer.table = None  # given away, see take_output
-    return take_output(held, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, adopt=answer.fresh)
+    return take_output(
+        holder, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, reuse_buffers=answer.fresh
+    )

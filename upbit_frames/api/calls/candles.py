@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.api.calls.call import Call, shown
+from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import EPOCH, Span, iso, subtract
@@ -128,7 +128,7 @@ def candles(
         index = ["market", "time"] if query.many else ["time"]
         if not len(answer.arrow):
             answer.warnings += _unlisted(engine.ports.store, query, answer.ends)
-        return shown(answer, "candles", view, index)
+        return render(answer, "candles", view, index)
 
     async def work() -> Result:
         return await engine.candles.fetch(await resolve_query(engine.quotes, selection, query), meter)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from upbit_frames.api import channel_comparison as sides
+from upbit_frames.api import channel_comparison as comparison
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import Engine, engine_for
 from upbit_frames.core import arguments
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-MOST = 5_000
-TRADES = 30  # so many of each market are compared
+MAX_ROUNDS = 5_000
+COMPARED_TRADES = 30  # so many of each market are compared
 
 
 def compare(
@@ -64,7 +64,7 @@ def compare(
     pandas.DataFrame
         Index ``channel``: rest, live. Columns, times in milliseconds:
 
-        * asked, answered: how often
+        * attempts, answered: how many requests were made, and how many succeeded
         * opening: latency of the first answer, which had to open a connection; not part of the rest
         * latency_p50, latency_p95, latency_max: from asking until the table was there (making a
           frame of it takes the same over both channels)
@@ -103,23 +103,23 @@ def compare(
     """
     type_ = parse_kind(kind)
     codes, _ = parse_markets(markets)
-    n = whole("n", n, 2, MOST)
+    n = whole("n", n, 2, MAX_ROUNDS)
     every = number("every", every, 0, 3600, suggestion="give seconds between two rounds, such as 0.2")
     depth = arguments.depth(depth)
     engine, meter = engine_for(config), Progress(expected=2 * n)
     short = type_.partition(".")[0]
 
-    def count(_: sides.Sample) -> None:
+    def count(_: comparison.Sample) -> None:
         meter.requests += 1
 
-    async def ask(channel: str) -> tuple[dict[str, sides.State], int]:
-        return await _asked(engine, type_, codes, depth, channel)
+    async def fetch(channel: str) -> tuple[dict[str, comparison.State], int]:
+        return await _fetch_states(engine, type_, codes, depth, channel)
 
-    async def work() -> list[sides.Sample]:
+    async def work() -> list[comparison.Sample]:
         await engine.quotes.require(codes)
-        return await sides.alternate(ask, n, every, engine.ports.clock, count)
+        return await comparison.sample_alternately(fetch, n, every, engine.ports.clock, count)
 
-    def finish(samples: list[sides.Sample]) -> pd.DataFrame:
+    def finish(samples: list[comparison.Sample]) -> pd.DataFrame:
         import pandas as pd
 
         clock = engine.ports.server_time
@@ -128,12 +128,12 @@ def compare(
         answered = Counter(one.channel for one in samples if not one.error)
         route = [{"channel": channel, "reason": "compare", "rows": number} for channel, number in answered.items()]
         telemetry.answered({"route": route})
-        frame = pd.DataFrame.from_dict(sides.summary(short, samples, offset), orient="index")
+        frame = pd.DataFrame.from_dict(comparison.summary(short, samples, offset), orient="index")
         frame.index.name = "channel"
-        frame = frame.astype(dict.fromkeys(("asked", "answered", "requests"), "int64"))
+        frame = frame.astype(dict.fromkeys(("attempts", "answered", "requests"), "int64"))
         frame.attrs["upbit_frames"] = metadata(
             type_, None, market=list(codes), n=n, every=float(every), fetched_at=clock.now(),
-            clock_uncertainty=(clock.uncertainty or 0) / 2000, samples=sides.to_rows(short, samples, offset),
+            clock_uncertainty=(clock.uncertainty or 0) / 2000, samples=comparison.to_rows(short, samples, offset),
         )  # fmt: skip
         return frame
 
@@ -142,26 +142,26 @@ def compare(
     )
 
 
-async def _asked(
+async def _fetch_states(
     engine: Engine, type_: str, codes: tuple[str, ...], depth: int, channel: str
-) -> tuple[dict[str, sides.State], int]:
+) -> tuple[dict[str, comparison.State], int]:
     """What one channel tells now, and the requests that this took."""
     if type_ == "ticker":
         answer = await engine.quotes.ticker(codes, None, False, channel)
-        return sides.states_of("ticker", answer.arrow), _requests(answer)
+        return comparison.states_of("ticker", answer.arrow), _requests(answer)
     if type_ == "orderbook":
         answer = await engine.quotes.orderbook(codes, depth, None, False, channel)
-        return sides.states_of("orderbook", answer.arrow), _requests(answer)
+        return comparison.states_of("orderbook", answer.arrow), _requests(answer)
 
-    async def one(market: str) -> tuple[dict[str, sides.State], int]:
+    async def one(market: str) -> tuple[dict[str, comparison.State], int]:
         if type_ == "trade":
-            query = TradeQuery.build(market, count=TRADES, source=channel)
+            query = TradeQuery.build(market, count=COMPARED_TRADES, source=channel)
             answer = await engine.trades.fetch(query, Progress())
         else:
             interval = interval_of(type_)
-            asked = CandleQuery.build(market, interval, count=1, forming=True, source=channel)
-            answer = await engine.candles.fetch(asked, Progress())
-        return sides.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
+            candle_query = CandleQuery.build(market, interval, count=1, forming=True, source=channel)
+            answer = await engine.candles.fetch(candle_query, Progress())
+        return comparison.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
 
     found = await asyncio.gather(*(one(market) for market in codes))
     return {code: state for states, _ in found for code, state in states.items()}, sum(count for _, count in found)

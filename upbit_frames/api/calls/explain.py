@@ -23,10 +23,14 @@ from upbit_frames.router.quotes import CACHED
 
 __all__ = ["explain"]
 
-_EXPLAINED: dict[str, Callable[..., Any]] = {
+_EXPLAINABLE: dict[str, Callable[..., Any]] = {
     one.__name__: one for one in (candles, instruments, markets, orderbook, ticker, trades)
 }
-_LISTS = {"store": "prices and lists are never stored", "live": "there is no stream of it", "archive": "not published"}
+_NOT_FOR_LISTS = {
+    "store": "prices and lists are never stored",
+    "live": "there is no stream of it",
+    "archive": "not published",
+}
 
 
 def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Call[Explanation]:
@@ -58,38 +62,38 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     'infrequent'
     """
     name = call if isinstance(call, str) else getattr(call, "__name__", repr(call))
-    if name not in _EXPLAINED:
-        raise QueryError(f"{name!r} cannot be explained", suggestion=f"there are {', '.join(sorted(_EXPLAINED))}")
-    func = _EXPLAINED[name]
+    if name not in _EXPLAINABLE:
+        raise QueryError(f"{name!r} cannot be explained", suggestion=f"there are {', '.join(sorted(_EXPLAINABLE))}")
+    func = _EXPLAINABLE[name]
     invoke(func, config, *args, **kwargs)  # every check of its own; what it returns has not begun to work
     bound = inspect.signature(func).bind(config, *args, **kwargs)
     bound.apply_defaults()
-    asked = dict(bound.arguments)
-    shown = [repr(one) for one in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
+    arguments = dict(bound.arguments)
+    render = [repr(one) for one in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
     engine = engine_for(config)
     parts = {"candles": _candles, "trades": _trades, "ticker": _quotes, "orderbook": _quotes}.get(name, _lists)
 
     async def work() -> Explanation:
-        return Explanation(f"{name}({', '.join(shown)})", tuple(await parts(config, engine, name, asked)))
+        return Explanation(f"{name}({', '.join(render)})", tuple(await parts(config, engine, name, arguments)))
 
     return Call(work, lambda found: found)
 
 
-async def _lists(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[ExplainedPart]:
-    key = "markets" if name == "markets" else ("instruments", tuple(sorted(parse_markets(asked["markets"])[0])))
+async def _lists(_: Config, engine: Engine, name: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
+    key = "markets" if name == "markets" else ("instruments", tuple(sorted(parse_markets(arguments["markets"])[0])))
     if engine.ports.lists_cache.holds(key, engine.ports.clock.monotonic):
-        return [ExplainedPart("", "memory", "cached", CACHED, {"rest": "it is in memory"} | _LISTS)]
-    return [ExplainedPart("", "rest", "missing", "not fetched within the last minute", _LISTS, 1)]
+        return [ExplainedPart("", "memory", "cached", CACHED, {"rest": "it is in memory"} | _NOT_FOR_LISTS)]
+    return [ExplainedPart("", "rest", "missing", "not fetched within the last minute", _NOT_FOR_LISTS, 1)]
 
 
-async def _quotes(_: Config, engine: Engine, name: str, asked: dict[str, Any]) -> list[ExplainedPart]:
-    if asked["markets"] is None:
-        others = _LISTS | {"live": "a stream needs to be told the markets"}
+async def _quotes(_: Config, engine: Engine, name: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
+    if arguments["markets"] is None:
+        others = _NOT_FOR_LISTS | {"live": "a stream needs to be told the markets"}
         return [ExplainedPart("", "rest", "whole", "every market in one request", others, 1)]
-    codes = parse_markets(asked["markets"])[0]
-    level, depth = float(asked.get("level") or 0), asked.get("depth") or DEPTHS[-1]
+    codes = parse_markets(arguments["markets"])[0]
+    level, depth = float(arguments.get("level") or 0), arguments.get("depth") or DEPTHS[-1]
     topics = [Topic(name, code, level, depth) for code in codes]
-    request = LiveRequest(name, markets=len(codes), source=asked["source"], may_subscribe=engine.ports.streams)
+    request = LiveRequest(name, markets=len(codes), source=arguments["source"], may_subscribe=engine.ports.streams)
     return [_part(engine.live.decide(request, topics, note=False), codes[0] if len(codes) == 1 else "")]
 
 
@@ -99,11 +103,11 @@ def _part(choice: Choice, market: str, step: Span | None = None) -> ExplainedPar
     return ExplainedPart(market, choice.channel, choice.rule, choice.reason, choice.alternatives, requests, start, end)
 
 
-async def _trades(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[ExplainedPart]:
-    tz = config.tz if asked["tz"] is None else asked["tz"]
+async def _trades(config: Config, engine: Engine, _: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
+    tz = config.tz if arguments["tz"] is None else arguments["tz"]
     query = TradeQuery.build(
-        asked["market"], start=asked["start"], end=asked["end"], count=asked["count"], source=asked["source"], tz=tz,
-        now=engine.ports.server_time.now,
+        arguments["market"], start=arguments["start"], end=arguments["end"], count=arguments["count"],
+        source=arguments["source"], tz=tz, now=engine.ports.server_time.now,
     )  # fmt: skip
     decision = await engine.trades.decide(query)
     if decision.choice is not None:
@@ -121,11 +125,13 @@ def _no_archive(engine: Engine, source: str) -> str:
     return ""
 
 
-async def _candles(config: Config, engine: Engine, _: str, asked: dict[str, Any]) -> list[ExplainedPart]:
+async def _candles(config: Config, engine: Engine, _: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
     names = ("start", "end", "count", "forming", "gaps", "source")
-    tz = config.tz if asked["tz"] is None else asked["tz"]
-    given = {name: asked[name] for name in names}
-    query = CandleQuery.build(asked["market"], asked["interval"], **given, tz=tz, now=engine.ports.server_time.now)
+    tz = config.tz if arguments["tz"] is None else arguments["tz"]
+    given = {name: arguments[name] for name in names}
+    query = CandleQuery.build(
+        arguments["market"], arguments["interval"], **given, tz=tz, now=engine.ports.server_time.now
+    )
     parts = []
     for decision in await engine.candles.decide(query):
         plan, forming = decision.plan, decision.forming

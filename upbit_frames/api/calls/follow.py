@@ -20,7 +20,7 @@ from upbit_frames.runtime.progress import Progress
 
 __all__ = ["follow", "open_follow"]
 
-KEEP = 100_000  # sealed candles of each market
+DEFAULT_KEEP = 100_000  # sealed candles of each market
 
 
 def follow(
@@ -87,7 +87,7 @@ def follow(
     ...         print(batch.tail(1))
     """
     meter = Progress()
-    made = _made(config, market, interval, history, forming, keep, tz, output, meter)
+    made = _build_follow(config, market, interval, history, forming, keep, tz, output, meter)
     title = f"{', '.join(made.asked.markets[:3])}{' …' if len(made.asked.markets) > 3 else ''} {made.asked.interval}"
     return Call(made._open, lambda _: made.opened(6), meter, title, config.progress)
 
@@ -122,10 +122,10 @@ def open_follow(
     ...     async for batch in f:
     ...         print(batch)
     """
-    return _made(config, market, interval, history, forming, keep, tz, output, Progress())
+    return _build_follow(config, market, interval, history, forming, keep, tz, output, Progress())
 
 
-def _made(
+def _build_follow(
     config: Config, market: object, interval: object, history: object, forming: object, keep: object,
     tz: str | None, output: str | None, meter: Progress,
 ) -> Follow:  # fmt: skip
@@ -135,19 +135,19 @@ def _made(
     number = whole("history", history, 0, MAX_COUNT, suggestion="0 begins without history", error=InvalidRange)
     least = max(1, number)
     fits = "keep must have room for the history"
-    room = max(KEEP, number) if keep is None else whole("keep", keep, least, suggestion=fits)
-    asked = Asked(markets, many, _streamed(interval), number, flag("forming", forming), room)
+    room = max(DEFAULT_KEEP, number) if keep is None else whole("keep", keep, least, suggestion=fits)
+    asked = Asked(markets, many, _streamable(interval), number, flag("forming", forming), room)
     return Follow(asked, view, Following(asked, engine_for(config).candles, hub_opener(config, markets), meter))
 
 
-def _streamed(interval: object) -> Interval:
-    found = Interval.parse(interval)
-    if found.stream is None:
+def _streamable(interval: object) -> Interval:
+    unit = Interval.parse(interval)
+    if unit.stream is None:
         streamed = [one.name for one in INTERVALS.values() if one.stream is not None]
         raise InvalidInterval(
-            f"there is no stream of {found.name} candles to follow",
-            suggestion=f"follow one of {', '.join(streamed)}, or ask uf.candles(market, {found.name!r}, forming=True) "
+            f"there is no stream of {unit.name} candles to follow",
+            suggestion=f"follow one of {', '.join(streamed)}, or ask uf.candles(market, {unit.name!r}, forming=True) "
             "now and then",
-            interval=found.name,
+            interval=unit.name,
         )
-    return found
+    return unit

@@ -27,7 +27,7 @@ def metrics(config: Config, by: str = "call") -> Call[pd.DataFrame]:
     """
     from upbit_frames.api.metrics import metrics as view
 
-    return _at_hand(lambda: view(by))
+    return _local_call(lambda: view(by))
 
 
 def dashboard(
@@ -39,13 +39,13 @@ def dashboard(
     ----------
     seconds, live, every, style
     """
-    from upbit_frames.api.dashboard import dashboard as picture
+    from upbit_frames.api.dashboard import dashboard as draw_dashboard
 
-    return _at_hand(lambda: picture(seconds=seconds, live=live, every=every, style=style))
+    return _local_call(lambda: draw_dashboard(seconds=seconds, live=live, every=every, style=style))
 
 
-def _at_hand(make: Callable[[], T]) -> Call[T]:
+def _local_call(make: Callable[[], T]) -> Call[T]:
     async def work() -> None:
         """Nothing has to be asked."""
 
-    return Call(work, lambda _: make(), quick=lambda: True)
+    return Call(work, lambda _: make(), cached=lambda: True)

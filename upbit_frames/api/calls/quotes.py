@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.api.calls.call import Call, shown
+from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.engine import engine_for
 from upbit_frames.core import arguments
 from upbit_frames.core.arguments import choice, price_level
@@ -152,7 +152,7 @@ def ticker(
     return Call(
         work,
         _finish("ticker", view, ["market"]),
-        quick=lambda: engine.quotes.cached_quotes("ticker", codes, source),
+        cached=lambda: engine.quotes.cached_quotes("ticker", codes, source),
     )
 
 
@@ -215,7 +215,7 @@ def orderbook(
     return Call(
         work,
         _finish("orderbook", view, ["market", "level"]),
-        quick=lambda: engine.quotes.cached_quotes("orderbook", codes, source, depth, grouping),
+        cached=lambda: engine.quotes.cached_quotes("orderbook", codes, source, depth, grouping),
     )
 
 
@@ -235,4 +235,4 @@ def _grouping(level: float | str) -> str:
 
 
 def _finish(kind: str, view: View, index: list[str]) -> Any:
-    return lambda found: shown(found, kind, view, index)
+    return lambda found: render(found, kind, view, index)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from upbit_frames.api.engine import engine_for
-from upbit_frames.api.progress import CollectBar
+from upbit_frames.api.progress import CollectProgressBar
 from upbit_frames.core.config import Config
 from upbit_frames.core.query import View
 from upbit_frames.core.stream_query import BUFFER, StreamQuery
@@ -109,7 +109,7 @@ def stream(
         return Feed(made)
     if not collecting:
         return made
-    bar = CollectBar(seconds, count, config.progress, f"{made.query.type} {', '.join(made.query.markets[:3])}")
+    bar = CollectProgressBar(seconds, count, config.progress, f"{made.query.type} {', '.join(made.query.markets[:3])}")
     with telemetry.call("stream") as record:
         try:
             frame, mended = made.collected(seconds, count, bar.tick if bar.wanted else None, STACKLEVEL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.api.calls.call import Call, shown
+from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
 from upbit_frames.core.market_selection import parse_selection
@@ -88,7 +88,7 @@ def trades(
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        return shown(answer, "trades", view, ["market", "time"] if query.many else ["time"])
+        return render(answer, "trades", view, ["market", "time"] if query.many else ["time"])
 
     async def work() -> Result:
         return await engine.trades.fetch(await resolve_query(engine.quotes, selection, query), meter)

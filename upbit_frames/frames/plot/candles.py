@@ -161,9 +161,9 @@ def _chart(frame: pd.DataFrame, named: str | None, most: int) -> tuple[_Chart, A
 
 def _guess(times: Array) -> Grid:
     """The interval by the times; a day for a single candle, whose width tells nothing anyway."""
-    from upbit_frames.frames.from_pandas import infer
+    from upbit_frames.frames.from_pandas import infer_interval
 
-    return infer(times) if len(times) > 1 else INTERVALS["1d"]
+    return infer_interval(times) if len(times) > 1 else INTERVALS["1d"]
 
 
 def _coarser(table: pa.Table, step: Grid, most: int) -> tuple[pa.Table, Grid]:
