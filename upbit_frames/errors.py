@@ -28,11 +28,12 @@
     └── UsageError (RuntimeError)   called from a place where it cannot work
 
 Every error carries ``message``, ``suggestion`` (what to do next) and ``context`` (market,
-interval, url, status … whatever is known), and survives pickling.
+interval, url, status … whatever is known), and survives pickling with these, its cause and its notes.
 """
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 __all__ = [
@@ -117,13 +118,35 @@ class UpbitFramesError(Exception):
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, self.suggestion, self.context)
+        notes = getattr(self, "__notes__", [])
+        return _rebuild, (type(self), self.message, self.suggestion, self.context, _portable(self.__cause__), notes)
 
 
 def _rebuild(
-    cls: type[UpbitFramesError], message: str, suggestion: str | None, context: dict[str, Any]
+    cls: type[UpbitFramesError],
+    message: str,
+    suggestion: str | None,
+    context: dict[str, Any],
+    cause: BaseException | None,
+    notes: list[str],
 ) -> UpbitFramesError:
-    return cls(message, suggestion=suggestion, **context)
+    error = cls(message, suggestion=suggestion, **context)
+    if cause is not None:
+        error.__cause__ = cause
+    for note in notes:
+        error.add_note(note)
+    return error
+
+
+def _portable(cause: BaseException | None) -> BaseException | None:
+    """Return a cause that can be pickled: libraries' errors may hold sockets, or need more arguments than they keep."""
+    if cause is None:
+        return None
+    try:
+        pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own data
+    except Exception:  # noqa: BLE001 - any error of another library's class
+        return RuntimeError(f"{type(cause).__name__}: {cause}")
+    return cause
 
 
 def _says(text: str, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from typing import Any
 
 import pytest
@@ -87,10 +88,18 @@ def test_unknown_markets_raise(ours: Any, call: str, market: Any) -> None:
 def test_failures_have_pyupbits_names(
     call: str, kind: str, code: int | None, name: str, ours: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from upbit_frames.exchange.transport import rate_limiter
+    from upbit_frames.exchange.transport.rate_limit_state import SharedSlots
     from upbit_frames.exchange.transport.retry import RetryPolicy
+    from upbit_frames.runtime.clock import ManualClock
     from upbit_frames.testing import Exchange
 
     monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt: 0.0)
+    # The limiter keeps its pauses after each refusal, on a clock that waiting moves on.
+    clock = ManualClock(now=time.time_ns() // 1000)
+    limiter = rate_limiter.Limiter(SharedSlots("refusing", tmp_path), clock=clock)
+    monkeypatch.setattr(rate_limiter, "limiter_for", lambda url, *, rate: limiter)
+    before = clock.monotonic()
     with Exchange(seed=7, limits=False) as failing:
         failing.faults.add(kind, times=None)
         with (
@@ -102,6 +111,8 @@ def test_failures_have_pyupbits_names(
     if code is not None:
         assert caught.value.code == code
     assert str(caught.value) == caught.value.msg != ""
+    if kind == "429":
+        assert clock.monotonic() - before >= 1 + 2 + 4 + 8 + 16
 
 
 @pytest.mark.parametrize("call", ["get_current_price", "get_orderbook"])

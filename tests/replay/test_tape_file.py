@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from upbit_frames import errors
 from upbit_frames.core.topics import TYPES, Topic
+from upbit_frames.replay import tape_file
 from upbit_frames.replay.loaded_tape import LoadedTape, covers, topic_text
 from upbit_frames.replay.tape_file import Entry, read_tape, tape_beside
 from upbit_frames.replay.tape_writer import TapeWriter
@@ -189,3 +190,20 @@ def test_a_deeper_book_covers_a_flatter_one() -> None:
     assert not covers([flat], [deep])
     assert not covers([deep], [Topic("orderbook", "KRW-BTC", 10.0, 5)])
     assert covers([deep, Topic("trade", "KRW-BTC")], [Topic("trade", "KRW-BTC")])
+
+
+def test_a_tape_is_never_larger_than_can_be_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tape_file, "MAX_SIZE", 20_000)
+    writer = TapeWriter(tmp_path / "t.jsonl.gz", "", 0)
+    written = [writer.frame(moment, b"x" * 100) for moment in range(100)]
+    assert written == sorted(written, reverse=True)  # nothing after the first that did not fit
+    assert 0 < sum(written) < 100
+    assert writer.full
+    writer.finish(100)
+    writer.settle()
+    tape = LoadedTape(tmp_path / "t.jsonl.gz")
+    assert tape.complete
+    assert tape.frames == sum(written)
+    monkeypatch.setattr(tape_file, "MAX_SIZE", 10_000)
+    with pytest.raises(errors.CorruptFile, match="bytes of memory"):
+        LoadedTape(tmp_path / "t.jsonl.gz")

@@ -19,6 +19,7 @@ from upbit_frames import aio, errors
 from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.live.collection import MOST_TOLD
 from upbit_frames.live.stream import Stream
+from upbit_frames.replay import tape_file
 from upbit_frames.replay.library import problems
 from upbit_frames.replay.loaded_tape import LoadedTape
 from upbit_frames.testing import Exchange
@@ -433,3 +434,17 @@ def test_followed_candles_are_sealed_as_they_were(recording_streams: Exchange, o
                 pd.testing.assert_frame_equal(ours, theirs)
         assert tape.unplayed == []
     assert attempts == []
+
+
+def test_a_recording_that_grows_too_large_ends_early_and_warns(
+    recording_streams: Exchange, offline: Offline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tape_file, "MAX_SIZE", 20_000)
+    with pytest.warns(errors.UpbitFramesWarning, match=r"the tape 't' ends at .* UTC.*20,000 bytes"), uf.tape("t"):
+        recorded = uf.stream(BOTH, "trade", count=60)
+    assert len(recorded) == 60  # the stream itself went on
+    offline()
+    with uf.tape("t", mode="none"):
+        replayed = uf.stream(BOTH, "trade", count=60)
+    assert 0 < len(replayed) < 60
+    pd.testing.assert_frame_equal(replayed, recorded.iloc[: len(replayed)])

@@ -151,6 +151,33 @@ def test_marked(upbit_exchange):
     run(project).assert_outcomes(passed=1)
 
 
+def test_a_cassette_of_vcrpy_itself_needs_no_mark(project: pytest.Pytester) -> None:
+    """Its patch replaces the connection, so nothing reaches the network."""
+    project.makepyfile(
+        TEST
+        + """
+from pathlib import Path
+import vcr
+
+def test_record(upbit_exchange):
+    with uf.cassette("price"):
+        uf.ticker("KRW-BTC", source="rest")
+
+def test_price(tmp_path):
+    text = Path("cassettes/price.yaml").read_text().replace("http://stand-in.invalid", "https://api.upbit.com")
+    (tmp_path / "price.yaml").write_text(text)
+    with vcr.use_cassette(str(tmp_path / "price.yaml"), record_mode="none") as cassette:
+        assert uf.ticker("KRW-BTC", source="rest")["price"].iloc[0] > 0
+    assert cassette.play_count == 1
+
+def test_not_recorded():
+    with pytest.raises(uf.errors.NotRecorded):
+        uf.ticker("KRW-BTC", source="rest")
+"""
+    )
+    run(project).assert_outcomes(passed=3)
+
+
 def test_a_failed_test_records_nothing(project: pytest.Pytester) -> None:
     project.makepyfile(
         TEST

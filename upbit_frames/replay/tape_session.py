@@ -21,10 +21,10 @@ from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.substitution import Source
+from upbit_frames.replay import tape_file
 from upbit_frames.replay.clocks import TapeClock, fetch_exchange_time, recording_clock
 from upbit_frames.replay.file_lock import FileVersion, exclusive, file_version
 from upbit_frames.replay.loaded_tape import LoadedTape, nearest_stream, topic_text
-from upbit_frames.replay.tape_file import MAX_SIZE
 from upbit_frames.replay.tape_wire import RecordingWire, TapePlayer
 from upbit_frames.replay.tape_writer import TapeWriter
 from upbit_frames.replay.untrusted import exists
@@ -246,10 +246,10 @@ class TapeSession:
             self._writer.settle()
             self._writer = None
         if self._full_at is not None:
-            end = f"{from_micros(self._full_at):%Y-%m-%d %H:%M:%S} UTC"
+            end, most = f"{from_micros(self._full_at):%Y-%m-%d %H:%M:%S} UTC", f"{tape_file.MAX_SIZE:,} bytes"
             warnings.warn(
-                f"the tape {self.name!r} ends at {end}: a longer one would need more than {MAX_SIZE:,} bytes of "
-                "memory in replay; record fewer markets, or several tapes",
+                f"the tape {self.name!r} ends at {end}: a longer one would need more than {most} of memory in replay; "
+                "record fewer markets, or several tapes",
                 UpbitFramesWarning,
                 stacklevel=2,
             )

@@ -1,4 +1,7 @@
-"""Whether this process may connect to hosts other than itself. No imports, so that a pytest plugin can afford it."""
+"""Whether this process may connect to other machines.
+
+Imports nothing of weight, because a pytest plugin imports it for every run.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ def check_allowed(url: str) -> None:
 def refusing(refusal: Callable[[str], Exception]) -> Iterator[None]:
     """Refuse every connection of this package to another machine, with the error that ``refusal(url)`` returns.
 
-    Replayed cassettes and tapes open none and therefore still play.
+    What is replayed opens no connection and is therefore not refused, neither by this package's cassettes and
+    tapes nor by vcrpy or another library that replaces connections.
     """
     global _refusal
     before, _refusal = _refusal, refusal

@@ -282,7 +282,7 @@ async def answering(
 
             async def trace(event: str, info: object) -> None:
                 nonlocal began
-                check_allowed(str(url))  # here and not earlier: a response that vcrpy replays needs no connection
+                check_allowed(str(url))  # at the connection: what vcrpy replays needs none
                 if event.endswith("send_request_headers.started"):
                     began = loop.time()
                     limit.reschedule(began + timeout)
