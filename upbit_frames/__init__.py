@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         trades,
     )
     from upbit_frames.api.metrics import metrics
+    from upbit_frames.datasets.pins import pinned
     from upbit_frames.replay.cassette import cassette
     from upbit_frames.replay.library import cassettes
     from upbit_frames.replay.tape import tape
@@ -83,6 +84,7 @@ _LAZY = {
     "cassette": "upbit_frames.replay.cassette",
     "cassettes": "upbit_frames.replay.library",
     "tape": "upbit_frames.replay.tape",
+    "pinned": "upbit_frames.datasets.pins",
     "Client": "upbit_frames.api.client",
     "AsyncClient": "upbit_frames.api.client",
 }
@@ -113,6 +115,7 @@ __all__ = [
     "metrics",
     "notebook",
     "orderbook",
+    "pinned",
     "plan",
     "scan",
     "schema",

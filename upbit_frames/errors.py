@@ -22,6 +22,7 @@
     ├── StoreError
     │   ├── CorruptFile
     │   └── LockTimeout
+    ├── DataChanged                 a pinned call returns other rows; carries ``call``, ``months`` and ``rows``
     ├── OfflineError                answering would need the network, which is not allowed here
     │   ├── NotCached               carries ``missing``
     │   └── NotRecorded             carries ``request`` and ``nearest``
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigError",
     "ConnectionFailed",
     "CorruptFile",
+    "DataChanged",
     "InvalidArgument",
     "InvalidInterval",
     "InvalidMarket",
@@ -239,6 +241,10 @@ class CorruptFile(StoreError):
 
 class LockTimeout(StoreError):
     """Another process held the lock of a series for too long."""
+
+
+class DataChanged(UpbitFramesError):
+    """A call in a pinned block returns other rows than its lock says: ``call``, ``months``, ``rows`` name them."""
 
 
 class OfflineError(UpbitFramesError):

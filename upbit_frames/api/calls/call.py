@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from upbit_frames.core.arguments import misfit
+from upbit_frames.datasets.pins import active_pin
 from upbit_frames.errors import UpbitFramesWarning
 from upbit_frames.runtime.progress import Progress
 
@@ -20,6 +21,8 @@ __all__ = ["Call", "invoke", "render", "warning_sink"]
 
 warning_sink: ContextVar[Callable[[str], None] | None] = ContextVar("warning_sink", default=None)
 """What takes the warnings of answers in place of Python's own, for callers that have users of their own."""
+
+PRESENT = ("orderbook", "ticker")  # kinds that are other rows in every run
 
 T = TypeVar("T")
 
@@ -73,6 +76,9 @@ def render(answer: Result, kind: str, view: View, index: list[str]) -> Any:
     """The answer as the kind of frame the user wants, its warnings told."""
     from upbit_frames.frames.output import take_output
 
+    pin = active_pin()
+    if pin is not None and kind in PRESENT:
+        answer.warnings = [*answer.warnings, *pin.unpinned(kind)]
     sink = warning_sink.get()
     for text in answer.warnings:
         if sink is None:

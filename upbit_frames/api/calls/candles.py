@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, render
+from upbit_frames.api.calls.pinning import check_pinned, pin_query
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import EPOCH, Span, iso, subtract
@@ -121,10 +122,12 @@ def candles(
         selection, interval, start=start, end=end, count=count, forming=forming,
         gaps=gaps, source=source, columns=columns, tz=view.tz, now=server_now(config),
     )  # fmt: skip
+    query = pin_query(config, query)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
+        check_pinned(config, "candles", selection, query, answer)
         index = ["market", "time"] if query.many else ["time"]
         if not len(answer.arrow):
             answer.warnings += _unlisted(engine.ports.store, query, answer.ends)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, render
+from upbit_frames.api.calls.pinning import check_pinned, pin_query
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.core.config import Config
 from upbit_frames.core.market_selection import parse_selection
@@ -84,10 +85,12 @@ def trades(
     query = TradeQuery.build(
         selection, start=start, end=end, count=count, source=source, columns=columns, tz=view.tz, now=server_now(config)
     )
+    query = pin_query(config, query)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
+        check_pinned(config, "trades", selection, query, answer)
         return render(answer, "trades", view, ["market", "time"] if query.many else ["time"])
 
     async def work() -> Result:

@@ -1,0 +1,93 @@
+"""What a pinned block (``uf.pinned``) needs of a call: its open end fixed, its rows held against the lock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.core.config import Config
+from upbit_frames.core.intervals import Span, iso, subtract, to_micros
+from upbit_frames.core.market_selection import MarketSelection
+from upbit_frames.core.query import CandleQuery, TradeQuery
+from upbit_frames.datasets.pins import active_pin, at_pinned_now
+from upbit_frames.errors import CorruptFile
+from upbit_frames.store.base import Series
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from upbit_frames.router.result import Result
+
+__all__ = ["check_pinned", "pin_query"]
+
+Q = TypeVar("Q", CandleQuery, TradeQuery)
+
+
+def pin_query(config: Config, query: Q) -> Q:
+    """Return the query as a pinned block asks it; outside of one, as it is."""
+    return query if active_pin() is None else at_pinned_now(query, server_now(config))
+
+
+def check_pinned(
+    config: Config, name: str, selection: MarketSelection, query: CandleQuery | TradeQuery, answer: Result, **more: Any
+) -> None:
+    """Hold the rows of a call against the lock of the pinned block; does nothing outside of one.
+
+    Raises
+    ------
+    DataChanged, NotRecorded
+    """
+    pin = active_pin()
+    if pin is None:
+        return
+    market = "" if query.many else _only(answer.meta["market"])
+
+    def stored(market: str, month: str) -> pa.Table | None:
+        interval = None if isinstance(query, TradeQuery) else query.interval.name
+        store = engine_for(config).ports.store
+        span = _clip(_month(month), query.start, query.end)
+        try:
+            rows, covered = store.read_covered(Series(name, market, interval), span)
+        except CorruptFile:
+            return None  # set aside: it cannot tell
+        return None if subtract([span], covered) else rows.select(_columns(answer.arrow))
+
+    comparable = name in ("candles", "trades") and getattr(query, "gaps", "raw") == "raw"
+    locate = {"stored": stored} if comparable else {}
+    pin.check(name, request_of(selection, query, **more), answer.arrow, answer.meta, market, **locate)
+
+
+def request_of(selection: MarketSelection, query: CandleQuery | TradeQuery, **more: Any) -> dict[str, Any]:
+    """Return what identifies a call: its checked arguments, but for how the answer is shown and who serves it."""
+    request: dict[str, Any] = {
+        "market": list(selection.markets) or None,
+        "quote": list(selection.quotes) or None,
+        "start": None if query.start is None else iso(query.start),
+        "end": None if query.end is None else iso(query.end),
+        "count": query.count,
+        "columns": None if query.columns is None else list(query.columns),
+    }
+    if isinstance(query, CandleQuery):
+        request |= {"interval": query.interval.name, "gaps": query.gaps}
+    return {key: value for key, value in (request | more).items() if value is not None}
+
+
+def _only(market: str | list[str]) -> str:
+    return market if isinstance(market, str) else market[0]
+
+
+def _columns(table: pa.Table) -> list[str]:
+    return [name for name in table.column_names if name != "market"]
+
+
+def _month(text: str) -> Span:
+    year, month = (int(part) for part in text.split("-"))
+    first, after = (year, month), (year + month // 12, month % 12 + 1)
+    start, end = (datetime.fromisoformat(f"{y:04d}-{m:02d}-01T00:00:00+00:00") for y, m in (first, after))
+    return Span(to_micros(start), to_micros(end))
+
+
+def _clip(span: Span, start: int | None, end: int | None) -> Span:
+    low = span.start if start is None else max(span.start, start)
+    return Span(low, span.end if end is None else max(low, min(span.end, end)))
