@@ -18,7 +18,7 @@ from typing import Any
 from served import Served
 
 import upbit_frames as uf
-from upbit_frames.api import client as front
+from upbit_frames.api import invocation as front
 from upbit_frames.exchange.transport import rest
 from upbit_frames.runtime.telemetry import Telemetry, telemetry
 
@@ -44,7 +44,7 @@ def unrecorded(func: Any, config: Any, /, *args: Any, **kwargs: Any) -> Any:
         found = call.stored()
     if found is not None:
         return call.finish(found)
-    return call.finish(front._by_loop(call))
+    return call.finish(front._run_on_loop(call))
 
 
 def with_it() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api import calls
-from upbit_frames.api.client import call_sync
 from upbit_frames.api.engine import engine_for, store_root
+from upbit_frames.api.invocation import call_sync
 from upbit_frames.core.config import current
 from upbit_frames.core.intervals import Interval, Span, iso
 from upbit_frames.core.markets import parse_market, parse_markets

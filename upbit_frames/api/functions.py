@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from upbit_frames.api import calls
-from upbit_frames.api.client import as_function, as_open_function
+from upbit_frames.api.invocation import as_function, as_open_function
 
 __all__ = [
     "bars",
