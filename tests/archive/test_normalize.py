@@ -323,7 +323,7 @@ def test_a_second_member_is_refused(make: Any) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(FILE.member, make.candle_text(good_rows()))
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(SchemaError, match="must hold one file"):
+    with pytest.raises(SchemaError, match="must hold a single file"):
         read(buffer.getvalue())
 
 

@@ -1,7 +1,7 @@
-"""What is known about the published archive, what its files cost, and how a plan is told (pure).
+"""The catalogue of the published archive: which files it has, what they cost, plans as steps (pure).
 
-Everything is weighed in one currency, seconds: a REST page costs what the request limit allows, a
-file costs its round trips and its bytes on a modest line.
+Costs are in seconds: of a REST page by the request limit, of a file by its round trips and its
+bytes on a modest line.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ FILE_REQUESTS = 2
 """A file and its checksum."""
 
 FILE_SECONDS = 0.1
-"""What one file takes beside its bytes: two round trips, of which six files share the waiting."""
+"""Cost of a file beside its bytes: two round trips, six of them in parallel."""
 
 BYTES_PER_SECOND = 4_000_000
-"""A modest line. Measured lines are faster; the slower the line is thought to be, the more the
+"""A modest line. Measured lines are faster; the slower the line is assumed to be, the more the
 plan prefers the days that are really missing to a month that holds them."""
 
 CANDLE_BYTES = 26
@@ -45,16 +45,16 @@ TRADE_BYTES = 18
 """Zipped bytes of a trade: 15 to 19 in the stand-in's files."""
 
 TRADES_A_DAY = 100_000
-"""Trades of a busy market's day, for estimates where no listing tells the size."""
+"""Trades of a busy market's day, for estimates where no listing has the size."""
 
 LIST_FROM = 3
-"""Files of one folder from which on its listing is worth a request; fewer are simply tried."""
+"""Number of files in a folder from which its listing is worth a request; fewer are simply tried."""
 
 _DAY = INTERVALS["1d"]
 
 
 class Listed(NamedTuple):
-    """What a listing says about one file: bytes, and when it was put there (us, None unknown)."""
+    """The entry of a file in a listing: bytes, and when it was published (us UTC, None unknown)."""
 
     size: int
     modified: int | None
@@ -70,11 +70,11 @@ class Download:
     path : pathlib.Path
         Where it lies until it is discarded.
     sha256 : str
-        Its digest, hexadecimal in small letters, equal to the published one.
+        Its digest, hexadecimal in lower case, equal to the published digest.
     size : int
         Bytes.
     requests : int
-        What it took, the checksum included.
+        Requests used, the checksum's included.
     kept : bool
         Whether an earlier run had downloaded it already.
     """
@@ -98,17 +98,17 @@ class NotPublished:
 
 @dataclass(frozen=True)
 class Published:
-    """What is known about the archive now.
+    """What is known about the archive at a moment.
 
     Attributes
     ----------
     now : int
         The server's time, microseconds.
     folders : mapping of str to mapping of str to Listed
-        Folders that were listed, each with its files by key. What a listed folder does not show
-        is not there; other folders are assumed to have what the publication rule promises.
+        Folders that were listed, each with its files by key. Files absent from a listing do not
+        exist; other folders are assumed to have what the publication rule promises.
     refused : frozenset of str
-        Keys that were asked for and not served, or not usable.
+        Keys that were requested and not served, or not usable.
     """
 
     now: int
@@ -116,7 +116,7 @@ class Published:
     refused: frozenset[str] = frozenset()
 
     def has(self, file: ArchiveFile) -> bool:
-        """Whether the file may be counted on.
+        """Return whether the file is or should be available.
 
         Its period must be over in any case, and a file written before its period was over is
         not final.
@@ -131,7 +131,7 @@ class Published:
         return entry is not None and (due if entry.modified is None else entry.modified >= file.period.end)
 
     def size(self, file: ArchiveFile) -> int:
-        """Bytes of the file, listed or estimated."""
+        """Return the bytes of the file, listed or estimated."""
         entry = self.folders.get(file.folder, {}).get(file.key)
         if entry is not None:
             return entry.size
@@ -140,24 +140,23 @@ class Published:
         return TRADE_BYTES * TRADES_A_DAY * ((file.period.end - file.period.start) // _DAY.step)
 
     def listing(self, folder: str, files: Mapping[str, Listed]) -> Published:
-        """The same after a folder was listed."""
+        """Return the catalogue with the listing of a folder added."""
         return replace(self, folders={**self.folders, folder: files})
 
     def without(self, *keys: str) -> Published:
-        """The same after some files turned out not to be there or not to be usable."""
+        """Return the catalogue with files marked as missing or unusable."""
         return replace(self, refused=self.refused | set(keys))
 
 
 @dataclass(frozen=True)
 class Portion:
-    """Part of what is missing, and who answers it.
+    """Missing ranges served together by one source.
 
     Attributes
     ----------
     channel : {"archive", "rest", "none"}
     spans : tuple of Span
-        The missing ranges it answers; several for a file between whose rows something is
-        stored already.
+        The missing ranges it serves; several for a file of whose period parts are stored already.
     reason : str
     file : ArchiveFile or None
     requests, bytes, rows : int
@@ -176,14 +175,14 @@ class Portion:
 
 
 def file_cost(published: Published, file: ArchiveFile) -> float:
-    """Seconds a file is thought to take."""
+    """Estimate the seconds that a file takes."""
     return FILE_SECONDS + published.size(file) / BYTES_PER_SECOND
 
 
 def folders_worth_listing(portions: Iterable[Portion], published: Published) -> list[str]:
-    """Folders of which the plan takes so many files that looking first saves requests.
+    """Return the folders of which a plan uses so many files that a listing saves requests.
 
-    List them, add the answers to ``published`` and plan again, until nothing is left to list.
+    List them, add the listings to ``published`` and plan again, until no folder is returned.
     """
     files: dict[str, int] = {}
     for portion in portions:
@@ -193,46 +192,50 @@ def folders_worth_listing(portions: Iterable[Portion], published: Published) -> 
 
 
 def to_steps(portions: Iterable[Portion], market: str) -> list[Step]:
-    """The portions as steps of a plan; neighbours of one kind become one step."""
-    # A file that answers several ranges is counted with the first of them.
-    single = [
-        (span, one if number == 0 else replace(one, requests=0, bytes=0, rows=0, seconds=0.0))
-        for one in portions
-        for number, span in enumerate(one.spans)
+    """Convert portions to steps of a plan; adjacent portions of the same kind become a single step."""
+    # A file that serves several ranges is counted with the first of them.
+    ranges = [
+        (span, portion if number == 0 else replace(portion, requests=0, bytes=0, rows=0, seconds=0.0))
+        for portion in portions
+        for number, span in enumerate(portion.spans)
     ]
     steps: list[Step] = []
-    for span, one in sorted(single, key=lambda pair: pair[0]):
+    for span, part in sorted(ranges, key=lambda pair: pair[0]):
         last = steps[-1] if steps else None
-        if last and (last.channel, last.reason, last.end) == (one.channel, one.reason, span.start):
+        if last and (last.channel, last.reason, last.end) == (part.channel, part.reason, span.start):
             steps[-1] = replace(
-                last, end=span.end, rows=last.rows + one.rows, requests=last.requests + one.requests,
-                bytes=last.bytes + one.bytes, seconds=last.seconds + one.seconds,
+                last, end=span.end, rows=last.rows + part.rows, requests=last.requests + part.requests,
+                bytes=last.bytes + part.bytes, seconds=last.seconds + part.seconds,
             )  # fmt: skip
         else:
-            steps.append(Step(one.channel, one.reason, *span, one.rows, one.requests, one.bytes, one.seconds, market))
+            steps.append(
+                Step(part.channel, part.reason, *span, part.rows, part.requests, part.bytes, part.seconds, market)
+            )
     return steps
 
 
 def saving_hint(
     without: Iterable[Portion | Step], with_archive: Iterable[Portion | Step], *, least: float = 10.0
 ) -> str:
-    """What the archive would save, in one text with its terms; empty where it is not worth saying.
+    """Describe what the archive would save, with its terms; empty where the saving is small.
 
     Parameters
     ----------
     without, with_archive : iterable of Portion or Step
-        The plans without and with it.
+        The plans without and with the archive.
     least : float
-        Seconds it must save to be mentioned, unless it has what no one else has.
+        Seconds it must save to be mentioned, unless it has data that no other source has.
     """
     old, new = list(without), list(with_archive)
-    lost = sum(1 for portion in old if portion.channel == "none") > sum(1 for one in new if one.channel == "none")
-    before, after = (sum(one.seconds for one in plan) for plan in (old, new))
-    asked, would = (sum(one.requests for one in plan) for plan in (old, new))
-    if lost:
+    unavailable_before, unavailable = (sum(part.channel == "none" for part in plan) for plan in (old, new))
+    before, after = (sum(part.seconds for part in plan) for plan in (old, new))
+    requests_before, requests = (sum(part.requests for part in plan) for plan in (old, new))
+    if unavailable_before > unavailable:
         saves = "has data that the API does not serve any more"
     elif before - after >= least:
-        saves = f"needs {would:,} requests and about {after:,.0f} s instead of {asked:,} and {before:,.0f} s"
+        saves = (
+            f"needs {requests:,} requests and about {after:,.0f} s instead of {requests_before:,} and {before:,.0f} s"
+        )
     else:
         return ""
     return (

@@ -1,8 +1,8 @@
 """Files of Upbit's published archive: listed, downloaded, verified, kept until they are stored.
 
-Nothing leaves here that does not have the SHA-256 published beside it. A verified file stays in
-the work folder until whoever asked for it says that it is stored, so a run that was killed
-downloads nothing again but what was in flight.
+Only files with the SHA-256 published beside them are handed out. A verified file stays in the
+work folder until the caller discards it after storing its rows, so a run that was killed downloads
+again only what was in flight.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class ArchiveTransport:
     clock : Clock
         Waits between attempts.
     folder : pathlib.Path
-        Work folder; made when first needed. Several processes may share it.
+        Work folder; created when first needed. Several processes may share it.
     timeout : float
         Seconds for connecting, and for a whole answer; a file that comes faster than ``SLOWEST`` has
         as long as it needs.
@@ -120,7 +120,7 @@ class ArchiveTransport:
     # --- asking ---------------------------------------------------------------------------------
 
     async def list(self, folder: str) -> dict[str, Listed]:
-        """The files right inside a folder, by key; empty if there is no such folder.
+        """List the files directly in a folder, by key; empty if there is no such folder.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class ArchiveTransport:
             entries = msgspec.json.decode(body, type=list[_Entry])
         except msgspec.MsgspecError as error:
             raise SchemaError(
-                f"the archive's listing is not what was expected: {error}",
+                f"the archive's listing is not a JSON array of entries with key, size and type: {error}",
                 suggestion="nothing was stored; retry later, or use source='rest'",
                 url=redacted(self.listing_url),
                 sample=body[:200].decode("utf-8", "replace"),
@@ -149,20 +149,20 @@ class ArchiveTransport:
         }
 
     async def digest(self, key: str) -> str | NotPublished:
-        """The SHA-256 published for a file; a changed one tells that the file was corrected."""
+        """Fetch the SHA-256 published for a file; it changes when the file is corrected."""
         try:
             return (await self._checksum(key, fresh=True))[0]
         except _Refused as refused:
             return NotPublished(key, refused.status, 1)
 
     async def fetch(self, key: str, expected: str | None = None) -> Download | NotPublished:
-        """Have a file in the work folder, verified.
+        """Download a file to the work folder and verify it.
 
         Parameters
         ----------
         key : str
         expected : str, optional
-            Its digest where it is known already; saves asking for the checksum.
+            Its digest where it is known already; saves the request for the checksum.
 
         Returns
         -------
@@ -171,47 +171,47 @@ class ArchiveTransport:
         Raises
         ------
         ChecksumMismatch
-            If the file is not the one its checksum belongs to, not even at the second try.
+            If the file does not match its checksum, not even at the second attempt.
         ApiError, TransportError, SchemaError
-            If the archive cannot be asked, after all attempts.
+            If the archive is unavailable after all attempts.
         """
         requests = 0
         async with self._room:
             for fresh in (False, True):
                 try:
                     if expected is None:
-                        expected, asked = await self._checksum(key, fresh=fresh)
-                        requests += asked
+                        expected, attempts = await self._checksum(key, fresh=fresh)
+                        requests += attempts
                     place = self._work.place(key, expected)
                     kept = await self._work.intact(place, expected)
                     if kept is not None:
                         return Download(key, place, expected, kept, requests, kept=True)
-                    found, size, asked = await self._download(key, place, expected, fresh=fresh)
-                    requests += asked
+                    actual, size, attempts = await self._download(key, place, expected, fresh=fresh)
+                    requests += attempts
                 except _Refused as refused:
                     return NotPublished(key, refused.status, requests + 1)
-                if found == expected:
+                if actual == expected:
                     return Download(key, place, expected, size, requests)
-                # The file may have been corrected between the two answers, or one of them may
-                # be an old copy: both are asked for anew, once.
+                # The file may have been corrected between the two answers, or a cache may have
+                # served an old copy of either: both are fetched again, past the caches.
                 wanted, expected = expected, None
         raise ChecksumMismatch(
             "the published file does not have the published checksum",
             suggestion="nothing of it was stored; retry later, or use source='rest'",
             url=redacted(self._url(key)),
             expected=wanted,
-            found=found,
+            found=actual,
         )
 
     async def discard(self, download: Download) -> None:
-        """Let go of a file that was stored."""
+        """Delete a file whose rows are stored."""
         await self._work.remove(download.path)
 
     # --- one request ----------------------------------------------------------------------------
 
     async def _checksum(self, key: str, *, fresh: bool) -> tuple[str, int]:
         url = self._url(key) + ".checksum"
-        body, asked = await self._small(url, CHECKSUM_MOST, headers=_headers(fresh))
+        body, attempts = await self._small(url, CHECKSUM_MOST, headers=_headers(fresh))
         match = _DIGEST.fullmatch(body)
         if match is None:
             raise SchemaError(
@@ -220,13 +220,13 @@ class ArchiveTransport:
                 url=redacted(url),
                 sample=body[:200].decode("utf-8", "replace"),
             )
-        return match[1].decode().lower(), asked
+        return match[1].decode().lower(), attempts
 
     async def _small(self, url: str, most: int, **options: Any) -> tuple[bytes, int]:
         return await self._retried(url, lambda incoming: incoming.body(most), options)
 
     async def _download(self, key: str, place: Path, expected: str, *, fresh: bool) -> tuple[str, int, int]:
-        """Digest, bytes and requests of the file, which lies in its place if the digest is right."""
+        """Download a file and move it to its place if the digest is right; return digest, bytes and requests."""
         url = self._url(key)
 
         async def read(incoming: Incoming) -> tuple[str, int]:
@@ -243,11 +243,11 @@ class ArchiveTransport:
                     await part.move(place)
                 return part.digest, part.size
 
-        (found, size), asked = await self._retried(url, read, {"headers": _headers(fresh)})
-        return found, size, asked
+        (digest, size), attempts = await self._retried(url, read, {"headers": _headers(fresh)})
+        return digest, size, attempts
 
     async def _retried(self, url: str, read: Callable[[Incoming], Awaitable[T]], options: Any) -> tuple[T, int]:
-        """What ``read`` makes of the answer, and how many requests it took."""
+        """Return the result of ``read`` on the answer, and how many requests it took."""
         attempt, paused = 1, 0.0
         while True:
             status, size, sent = None, 0, self._clock.monotonic()
@@ -279,8 +279,8 @@ class ArchiveTransport:
                 telemetry.request("archive", status, self._clock.monotonic() - sent, attempt, size, paused)
             if attempt >= self._retry.attempts:
                 raise failure
-            asked_for = min(LONGEST_WAIT, failure.context.get("retry_after", 0.0))
-            paused = max(self._retry.pause(attempt), asked_for)
+            retry_after = min(LONGEST_WAIT, failure.context.get("retry_after", 0.0))
+            paused = max(self._retry.pause(attempt), retry_after)
             await self._clock.sleep(paused)
             attempt += 1
 
@@ -324,24 +324,24 @@ def _check_size(size: int, most: int, url: str) -> None:
     if size > most:
         raise SchemaError(
             f"the archive's answer is larger than {most:,} bytes",
-            suggestion="nothing was stored; check what stands between you and the archive",
+            suggestion="nothing was stored; a proxy or captive portal may be altering responses: check HTTPS_PROXY",
             url=redacted(url),
         )
 
 
 def _headers(fresh: bool) -> dict[str, str]:
-    """Ask caches on the way for a new copy where the first one did not fit."""
+    """Return the header that makes caches fetch a new copy, where the first did not match."""
     return {"Cache-Control": "no-cache"} if fresh else {}
 
 
 def _safe(key: str) -> str:
     if not _KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is no key of the archive")
+        raise ValueError(f"{key!r} is not a key of the archive")
     return key
 
 
 def _moment(text: str | None) -> int | None:
-    """Microseconds of an ISO time; None where there is none to be understood."""
+    """Return the microseconds of an ISO time; None where it cannot be parsed."""
     try:
         moment = datetime.fromisoformat(text or "")
     except (ValueError, OverflowError):

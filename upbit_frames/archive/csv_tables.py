@@ -29,7 +29,7 @@ _TRADES_MOST = 4 << 30
 
 
 def candles_zip(data: bytes | Path, market: str, interval: Interval, period: Span) -> pa.Table:
-    """The candles of one published file.
+    """Read the candles of a published file.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def candles_zip(data: bytes | Path, market: str, interval: Interval, period: Spa
 
 
 def trades_zip(data: bytes | Path, market: str, period: Span) -> pa.Table:
-    """The trades of one published file.
+    """Read the trades of a published file.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _read_csv(
     most: int,
     rows: int | None,
 ) -> pa.Table:
-    """The asked columns of the file's CSV, whatever their order, each as one chunk."""
+    """Read the required columns of the file's CSV, in any order, each as a single chunk."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -169,8 +169,8 @@ def _read_csv(
             timestamp_parsers=[csv.ISO8601],
         )
         read = csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False)
-        # Looking for quotes costs a seventh of the parsing, and numbers need none. Should one turn
-        # up after all where none was seen, its field is refused as not being a number.
+        # Support for quotes costs a seventh of the parsing, and numbers need none. A quoted field
+        # in a later block is refused as not being a number.
         parse = csv.ParseOptions(quote_char='"' if b'"' in first else False)
         batches, seen = [], 0
         try:
@@ -188,7 +188,7 @@ def _read_csv(
 
 
 def _numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """A column of one chunk and without nulls as an array, without copying."""
+    """Return a column of a single chunk and without nulls as an array, without copying."""
     chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return chunk.to_numpy(zero_copy_only=True)  # type: ignore[no-any-return]
 
@@ -213,7 +213,7 @@ def _check_prices(raw: pa.Table, file: ArchiveFile) -> None:
 
 
 def _sides(column: pa.ChunkedArray, file: ArchiveFile) -> pa.Array:
-    """ASK and BID in the spelling of the schema."""
+    """Convert ASK and BID to the spelling of the schema."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -236,7 +236,7 @@ def _sorted_pairs(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> 
 
 
 def _repeats(*columns: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which rows equal the row before in every one of the sorted columns."""
+    """Return which rows equal the row before in all of the sorted columns."""
     import numpy as np
 
     same: np.ndarray[Any, Any] = np.zeros(len(columns[0]), dtype=bool)
@@ -247,7 +247,7 @@ def _repeats(*columns: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _refuse_rows(bad: np.ndarray[Any, Any], raw: pa.Table, file: ArchiveFile, what: str) -> None:
-    """Refuse the file if any row is bad, showing the first."""
+    """Raise for the first invalid row, if there is any."""
     import numpy as np
 
     if not bad.any():

@@ -1,4 +1,4 @@
-"""Where downloads lie until they are stored: files that are whole and verified, or gone.
+"""The work folder of downloads until their rows are stored: files are whole and verified, or absent.
 
 All file work happens in threads. A cancelled caller still waits for the piece of work that is
 going on, so that no thread touches a file which is being cleaned up.
@@ -23,7 +23,7 @@ from upbit_frames.store.directories import open_below
 __all__ = ["Part", "WorkFolder"]
 
 T = TypeVar("T")
-ABANDONED = 7 * 86_400  # seconds after which files here belong to no one any more
+ABANDONED = 7 * 86_400  # seconds after which leftover files are removed
 
 
 class WorkFolder:
@@ -32,7 +32,7 @@ class WorkFolder:
     Parameters
     ----------
     path : pathlib.Path
-        Made when first needed.
+        Created when first needed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,23 +40,23 @@ class WorkFolder:
         self._swept = False
 
     def place(self, key: str, digest: str) -> Path:
-        """Where the file of that key lies, once it is known to have that digest."""
+        """Return the path of the file of a key, once it is known to have that digest."""
         stem = key.rpartition("/")[2].removesuffix(".zip")
         return self.path / f"{stem}.{digest}.zip"
 
     async def intact(self, place: Path, digest: str) -> int | None:
-        """Bytes of a file that an earlier run left here, if it still has its digest."""
+        """Return the bytes of a file that an earlier run left here, if it still has its digest."""
         await _in_thread(self._refuse_link)
         return await _in_thread(_intact, place, digest)
 
     async def remove(self, place: Path) -> None:
-        """Let go of a file."""
+        """Delete a file."""
         await _in_thread(self._refuse_link)
         await _in_thread(lambda: place.unlink(missing_ok=True))
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[Part]:
-        """A new file to be filled; gone afterwards unless it was moved to its place."""
+        """Open a new file to be filled; deleted afterwards unless it was moved to its place."""
         await _in_thread(self._sweep)
         part = Part(self.path)
         try:
@@ -75,10 +75,10 @@ class WorkFolder:
         if self._swept:
             return
         old = time.time() - ABANDONED  # the machine's own clock, because file times are from it
-        for found in self.path.iterdir():
+        for path in self.path.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process sweeps as well
-                if found.suffix in (".part", ".zip") and found.stat().st_mtime < old:
-                    found.unlink()
+                if path.suffix in (".part", ".zip") and path.stat().st_mtime < old:
+                    path.unlink()
         self._swept = True
 
 
@@ -111,7 +111,7 @@ class Part:
         await _in_thread(self._write, piece)
 
     async def move(self, place: Path) -> None:
-        """Put the whole file where it will be found."""
+        """Move the complete file to its place."""
         await _in_thread(self._move, place)
 
     def close(self) -> None:

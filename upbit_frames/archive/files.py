@@ -1,7 +1,7 @@
 """What Upbit's published archive holds: files, their names, periods and terms (pure; upbit-api 11).
 
-A file holds one UTC day or one calendar month of one market. Its key says which, so everything
-there is to know before asking is here: key, checksum, the one CSV inside, the time it covers,
+A file holds a UTC day or a calendar month of a market. Its key says which, so everything
+there is to know before a request is here: key, checksum, the CSV inside, the time it covers,
 when it may be expected, and on which terms it is given.
 """
 
@@ -32,7 +32,7 @@ TERMS = (
     "redistributed, neither as it is nor processed, nor sold. Whoever downloads it agrees to that: "
     "https://www.upbit.com/historical_data"
 )
-"""The terms in one text. Everything that tells a user about the archive quotes this."""
+"""The terms in a single text, quoted by every message about the archive."""
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 PUBLICATION_DELAY = 5 * HOUR
@@ -59,7 +59,7 @@ _MONTH_INTERVAL = INTERVALS["1M"]
 
 @dataclass(frozen=True, order=True)
 class ArchiveFile:
-    """One published file.
+    """A published file.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class ArchiveFile:
 
     @property
     def folder(self) -> str:
-        """Where it lies: the prefix under which a listing shows it."""
+        """The folder of the file: the prefix under which a listing has it."""
         often = "monthly" if self.monthly else "daily"
         year = from_micros(self.period.start).year
         if self.interval is None:
@@ -114,12 +114,12 @@ class ArchiveFile:
 
     @property
     def member(self) -> str:
-        """The one file the zip must hold."""
+        """The only file that the zip may hold."""
         return f"{self.stem}.csv"
 
     @property
     def answers(self) -> Span:
-        """The part of its period for which it speaks."""
+        """The part of its period for which it is complete."""
         return Span(max(self.period.start, since(self.interval)), self.period.end)
 
     @property
@@ -129,7 +129,7 @@ class ArchiveFile:
 
 
 def has_archive(interval: Interval) -> bool:
-    """Whether files of this interval can be relied upon: everything up to days.
+    """Return whether files of this interval can be relied upon: every interval up to days.
 
     Weeks and months are published too, but it is not known what period such a file covers while
     its candles cross the borders of months; they need one or two REST requests for all of their
@@ -139,22 +139,22 @@ def has_archive(interval: Interval) -> bool:
 
 
 def since(interval: str | None) -> int:
-    """The earliest moment for which the archive can speak; ``interval`` None means trades."""
+    """Return the earliest moment for which the archive has data; ``interval`` None means trades."""
     return _SINCE["trades" if interval is None else interval if interval in _SINCE else "candles"]
 
 
 def day_file(market: str, interval: Interval | None, moment: int) -> ArchiveFile:
-    """The file of the UTC day that holds the moment; ``interval`` None means trades."""
+    """Return the file of the UTC day that holds the moment; ``interval`` None means trades."""
     return _file(market, interval, moment, monthly=False)
 
 
 def month_file(market: str, interval: Interval | None, moment: int) -> ArchiveFile:
-    """The file of the calendar month that holds the moment; ``interval`` None means trades."""
+    """Return the file of the calendar month that holds the moment; ``interval`` None means trades."""
     return _file(market, interval, moment, monthly=True)
 
 
 def file_of(market: str, interval: Interval | None, period: Span) -> ArchiveFile:
-    """The file that covers exactly this period.
+    """Return the file that covers exactly this period.
 
     Raises
     ------

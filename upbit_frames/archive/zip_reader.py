@@ -1,6 +1,6 @@
-"""Reads the one expected file out of a zip, trusting nothing the zip says (pure).
+"""Read the expected member of a zip, without trusting anything the zip states (pure).
 
-What is refused: anything that is not a whole zip, more or other members than the expected one,
+Refused are: anything that is not a whole zip, more or other members than the expected,
 encryption, unknown compression, a member larger than a file of its period can be, and content
 that does not have the length and CRC the zip states. Nothing is ever written to disk, so names
 with path tricks have nothing to escape from; they are refused for not being the expected name.
@@ -22,7 +22,7 @@ __all__ = ["Member", "refusal"]
 
 _PIECE = 1 << 18  # compressed bytes taken from the file at a time
 _TAIL = 22 + 0xFFFF  # where the end record must begin: its own length and the longest comment
-_DIRECTORY_MOST = 1 << 16  # one entry needs about a hundred bytes
+_DIRECTORY_MOST = 1 << 16  # bytes; an entry needs about a hundred
 _LONGEST_LINE = 1 << 16
 _RATIO_MOST = 200
 """How much larger than the zip its content may be. Price tables shrink to a fifth or so and even
@@ -30,7 +30,7 @@ constant ones to a fiftieth; deflate itself ends at a thousand, which only a bom
 
 
 def _fastest_zlib() -> Any:
-    """ISA-L's zlib where it is installed: it inflates three times as fast as the standard one."""
+    """Return ISA-L's zlib where it is installed: it inflates three times as fast as the standard library's."""
     try:
         return importlib.import_module("isal.isal_zlib")
     except ImportError:
@@ -41,7 +41,7 @@ _zlib: Any = _fastest_zlib()
 
 
 def refusal(message: str, **context: Any) -> SchemaError:
-    """The error for a file that cannot be used."""
+    """Return the error for a file that cannot be used."""
     return SchemaError(message, suggestion="nothing of it was stored; retry later, or use source='rest'", **context)
 
 
@@ -57,7 +57,7 @@ class Member:
     most : int
         Most bytes the member may inflate to.
     **context
-        Facts for the errors.
+        Context of the errors.
 
     Raises
     ------
@@ -91,8 +91,8 @@ class Member:
         except (zipfile.BadZipFile, struct.error, EOFError, OSError, ValueError, NotImplementedError) as error:
             raise self._refuse(f"the file is not a readable zip: {error}") from error
         if [entry.filename for entry in entries] != [name]:
-            found = ", ".join(repr(entry.filename) for entry in entries)
-            raise self._refuse(f"the zip must hold {name!r} and nothing else, but holds {found or 'nothing'}")
+            members = ", ".join(repr(entry.filename) for entry in entries)
+            raise self._refuse(f"the zip must hold {name!r} and nothing else, but holds {members or 'nothing'}")
         info = entries[0]
         if info.flag_bits & 0x1:
             raise self._refuse("the zip is encrypted")
@@ -116,7 +116,7 @@ class Member:
         return info, info.compress_size
 
     def _check_end_record(self, size: int) -> None:
-        # zipfile reads the whole directory into memory, so a giant one is refused before.
+        # zipfile reads the whole directory into memory, so a giant directory is refused before.
         self._source.seek(max(0, size - _TAIL))
         tail = self._source.read()
         at = tail.rfind(b"PK\x05\x06")
@@ -124,7 +124,9 @@ class Member:
             raise self._refuse("the file is not a zip, or its end is missing")
         entries, length = struct.unpack("<HI", tail[at + 10 : at + 16])
         if entries != 1 or length > _DIRECTORY_MOST:
-            raise self._refuse(f"the zip must hold one file, but states {entries:,} in {length:,} bytes of directory")
+            raise self._refuse(
+                f"the zip must hold a single file, but states {entries:,} in {length:,} bytes of directory"
+            )
 
     # --- what is in it --------------------------------------------------------------------------
 
@@ -165,7 +167,7 @@ class Member:
             raise self._refuse(f"the zip ends after {self._given:,} of {self._expected:,} bytes")
         self._given += len(piece)
         self._crc = _zlib.crc32(piece, self._crc)
-        if self._given > self._expected:  # never by more than one piece
+        if self._given > self._expected:  # never by more than a piece
             raise self._refuse(f"the zip inflates to more than the {self._expected:,} bytes it states")
         if self._given == self._expected:
             self._check_end()
@@ -177,7 +179,7 @@ class Member:
         while not piece and more and not self._engine.eof:
             if not self._input:
                 self._input = self._take(_PIECE)
-            more = bool(self._input)  # asked again without: it may hold back output that had no room
+            more = bool(self._input)  # called again without input: output may be held back for lack of room
             try:
                 piece = self._engine.decompress(self._input, size)
             except _zlib.error as error:
@@ -202,11 +204,11 @@ class Member:
     # --- being a file ---------------------------------------------------------------------------
 
     def readable(self) -> bool:
-        """Arrow asks."""
+        """Return True; Arrow requires the method."""
         return True
 
     def close(self) -> None:
-        """Let go of the zip."""
+        """Close the zip."""
         self.closed = True
         self._source.close()
 
