@@ -10,8 +10,9 @@ import pytest
 
 from upbit_frames.core.intervals import Span, intersect, subtract
 from upbit_frames.store import encoding
-from upbit_frames.store.base import Counted, Reading, Store
+from upbit_frames.store.base import Store
 from upbit_frames.store.parquet import ParquetStore
+from upbit_frames.store.results import Counted, Reading
 
 MONTHS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01", "2024-05-01")
 

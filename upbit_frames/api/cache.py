@@ -16,12 +16,13 @@ from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.text import counted
 from upbit_frames.errors import InvalidMarket, InvalidRange, QueryError, StoreError
-from upbit_frames.store.base import STORED_KINDS, Series, SeriesInfo, Store, selects
+from upbit_frames.store.base import STORED_KINDS, Series, Store, selects
+from upbit_frames.store.results import SeriesInfo
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from upbit_frames.store.base import Finding
+    from upbit_frames.store.results import Finding
 
 __all__ = ["Cache", "cache"]
 

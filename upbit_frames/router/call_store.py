@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.intervals import Span, merge, subtract
 from upbit_frames.errors import CorruptFile, StoreError
-from upbit_frames.store.base import Columns, Counted, Reading, Series, Store
+from upbit_frames.store.base import Columns, Series, Store
 from upbit_frames.store.memory import MemoryStore
+from upbit_frames.store.results import Counted, Reading
 from upbit_frames.store.validation import join
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from upbit_frames.router.plan import StoredEdge
 from upbit_frames.router.ports import Ports, stored_edge
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
-from upbit_frames.store.base import Columns, Counted, Reading
+from upbit_frames.store.base import Columns
+from upbit_frames.store.results import Counted, Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa

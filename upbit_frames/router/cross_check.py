@@ -21,8 +21,9 @@ from upbit_frames.router.candle_history import CandleHistory
 from upbit_frames.router.ports import Ports, sync_server_time
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
-from upbit_frames.store.base import Finding, Series, Store
+from upbit_frames.store.base import Series, Store
 from upbit_frames.store.memory import MemoryStore
+from upbit_frames.store.results import Finding
 
 if TYPE_CHECKING:
     import pyarrow as pa

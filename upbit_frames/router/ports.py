@@ -18,7 +18,8 @@ from upbit_frames.router.plan import PlanContext, StoredEdge
 from upbit_frames.runtime.clock import Clock, ServerTime
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.ttl_cache import TTLCache
-from upbit_frames.store.base import Reading, RowStore, Series, Store
+from upbit_frames.store.base import RowStore, Series, Store
+from upbit_frames.store.results import Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa

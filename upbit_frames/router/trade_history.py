@@ -36,7 +36,8 @@ from upbit_frames.router.trade_plan import (
 from upbit_frames.router.trade_requests import Trade, TradeRequests, trades_table, utc_day
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
-from upbit_frames.store.base import Columns, Counted, Series
+from upbit_frames.store.base import Columns, Series
+from upbit_frames.store.results import Counted
 from upbit_frames.store.validation import choose
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""What a store is, for everyone who uses one.
+"""The store's interface: series names and the :class:`Store` protocol.
 
-A store remembers, per series, which ranges of time are known and which rows lie in them.
-"Covered, and there is no row" is knowledge too: it was asked, and nothing had been traded.
+A store keeps the rows of each series together with its coverage, the ranges in which all rows are
+known. "Covered, and there is no row" is knowledge too: the range was fetched, and nothing had been
+traded.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from upbit_frames.core.intervals import INTERVALS, Interval, Span
 from upbit_frames.core.markets import parse_market
@@ -20,18 +21,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from upbit_frames.store.fetch_lock import FetchLock
+    from upbit_frames.store.results import Counted, Finding, Reading, SeriesInfo, StoredFile
 
 __all__ = [
     "STORED_KINDS",
     "Columns",
-    "Counted",
-    "Finding",
-    "Reading",
     "RowStore",
     "Series",
-    "SeriesInfo",
     "Store",
-    "StoredFile",
 ]
 
 STORED_KINDS = ("candles", "trades")
@@ -42,7 +39,7 @@ Columns: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Series:
-    """The name of one series. It becomes part of a path, so it is checked when it is made.
+    """The name of a series. It becomes part of a path, so the constructor validates it.
 
     Parameters
     ----------
@@ -55,7 +52,7 @@ class Series:
     Raises
     ------
     StoreError, InvalidMarket, InvalidInterval
-        For anything that cannot be the name of a series.
+        If kind, market or interval cannot be part of the name of a series.
 
     Examples
     --------
@@ -70,8 +67,8 @@ class Series:
     def __post_init__(self) -> None:
         if self.kind not in STORED_KINDS:
             raise StoreError(
-                f"{self.kind!r} is not a kind of data that is stored",
-                suggestion=f"there are: {', '.join(STORED_KINDS)}",
+                f"kind must be one of {', '.join(STORED_KINDS)}, got {self.kind!r}",
+                suggestion="other kinds of data are not stored",
             )
         if parse_market(self.market) != self.market:
             raise InvalidMarket(
@@ -96,118 +93,13 @@ class Series:
 
     @property
     def segment(self) -> str:
-        """What one resting file holds: ``day``, ``month``, ``year`` or ``decade``."""
+        """The period of a fully merged file: ``day``, ``month``, ``year`` or ``decade``."""
         # A day of trades of a large market has about as many rows as some months of minutes.
         return "day" if self.interval is None else INTERVALS[self.interval].segment
 
 
-@dataclass(frozen=True)
-class SeriesInfo:
-    """What is stored of one series.
-
-    Attributes
-    ----------
-    series : Series
-    rows, files, bytes : int
-    covered : tuple of Span
-        Merged and sorted, half open, microseconds UTC.
-    first, last : int or None
-        Times of the first and the last row (candles: start of the period), microseconds UTC;
-        None where no row is stored.
-    """
-
-    series: Series
-    rows: int
-    files: int
-    bytes: int
-    covered: tuple[Span, ...]
-    first: int | None
-    last: int | None
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """One file of a series.
-
-    Attributes
-    ----------
-    series : Series
-    path : Path
-    span : Span
-        What it covers: where it has no row, nothing was traded.
-    rows, bytes : int
-    """
-
-    series: Series
-    path: Path
-    span: Span
-    rows: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong in a store.
-
-    Attributes
-    ----------
-    series : Series
-    problem : str
-        A short stable name: ``corrupt`` (set aside, and what it covered is unknown now),
-        ``repaired`` (set aside, and all of it is known again), ``foreign``, ``overlap``,
-        ``prices``, ``leftover`` (harmless; the next write removes it).
-    detail : str
-        What exactly, in a sentence.
-    path : Path or None
-        The file; for one that was set aside, where it lies now.
-    span : Span or None
-        What the file covered.
-    """
-
-    series: Series
-    problem: str
-    detail: str
-    path: Path | None = None
-    span: Span | None = None
-
-    def __str__(self) -> str:
-        where = f" [{self.path.name}]" if self.path else ""
-        return f"{self.series}: {self.problem}: {self.detail}{where}"
-
-
-class Reading(NamedTuple):
-    """Rows, and the ranges for which they are complete.
-
-    Both come from one listing of the series and from the files that were opened for it, so they
-    agree whatever other threads and processes do to the store meanwhile.
-
-    Attributes
-    ----------
-    table : pyarrow.Table
-    covered : list of Span
-        Merged, sorted, disjoint.
-    """
-
-    table: pa.Table
-    covered: list[Span]
-
-
-class Counted(NamedTuple):
-    """A number of rows, and the ranges for which it is complete.
-
-    Attributes
-    ----------
-    rows : int
-    covered : list of Span
-        Merged, sorted, disjoint.
-    """
-
-    rows: int
-    covered: list[Span]
-
-
 class RowStore(Protocol):
-    """What filling a series needs of a store."""
+    """What importing rows needs of a store."""
 
     def covered(self, series: Series) -> list[Span]:
         """Return the ranges in which all rows are known: merged, sorted, disjoint."""
@@ -225,7 +117,7 @@ class RowStore(Protocol):
 
 
 class Store(RowStore, Protocol):
-    """Rows of many series and what is known of each. Synchronous and safe to use from threads.
+    """Rows and coverage of many series. Synchronous and safe to use from threads.
 
     Times are microseconds since the epoch, UTC; spans are half open.
     """
@@ -248,8 +140,8 @@ class Store(RowStore, Protocol):
         Raises
         ------
         CorruptFile
-            A file of the span was damaged. It has been set aside (``moved_to``) and no longer
-            counts as covered, so what is missing can be computed anew and fetched again.
+            A file of the span was damaged. It has been quarantined (``moved_to``) and no longer
+            counts as covered, so the missing range can be computed and fetched again.
         """
 
     def read_covered(self, series: Series, span: Span, columns: Columns | None = None) -> Reading:
@@ -311,14 +203,14 @@ class Store(RowStore, Protocol):
         origin : {"rest", "archive", "live"}
             Where the rows are from; kept with them.
         replace : bool
-            Whether rows already stored inside the span give way. By default what is covered
-            stays as it is, and only the rest of the span is taken from ``table``.
+            Whether rows already stored inside the span are replaced. By default covered ranges
+            stay as they are, and only the rest of the span is taken from ``table``.
 
         Raises
         ------
         StoreError
-            If the rows are not as described: then nothing was written. If they cannot be
-            written, for instance because the disk is full: what was known stays known.
+            If the rows are not as described: nothing was written. If they cannot be written,
+            for instance because the disk is full: rows and coverage are as before.
         LockTimeout
             If another writer holds the series for too long.
         """
@@ -358,17 +250,17 @@ class Store(RowStore, Protocol):
         Raises
         ------
         StoreError
-            If files overlap that other hands put there, and they cannot be merged.
+            If files added by other programs overlap, and they cannot be merged.
         """
 
     def verify(self, series: Series | None = None, *, repair: bool = False) -> list[Finding]:
-        """Read everything again and tell what is wrong; damaged files are set aside.
+        """Read all rows again and return the problems; damaged files are quarantined.
 
         With ``repair`` leftovers of killed writers are removed and overlapping files merged.
         """
 
     def problems(self, series: Series | None = None) -> list[Finding]:
-        """What was found damaged so far and lies set aside, without reading anything again."""
+        """Return the quarantined files as problems, without reading the store again."""
 
     def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
         """Remove the series that match all arguments, with their notes; return the bytes freed."""
@@ -382,19 +274,19 @@ class Store(RowStore, Protocol):
         keep: Iterable[Series] = (),
         force: bool = False,
     ) -> int:
-        """Give back space, never of what the exchange could not give again unless ``force``.
+        """Free space; rows that the exchange no longer serves are kept unless ``force``.
 
         Parameters
         ----------
         max_bytes : int, optional
-            Remove until no more is left: least recently used series first, of each the oldest
+            Remove until at most this is left: least recently used series first, of each the oldest
             segments first.
         before : int, optional
             Remove segments that end at or before this moment (microseconds UTC).
         unused_days : float, optional
-            Remove series neither read nor written for so long.
+            Remove series neither read nor written for that many days.
         keep : iterable of Series
-            Never touch these.
+            Never remove these.
         force : bool
             Also remove second candles older than 90 days and trades older than 7 days, which
             REST no longer serves.
@@ -407,13 +299,13 @@ class Store(RowStore, Protocol):
 
 
 def sort_key(series: Series) -> tuple[str, str, int]:
-    """Sorts series by kind, market and length of the interval."""
+    """Return the key that sorts series by kind, market and length of the interval."""
     order = list(INTERVALS)
     return series.kind, series.market, -1 if series.interval is None else order.index(series.interval)
 
 
 def selects(series: Series, market: str | None, interval: str | None, kind: str | None) -> bool:
-    """Whether a series matches everything that is not None."""
+    """Return whether a series matches all arguments that are not None."""
     return (
         (market is None or series.market == market)
         and (interval is None or series.interval == interval)
@@ -422,12 +314,12 @@ def selects(series: Series, market: str | None, interval: str | None, kind: str 
 
 
 def note_text(series: Series, key: str, value: Any) -> str:
-    """A note as JSON.
+    """Return a note as JSON.
 
     Raises
     ------
     StoreError
-        If it cannot be said in JSON.
+        If it cannot be represented in JSON.
     """
     try:
         if not isinstance(key, str):

@@ -13,9 +13,9 @@ from upbit_frames.errors import CorruptFile
 from upbit_frames.store import layout
 from upbit_frames.store import validation as rows
 from upbit_frames.store.atomic_files import STALE_SECONDS
-from upbit_frames.store.base import Finding, SeriesInfo, StoredFile
 from upbit_frames.store.layout import File
 from upbit_frames.store.reader import SeriesFolder
+from upbit_frames.store.results import Finding, SeriesInfo, StoredFile
 
 __all__ = ["faults", "info", "stored_files"]
 

@@ -1,13 +1,12 @@
-"""Where everything lies: folders, file names and what a file may span (pure).
+"""Folders and file names of the store, and the range that a file may span (pure).
 
-``candles/v1/market=KRW-BTC/interval=1m/2024-01-01T000000Z_2024-02-01T000000Z.parquet`` says that
-of the minutes that start in January 2024 everything is known; the rows inside are those in which
-something was traded. A range without a single row may be one file however long it is, for
+``candles/v1/market=KRW-BTC/interval=1m/2024-01-01T000000Z_2024-02-01T000000Z.parquet`` covers the
+minutes that start in January 2024: all of them are known, and the rows inside are those in which
+something was traded. A range without a single row may be a single file however long it is, for
 instance from the epoch up to a market's listing.
 
 Other tools read these folders too, with readers that skip names beginning with a dot or an
-underscore and look for names ending in ``.parquet``. Whatever else has to lie there is named
-accordingly.
+underscore and look for names ending in ``.parquet``. All other files are named accordingly.
 """
 
 from __future__ import annotations
@@ -47,25 +46,25 @@ _NAME = re.compile(_MOMENT + "_" + _MOMENT + re.escape(SUFFIX), re.ASCII)
 
 
 class File(NamedTuple):
-    """A file of a series: its name and what it covers."""
+    """A file of a series: its name and the range it covers."""
 
     span: Span
     name: str
 
 
 def parts_of(series: Series) -> tuple[str, ...]:
-    """The names of the folders that lead from the store's root to a series."""
+    """Return the names of the folders that lead from the store's root to a series."""
     parts = (series.kind, VERSION, f"market={series.market}")
     return parts if series.interval is None else (*parts, f"interval={_FOLDER_OF_INTERVAL[series.interval]}")
 
 
 def folder_of(root: Path, series: Series) -> Path:
-    """The folder of a series below the store's root."""
+    """Return the folder of a series below the store's root."""
     return root.joinpath(*parts_of(series))
 
 
 def lock_of(root: Path, series: Series) -> Path:
-    """The lock file of a series; outside its folder, so that it outlives a cleared one."""
+    """Return the lock file of a series; outside its folder, so that it outlives a cleared folder."""
     parts = [series.kind, series.market]
     if series.interval is not None:
         parts.append(_FOLDER_OF_INTERVAL[series.interval])
@@ -73,34 +72,34 @@ def lock_of(root: Path, series: Series) -> Path:
 
 
 def fetch_lock_of(root: Path, series: Series) -> Path:
-    """The lock file that the process holds which fetches a series."""
+    """Return the lock file held by the process that fetches a series."""
     return lock_of(root, series).with_suffix(".fetch")
 
 
 def find_series(root: Path) -> list[Series]:
-    """The series whose folders exist, as far as the folders' names are valid."""
-    found: list[Series] = []
+    """Return the series whose folders exist, as far as the folders' names are valid."""
+    series: list[Series] = []
     for kind in STORED_KINDS:
         for market in _subfolders(root / kind / VERSION, "market="):
             if kind == "trades":
-                found += _series(kind, market, None)
+                series += _series(kind, market, None)
                 continue
             for folder in _subfolders(root / kind / VERSION / f"market={market}", "interval="):
                 if folder in _INTERVAL_OF_FOLDER:
-                    found += _series(kind, market, _INTERVAL_OF_FOLDER[folder])
-    return sorted(found, key=sort_key)
+                    series += _series(kind, market, _INTERVAL_OF_FOLDER[folder])
+    return sorted(series, key=sort_key)
 
 
 def _series(kind: str, market: str, interval: str | None) -> list[Series]:
     try:
         return [Series(kind, market, interval)]
     except UpbitFramesError:
-        return []  # somebody else's folder
+        return []  # a folder of another program
 
 
 def _subfolders(folder: Path, prefix: str) -> list[str]:
     try:
-        return [one.name.removeprefix(prefix) for one in folder.iterdir() if one.name.startswith(prefix)]
+        return [path.name.removeprefix(prefix) for path in folder.iterdir() if path.name.startswith(prefix)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as failed:
@@ -112,7 +111,7 @@ def _subfolders(folder: Path, prefix: str) -> list[str]:
 
 
 def file_name(span: Span) -> str:
-    """The name of a file that covers the span.
+    """Return the name of a file that covers the span.
 
     Examples
     --------
@@ -129,7 +128,7 @@ def _moment(micros: int) -> str:
 
 @lru_cache(maxsize=262_144)
 def parse_name(name: str) -> Span | None:
-    """What a file of that name covers; None if it is not one of ours."""
+    """Return the range that a file of that name covers; None if the store does not use such names."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -138,7 +137,7 @@ def parse_name(name: str) -> Span | None:
 
 
 def _micros(texts: tuple[str | None, ...]) -> int | None:
-    if texts[-1] == "000000":  # whole seconds have no fraction: a moment has only one name
+    if texts[-1] == "000000":  # whole seconds have no fraction, so that each moment has a single name
         return None
     year, month, day, hour, minute, second, micros = map(int, (text or 0 for text in texts))
     try:
@@ -148,45 +147,45 @@ def _micros(texts: tuple[str | None, ...]) -> int | None:
 
 
 def effective(names: list[str]) -> tuple[list[File], list[File]]:
-    """The files that count, sorted, and those that do not because a larger one holds theirs.
+    """Return the effective files, sorted, and the leftovers whose range a larger file holds.
 
     A merge puts the merged file in place before it removes the parts, so a process killed in
-    between leaves both. Whatever is inside the span of another file is such a leftover.
+    between leaves both. A file inside the span of another is such a leftover.
 
     Returns
     -------
-    counting, leftover : list of File
-        In ``counting`` spans may still overlap in part (only foreign hands do that). The earlier
-        file then holds for what both cover; see :func:`territories`.
+    present, leftover : list of File
+        In ``present`` spans may still overlap in part (only other programs cause that). The earlier
+        file is then read for the range that both cover; see :func:`territories`.
     """
     files = [File(span, name) for name in names if (span := parse_name(name)) is not None]
-    files.sort(key=lambda one: (one.span.start, -one.span.end))
-    counting: list[File] = []
+    files.sort(key=lambda file: (file.span.start, -file.span.end))
+    present: list[File] = []
     leftover: list[File] = []
     reach = -1
-    for one in files:
-        if one.span.end > reach:
-            counting.append(one)
-            reach = one.span.end
+    for file in files:
+        if file.span.end > reach:
+            present.append(file)
+            reach = file.span.end
         else:
-            leftover.append(one)
-    return counting, leftover
+            leftover.append(file)
+    return present, leftover
 
 
 def territories(files: list[File], wanted: Span) -> list[tuple[File, Span]]:
-    """For each counting file the part of ``wanted`` that it answers for; sorted, disjoint."""
-    found = []
+    """Return each effective file with the part of ``wanted`` that is read from it; sorted, disjoint."""
+    parts = []
     reach = wanted.start
-    for one in files:
-        part = Span(max(one.span.start, reach), min(one.span.end, wanted.end))
+    for file in files:
+        part = Span(max(file.span.start, reach), min(file.span.end, wanted.end))
         if not part.empty:
-            found.append((one, part))
+            parts.append((file, part))
             reach = part.end
-    return found
+    return parts
 
 
 def segment_of(unit: str, micros: int) -> Span:
-    """The day, month, year or decade that holds a moment."""
+    """Return the day, month, year or decade that holds a moment."""
     moment = from_micros(micros)
     if unit == "day":
         start = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
@@ -202,10 +201,10 @@ def segment_of(unit: str, micros: int) -> Span:
 
 
 def split(series: Series, span: Span, table: pa.Table) -> list[tuple[Span, pa.Table]]:
-    """Cut what is known of a span into the files it should become.
+    """Cut the rows of a span into the files to write.
 
-    One for each segment that has rows; whatever lies between those becomes one file without
-    rows, however many segments it spans.
+    Each segment that has rows becomes a file; each range between them becomes a single file
+    without rows, however many segments it spans.
     """
     return [
         (part, cut(table, part) if filled else empty(series.kind))
@@ -229,13 +228,13 @@ def partition(span: Span, segments: list[Span]) -> list[tuple[Span, bool]]:
 
 
 def segments_with_rows(series: Series, table: pa.Table) -> list[Span]:
-    """The segments in which the table, sorted by time, has rows; ascending."""
-    found: list[Span] = []
+    """Return the segments in which the table, sorted by time, has rows; ascending."""
+    segments: list[Span] = []
     if len(table) == 0:
-        return found
+        return segments
     times = times_of(table)
     row = 0
     while row < len(times):
-        found.append(segment_of(series.segment, int(times[row])))
-        row = int(np.searchsorted(times, found[-1].end, side="left"))
-    return found
+        segments.append(segment_of(series.segment, int(times[row])))
+        row = int(np.searchsorted(times, segments[-1].end, side="left"))
+    return segments

@@ -1,4 +1,4 @@
-"""A store that lives as long as its process: for cassettes, tests and one-off work."""
+"""A store in memory, which ends with its process: for cassettes, tests and one-off work."""
 
 from __future__ import annotations
 
@@ -12,19 +12,9 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.core.intervals import Span, intersect, merge, subtract
 from upbit_frames.runtime.clock import Clock, SystemClock
 from upbit_frames.store import validation as rows
-from upbit_frames.store.base import (
-    Columns,
-    Counted,
-    Finding,
-    Reading,
-    Series,
-    SeriesInfo,
-    StoredFile,
-    note_text,
-    selects,
-    sort_key,
-)
+from upbit_frames.store.base import Columns, Series, note_text, selects, sort_key
 from upbit_frames.store.pruning import Piece, select
+from upbit_frames.store.results import Counted, Finding, Reading, SeriesInfo, StoredFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +24,7 @@ __all__ = ["MemoryStore"]
 
 @dataclass
 class _SeriesRows:
-    """One series: disjoint ranges in order, each with its rows, and the notes."""
+    """The rows of a series: disjoint ranges in order, each with its table, and the notes."""
 
     spans: list[Span] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
@@ -42,26 +32,26 @@ class _SeriesRows:
     covered: list[Span] = field(default_factory=list)
     used: int = 0
 
-    def put(self, span: Span, table: pa.Table) -> None:
+    def insert(self, span: Span, table: pa.Table) -> None:
         at = bisect_left(self.spans, span)
         self.spans.insert(at, span)
         self.tables.insert(at, table)
         self.covered = merge([*self.covered, span])
 
     def remove(self, span: Span) -> None:
-        """Forget a range, keeping what reaches beyond it."""
-        touched = [at for at, one in enumerate(self.spans) if one.start < span.end and span.start < one.end]
+        """Remove a range; rows outside it stay."""
+        touched = [at for at, present in enumerate(self.spans) if present.start < span.end and span.start < present.end]
         parts = [(self.spans[at], self.tables[at]) for at in touched]
         for at in reversed(touched):
             del self.spans[at], self.tables[at]
         self.covered = subtract(self.covered, [span])
-        for one, table in parts:
-            for rest in subtract([one], [span]):
-                self.put(rest, rows.cut(table, rest))
+        for present, table in parts:
+            for rest in subtract([present], [span]):
+                self.insert(rest, rows.cut(table, rest))
 
 
 class MemoryStore:
-    """Like the Parquet store, in memory.
+    """A store with the behaviour of :class:`~upbit_frames.store.parquet.ParquetStore`, in memory.
 
     Parameters
     ----------
@@ -119,11 +109,11 @@ class MemoryStore:
         stored.used = self._clock.now()
         first = max(0, bisect_left(stored.spans, (span.start,)) - 1)
         for at in range(first, len(stored.spans)):
-            one, table = stored.spans[at], stored.tables[at]
-            if one.start >= span.end:
+            present, table = stored.spans[at], stored.tables[at]
+            if present.start >= span.end:
                 return
-            if one.end > span.start and len(table):
-                inside = span.start <= one.start and one.end <= span.end
+            if present.end > span.start and len(table):
+                inside = span.start <= present.start and present.end <= span.end
                 yield table if inside else rows.cut(table, span)
 
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
@@ -161,10 +151,10 @@ class MemoryStore:
             if replace:
                 stored.remove(span)
             for part in subtract([span], self.covered(series)):
-                stored.put(part, rows.cut(table, part))
+                stored.insert(part, rows.cut(table, part))
 
     def forget(self, series: Series, span: Span) -> None:
-        """Drop what is known of a range, as if it had never been written."""
+        """Remove rows and coverage of a range, as if it had never been written."""
         with self._lock:
             stored = self._stored.get(series)
             if stored is not None:
@@ -186,7 +176,7 @@ class MemoryStore:
                 stored.notes[key] = text
 
     def fetch_lock(self, series: Series) -> None:
-        """No other process can see what is stored here."""
+        """Return None: no other process shares the store."""
         return
 
     def series(self) -> list[Series]:
@@ -210,7 +200,7 @@ class MemoryStore:
             )
 
     def compact(self, series: Series) -> None:
-        """Join what belongs together: one table a covered range."""
+        """Join the tables of each covered range."""
         with self._lock:
             stored = self._stored.get(series)
             if stored is None:
@@ -220,21 +210,20 @@ class MemoryStore:
             stored.tables = [table for _, table in joined]
 
     def files(self, series: Series, span: Span | None = None) -> list[StoredFile]:
-        """There are no files in memory."""
+        """Return an empty list: there are no files in memory."""
         return []
 
     def verify(self, series: Series | None = None, *, repair: bool = False) -> list[Finding]:
-        """Impossible prices; memory does not go bad otherwise."""
-        found = []
-        for one in self.series() if series is None else [series]:
-            for span in self.covered(one):
-                fault = rows.prices(one, self.read(one, span))
-                if fault:
-                    found.append(Finding(one, "prices", fault, span=span))
-        return found
+        """Return impossible prices as problems; rows in memory have no checksums to verify."""
+        return [
+            Finding(each, "prices", fault, span=span)
+            for each in (self.series() if series is None else [series])
+            for span in self.covered(each)
+            if (fault := rows.prices(each, self.read(each, span)))
+        ]
 
     def problems(self, series: Series | None = None) -> list[Finding]:
-        """Nothing is ever set aside here."""
+        """Return an empty list: memory has no quarantine."""
         return []
 
     def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
@@ -255,7 +244,7 @@ class MemoryStore:
         keep: Iterable[Series] = (),
         force: bool = False,
     ) -> int:
-        """Give back space; see :class:`Store` for the policies. Bytes freed."""
+        """Free space; see :class:`Store` for the policies. Return the bytes freed."""
         with self._lock:
             pieces = [
                 Piece(series, span, len(table), table.nbytes)

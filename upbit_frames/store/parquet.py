@@ -19,10 +19,11 @@ from upbit_frames.runtime.clock import Clock, SystemClock
 from upbit_frames.store import inventory, layout, quarantine
 from upbit_frames.store import validation as rows
 from upbit_frames.store import writer as writing
-from upbit_frames.store.base import Columns, Counted, Finding, Reading, Series, SeriesInfo, StoredFile, selects
+from upbit_frames.store.base import Columns, Series, selects
 from upbit_frames.store.fetch_lock import FetchLock
 from upbit_frames.store.pruning import Piece, select
 from upbit_frames.store.reader import SeriesFolder
+from upbit_frames.store.results import Counted, Finding, Reading, SeriesInfo, StoredFile
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,9 +11,10 @@ from pathlib import Path
 from upbit_frames.core.intervals import Span, from_micros, subtract
 from upbit_frames.errors import UpbitFramesWarning
 from upbit_frames.store import atomic_files as files
-from upbit_frames.store.base import Finding, Series
+from upbit_frames.store.base import Series
 from upbit_frames.store.directories import Directory
 from upbit_frames.store.layout import SET_ASIDE, SUFFIX, File, parse_name
+from upbit_frames.store.results import Finding
 
 __all__ = ["announce", "findings", "set_aside"]
 

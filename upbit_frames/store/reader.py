@@ -25,11 +25,12 @@ from upbit_frames.runtime.clock import Clock
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout, quarantine
 from upbit_frames.store import validation as rows
-from upbit_frames.store.base import Columns, Counted, Reading, Series
+from upbit_frames.store.base import Columns, Series
 from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Damaged, Vanished
 from upbit_frames.store.layout import File
 from upbit_frames.store.locks import exclusive
+from upbit_frames.store.results import Counted, Reading
 
 __all__ = ["SeriesFolder"]
 

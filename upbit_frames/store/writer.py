@@ -23,12 +23,13 @@ from upbit_frames.errors import CorruptFile, UpbitFramesWarning
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout
 from upbit_frames.store import validation as rows
-from upbit_frames.store.base import Finding, note_text
+from upbit_frames.store.base import note_text
 from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Vanished
 from upbit_frames.store.layout import File
 from upbit_frames.store.merging import MAX_FILES, neighbours_to_merge
 from upbit_frames.store.reader import SeriesFolder
+from upbit_frames.store.results import Finding
 
 __all__ = ["clear", "compact", "note", "read_notes", "remove_files", "repair", "write"]
 

@@ -20,7 +20,7 @@ from upbit_frames.router import download as bulk
 from upbit_frames.router.market_selection import resolve
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.telemetry import telemetry
-from upbit_frames.store.base import Finding
+from upbit_frames.store.results import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
