@@ -18,6 +18,7 @@ import pytest
 import upbit_frames as uf
 from upbit_frames.errors import SchemaError, UpbitFramesWarning
 from upbit_frames.live import collection
+from upbit_frames.runtime import event_loop
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.market.listings import default_listings
 
@@ -89,7 +90,7 @@ def test_what_cannot_be_completed_is_told(
     thread = meanwhile(exchange, lambda: away(exchange))
     monkeypatch.setattr("upbit_frames.live.hub.backfill.RestMender.fetch", never)
     with pytest.warns(UpbitFramesWarning, match=r"may lack rows of KRW-BTC \(trade\) .*uf\.trades"):
-        frame = client.stream("KRW-BTC", "trade", seconds=2)
+        frame = client.stream("KRW-BTC", "trade", seconds=8)
     thread.join()
     assert len(frame)
     assert frame.attrs["upbit_frames"]["gaps"][0]["outcome"] == "open"
@@ -135,7 +136,7 @@ def test_odd_frames_end_a_loop_and_a_feed_alike(exchange: Exchange, client: uf.C
     with pytest.raises(SchemaError, match="expected `float`"):
         loop()
     assert seen
-    ends = time.monotonic() + 30.0
+    ends = time.monotonic() + 60.0
     while not feed.closed:
         assert time.monotonic() < ends
         time.sleep(0.01)
@@ -162,7 +163,7 @@ def test_a_plain_loop_opens_and_leaves(exchange: Exchange, client: uf.Client) ->
             break
     assert seen == sorted(set(seen))
     del batch
-    ends = time.monotonic() + 30.0
+    ends = time.monotonic() + 60.0
     while exchange.streams.open:
         assert time.monotonic() < ends
         time.sleep(0.02)
@@ -207,7 +208,7 @@ def test_a_slow_loop_over_a_small_feed_is_told_what_it_missed(client: uf.Client)
         loop = iter(feed)
         next(loop)
         before = feed.stats["received"]
-        ends = time.monotonic() + 30.0
+        ends = time.monotonic() + 60.0
         while feed.stats["received"] < before + 20:
             assert time.monotonic() < ends
             time.sleep(0.01)
@@ -223,7 +224,7 @@ def test_an_interrupted_collection_is_returned(exchange: Exchange, client: uf.Cl
     assert Path(caught[0].filename).name == Path(__file__).name
     assert len(frame)
     assert frame.attrs["upbit_frames"]["interrupted"] is True
-    ends = time.monotonic() + 30.0
+    ends = time.monotonic() + 60.0
     while exchange.streams.open:
         assert time.monotonic() < ends
         time.sleep(0.02)
@@ -249,6 +250,17 @@ def test_a_collection_shows_how_far_it_has_come(
     shown = uf.Client(client.config.replace(progress=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        shown.stream("KRW-BTC", "trade", seconds=1.5)
-    assert "trade KRW-BTC" in (err := capsys.readouterr().err)
-    assert "rows" in err
+        shown.stream("KRW-BTC", "trade", count=5)
+    assert "trade KRW-BTC: 100%" in (err := capsys.readouterr().err)
+    assert "5 rows" in err
+
+
+def test_the_final_state_is_drawn_though_the_thread_of_the_caller_never_ran_meanwhile(
+    client: uf.Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_loop, "SLICE", 3600.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        uf.Client(client.config.replace(progress=True)).stream("KRW-BTC", "trade", count=5)
+    assert "trade KRW-BTC: 100%" in (err := capsys.readouterr().err)
+    assert "5 rows" in err

@@ -64,9 +64,10 @@ async def settled(hub: Hub, exchange: Exchange, *listeners: Listener) -> None:
     exchange.streams.faults.late = 0.0
     exchange.clock.advance(2.0)  # a few more frames bring what is late
     await until(lambda: client.session.now >= exchange.clock.now() and not client.sending.locked())
-    assert await hub.alive(10.0)
+    assert await hub.alive(60.0)
     await until(lambda: not any(hub.mending(topic.key) for one in listeners for topic in one.topics))
-    await asyncio.sleep(0.05)
+    for _ in range(50):  # frames that came before the pong are handed on within a few turns of the loop
+        await asyncio.sleep(0)
 
 
 # --- sharing -------------------------------------------------------------------------------------------
@@ -619,8 +620,9 @@ def test_what_cannot_be_opened_is_told_to_whoever_asks(exchange: Exchange, tmp_p
 
 def test_a_connection_that_stays_away_is_told_to_a_newcomer(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
-        async with hub_of(exchange, tmp_path, patience=0.4) as hub:
+        async with hub_of(exchange, tmp_path) as hub:
             here = await joined(hub, BTC)
+            hub._patience = 0.4
             exchange.streams.faults.refuse += [503] * 50
             await asyncio.to_thread(exchange.streams.drop)
             await until(lambda: hub.state in ("waiting", "connecting"))
@@ -676,7 +678,7 @@ def test_the_end_never_hangs_and_wakes_everybody(exchange: Exchange, tmp_path: P
 
             reader = asyncio.create_task(read())
             await asyncio.sleep(0)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await hub.aclose()
                 assert await reader == []
             assert one.over

@@ -79,7 +79,7 @@ def test_a_clock_three_minutes_ahead_and_then_corrected_loses_no_trade(exchange:
 
 
 def test_a_ticker_from_tomorrow_does_not_stay(exchange: Exchange, client: uf.Client) -> None:
-    ends = time.monotonic() + 60.0
+    ends = time.monotonic() + 180.0
 
     def route(frame: Any) -> str:
         assert time.monotonic() < ends

@@ -48,7 +48,7 @@ def dialer(exchange: Exchange, folder: Path, **options: Any) -> SocketDialer:
     return SocketDialer(exchange.ws_url, clock=SystemClock(), limiter=limiter(folder), **options)
 
 
-async def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
+async def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until something is so."""
     ends = time.monotonic() + seconds
     while not true():
@@ -120,7 +120,7 @@ async def hub_of(
     try:
         yield it
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await it.aclose()
             await rest.aclose()
 
@@ -137,7 +137,7 @@ async def listened(exchange: Exchange, folder: Path, topics: list[Topic], format
         await sent_up_to_now(exchange)
         exchange.clock.advance(seconds)
         await sent_up_to_now(exchange)
-        assert await connected.alive(10.0)  # answered after everything that was sent before
+        assert await connected.alive(60.0)  # answered after everything that was sent before
         await until(lambda: len(ear.frames) == streams.connections[before].sent)
     finally:
         await connected.aclose()

@@ -218,6 +218,8 @@ class Stream:
             if self._hub is None:  # nothing had begun
                 raise
             collection.interrupt()
+        if tick is not None:  # on a busy machine this thread may not have run meanwhile
+            tick(len(collection.rows))
         return self._collected(collection, stacklevel), sum(row.stream_type == BACKFILLED for row in collection.rows)
 
     async def _collect(self, collection: Collection) -> None:
