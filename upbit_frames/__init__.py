@@ -9,7 +9,7 @@
 ``ticker``, ``orderbook``               prices now
 ``markets``, ``instruments``            what is listed, and its price ticks
 ``stream``, ``follow``                  live rows; history that continues
-``download``, ``cache``                 many series at once; the local store
+``download``, ``update``, ``cache``     many series at once; up to now; the local store
 ``scan``, ``sql``                       the store for Polars, DuckDB, Dask and Arrow
 ``cassette``, ``cassettes``, ``tape``   record once, replay offline
 ``configure``, ``using``, ``config``    settings
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         stream,
         ticker,
         trades,
+        update,
     )
     from upbit_frames.api.metrics import metrics
     from upbit_frames.datasets.pins import pinned
@@ -78,6 +79,7 @@ _LAZY = {
     "stream": "upbit_frames.api.functions",
     "ticker": "upbit_frames.api.functions",
     "trades": "upbit_frames.api.functions",
+    "update": "upbit_frames.api.functions",
     "cache": "upbit_frames.api.cache",
     "dashboard": "upbit_frames.api.dashboard",
     "metrics": "upbit_frames.api.metrics",
@@ -124,6 +126,7 @@ __all__ = [
     "tape",
     "ticker",
     "trades",
+    "update",
     "using",
 ]
 

@@ -29,6 +29,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "update",
 ]
 
 bars = as_coroutine(calls.bars)
@@ -48,6 +49,7 @@ sql = as_coroutine(calls.sql)
 stream = as_open_function(calls.open_stream)
 ticker = as_coroutine(calls.ticker)
 trades = as_coroutine(calls.trades)
+update = as_coroutine(calls.update)
 
 
 def __dir__() -> list[str]:

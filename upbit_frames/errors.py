@@ -19,6 +19,7 @@
     │   └── ConnectionFailed
     ├── SchemaError                 the answer is not what the API promises
     │   └── ChecksumMismatch        a published file is not the one its checksum belongs to
+    ├── SeriesChanged               stored rows and the exchange's differ; carries ``factor`` and ``first``
     ├── StoreError
     │   ├── CorruptFile
     │   └── LockTimeout
@@ -57,6 +58,7 @@ __all__ = [
     "QueryError",
     "RateLimited",
     "SchemaError",
+    "SeriesChanged",
     "ServerError",
     "StoreError",
     "Timeout",
@@ -228,6 +230,15 @@ class ChecksumMismatch(SchemaError):
     """A published file is not the one its checksum belongs to, not even at the second try.
 
     ``expected`` and ``found`` are the two SHA-256 digests.
+    """
+
+
+class SeriesChanged(UpbitFramesError):
+    """The exchange serves other values for candles that are stored: its history was rewritten.
+
+    A redenomination does that. Nothing was stored, because rows of both kinds must not stand in one series.
+    ``factor`` is the new price divided by the stored one where it is the same for all prices of a candle (absent
+    otherwise), ``first`` the ISO time of the first stored candle that differs, ``last`` that of the last one.
     """
 
 

@@ -45,6 +45,7 @@ class Client(Closing):
     stream = as_opener(calls.stream)
     ticker = as_method(calls.ticker)
     trades = as_method(calls.trades)
+    update = as_method(calls.update)
 
 
 class AsyncClient(AsyncClosing):
@@ -73,3 +74,4 @@ class AsyncClient(AsyncClosing):
     stream = as_opener(calls.open_stream)
     ticker = as_async_method(calls.ticker)
     trades = as_async_method(calls.trades)
+    update = as_async_method(calls.update)

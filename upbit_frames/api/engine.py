@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from upbit_frames.archive.importer import Archive
+from upbit_frames.collect.market_lists import MarketKeeper, MarketLists
 from upbit_frames.core.config import Config
 from upbit_frames.core.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
 from upbit_frames.live.channel import LiveChannel
@@ -42,6 +43,7 @@ class Engine:
     candles: CandleRouter
     trades: TradeRouter
     quotes: QuoteRouter
+    lists: MarketLists | None  # None where the store is in memory
 
     @property
     def idle(self) -> bool:
@@ -234,6 +236,6 @@ def _engine_of(ports: Ports, config: Config) -> Engine:
         return hub_for(config, ports)
 
     live = LiveChannel(hub, allowed=ports.streams)
-    return Engine(
-        ports, live, CandleRouter(ports, live), TradeRouter(ports, live), QuoteRouter(ports, config.region, live)
-    )
+    lists = None if ports.store.path is None else MarketLists(ports.store.path)
+    quotes = QuoteRouter(ports, config.region, live, None if lists is None else MarketKeeper(lists))
+    return Engine(ports, live, CandleRouter(ports, live), TradeRouter(ports, live), quotes, lists)

@@ -21,6 +21,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "update",
 ]
 
 bars = as_function(calls.bars)
@@ -38,3 +39,4 @@ sql = as_function(calls.sql)
 stream = as_open_function(calls.stream)
 ticker = as_function(calls.ticker)
 trades = as_function(calls.trades)
+update = as_function(calls.update)

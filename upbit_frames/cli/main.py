@@ -17,6 +17,7 @@ from typing import Any
 
 import upbit_frames as uf
 from upbit_frames import errors
+from upbit_frames.cli.collect import add_collect_parsers
 from upbit_frames.cli.tables import table_text
 from upbit_frames.compat.check.command import add_parser as add_check_parser
 from upbit_frames.core.intervals import INTERVALS
@@ -74,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_candles(commands)
     _add_download(commands)
+    add_collect_parsers(commands)
     _add_quotes(commands)
     _add_cache(commands)
     _add_cassette(commands)

@@ -46,6 +46,7 @@ __all__ = [
     "SEAL_GRACE",
     "SECONDS_KEPT",
     "TRADE_DAYS",
+    "expires",
     "nothing_before",
     "quiet_from",
     "rest_horizon",
@@ -65,6 +66,9 @@ SECONDS_KEPT = 93 * DAY
 """Upbit serves second candles of the last three months only (upbit-api 4.7); the longest three
 months have 92 days, and one day more makes sure that nothing available is left unasked."""
 
+SHORTEST_MONTHS = 89 * DAY
+"""The shortest three months: what is younger is surely still served."""
+
 TRADE_DAYS = 7
 """Upbit serves trades of today and of so many UTC days before (upbit-api 3.3)."""
 
@@ -77,6 +81,29 @@ def sealed_until(interval: Interval, now: int) -> int:
 def rest_horizon(interval: Interval, now: int) -> int:
     """Return the moment before which REST has no candles of the interval, whatever was traded."""
     return interval.floor(now - SECONDS_KEPT) if interval.name == "1s" else 0
+
+
+def expires(interval: Interval | None, moment: int) -> int | None:
+    """Return when Upbit may stop to serve the row of a moment; None where it serves it as long as the market lives.
+
+    Parameters
+    ----------
+    interval : Interval or None
+        Of candles; None for trades.
+    moment : int
+        Microseconds UTC.
+
+    Examples
+    --------
+    >>> from upbit_frames.core.intervals import INTERVALS
+    >>> expires(None, 3 * DAY + 5) == 11 * DAY  # at midnight after seven more whole days
+    True
+    >>> expires(INTERVALS["1m"], 0) is None
+    True
+    """
+    if interval is None:
+        return moment - moment % DAY + (TRADE_DAYS + 1) * DAY
+    return moment + SHORTEST_MONTHS if interval.name == "1s" else None
 
 
 def split_expired(interval: Interval, missing: Sequence[Span], now: int) -> tuple[list[Span], list[Span]]:

@@ -160,7 +160,7 @@ class CandleFetcher:
 
         async def fetch(to: int, count: int) -> Page:
             counts[max(0, bisect_right(starts, to - 1) - 1)] += 1
-            return await self._page(to, count)
+            return await self.page(to, count)
 
         async def known_before(moment: int) -> bool:
             # What Upbit drops after three months may well be known from earlier or from the archive.
@@ -173,7 +173,7 @@ class CandleFetcher:
 
         try:
             outcome = await backfill(
-                missing, self.interval, fetch, self._keep, self._nothing_older,
+                missing, self.interval, fetch, self.keep, self._nothing_older,
                 page_size=CANDLES_MAX_COUNT, concurrency=self.concurrency, known_before=known_before,
                 pause=lambda attempt: pause(self.ports, attempt),
             )  # fmt: skip
@@ -209,7 +209,8 @@ class CandleFetcher:
             else:
                 self.fetched.append(step)
 
-    async def _page(self, to: int, count: int) -> Page:
+    async def page(self, to: int, count: int) -> Page:
+        """Fetch the newest ``count`` candles before ``to``, from an answer that is not older than the present."""
         for _ in range(DATE_TRIES):
             reply = await self.ports.api.candles(self.market, self.interval, to=to, count=count)
             self.progress.requests += 1
@@ -223,7 +224,7 @@ class CandleFetcher:
             return Page(0, None, None)
         return Page(len(table), table["time"][0].value, (table, reply.server_time))
 
-    async def _keep(self, span: Span, page: Page) -> None:
+    async def keep(self, span: Span, page: Page) -> None:
         """Store what a page holds, as far as it is final."""
         table, date = page.payload or (arrow_schema("candles").empty_table(), None)
         if page.payload is None and self._expires(span.end):

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.endpoints import REGIONS
+from upbit_frames.core.known_changes import whereabouts
 from upbit_frames.core.route import Step, metadata
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.core.topics import DEPTHS, Topic
@@ -19,6 +20,7 @@ from upbit_frames.exchange.rest_api import Page
 from upbit_frames.router.live_rules import LiveRequest
 from upbit_frames.router.ports import LiveResult, LiveSource, Ports
 from upbit_frames.router.result import Result
+from upbit_frames.runtime.event_loop import in_thread
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,10 +47,16 @@ class QuoteRouter:
         Decides which quote currencies there are.
     live : LiveSource, optional
         Answers what is asked again and again; without one REST does.
+    keep_list : function (table, time), optional
+        Keeps each list of markets that is fetched, with when it was true (microseconds UTC); may block.
     """
 
-    def __init__(self, ports: Ports, region: str, live: LiveSource | None = None) -> None:
+    def __init__(
+        self, ports: Ports, region: str, live: LiveSource | None = None,
+        keep_list: Callable[[pa.Table, int], None] | None = None,
+    ) -> None:  # fmt: skip
         self.ports = ports
+        self.keep_list = keep_list
         self.live = live
         self.quotes = REGIONS[region].quotes
         self.lists_cache = ports.lists_cache
@@ -78,7 +86,10 @@ class QuoteRouter:
 
     async def _cached_markets(self) -> tuple[pa.Table, bool]:
         async def fetch() -> pa.Table:
-            return (await self.ports.api.markets()).table
+            page = await self.ports.api.markets()
+            if self.keep_list is not None:
+                await in_thread(self.keep_list, page.table, page.server_time or self.ports.server_time.now())
+            return page.table
 
         found, kept = await self.lists_cache.get("markets", self.ports.clock.monotonic, fetch)
         return found, kept
@@ -270,9 +281,10 @@ def _not_found(unknown: list[str], error: MarketNotFound) -> MarketNotFound:
 
 
 def _unknown_error(unknown: list[str], way_out: str = "", **context: Any) -> MarketNotFound:
+    known = whereabouts(unknown) or "misspelt, delisted, or of another region? uf.markets() lists all"
     return MarketNotFound(
         f"the exchange does not know {', '.join(unknown)}",
-        suggestion=f"misspelt, delisted, or of another region? uf.markets() lists all{way_out}",
+        suggestion=f"{known}{way_out}",
         markets=unknown,
         **context,
     )

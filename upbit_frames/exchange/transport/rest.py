@@ -14,8 +14,17 @@ from typing import Any
 import httpx
 
 from upbit_frames.core.endpoints import Endpoint
+from upbit_frames.core.known_changes import whereabouts
 from upbit_frames.core.urls import redacted
-from upbit_frames.errors import Blocked, ConfigError, ConnectionFailed, RateLimited, Timeout, UpbitFramesError
+from upbit_frames.errors import (
+    Blocked,
+    ConfigError,
+    ConnectionFailed,
+    MarketNotFound,
+    RateLimited,
+    Timeout,
+    UpbitFramesError,
+)
 from upbit_frames.exchange.transport import headers as heads
 from upbit_frames.exchange.transport.http import Connections, answering, open_client
 from upbit_frames.exchange.transport.interceptor import Interceptor, RawResponse
@@ -257,6 +266,8 @@ class RestTransport:
     @staticmethod
     def _located(error: UpbitFramesError, request: _Request) -> UpbitFramesError:
         error.context |= {name: value for name, value in request.context.items() if value is not None}
+        if isinstance(error, MarketNotFound):
+            error.suggestion = whereabouts((request.context["market"] or "").split(",")) or error.suggestion
         return error
 
 

@@ -1,0 +1,58 @@
+"""``upbit-frames update`` against the stand-in exchange."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from upbit_frames.cli.main import main
+from upbit_frames.exchange.transport.retry import instant_retries
+from upbit_frames.testing import Exchange
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    with Exchange(seed=7, now="2026-03-01T00:00:30Z", limits=False) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _settings(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("UPBIT_FRAMES_REST_URL", exchange.rest_url)
+    with instant_retries():
+        yield
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(list(words))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_update(capsys: pytest.CaptureFixture[str], exchange: Exchange) -> None:
+    assert run(capsys, "candles", "KRW-BTC", "1h", "--start", "2026-02-27", "--end", "2026-02-28")[0] == 0
+    exchange.faults.add("503", match="/candles/", times=None)
+    code, out, _ = run(capsys, "update", "--quote", "KRW")
+    exchange.faults.clear()
+    assert code == 1
+    assert out.startswith("1 series: 1 failed; ")
+    code, out, _ = run(capsys, "update", "--all")
+    assert code == 0
+    assert out.startswith("1 series: 1 updated; 24 new rows, ")
+    assert run(capsys, "update", "KRW", "--interval", "1h")[1].startswith("1 series: 1 current; 0 new rows, 0 requests")
+    code, _, error = run(capsys, "update")
+    assert code == 2
+    assert "--all" in error
+
+
+def test_cron(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "update", "--quote", "KRW", "--interval", "1m", "--cron")
+    assert code == 0
+    minute, *stars = out.split()[:5]
+    assert minute.isdigit()
+    assert stars == ["*"] * 4
+    words = shlex.split(out)[5:]
+    assert words[0].startswith("UPBIT_FRAMES_CACHE_DIR=")
+    assert words[-5:] == ["update", "--quote", "KRW", "--interval", "1m"]

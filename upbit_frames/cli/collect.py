@@ -1,0 +1,56 @@
+"""Commands that keep what the exchange does not: ``update``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from typing import Any
+
+import upbit_frames as uf
+from upbit_frames import errors
+
+__all__ = ["add_collect_parsers"]
+
+
+def add_collect_parsers(commands: Any) -> None:
+    """Add the commands to the command line's parser."""
+    command = commands.add_parser(
+        "update", help="bring stored series up to now; exit code 1 if one failed or its history was rewritten"
+    )
+    command.add_argument(
+        "market", nargs="*", help="only these; a quote currency such as KRW stands for all its markets"
+    )
+    command.add_argument("--all", action="store_true", help="everything that is stored")
+    command.add_argument("--quote", help="only markets of this quote currency")
+    command.add_argument("--interval", help="only this one, or trades")
+    command.add_argument("--cron", action="store_true", help="print a line for crontab that does this every hour")
+    command.set_defaults(run=_update)
+
+
+def _update(options: argparse.Namespace) -> int:
+    if sum(map(bool, (options.market, options.all, options.quote))) != 1:
+        raise errors.QueryError(
+            "update needs either markets, --all or --quote",
+            suggestion="upbit-frames update --all updates what is stored",
+        )
+    if options.cron:
+        print(_cron_line(_arguments(options)))
+        return 0
+    report = uf.update(options.market or None, options.interval, quote=options.quote)
+    print(repr(report))
+    return 1 if report["status"].isin(["failed", "changed"]).any() else 0
+
+
+def _arguments(options: argparse.Namespace) -> list[str]:
+    given = [*options.market, *(["--all"] if options.all else [])]
+    for name in ("quote", "interval"):
+        given += [f"--{name}", getattr(options, name)] if getattr(options, name) else []
+    return given
+
+
+def _cron_line(given: list[str]) -> str:
+    """Return a line for crontab; an hour leaves time to notice failures before trades expire after seven days."""
+    words = [sys.executable, "-m", "upbit_frames.cli.main", "update", *given]
+    folder = f"UPBIT_FRAMES_CACHE_DIR={shlex.quote(str(uf.config.cache_dir))}"
+    return f"17 * * * * {folder} {shlex.join(words)}".replace("%", r"\%")

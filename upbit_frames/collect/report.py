@@ -1,0 +1,71 @@
+"""Frames that show themselves as a readable summary above their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["Report", "report"]
+
+SHOWN = 40
+
+
+class Report(pd.DataFrame):
+    """A frame with a summary; whatever is selected from it is a plain frame.
+
+    Attributes
+    ----------
+    summary_lines : list of str
+        What the rows say, in sentences.
+    page : str
+        HTML shown in notebooks in place of the rows; empty for the rows themselves.
+    """
+
+    _metadata = ["summary_lines", "page"]  # noqa: RUF012 - pandas adds lists to it
+    summary_lines: list[str]
+    page: str
+
+    @property
+    def _constructor(self) -> Callable[..., pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        lines = list(getattr(self, "summary_lines", []))
+        rows = pd.DataFrame(self)
+        return "\n".join([*lines, rows.to_string(max_rows=SHOWN)] if len(rows) else lines or [repr(rows)])
+
+    def _repr_html_(self) -> str:
+        if getattr(self, "page", ""):
+            return self.page
+        lines = "".join(f"<p>{escape(line)}</p>" for line in getattr(self, "summary_lines", []))
+        return lines + (pd.DataFrame(self).to_html(max_rows=SHOWN, escape=True) if len(self) else "")
+
+
+def report(
+    rows: Iterable[Any], columns: dict[str, str], lines: list[str], attrs: dict[str, Any] | None = None, page: str = ""
+) -> Report:
+    """Build a report.
+
+    Parameters
+    ----------
+    rows : iterable of tuple
+    columns : dict of str to str
+        Names and types; ``"time"`` stands for aware UTC times, given as microseconds or None.
+    lines : list of str
+    attrs : dict, optional
+        For ``attrs["upbit_frames"]``; JSON only.
+    page : str
+    """
+    frame = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
+    for name, kind in columns.items():
+        if kind == "time":
+            frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="us", utc=True).dt.as_unit("us")
+        else:
+            frame[name] = frame[name].astype(kind)  # type: ignore[call-overload]
+    made = Report(frame)
+    made.summary_lines, made.page = lines, page
+    made.attrs["upbit_frames"] = {"summary": lines, **(attrs or {})}
+    return made
