@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -119,18 +118,6 @@ def test_what_was_read_of_some_columns_vouches_for_no_others(tmp_path: Path) -> 
     assert not footer.is_sound(range(1), ("time", "close", "volume"))
     store.read(SERIES, span)
     assert footer.is_sound(range(1), tuple(arrow_schema("candles").names))
-
-
-def test_trades_without_their_ids(any_store: Store, kit: Any) -> None:
-    series = Series("trades", "KRW-BTC")
-    times = [kit.start + 1000 * (at // 3) for at in range(300)]
-    table = kit.trades(times, range(1, 301))
-    span = Span(kit.start, kit.start + kit.minute)
-    any_store.write(series, table, span)
-    assert any_store.read_covered(series, span, ("time", "price", "side")).table.equals(
-        table.select(["time", "price", "side"])
-    )
-    assert any_store.read(series, span).equals(table)
 
 
 def test_the_names_of_columns_are_checked() -> None:

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from support.conformance.stores import StoreConformance
 
 from upbit_frames.core.intervals import Span
 from upbit_frames.errors import StoreError
 from upbit_frames.runtime.clock import ManualClock
+from upbit_frames.store import encoding
 from upbit_frames.store.base import Series, Store
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore
@@ -24,23 +26,27 @@ from upbit_frames.store.parquet import ParquetStore
 DAY = 86_400 * 1_000_000
 
 
-def test_what_is_covered_stays_unless_it_is_to_be_replaced(any_store: Store, kit: Any) -> None:
-    old, span = kit.page(0, 10, value=100.0)
-    any_store.write(kit.series, old, span)
-    new, wider = kit.page(-5, 20, value=500.0)
-    any_store.write(kit.series, new, wider)
-    opens = any_store.read(kit.series, wider).column("open").to_pylist()
-    assert [price >= 500 for price in opens] == [True] * 5 + [False] * 10 + [True] * 5
-    any_store.write(kit.series, new, wider, replace=True)
-    assert any_store.read(kit.series, wider).equals(new)
+class TestParquetStore(StoreConformance):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> ParquetStore:
+        return ParquetStore(tmp_path / "store")
 
 
-def test_an_empty_answer_never_replaces_rows_unasked(any_store: Store, kit: Any) -> None:
-    table, span = kit.page(0, 10)
-    any_store.write(kit.series, table, span)
-    any_store.write(kit.series, table.slice(0, 0), Span(0, span.end + 60 * kit.minute))
-    assert any_store.read(kit.series, span).equals(table)
-    assert any_store.covered(kit.series) == [Span(0, span.end + 60 * kit.minute)]
+class Reopened:
+    """A store opened again for every call, with nothing remembered of its files, as by another process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __getattr__(self, name: str) -> Any:
+        encoding._forget_all()
+        return getattr(ParquetStore(self.path), name)
+
+
+class TestReopenedParquetStore(StoreConformance):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Any:
+        return Reopened(tmp_path / "store")
 
 
 def test_nothing_before_the_listing_is_one_small_file(store: ParquetStore, kit: Any) -> None:
@@ -69,19 +75,6 @@ def test_a_long_write_becomes_one_file_a_segment(store: ParquetStore, kit: Any) 
         "2024-03-01T000000Z_2024-03-10T000100Z.parquet",
     ]
     assert kit.times(store.read(kit.series, span)) == times
-
-
-def test_trades_come_back_in_order_from_rest_and_from_the_archive(any_store: Store, kit: Any) -> None:
-    series = Series("trades", "KRW-BTC")
-    start = kit.moment("2024-01-01")
-    archive = kit.trades([start, start, start + 5], [1, 2, 1], archive=True)
-    rest = kit.trades([start + DAY, start + DAY], [17_000, 17_001])
-    any_store.write(series, archive, Span(start, start + DAY), origin="archive")
-    any_store.write(series, rest, Span(start + DAY, start + DAY + 1), origin="rest")
-    everything = Span(start, start + 2 * DAY)
-    assert any_store.read(series, everything).equals(pa.concat_tables([archive, rest]))
-    assert any_store.read(series, Span(start, start + 1)).equals(archive.slice(0, 2))
-    assert any_store.count(series, Span(start + 1, start + DAY + 1)) == 3
 
 
 def test_rows_of_one_moment_are_never_torn_by_row_groups(store: ParquetStore, kit: Any) -> None:
@@ -135,66 +128,6 @@ def test_a_file_says_where_it_is_from(store: ParquetStore, kit: Any) -> None:
     assert all(one["written_at"].endswith("+00:00") for one in told)
     store.compact(kit.series)
     assert [folder.footer(one).meta["origin"] for one in folder.files()] == ["archive+rest"]
-
-
-def test_info_and_series(any_store: Store, kit: Any) -> None:
-    assert any_store.series() == []
-    for name in ("1M", "1m", "1s"):
-        any_store.write(Series("candles", "KRW-BTC", name), kit.candles([kit.start]), Span(kit.start, kit.start + DAY))
-    any_store.write(Series("trades", "KRW-ADA"), kit.trades([kit.start], [1]), Span(kit.start, kit.start + DAY))
-    any_store.note(Series("candles", "KRW-XRP", "1m"), "only", "a note")
-    assert [str(one) for one in any_store.series()] == [
-        "candles KRW-BTC 1s", "candles KRW-BTC 1m", "candles KRW-BTC 1M", "trades KRW-ADA",
-    ]  # fmt: skip
-    info = any_store.info(Series("candles", "KRW-BTC", "1m"))
-    assert (info.rows, info.files, info.covered) == (1, 1, (Span(kit.start, kit.start + DAY),))
-    assert (info.first, info.last) == (kit.start, kit.start)
-    assert info.bytes > 0
-    nothing = any_store.info(Series("candles", "KRW-XRP", "1m"))
-    assert (nothing.rows, nothing.files, nothing.bytes, nothing.covered, nothing.first) == (0, 0, 0, (), None)
-
-
-def test_notes_are_json_and_survive(any_store: Store, kit: Any) -> None:
-    any_store.note(kit.series, "digest", {"2024-01": "abc", "n": 3})
-    assert any_store.notes(kit.series) == {"digest": {"2024-01": "abc", "n": 3}}
-    any_store.notes(kit.series)["digest"]["n"] = 4
-    assert any_store.notes(kit.series)["digest"]["n"] == 3
-    for wrong in (object(), float("nan"), {1, 2}):
-        with pytest.raises(StoreError, match="JSON"):
-            any_store.note(kit.series, "wrong", wrong)
-    any_store.note(kit.series, "digest", None)
-    assert any_store.notes(kit.series) == {}
-
-
-def test_clear_takes_what_matches_and_nothing_else(any_store: Store, kit: Any) -> None:
-    all_series = [Series("candles", market, name) for market in ("KRW-BTC", "KRW-ETH") for name in ("1m", "1h")]
-    all_series.append(Series("trades", "KRW-BTC"))
-    for series in all_series:
-        table = kit.candles([kit.start]) if series.kind == "candles" else kit.trades([kit.start], [1])
-        any_store.write(series, table, Span(kit.start, kit.start + DAY))
-        any_store.note(series, "a", 1)
-    assert any_store.clear(market="KRW-ETH", interval="1h") > 0
-    assert any_store.clear(market="KRW-ADA") == 0
-    assert (
-        any_store.series() == [all_series[0], all_series[1], all_series[2], all_series[4]]
-        or len(any_store.series()) == 4
-    )
-    assert any_store.notes(Series("candles", "KRW-ETH", "1h")) == {}
-    any_store.clear(kind="candles")
-    assert any_store.series() == [Series("trades", "KRW-BTC")]
-    assert any_store.clear() > 0
-    assert any_store.series() == []
-    table, span = kit.page(0, 5)
-    any_store.write(kit.series, table, span)
-    assert any_store.read(kit.series, span).equals(table)
-
-
-def test_verify_finds_nothing_wrong_in_a_right_store(any_store: Store, kit: Any) -> None:
-    for first in (0, 300, 900):
-        any_store.write(kit.series, *kit.page(first, 250))
-    any_store.write(Series("trades", "KRW-BTC"), kit.trades([kit.start], [1]), Span(kit.start, kit.start + DAY))
-    assert any_store.verify() == []
-    assert any_store.problems() == []
 
 
 def test_verify_sees_what_only_other_hands_could_have_done(store: ParquetStore, kit: Any) -> None:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
+from support.conformance.stores import fill
 
-from upbit_frames.core.intervals import Span, intersect, subtract
+from upbit_frames.core.intervals import intersect, subtract
 from upbit_frames.store import encoding
-from upbit_frames.store.base import Store
 from upbit_frames.store.parquet import ParquetStore
-from upbit_frames.store.results import Counted, Reading
-
-MONTHS = ("2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01", "2024-05-01")
-
-
-def fill(store: Store, kit: Any) -> Span:
-    """Hourly rows in four months, so that there are four files of a covered range."""
-    moments = [kit.moment(text) for text in MONTHS]
-    for low, high in pairwise(moments):
-        store.write(kit.series, kit.candles(list(range(low, high, 60 * kit.minute))), Span(low, high))
-    return Span(moments[0], moments[-1])
+from upbit_frames.store.results import Reading
 
 
 def remove_all(store: ParquetStore, kit: Any) -> None:
@@ -54,23 +43,6 @@ def once(monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[], None])
 
     monkeypatch.setattr(encoding, name, opening)
     return done
-
-
-def test_a_reading_says_what_it_covers(any_store: Store, kit: Any) -> None:
-    whole = fill(any_store, kit)
-    outside = Span(whole.start - 60 * kit.minute, whole.end + 60 * kit.minute)
-    assert any_store.read_covered(kit.series, outside) == (any_store.read(kit.series, whole), [whole])
-    assert any_store.count_covered(kit.series, outside) == Counted(any_store.count(kit.series, whole), [whole])
-    tail = any_store.tail_covered(kit.series, whole.end, 5)
-    assert (len(tail.table), tail.covered) == (5, [whole])
-    head = any_store.head_covered(kit.series, whole.start + 60 * kit.minute, 5)
-    assert (len(head.table), head.covered) == (5, [Span(whole.start + 60 * kit.minute, whole.end)])
-    for nothing in (
-        any_store.read_covered(kit.series, Span(whole.end, outside.end)),
-        any_store.tail_covered(kit.series, outside.end, 5),
-        any_store.head_covered(kit.series, whole.end, 5),
-    ):
-        assert (len(nothing.table), nothing.covered) == (0, [])
 
 
 @pytest.mark.parametrize("change", [remove_all, remove_second, prune, clear])
