@@ -339,8 +339,8 @@ def test_a_bad_frame_among_good_ones_is_the_only_one_refused(kind: str, simple: 
 @pytest.mark.parametrize(
     ("kind", "changes", "path"),
     [
-        ("candle.1m", {"low_price": 2.2}, "$.high_price"),
-        ("candle.1m", {"high_price": 2.1}, "$.high_price"),
+        ("candle.1m", {"low_price": 2.2}, "$.opening_price"),
+        ("candle.1m", {"high_price": 2.1}, "$.trade_price"),
         ("candle.1m", {"candle_date_time_utc": "2026-07-30T07:46:30"}, "$.candle_date_time_utc"),
         ("candle.1m", {"candle_date_time_utc": "2026-07-30T07:46:00.5"}, "$.candle_date_time_utc"),
         *[("ticker", {"highest_52_week_date": day}, "$.highest_52_week_date") for day in ("", "NaT", "now", "2026-1")],

@@ -144,7 +144,7 @@ def test_verify_sees_what_only_other_hands_could_have_done(store: ParquetStore, 
     assert [(one.problem, one.span) for one in findings] == [
         ("prices", Span(kit.start + 200 * kit.minute, kit.start + 201 * kit.minute))
     ]
-    assert "outside low and high" in str(findings[0])
+    assert "high below low" in str(findings[0])
 
 
 @pytest.fixture(params=["parquet", "memory"])

@@ -18,11 +18,12 @@ BASE = 1_704_067_200_000_000  # 2024-01-01
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda: {"low": [9.0], "high": [8.0]}, "outside low and high"),
-        (lambda: {"close": [1e9]}, "outside low and high"),
-        (lambda: {"volume": [-1.0]}, "volume is negative"),
-        (lambda: {"open": [float("nan")]}, "open is not a finite number"),
-        (lambda: {"value": [float("inf")]}, "value is not a finite number"),
+        (lambda: {"low": [9.0], "high": [8.0]}, "high: high below low"),
+        (lambda: {"close": [1e9]}, "close: close outside of low and high"),
+        (lambda: {"volume": [-1.0]}, "volume: volume or value below zero"),
+        (lambda: {"open": [float("nan")]}, "open: not a finite number"),
+        (lambda: {"value": [float("inf")]}, "value: not a finite number"),
+        (lambda: {"low": [0.0]}, "low: price not above zero"),
     ],
 )
 def test_impossible_prices_are_seen(kit: Any, change: Callable[[], Any], complaint: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames.archive.files import CANDLE_COLUMNS, TRADE_COLUMNS, ArchiveFile, file_of
 from upbit_frames.archive.zip_reader import Member, refusal
+from upbit_frames.core.candle_checks import NUMBERS, is_valid, violations
 from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.schema import arrow_schema
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["candles_zip", "trades_zip"]
 
+_NUMBERS = ("open", "high", "low", "close", "acc_trade_volume", "acc_trade_price")  # in the order of the schema
 _BLOCK = 1 << 20  # bytes of text parsed at a time
 _ROW_MOST = 256  # a row of seven numbers has about a hundred bytes
 _TRADES_MOST = 4 << 30
@@ -65,11 +67,11 @@ def candles_zip(data: bytes | Path, market: str, interval: Interval, period: Spa
     _refuse_rows((times < period.start) | (times >= period.end), raw, file, f"a candle outside of {period}")
     _refuse_rows(times % interval.step != 0, raw, file, f"a time that starts no {interval.name} candle")
     _refuse_rows(_repeats(times), raw, file, "the same candle twice")
-    _check_prices(raw, file)
+    _check_numbers(raw, file)
     return pa.Table.from_arrays(
         [
             raw["date_time_utc"].cast(arrow_schema("candles").field("time").type),  # the text was UTC
-            *(raw[name] for name in ("open", "high", "low", "close", "acc_trade_volume", "acc_trade_price")),
+            *(raw[name] for name in _NUMBERS),
         ],
         schema=arrow_schema("candles"),
     )
@@ -200,16 +202,11 @@ def _facts(file: ArchiveFile) -> dict[str, Any]:
 # --- checking -----------------------------------------------------------------------------------
 
 
-def _check_prices(raw: pa.Table, file: ArchiveFile) -> None:
-    import numpy as np
-
-    open_, high, low, close = (_numpy(raw[name]) for name in ("open", "high", "low", "close"))
-    # Written so that a nan anywhere makes it false.
-    fine = (low > 0) & (low <= open_) & (low <= close) & (open_ <= high) & (close <= high) & np.isfinite(high)
-    _refuse_rows(~fine, raw, file, "open, high, low and close that contradict each other")
-    volume, value = _numpy(raw["acc_trade_volume"]), _numpy(raw["acc_trade_price"])
-    fine = (volume >= 0) & (value >= 0) & np.isfinite(volume) & np.isfinite(value)
-    _refuse_rows(~fine, raw, file, "an amount that is negative or not a number")
+def _check_numbers(raw: pa.Table, file: ArchiveFile) -> None:
+    columns = dict(zip(NUMBERS, (_numpy(raw[name]) for name in _NUMBERS), strict=True))
+    if not is_valid(*columns.values()).all():
+        for violation in violations(columns):
+            _refuse_rows(violation.wrong, raw, file, f"{violation.column}: {violation.rule}")
 
 
 def _sides(column: pa.ChunkedArray, file: ArchiveFile) -> pa.Array:

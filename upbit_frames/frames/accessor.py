@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from upbit_frames.core import candle_checks as verdicts
 from upbit_frames.core import gaps, resample
 from upbit_frames.core.arguments import choice, flag
 from upbit_frames.core.arrow import joined
 from upbit_frames.core.bar_grid import Grid, grid_of, named, parse_grid
+from upbit_frames.core.candle_checks import NUMBERS, violations
 from upbit_frames.core.event_bars import EventBars, Threshold
 from upbit_frames.core.intervals import EPOCH, Span
 from upbit_frames.core.moments import parse_moment
@@ -133,7 +133,12 @@ class UpbitFrames:
         """
         rows = []
         for market, table in self._candles(ordered=False):
-            rows += [(market, *fault) for fault in verdicts.faults(table, self._interval(interval))]
+            times = micros_of(table)
+            numbers = {name: np.asarray(table[name]) for name in NUMBERS}
+            wrong: dict[str, Any] = {}
+            for violation in violations({**numbers, "time": times}, self._interval(interval)):
+                wrong[violation.rule] = wrong.get(violation.rule, False) | violation.wrong
+            rows += [(market, rule, int(at.sum()), int(times[np.argmax(at)])) for rule, at in wrong.items()]
         columns = {
             "check": pd.array([row[1] for row in rows], dtype=frames.text_type()),
             "rows": np.array([row[2] for row in rows], dtype=np.int64),

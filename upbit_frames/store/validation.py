@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from upbit_frames.core.arrow import candle_table, copy_into
+from upbit_frames.core.candle_checks import NUMBERS, describe, violations
 from upbit_frames.core.intervals import Span, to_micros
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import StoreError
@@ -162,24 +163,17 @@ def _trade_order(table: pa.Table, times: Any) -> str | None:
 
 
 def prices(series: Series, table: pa.Table) -> str | None:
-    """What is impossible about the numbers themselves; None if nothing is."""
+    """Return what is impossible about the numbers themselves, or None if nothing is."""
     if len(table) == 0:
         return None
-    values = {name: np.asarray(table.column(name)) for name in table.column_names if name in _NUMBERS}
-    for name, column in values.items():
+    if series.kind != "trades":
+        broken = violations({name: np.asarray(table.column(name)) for name in NUMBERS})
+        return describe(broken[0], times_of(table)) if broken else None
+    for name in ("price", "volume", "value"):
+        column = np.asarray(table.column(name))
         if not np.isfinite(column).all():
             return f"{name} is not a finite number in {int((~np.isfinite(column)).sum())} rows"
         if (column < 0).any():
             return f"{name} is negative in {int((column < 0).sum())} rows"
-    times = times_of(table)
-    if series.kind == "trades":
-        unknown = sorted(set(pc.unique(table.column("side")).to_pylist()) - {"ask", "bid"})
-        return f"side is {unknown[0]!r}" if unknown else None
-    low, high = values["low"], values["high"]
-    wrong = np.zeros(len(times), bool)
-    for name in ("open", "close"):
-        wrong |= (values[name] < low) | (values[name] > high)
-    return _first(wrong, times, "open or close lies outside low and high")
-
-
-_NUMBERS = frozenset({"open", "high", "low", "close", "volume", "value", "price"})
+    unknown = sorted(set(pc.unique(table.column("side")).to_pylist()) - {"ask", "bid"})
+    return f"side is {unknown[0]!r}" if unknown else None

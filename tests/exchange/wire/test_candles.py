@@ -121,11 +121,11 @@ FAULTS = {
     "price is null": ("opening_price", None, "expected `float`"),
     "price zero": ("low_price", 0, "above zero"),
     "price below zero": ("low_price", -1, "above zero"),
-    "high below low": ("high_price", 80, "below the lowest"),
+    "high below low": ("high_price", 80, "high below low"),
     "open above high": ("opening_price", 121, "outside"),
     "close below low": ("trade_price", 89, "outside"),
-    "volume below zero": ("candle_acc_trade_volume", -1, "negative"),
-    "value below zero": ("candle_acc_trade_price", -1, "negative"),
+    "volume below zero": ("candle_acc_trade_volume", -1, "below zero"),
+    "value below zero": ("candle_acc_trade_price", -1, "below zero"),
     "value is an object": ("candle_acc_trade_price", {}, "expected `float`"),
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from upbit_frames.core.arrow import candle_table
+from upbit_frames.core.candle_checks import NUMBERS, is_valid, violations
 from upbit_frames.core.intervals import Interval
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.exchange.wire.json_rows import Body, column, read
@@ -136,18 +137,10 @@ def _is_time(text: str) -> bool:
 
 
 def _check_numbers(numbers: NDArray[np.float64], source: Body) -> None:
-    columns: list[NDArray[np.float64]] = list(numbers)
-    open_, high, low, close, volume, value = columns
-    consistent = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high) & (low > 0)
-    if (consistent & (volume >= 0) & (value >= 0)).all():
-        return  # the ordinary case; row and field are only determined for an error
-    for name, prices in zip(_NUMBERS[:4], numbers[:4], strict=True):
-        source.check(prices > 0, name, "a price must be above zero")
-    source.check(high >= low, "high_price", "the highest price is below the lowest")
-    for name, prices in (("opening_price", open_), ("trade_price", close)):
-        source.check((low <= prices) & (prices <= high), name, "the price lies outside of the candle's low and high")
-    for name, amounts in (("candle_acc_trade_volume", volume), ("candle_acc_trade_price", value)):
-        source.check(amounts >= 0, name, "an amount must not be negative")
+    if is_valid(*numbers).all():
+        return
+    for violation in violations(dict(zip(NUMBERS, numbers, strict=True))):
+        source.check(~violation.wrong, _NUMBERS[NUMBERS.index(violation.column)], violation.rule)
 
 
 def _ascending(

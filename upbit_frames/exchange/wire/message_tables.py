@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from upbit_frames.core.arrow import wrapped
+from upbit_frames.core.candle_checks import is_valid, violations
 from upbit_frames.core.intervals import to_micros
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.core.topics import CANDLES, interval_of, table_of
@@ -122,23 +123,29 @@ def _trades(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     }
 
 
+_CANDLE_FIELDS = {
+    "open": "opening_price",
+    "high": "high_price",
+    "low": "low_price",
+    "close": "trade_price",
+    "volume": "candle_acc_trade_volume",
+    "value": "candle_acc_trade_price",
+}
+
+
 def _candles(rows: Sequence[Row], schema: pa.Schema) -> dict[str, Any]:
     starts = pa.array([row.candle_date_time_utc for row in rows], pa.timestamp("us")).view(pa.int64()).to_numpy()
     interval = interval_of(type_of(rows[0]))
     assert interval is not None
     _check(interval.floors(starts) == starts, rows, "candle_date_time_utc", f"the time starts no {interval} candle")
-    open_, high, low, close = (
-        column([getattr(row, name) for row in rows])
-        for name in ("opening_price", "high_price", "low_price", "trade_price")
-    )
-    inside = (np.minimum(open_, close) >= low) & (np.maximum(open_, close) <= high)
-    _check(inside, rows, "high_price", "open or close lies outside of low and high")
+    numbers = {name: column([getattr(row, field) for row in rows]) for name, field in _CANDLE_FIELDS.items()}
+    if not is_valid(*numbers.values()).all():
+        for violation in violations(numbers):
+            _check(~violation.wrong, rows, _CANDLE_FIELDS[violation.column], violation.rule)
     return {
         "time": _times(starts),
-        "open": _floats(open_), "high": _floats(high), "low": _floats(low), "close": _floats(close),
-        "volume": _floats(column([row.candle_acc_trade_volume for row in rows])),
-        "value": _floats(column([row.candle_acc_trade_price for row in rows])),
-    }  # fmt: skip
+        **{name: _floats(values) for name, values in numbers.items()},
+    }
 
 
 def contradiction(row: Row) -> SchemaError | None:
@@ -163,12 +170,11 @@ def contradiction(row: Row) -> SchemaError | None:
 
 def _is_consistent(row: Row) -> bool:
     """Return whether a candle passes the checks of :func:`_candles`, without building arrays."""
-    low, high = row.low_price, row.high_price
-    return (
-        low <= row.opening_price <= high
-        and low <= row.trade_price <= high
-        and _is_period_start(type_of(row), row.candle_date_time_utc)
-    )
+    numbers = (
+        row.opening_price, row.high_price, row.low_price, row.trade_price,
+        row.candle_acc_trade_volume, row.candle_acc_trade_price,
+    )  # fmt: skip
+    return bool(is_valid(*numbers)) and _is_period_start(type_of(row), row.candle_date_time_utc)
 
 
 @lru_cache(maxsize=4096)
