@@ -6,7 +6,6 @@ same exchange and store shares its connections.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from upbit_frames.router.quotes import QuoteRouter
 from upbit_frames.router.trades import TradeRouter
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.clock import Clock, ServerTime, SystemClock
+from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store.base import Store
 
 __all__ = ["Engine", "engine_for", "open_store"]
@@ -70,16 +70,13 @@ _clocks: dict[str, ServerTime] = {}
 _generation: int | None = None
 
 
+@on_fork
 def _after_fork() -> None:
     # Another thread may have held the lock; what the engines stand on is the parent's.
     global _lock
     _lock = threading.Lock()
     _engines.clear()
     _clocks.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def store_root(config: Config) -> Path:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
-from types import FrameType
 
 from upbit_frames.errors import UpbitFramesWarning
+from upbit_frames.runtime.caller import calling_frame
 
 __all__ = ["CompatWarning", "warn_once"]
 
-_PACKAGE = str(Path(__file__).resolve().parents[1])
 _REGISTRY = "__compat_warning_registry__"
 
 
 class CompatWarning(UpbitFramesWarning):
     """A call that works as in the library it comes from, where that is a trap."""
-
-
-def _caller() -> FrameType | None:
-    """Return the innermost frame outside of this package."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return frame
 
 
 def warn_once(trap: str, message: str) -> None:
@@ -38,7 +27,7 @@ def warn_once(trap: str, message: str) -> None:
         What the call does, and what to write instead. It may depend on the arguments: the same
         line with other arguments does not warn again.
     """
-    frame = _caller()
+    frame = calling_frame()
     if frame is None:
         warnings.warn(message, CompatWarning, stacklevel=2)
         return

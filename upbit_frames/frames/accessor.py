@@ -6,7 +6,6 @@ whoever made it, so a frame that was sliced, joined or read from a file keeps it
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from upbit_frames.core.intervals import EPOCH, Span
 from upbit_frames.core.moments import parse_moment
 from upbit_frames.core.query import GAPS
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import InvalidRange, QueryError, UpbitFramesWarning
+from upbit_frames.errors import InvalidRange, QueryError
 from upbit_frames.frames import exports
 from upbit_frames.frames import output as frames
 from upbit_frames.frames.from_pandas import (
@@ -39,6 +38,7 @@ from upbit_frames.frames.from_pandas import (
     zone_of,
 )
 from upbit_frames.frames.registration import NAME, withdraw
+from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -424,11 +424,9 @@ class UpbitFrames:
         """Warn where rows became nothing, because no period is known from its beginning to its end."""
         if edges == "drop" and len(self._frame) and parts and not any(len(table) for _, table in parts):
             rows = f"{len(self._frame):,} row{'s' if len(self._frame) != 1 else ''}"
-            warnings.warn(
+            warn(
                 f"no candle of {wanted} is complete in these {rows}, so the result is empty; start= and end= say "
-                "in which range the frame knows everything, and edges='keep' or 'flag' keeps incomplete candles",
-                UpbitFramesWarning,
-                stacklevel=3,
+                "in which range the frame knows everything, and edges='keep' or 'flag' keeps incomplete candles"
             )
 
     def _report(self, markets: list[str | None], columns: dict[str, Any]) -> pd.DataFrame:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from upbit_frames.errors import UpbitFramesError, UpbitFramesWarning
+from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.stream import Stream
 from upbit_frames.live.stream_frames import collected, framed, told
 from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class Feed:
             rows, missed, taken = _bridge.run(self._after, taken)
             if missed:
                 text = f"{missed} rows of {query.type} were dropped before this loop came to them"
-                warnings.warn(f"{text}; take batches faster, or give a larger buffer", UpbitFramesWarning, stacklevel=2)
+                warn(f"{text}; take batches faster, or give a larger buffer")
             if not rows:
                 break
             yield framed(query, self._stream._view, collected(query.type, rows, ordered=False), self._stream._attrs())

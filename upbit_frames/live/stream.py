@@ -7,7 +7,6 @@ background loop; it may be used from a script, a notebook cell, a thread, or a c
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from upbit_frames.core.query import View
 from upbit_frames.core.stream_query import StreamQuery
-from upbit_frames.errors import UpbitFramesWarning, UsageError
+from upbit_frames.errors import UsageError
 from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.collection import Collection
@@ -23,6 +22,7 @@ from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Listener
 from upbit_frames.live.stream_frames import attrs, checked, collected, framed, gaps_frame, stats, told
 from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,10 +189,10 @@ class Stream:
         self._open_listener()
         collection = Collection(self._listener, self.query.type, *checked(seconds, count))
         await _bridge.run_async(self._collect, collection)
-        return self._collected(collection, stacklevel=3)
+        return self._collected(collection)
 
     def collected(
-        self, seconds: float | None, count: int | None, tick: Callable[[int], None] | None = None, stacklevel: int = 3
+        self, seconds: float | None, count: int | None, tick: Callable[[int], None] | None = None
     ) -> tuple[Any, int]:
         """Open, :meth:`collect` and close, without ``await``; the frame, and its rows that REST told.
 
@@ -203,8 +203,6 @@ class Stream:
         seconds, count : float, int, optional
         tick : function (int), optional
             Told now and then how many rows have come, in the caller's thread.
-        stacklevel : int
-            Of warnings, counted from the method that this one calls.
         """
         collection = Collection(self._listener, self.query.type, *checked(seconds, count))
 
@@ -220,16 +218,16 @@ class Stream:
             collection.interrupt()
         if tick is not None:  # on a busy machine this thread may not have run meanwhile
             tick(len(collection.rows))
-        return self._collected(collection, stacklevel), sum(row.stream_type == BACKFILLED for row in collection.rows)
+        return self._collected(collection), sum(row.stream_type == BACKFILLED for row in collection.rows)
 
     async def _collect(self, collection: Collection) -> None:
         assert self._hub is not None
         await collection.run(self._hub)
 
-    def _collected(self, collection: Collection, stacklevel: int) -> Any:
+    def _collected(self, collection: Collection) -> Any:
         """The frame of a collection, its warnings told."""
         for text in collection.warnings:
-            warnings.warn(text, UpbitFramesWarning, stacklevel=stacklevel)
+            warn(text)
         return framed(self.query, self._view, collection.sorted(), self._attrs() | collection.facts)
 
     def _frame(self, rows: Sequence[Row]) -> Any:

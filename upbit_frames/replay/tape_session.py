@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from math import inf
@@ -16,7 +15,7 @@ from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span, from_micros
 from upbit_frames.core.topics import Topic
 from upbit_frames.core.urls import redacted
-from upbit_frames.errors import NotRecorded, StoreError, UpbitFramesError, UpbitFramesWarning
+from upbit_frames.errors import NotRecorded, StoreError, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import EndOfTape, Wire
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.hub.hub import LINGER
@@ -28,6 +27,7 @@ from upbit_frames.replay.loaded_tape import LoadedTape, nearest_stream, topic_te
 from upbit_frames.replay.tape_wire import RecordingWire, TapePlayer
 from upbit_frames.replay.tape_writer import TapeWriter
 from upbit_frames.replay.untrusted import exists
+from upbit_frames.runtime.caller import warn
 from upbit_frames.runtime.fixed_clock import FixedServerTime
 
 __all__ = ["TapeSession", "checked_speed"]
@@ -247,11 +247,9 @@ class TapeSession:
             self._writer = None
         if self._full_at is not None:
             end, most = f"{from_micros(self._full_at):%Y-%m-%d %H:%M:%S} UTC", f"{tape_file.MAX_SIZE:,} bytes"
-            warnings.warn(
+            warn(
                 f"the tape {self.name!r} ends at {end}: a longer one would need more than {most} of memory in replay; "
-                "record fewer markets, or several tapes",
-                UpbitFramesWarning,
-                stacklevel=2,
+                "record fewer markets, or several tapes"
             )
 
     def drop(self) -> None:

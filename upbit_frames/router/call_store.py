@@ -7,7 +7,6 @@ cannot be used at all costs a warning instead of the answer.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.intervals import Span, merge, subtract
 from upbit_frames.errors import CorruptFile, StoreError
+from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store.base import Columns, Series, Store
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.results import Counted, Reading
@@ -37,13 +37,10 @@ _warned: set[str] = set()
 _warned_lock = threading.Lock()
 
 
+@on_fork
 def _reset_lock() -> None:
     global _warned_lock
     _warned_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_lock)
 
 
 class CallStore:

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from upbit_frames.errors import UsageError
+from upbit_frames.runtime.fork import on_fork
 from upbit_frames.runtime.preload import load
 
 __all__ = ["at_exit", "generation", "in_thread", "run", "run_async", "start"]
@@ -97,6 +98,7 @@ def _started() -> asyncio.AbstractEventLoop:
         return _loop.asyncio
 
 
+@on_fork
 def _after_fork() -> None:
     # The lock may have been held by another thread at the moment of the fork. The old loop must
     # stay referenced: its sockets and its wake-up pipe are still the parent's.
@@ -106,10 +108,6 @@ def _after_fork() -> None:
         _abandoned.append(_loop)
     _loop = None
     _closers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def generation() -> int:

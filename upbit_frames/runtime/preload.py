@@ -17,11 +17,12 @@ import concurrent.futures.thread
 import contextlib
 import importlib
 import logging
-import os
 import threading
 from typing import Any
 
 import filelock
+
+from upbit_frames.runtime.fork import on_fork
 
 __all__ = ["load", "load_attribute"]
 
@@ -78,5 +79,4 @@ def _after_fork() -> None:
         _lock.release()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+on_fork(_after_fork, before=_before_fork, in_parent=_after_fork)

@@ -8,7 +8,6 @@ are counted for the call they serve. A call served from memory costs one tuple.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from upbit_frames.errors import ConfigError, QueryError, UsageError
+from upbit_frames.runtime.fork import on_fork
 
 __all__ = [
     "MAX_KEPT",
@@ -391,5 +391,5 @@ def _copy(kept: deque[E]) -> list[E]:
 
 
 telemetry = Telemetry()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=telemetry._after_fork)
+
+on_fork(telemetry._after_fork)

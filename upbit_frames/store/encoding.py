@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from upbit_frames._version import __version__
 from upbit_frames.core.intervals import Span, from_micros
 from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
+from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Columns, Series
 from upbit_frames.store.checksums import Damaged, Seal, check_groups, read_seal, seal
@@ -147,16 +148,13 @@ _cache_bytes = 0
 _cache_lock = threading.Lock()
 
 
+@on_fork
 def _forget_all() -> None:
     # Another thread may have held the lock at the moment of the fork.
     global _cache_lock, _cache_bytes
     _cache_lock = threading.Lock()
     _cache.clear()
     _cache_bytes = 0
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _remember(path: str, footer: Footer) -> Footer:

@@ -13,6 +13,7 @@ import threading
 import weakref
 from pathlib import Path
 
+from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store.atomic_files import explained
 from upbit_frames.store.directories import open_below
 
@@ -107,10 +108,7 @@ else:
         return True
 
 
+@on_fork
 def _leave_all_to_parent() -> None:
     for lock in list(_held):
         lock._leave_to_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_all_to_parent)

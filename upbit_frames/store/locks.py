@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from upbit_frames.errors import LockTimeout
+from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store.atomic_files import explained
 from upbit_frames.store.directories import open_below
 
@@ -22,15 +23,12 @@ _mutexes: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
 
 
+@on_fork
 def _forget_all() -> None:
     # A thread that is not in the child may have held any of them at the moment of the fork.
     global _guard
     _guard = threading.Lock()
     _mutexes.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 @contextlib.contextmanager

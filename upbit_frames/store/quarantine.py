@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-import warnings
 from pathlib import Path
 
 from upbit_frames.core.intervals import Span, from_micros, subtract
-from upbit_frames.errors import UpbitFramesWarning
+from upbit_frames.runtime.caller import warn
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store.base import Series
 from upbit_frames.store.directories import Directory
@@ -40,11 +39,9 @@ def set_aside(folder: Directory, series: Series, file: File, reason: str, now: i
 def announce(series: Series, file: File, reason: str, moved_to: Path | None) -> None:
     """Tell the user."""
     where = f"it was set aside as {moved_to}" if moved_to else "it could not be moved and is left out from now on"
-    warnings.warn(
+    warn(
         f"a stored file of {series} is damaged ({reason}); {where}. What it covered, {file.span}, is fetched again "
-        "when it is asked for",
-        UpbitFramesWarning,
-        stacklevel=2,
+        "when it is asked for"
     )
 
 

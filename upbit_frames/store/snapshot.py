@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from upbit_frames.core.intervals import Span, merge
 from upbit_frames.errors import StoreError
 from upbit_frames.runtime.clock import SystemClock
+from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store import writer
 from upbit_frames.store.base import Series
 from upbit_frames.store.directories import open_below
@@ -169,15 +170,12 @@ _guard = threading.Lock()
 _homes: dict[Path, tuple[Path, FileLock | None]] = {}  # a lock is held for as long as it is referred to
 
 
+@on_fork
 def _forget_all() -> None:
     # Another thread may have held the lock at the moment of the fork; the folders are the parent's.
     global _guard
     _guard = threading.Lock()
     _homes.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _new_folder(root: Path) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from upbit_frames.core.intervals import Span, merge, overlapping, subtract
-from upbit_frames.errors import CorruptFile, UpbitFramesWarning
+from upbit_frames.errors import CorruptFile
+from upbit_frames.runtime.caller import warn
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout
 from upbit_frames.store import validation as rows
@@ -343,11 +343,7 @@ def read_notes(folder: SeriesFolder) -> dict[str, Any]:
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError) as failed:
-            warnings.warn(
-                f"the notes of {folder.series} are damaged ({failed}) and count as empty: {path}",
-                UpbitFramesWarning,
-                stacklevel=2,
-            )
+            warn(f"the notes of {folder.series} are damaged ({failed}) and count as empty: {path}")
             return {}
     return notes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from upbit_frames.core.arguments import misfit
 from upbit_frames.datasets.pins import active_pin
-from upbit_frames.errors import UpbitFramesWarning
+from upbit_frames.runtime.caller import warn
 from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def render(answer: Result, kind: str, view: View, index: list[str]) -> Any:
     sink = warning_sink.get()
     for text in answer.warnings:
         if sink is None:
-            warnings.warn(text, UpbitFramesWarning, stacklevel=6)
+            warn(text)
         else:
             sink(text)
     if answer.cached is not None and view.output == "pandas":

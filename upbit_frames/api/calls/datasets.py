@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +16,10 @@ from upbit_frames.core.intervals import Interval
 from upbit_frames.core.market_selection import MarketSelection, parse_selection
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.query import View
-from upbit_frames.errors import InvalidRange, QueryError, StoreError, UpbitFramesWarning
+from upbit_frames.errors import InvalidRange, QueryError, StoreError
 from upbit_frames.router import download as bulk
 from upbit_frames.router.market_selection import resolve
+from upbit_frames.runtime.caller import warn
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import STORED_KINDS
@@ -153,7 +153,7 @@ def scan(
         if missing != "ignore":
             lacking = missing_of(selection, now())
             if lacking and missing == "warn":
-                warnings.warn(missing_text(lacking), UpbitFramesWarning, stacklevel=5)
+                warn(missing_text(lacking))
             else:
                 check_missing(lacking, hint="the exchange no longer has it; missing='ignore'" if fetching else None)
         return build(engine, selection, names)

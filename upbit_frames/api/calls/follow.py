@@ -89,7 +89,7 @@ def follow(
     meter = Progress()
     made = _build_follow(config, market, interval, history, forming, keep, tz, output, meter)
     title = f"{', '.join(made.asked.markets[:3])}{' …' if len(made.asked.markets) > 3 else ''} {made.asked.interval}"
-    return Call(made._open, lambda _: made.opened(6), meter, title, config.progress)
+    return Call(made._open, lambda _: made.opened(), meter, title, config.progress)
 
 
 def open_follow(

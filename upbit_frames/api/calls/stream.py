@@ -19,8 +19,6 @@ from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["hub_opener", "open_stream", "stream"]
 
-STACKLEVEL = 6  # from where a warning is raised up to the user
-
 
 def stream(
     config: Config,
@@ -112,7 +110,7 @@ def stream(
     bar = CollectProgressBar(seconds, count, config.progress, f"{made.query.type} {', '.join(made.query.markets[:3])}")
     with telemetry.call("stream") as record:
         try:
-            frame, mended = made.collected(seconds, count, bar.tick if bar.wanted else None, STACKLEVEL)
+            frame, mended = made.collected(seconds, count, bar.tick if bar.wanted else None)
         finally:
             bar.close()
         route = [{"channel": "live", "reason": "collected", "rows": len(frame) - mended}]

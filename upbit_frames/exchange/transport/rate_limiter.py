@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 import re
 import threading
@@ -34,6 +33,7 @@ from upbit_frames.exchange.transport.guarded_file import LockBusy
 from upbit_frames.exchange.transport.headers import LONGEST_WAIT
 from upbit_frames.exchange.transport.rate_limit_state import NoHandles, SharedSlots, Taken
 from upbit_frames.runtime.clock import Clock, SystemClock
+from upbit_frames.runtime.fork import on_fork
 
 __all__ = ["Limiter", "NullLimiter", "Pacer", "Slot", "limiter_for"]
 
@@ -285,15 +285,12 @@ _limiters: dict[tuple[str, float], Limiter] = {}
 _limiters_lock = threading.Lock()
 
 
+@on_fork
 def _after_fork() -> None:
     # Locks may have been held by other threads, and a file lock does not survive a fork.
     global _limiters_lock
     _limiters_lock = threading.Lock()
     _limiters.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def limiter_for(url: str, *, rate: float = 1.0) -> Limiter:

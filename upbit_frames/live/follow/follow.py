@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from upbit_frames.core.intervals import iso
 from upbit_frames.core.query import View
-from upbit_frames.errors import UpbitFramesError, UpbitFramesWarning, UsageError
+from upbit_frames.errors import UpbitFramesError, UsageError
 from upbit_frames.live.follow.batches import Asked, Batch, meta_of, table_of
 from upbit_frames.live.follow.session import Following
 from upbit_frames.live.stream_frames import gaps_frame
 from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ class Follow:
             If the history cannot be had.
         """
         await _bridge.run_async(self._open)
-        return self.opened(3)
+        return self.opened()
 
     async def _open(self) -> None:
         if self._used:
@@ -75,10 +75,10 @@ class Follow:
         weakref.finalize(self, _let_go, self._core, os.getpid()).atexit = False  # the loop ends everything then
         await self._core.open()
 
-    def opened(self, callers: int) -> Self:
-        """Tell in the caller's thread what should be known about the history; so many frames above is its line."""
+    def opened(self) -> Self:
+        """Issue the warnings about the history, in the caller's thread."""
         for text in self._core.warnings:
-            warnings.warn(text, UpbitFramesWarning, stacklevel=callers)
+            warn(text)
         return self
 
     async def aclose(self) -> None:
@@ -92,7 +92,7 @@ class Follow:
     async def __aenter__(self) -> Self:
         if not self._used:
             await _bridge.run_async(self._open)
-            self.opened(3)
+            self.opened()
         return self
 
     async def __aexit__(
@@ -103,7 +103,7 @@ class Follow:
     def __enter__(self) -> Self:
         if not self._used:
             _bridge.run(self._open)
-            self.opened(3)
+            self.opened()
         return self
 
     def __exit__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 
 from upbit_frames.core.config import Config
 from upbit_frames.live.hub.backfill import RestMender
@@ -11,6 +10,7 @@ from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.substitution import Source, StreamSubstitute, active
 from upbit_frames.router.ports import Ports
 from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime.fork import on_fork
 
 __all__ = ["close_all", "close_hubs", "hub_for", "release"]
 
@@ -18,12 +18,9 @@ _hubs: dict[tuple[object, ...], Hub] = {}
 _count = itertools.count(1)
 
 
+@on_fork
 def _after_fork() -> None:
     _hubs.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def hub_for(config: Config, ports: Ports) -> Hub:

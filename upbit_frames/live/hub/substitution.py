@@ -20,6 +20,7 @@ from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.subscriber import Tempo
 from upbit_frames.router.ports import Ports
 from upbit_frames.runtime.clock import Clock, ServerTime
+from upbit_frames.runtime.fork import on_fork
 
 __all__ = [
     "Source",
@@ -106,6 +107,12 @@ class Substitution(Protocol):
 _claimed: Substitution | None = None
 _in_effect = False
 _lock = threading.Lock()
+
+
+@on_fork
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread may have held it
 
 
 def claimed() -> Substitution | None:
