@@ -5,13 +5,15 @@ Every ``type: ignore`` here is an expectation: mypy complains where the error it
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, assert_type
+from datetime import UTC, datetime, timedelta
+from typing import assert_type
 
 import pandas as pd
+import polars as pl
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
+from upbit_frames.live.feed import Feed
 from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.stream import Stream
 from upbit_frames.replay.tape import Tape
@@ -19,8 +21,17 @@ from upbit_frames.router.plan import Plan
 
 
 def calls() -> None:
-    frame: pd.DataFrame = uf.candles("KRW-BTC", "1m", start="2026-01-01", end=datetime.now(UTC), gaps="fill")
-    uf.candles(["KRW-BTC", "KRW-ETH"], count=5, forming=True, tz="Asia/Seoul", output="arrow", source="store")
+    frame = uf.candles("KRW-BTC", "1m", start="2026-01-01", end=datetime.now(UTC), gaps="fill")
+    assert_type(frame, pd.DataFrame)
+    assert_type(uf.candles(["KRW-BTC"], "3m", count=5, forming=True, tz="Asia/Seoul", output="polars"), pl.DataFrame)
+    assert_type(uf.candles(uf.markets("KRW"), timedelta(hours=2), start="-7d", source="store"), pd.DataFrame)
+    assert_type(uf.ticker(), pd.DataFrame)
+    assert_type(uf.sql("select 1"), pd.DataFrame)
+    assert_type(uf.scan(interval="1d"), pl.LazyFrame)
+    assert_type(uf.stream("KRW-BTC", "trade", seconds=10), pd.DataFrame)
+    assert_type(uf.stream("KRW-BTC", "trade", count=10), pd.DataFrame)
+    assert_type(uf.stream("KRW-BTC", "ticker", background=True), Feed)
+    assert_type(uf.stream("KRW-BTC"), Stream)
     assert_type(uf.plan("KRW-BTC", "1d", count=5), Plan)
     assert_type(uf.plan("KRW-BTC").seconds, float)
     assert_type(uf.schema("candles"), pd.DataFrame)
@@ -47,18 +58,23 @@ def calls() -> None:
         assert_type(settings, uf.Config)
     print(frame, uf.cache.coverage("KRW-BTC", "1m"), uf.config.tz)
 
-    uf.candles(5)  # type: ignore[arg-type]
-    uf.candles("KRW-BTC", "1m", "2026-01-01")  # type: ignore[call-arg]
-    uf.candles("KRW-BTC", begin="2026-01-01")  # type: ignore[call-arg]
-    uf.ticker(quote=5)  # type: ignore[arg-type]
-    uf.trades(["KRW-BTC"])  # type: ignore[arg-type]
+    uf.candles(5)  # type: ignore[call-overload]
+    uf.candles("KRW-BTC", "5x")  # type: ignore[call-overload]
+    uf.candles("KRW-BTC", gaps="none")  # type: ignore[call-overload]
+    uf.candles("KRW-BTC", output="numpy")  # type: ignore[call-overload]
+    uf.candles("KRW-BTC", "1m", "2026-01-01")  # type: ignore[call-overload]
+    uf.candles("KRW-BTC", begin="2026-01-01")  # type: ignore[call-overload]
+    uf.ticker(quote=5)  # type: ignore[call-overload]
+    uf.plan("KRW-BTC", "5x")  # type: ignore[arg-type]
+    uf.stream("KRW-BTC", "trades")  # type: ignore[call-overload]
     uf.nothing  # noqa: B018 - lazily resolved, so a checker cannot know
 
 
 async def coroutines() -> None:
-    assert_type(await aio.candles("KRW-BTC"), Any)
+    assert_type(await aio.candles("KRW-BTC"), pd.DataFrame)
+    assert_type(await uf.AsyncClient().trades("KRW-BTC", output="polars"), pl.DataFrame)
     assert_type(await uf.AsyncClient(region="sg").plan("KRW-BTC"), Plan)
-    aio.candles(5)  # type: ignore[arg-type, unused-coroutine]
+    await aio.candles(5)  # type: ignore[call-overload]
     async with aio.follow("KRW-BTC") as follow:
         assert_type(follow, Follow)
         assert_type(follow.gaps, pd.DataFrame)
@@ -70,8 +86,8 @@ async def coroutines() -> None:
 
 def clients() -> None:
     client = uf.Client(timeout=5.0)
-    client.candles("KRW-BTC", "1m")
-    client.candles(5)  # type: ignore[arg-type]
+    assert_type(client.candles("KRW-BTC", "1m"), pd.DataFrame)
+    client.candles(5)  # type: ignore[call-overload]
     assert_type(client.plan("KRW-BTC"), Plan)
     try:
         client.markets()

@@ -222,7 +222,10 @@ def _copy_signature(local: Any, func: Callable[..., Any], *first: str) -> None:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind) for name in first]
     parameters += list(signature.parameters.values())[1:]
-    local.__signature__ = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+    result = str(signature.return_annotation)
+    if result.startswith("Call["):
+        result = result[len("Call[") : -1]
+    local.__signature__ = signature.replace(parameters=parameters, return_annotation=result)
     del local.__wrapped__
 
 

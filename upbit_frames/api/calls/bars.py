@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.literals import Frame, Moment, Output, ProgressMode, Source, Zone
 from upbit_frames.core.arguments import choice, flag
 from upbit_frames.core.config import Config
 from upbit_frames.core.event_bars import Threshold
@@ -29,14 +30,14 @@ def bars(
     ticks: int | None = None,
     volume: float | None = None,
     value: float | None = None,
-    start: Any = None,
-    end: Any = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     forming: bool = False,
-    tz: str | None = None,
-    output: str | None = None,
-    source: str = "auto",
-    progress: bool | str | None = None,
-) -> Call[Any]:
+    tz: Zone | None = None,
+    output: Output | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> Call[Frame]:
     """Aggregate trades into bars that end by trades, volume or value instead of by the clock.
 
     Trades are read and aggregated day by day, so a month of a busy market needs the memory of its

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.calls.pinning import check_pinned, pin_query
 from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.literals import Frame, Gaps, IntervalLike, Markets, Moment, Output, ProgressMode, Source, Zone
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import EPOCH, Span, iso, subtract
 from upbit_frames.core.market_selection import parse_selection
@@ -26,21 +27,21 @@ __all__ = ["candles", "plan"]
 
 def candles(
     config: Config,
-    market: str | Iterable[str] | None = None,
-    interval: str = "1m",
+    market: Markets | None = None,
+    interval: IntervalLike = "1m",
     *,
     quote: str | None = None,
-    start: Any = None,
-    end: Any = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     count: int | None = None,
     forming: bool = False,
-    gaps: str = "raw",
-    tz: str | None = None,
-    output: str | None = None,
-    source: str = "auto",
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    output: Output | None = None,
+    source: Source = "auto",
     columns: Iterable[str] | None = None,
-    progress: bool | str | None = None,
-) -> Call[Any]:
+    progress: ProgressMode | None = None,
+) -> Call[Frame]:
     """Candles of any length as one clean frame.
 
     What the local store lacks is fetched, stored, and never asked for again.
@@ -163,17 +164,17 @@ def _unlisted(store: Store, query: CandleQuery, markets: Iterable[str]) -> list[
 
 def plan(
     config: Config,
-    market: str | Iterable[str] | None = None,
-    interval: str = "1m",
+    market: Markets | None = None,
+    interval: IntervalLike = "1m",
     *,
     quote: str | None = None,
-    start: Any = None,
-    end: Any = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     count: int | None = None,
     forming: bool = False,
-    gaps: str = "raw",
-    tz: str | None = None,
-    source: str = "auto",
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    source: Source = "auto",
 ) -> Call[Plan]:
     """What :func:`candles` with the same arguments would do.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from upbit_frames.api import channel_comparison as comparison
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import Engine, engine_for
+from upbit_frames.api.literals import Markets, ProgressMode
 from upbit_frames.core import arguments
 from upbit_frames.core.arguments import number, whole
 from upbit_frames.core.config import Config
@@ -33,12 +33,12 @@ COMPARED_TRADES = 30  # so many of each market are compared
 def compare(
     config: Config,
     kind: str = "ticker",
-    markets: str | Iterable[str] = "KRW-BTC",
+    markets: Markets = "KRW-BTC",
     n: int = 50,
     *,
     every: float = 0.2,
     depth: int = 5,
-    progress: bool | str | None = None,
+    progress: ProgressMode | None = None,
 ) -> Call[pd.DataFrame]:
     """Ask the same of REST and of the stream, again and again, and compare what they tell.
 

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.literals import (
+    Frame,
+    IntervalLike,
+    Kind,
+    LazyFrame,
+    Markets,
+    Missing,
+    Moment,
+    Output,
+    ScanEngine,
+    Zone,
+)
 from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval
@@ -35,18 +47,18 @@ SCAN_ENGINES = ("polars", "duckdb", "dask", "arrow")
 
 def scan(
     config: Config,
-    markets: str | Iterable[str] | None = None,
-    interval: str = "1m",
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
     *,
     quote: str | None = None,
-    start: Any = None,
-    end: Any = None,
-    kind: str = "candles",
+    start: Moment | None = None,
+    end: Moment | None = None,
+    kind: Kind = "candles",
     columns: Iterable[str] | None = None,
-    engine: str = "polars",
-    missing: str = "raise",
+    engine: ScanEngine = "polars",
+    missing: Missing = "raise",
     store: str | os.PathLike[str] | None = None,
-) -> Call[Any]:
+) -> Call[LazyFrame]:
     """Read stored rows lazily with another engine: Polars, DuckDB, Dask or Arrow.
 
     The engine is given exactly the files that count, kept as they are for as long as the result, or
@@ -175,7 +187,7 @@ def _root(config: Config, store: str | os.PathLike[str] | None) -> Path:
     return root
 
 
-def sql(config: Config, query: str, *, tz: str | None = None, output: str | None = None) -> Call[Any]:
+def sql(config: Config, query: str, *, tz: Zone | None = None, output: Output | None = None) -> Call[Frame]:
     """Run SQL over the stored rows with DuckDB.
 
     Parameters

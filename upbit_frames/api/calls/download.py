@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.literals import IntervalLike, Markets, Moment, ProgressMode, Source, Zone
 from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval
@@ -32,15 +32,15 @@ DOWNLOAD_SOURCES = ("auto", "rest", "archive")
 
 def download(
     config: Config,
-    markets: str | Iterable[str] | None = None,
-    interval: str = "1m",
-    start: Any = None,
-    end: Any = None,
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
+    start: Moment | None = None,
+    end: Moment | None = None,
     *,
     quote: str | None = None,
-    tz: str | None = None,
-    source: str = "auto",
-    progress: bool | str | None = None,
+    tz: Zone | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
 ) -> Call[pd.DataFrame]:
     """Have a range of many markets in the local store.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.stream import hub_opener
 from upbit_frames.api.engine import engine_for
+from upbit_frames.api.literals import IntervalLike, Markets, Output, Zone
 from upbit_frames.core.arguments import flag, whole
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import INTERVALS, Interval
@@ -25,14 +24,14 @@ DEFAULT_KEEP = 100_000  # sealed candles of each market
 
 def follow(
     config: Config,
-    market: str | Iterable[str],
-    interval: str = "1m",
+    market: Markets,
+    interval: IntervalLike = "1m",
     history: int = 500,
     *,
     forming: bool = False,
     keep: int | None = None,
-    tz: str | None = None,
-    output: str | None = None,
+    tz: Zone | None = None,
+    output: Output | None = None,
 ) -> Call[Follow]:
     """Candles that continue: history first, then each sealed candle exactly once, without a hole.
 
@@ -94,14 +93,14 @@ def follow(
 
 def open_follow(
     config: Config,
-    market: str | Iterable[str],
-    interval: str = "1m",
+    market: Markets,
+    interval: IntervalLike = "1m",
     history: int = 500,
     *,
     forming: bool = False,
     keep: int | None = None,
-    tz: str | None = None,
-    output: str | None = None,
+    tz: Zone | None = None,
+    output: Output | None = None,
 ) -> Follow:
     """Candles that continue, for ``async with`` and ``async for``.
 
@@ -127,7 +126,7 @@ def open_follow(
 
 def _build_follow(
     config: Config, market: object, interval: object, history: object, forming: object, keep: object,
-    tz: str | None, output: str | None, meter: Progress,
+    tz: object, output: str | None, meter: Progress,
 ) -> Follow:  # fmt: skip
     """Everything checked, nothing opened."""
     view = View.build(config, tz, output)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.engine import engine_for
+from upbit_frames.api.literals import Frame, Markets, Output, QuoteSource, Zone
 from upbit_frames.core import arguments
 from upbit_frames.core.arguments import choice, price_level
 from upbit_frames.core.config import Config
@@ -23,7 +23,7 @@ ON_ERROR = ("raise", "skip")
 QUOTE_SOURCES = ("auto", "rest", "live")
 
 
-def markets(config: Config, quote: str | None = None, *, output: str | None = None) -> Call[Any]:
+def markets(config: Config, quote: str | None = None, *, output: Output | None = None) -> Call[Frame]:
     """Every market the exchange lists today.
 
     Parameters
@@ -54,8 +54,12 @@ def markets(config: Config, quote: str | None = None, *, output: str | None = No
 
 
 def instruments(
-    config: Config, markets: str | Iterable[str] | None = None, *, quote: str | None = None, output: str | None = None
-) -> Call[Any]:
+    config: Config,
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    output: Output | None = None,
+) -> Call[Frame]:
     """Tick size and order book groupings of markets, at today's prices.
 
     Parameters
@@ -92,14 +96,14 @@ def instruments(
 
 def ticker(
     config: Config,
-    markets: str | Iterable[str] | None = None,
+    markets: Markets | None = None,
     *,
     quote: str | None = None,
     errors: str = "raise",
-    output: str | None = None,
-    tz: str | None = None,
-    source: str = "auto",
-) -> Call[Any]:
+    output: Output | None = None,
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> Call[Frame]:
     """Last price, change, and sums of the day and of 24 hours, one row a market.
 
     Parameters
@@ -158,16 +162,16 @@ def ticker(
 
 def orderbook(
     config: Config,
-    markets: str | Iterable[str] | None = None,
+    markets: Markets | None = None,
     *,
     quote: str | None = None,
     depth: int = 30,
     level: float | str | None = None,
     errors: str = "raise",
-    output: str | None = None,
-    tz: str | None = None,
-    source: str = "auto",
-) -> Call[Any]:
+    output: Output | None = None,
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> Call[Frame]:
     """Order books, best prices first.
 
     Parameters

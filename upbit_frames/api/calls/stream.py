@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from upbit_frames.api.engine import engine_for
+from upbit_frames.api.literals import Markets, Output, Streamed, StreamKind, Zone
 from upbit_frames.api.progress import CollectProgressBar
 from upbit_frames.core.config import Config
 from upbit_frames.core.query import View
@@ -22,8 +22,8 @@ __all__ = ["hub_opener", "open_stream", "stream"]
 
 def stream(
     config: Config,
-    markets: str | Iterable[str],
-    kind: str = "trade",
+    markets: Markets,
+    kind: StreamKind = "trade",
     *,
     seconds: float | None = None,
     count: int | None = None,
@@ -31,9 +31,9 @@ def stream(
     depth: int = 30,
     level: float | None = None,
     buffer: int = BUFFER,
-    tz: str | None = None,
-    output: str | None = None,
-) -> Any:
+    tz: Zone | None = None,
+    output: Output | None = None,
+) -> Streamed:
     """Live rows over the WebSocket: collected into a frame, one batch after the other, or in the background.
 
     Parameters
@@ -122,14 +122,14 @@ def stream(
 
 def open_stream(
     config: Config,
-    markets: str | Iterable[str],
-    kind: str = "trade",
+    markets: Markets,
+    kind: StreamKind = "trade",
     *,
     depth: int = 30,
     level: float | None = None,
     buffer: int = BUFFER,
-    tz: str | None = None,
-    output: str | None = None,
+    tz: Zone | None = None,
+    output: Output | None = None,
 ) -> Stream:
     """Live rows over the WebSocket, for ``async with`` and ``async for``.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.calls.pinning import check_pinned, pin_query
 from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.literals import Frame, Markets, Moment, Output, ProgressMode, Source, Zone
 from upbit_frames.core.config import Config
 from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.query import TradeQuery, View
@@ -22,18 +23,18 @@ __all__ = ["trades"]
 
 def trades(
     config: Config,
-    market: str | Iterable[str] | None = None,
+    market: Markets | None = None,
     *,
     quote: str | None = None,
-    start: Any = None,
-    end: Any = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     count: int | None = None,
-    tz: str | None = None,
-    output: str | None = None,
-    source: str = "auto",
+    tz: Zone | None = None,
+    output: Output | None = None,
+    source: Source = "auto",
     columns: Iterable[str] | None = None,
-    progress: bool | str | None = None,
-) -> Call[Any]:
+    progress: ProgressMode | None = None,
+) -> Call[Frame]:
     """Single trades, oldest first.
 
     Upbit serves the last seven UTC days; what was fetched once stays in the local store and

@@ -6,7 +6,7 @@ import datetime as dt
 import operator
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -150,7 +150,7 @@ def _candles(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
     token = warning_sink.set(texts.append)
     try:
         read = _stored if _unlisted(ticker) else uf.candles
-        frame: pd.DataFrame = read(ticker, name, **{**ways, **limits})
+        frame: pd.DataFrame = read(ticker, cast("Any", name), **{**ways, **limits})
     except MarketNotFound:
         _learn()
         raise
@@ -182,7 +182,7 @@ def _unlisted(ticker: Any) -> bool:
 
 def _stored(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = uf.candles(ticker, name, **{**limits, "forming": False}, source="store")
+        frame: pd.DataFrame = uf.candles(ticker, cast("Any", name), **{**limits, "forming": False}, source="store")
         return frame
     except NotCached as error:
         raise MarketNotFound(

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from upbit_frames import aio
+from upbit_frames.api.literals import QuoteSource
 from upbit_frames.compat import raw, rows
 from upbit_frames.compat.smart_routing.answers import Rows, of_route
 from upbit_frames.core.config import current
@@ -32,13 +33,13 @@ def markets_of(symbols: Any) -> list[str]:
     return codes
 
 
-async def tickers(codes: list[str], source: str = "auto") -> Rows:
+async def tickers(codes: list[str], source: QuoteSource = "auto") -> Rows:
     """Return tickers as ``/v1/ticker`` sends them."""
     frame = await aio.ticker(codes, output="pandas", source=source)
     return Rows(rows.ticker_rows(frame), *of_route(frame))
 
 
-async def orderbooks(codes: list[str], source: str = "auto") -> Rows:
+async def orderbooks(codes: list[str], source: QuoteSource = "auto") -> Rows:
     """Return order books as ``/v1/orderbook`` sends them."""
     frame = await aio.orderbook(codes, output="pandas", source=source)
     answer = rows.book_rows(frame)
@@ -47,7 +48,7 @@ async def orderbooks(codes: list[str], source: str = "auto") -> Rows:
     return Rows(answer, *of_route(frame))
 
 
-async def trades(codes: list[str], count: int, source: str = "auto") -> Rows:
+async def trades(codes: list[str], count: int, source: QuoteSource = "auto") -> Rows:
     """Return the newest trades of each market, newest first."""
     parts = []
     for code in codes:
@@ -56,7 +57,7 @@ async def trades(codes: list[str], count: int, source: str = "auto") -> Rows:
     return Rows.joined(parts)
 
 
-async def candles(codes: list[str], interval: str, count: int, to: Any = None) -> Rows:
+async def candles(codes: list[str], interval: Any, count: int, to: Any = None) -> Rows:
     """Return candles as Upbit sends them, newest first, one market after the other.
 
     Without ``to`` the running candle is the first.
@@ -68,7 +69,7 @@ async def candles(codes: list[str], interval: str, count: int, to: Any = None) -
     return Rows.joined(parts)
 
 
-async def _one(market: str, interval: str, count: int, to: Any) -> Rows:
+async def _one(market: str, interval: Any, count: int, to: Any) -> Rows:
     if to is not None:
         return await _range(market, interval, count, to)
     params = {"market": market, "count": str(min(PAGE, count))}
@@ -80,7 +81,7 @@ async def _one(market: str, interval: str, count: int, to: Any) -> Rows:
     return Rows(page + older.rows, newest.channel, newest.reason)
 
 
-async def _range(market: str, interval: str, count: int, to: Any) -> Rows:
+async def _range(market: str, interval: Any, count: int, to: Any) -> Rows:
     """Return the last candles before a moment: numbers and channel of the store, rows as Upbit sent them.
 
     The store does not keep the field ``timestamp``. Rows that are fetched here are kept in memory

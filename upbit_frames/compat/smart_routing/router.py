@@ -55,7 +55,7 @@ class SmartRouter:
 
     def __init__(self, source: str = "auto") -> None:
         self.is_initialized = False
-        self._source = source
+        self._source: Any = source
 
     async def initialize(self, websocket_manager: Any = None, rest_manager: Any = None) -> bool:
         """Do nothing: connections open when they are needed. The arguments are not used."""

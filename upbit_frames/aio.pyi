@@ -1,0 +1,577 @@
+"""The module-level calls as coroutines.
+
+Written by .ci/stubs.py; do not edit.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, overload
+
+import dask.dataframe
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset
+
+from upbit_frames.api.literals import (
+    Gaps,
+    IntervalLike,
+    Kind,
+    Markets,
+    Missing,
+    Moment,
+    Output,
+    ProgressMode,
+    QuoteSource,
+    ScanEngine,
+    Source,
+    StreamKind,
+    Zone,
+)
+from upbit_frames.core.stream_query import BUFFER
+from upbit_frames.frames.plot.style import Style
+from upbit_frames.live.follow.follow import Follow
+from upbit_frames.live.stream import Stream
+from upbit_frames.router.explain import Explanation
+from upbit_frames.router.plan import Plan
+
+__all__ = [
+    "bars",
+    "candles",
+    "compare",
+    "dashboard",
+    "download",
+    "explain",
+    "follow",
+    "instruments",
+    "markets",
+    "metrics",
+    "orderbook",
+    "plan",
+    "scan",
+    "sql",
+    "stream",
+    "ticker",
+    "trades",
+]
+
+@overload
+async def bars(
+    market: str,
+    *,
+    ticks: int | None = None,
+    volume: float | None = None,
+    value: float | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    forming: bool = False,
+    tz: Zone | None = None,
+    output: Literal["pandas"] | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+@overload
+async def bars(
+    market: str,
+    *,
+    ticks: int | None = None,
+    volume: float | None = None,
+    value: float | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    forming: bool = False,
+    tz: Zone | None = None,
+    output: Literal["arrow"],
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pa.Table:
+    """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+@overload
+async def bars(
+    market: str,
+    *,
+    ticks: int | None = None,
+    volume: float | None = None,
+    value: float | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    forming: bool = False,
+    tz: Zone | None = None,
+    output: Literal["polars"],
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pl.DataFrame:
+    """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+@overload
+async def bars(
+    market: str,
+    *,
+    ticks: int | None = None,
+    volume: float | None = None,
+    value: float | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    forming: bool = False,
+    tz: Zone | None = None,
+    output: Output | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> Any:
+    """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+@overload
+async def candles(
+    market: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    output: Literal["pandas"] | None = None,
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """Candles of any length as one clean frame."""
+
+@overload
+async def candles(
+    market: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    output: Literal["arrow"],
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> pa.Table:
+    """Candles of any length as one clean frame."""
+
+@overload
+async def candles(
+    market: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    output: Literal["polars"],
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> pl.DataFrame:
+    """Candles of any length as one clean frame."""
+
+@overload
+async def candles(
+    market: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    output: Output | None = None,
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> Any:
+    """Candles of any length as one clean frame."""
+
+async def compare(
+    kind: str = "ticker",
+    markets: Markets = "KRW-BTC",
+    n: int = 50,
+    *,
+    every: float = 0.2,
+    depth: int = 5,
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """Ask the same of REST and of the stream, again and again, and compare what they tell."""
+
+async def dashboard(
+    *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
+) -> Any:
+    """As ``uf.dashboard``: latency, channels, request rate, ages and trouble of the last minutes in one figure."""
+
+async def download(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    quote: str | None = None,
+    tz: Zone | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """Have a range of many markets in the local store."""
+
+async def explain(call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
+    """Who would answer a call now, why, and why nobody else; nothing is asked and nothing changes."""
+
+def follow(
+    market: Markets,
+    interval: IntervalLike = "1m",
+    history: int = 500,
+    *,
+    forming: bool = False,
+    keep: int | None = None,
+    tz: Zone | None = None,
+    output: Output | None = None,
+) -> Follow:
+    """Candles that continue, for ``async with`` and ``async for``."""
+
+@overload
+async def instruments(
+    markets: Markets | None = None, *, quote: str | None = None, output: Literal["pandas"] | None = None
+) -> pd.DataFrame:
+    """Tick size and order book groupings of markets, at today's prices."""
+
+@overload
+async def instruments(
+    markets: Markets | None = None, *, quote: str | None = None, output: Literal["arrow"]
+) -> pa.Table:
+    """Tick size and order book groupings of markets, at today's prices."""
+
+@overload
+async def instruments(
+    markets: Markets | None = None, *, quote: str | None = None, output: Literal["polars"]
+) -> pl.DataFrame:
+    """Tick size and order book groupings of markets, at today's prices."""
+
+@overload
+async def instruments(markets: Markets | None = None, *, quote: str | None = None, output: Output | None = None) -> Any:
+    """Tick size and order book groupings of markets, at today's prices."""
+
+@overload
+async def markets(quote: str | None = None, *, output: Literal["pandas"] | None = None) -> pd.DataFrame:
+    """Every market the exchange lists today."""
+
+@overload
+async def markets(quote: str | None = None, *, output: Literal["arrow"]) -> pa.Table:
+    """Every market the exchange lists today."""
+
+@overload
+async def markets(quote: str | None = None, *, output: Literal["polars"]) -> pl.DataFrame:
+    """Every market the exchange lists today."""
+
+@overload
+async def markets(quote: str | None = None, *, output: Output | None = None) -> Any:
+    """Every market the exchange lists today."""
+
+async def metrics(by: str = "call") -> pd.DataFrame:
+    """As ``uf.metrics``: what the calls of this process were like, whoever made them."""
+
+@overload
+async def orderbook(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    depth: int = 30,
+    level: float | str | None = None,
+    errors: str = "raise",
+    output: Literal["pandas"] | None = None,
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> pd.DataFrame:
+    """Order books, best prices first."""
+
+@overload
+async def orderbook(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    depth: int = 30,
+    level: float | str | None = None,
+    errors: str = "raise",
+    output: Literal["arrow"],
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> pa.Table:
+    """Order books, best prices first."""
+
+@overload
+async def orderbook(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    depth: int = 30,
+    level: float | str | None = None,
+    errors: str = "raise",
+    output: Literal["polars"],
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> pl.DataFrame:
+    """Order books, best prices first."""
+
+@overload
+async def orderbook(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    depth: int = 30,
+    level: float | str | None = None,
+    errors: str = "raise",
+    output: Output | None = None,
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> Any:
+    """Order books, best prices first."""
+
+async def plan(
+    market: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    forming: bool = False,
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    source: Source = "auto",
+) -> Plan:
+    """What :func:`candles` with the same arguments would do."""
+
+@overload
+async def scan(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    kind: Kind = "candles",
+    columns: Iterable[str] | None = None,
+    engine: Literal["polars"] = "polars",
+    missing: Missing = "raise",
+    store: str | os.PathLike[str] | None = None,
+) -> pl.LazyFrame:
+    """Read stored rows lazily with another engine: Polars, DuckDB, Dask or Arrow."""
+
+@overload
+async def scan(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    kind: Kind = "candles",
+    columns: Iterable[str] | None = None,
+    engine: Literal["duckdb"],
+    missing: Missing = "raise",
+    store: str | os.PathLike[str] | None = None,
+) -> duckdb.DuckDBPyRelation:
+    """Read stored rows lazily with another engine: Polars, DuckDB, Dask or Arrow."""
+
+@overload
+async def scan(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    kind: Kind = "candles",
+    columns: Iterable[str] | None = None,
+    engine: Literal["dask"],
+    missing: Missing = "raise",
+    store: str | os.PathLike[str] | None = None,
+) -> dask.dataframe.DataFrame:
+    """Read stored rows lazily with another engine: Polars, DuckDB, Dask or Arrow."""
+
+@overload
+async def scan(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    kind: Kind = "candles",
+    columns: Iterable[str] | None = None,
+    engine: Literal["arrow"],
+    missing: Missing = "raise",
+    store: str | os.PathLike[str] | None = None,
+) -> pyarrow.dataset.Dataset:
+    """Read stored rows lazily with another engine: Polars, DuckDB, Dask or Arrow."""
+
+@overload
+async def scan(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1m",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    kind: Kind = "candles",
+    columns: Iterable[str] | None = None,
+    engine: ScanEngine = "polars",
+    missing: Missing = "raise",
+    store: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Read stored rows lazily with another engine: Polars, DuckDB, Dask or Arrow."""
+
+@overload
+async def sql(query: str, *, tz: Zone | None = None, output: Literal["pandas"] | None = None) -> pd.DataFrame:
+    """Run SQL over the stored rows with DuckDB."""
+
+@overload
+async def sql(query: str, *, tz: Zone | None = None, output: Literal["arrow"]) -> pa.Table:
+    """Run SQL over the stored rows with DuckDB."""
+
+@overload
+async def sql(query: str, *, tz: Zone | None = None, output: Literal["polars"]) -> pl.DataFrame:
+    """Run SQL over the stored rows with DuckDB."""
+
+@overload
+async def sql(query: str, *, tz: Zone | None = None, output: Output | None = None) -> Any:
+    """Run SQL over the stored rows with DuckDB."""
+
+def stream(
+    markets: Markets,
+    kind: StreamKind = "trade",
+    *,
+    depth: int = 30,
+    level: float | None = None,
+    buffer: int = BUFFER,
+    tz: Zone | None = None,
+    output: Output | None = None,
+) -> Stream:
+    """Live rows over the WebSocket, for ``async with`` and ``async for``."""
+
+@overload
+async def ticker(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    errors: str = "raise",
+    output: Literal["pandas"] | None = None,
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> pd.DataFrame:
+    """Last price, change, and sums of the day and of 24 hours, one row a market."""
+
+@overload
+async def ticker(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    errors: str = "raise",
+    output: Literal["arrow"],
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> pa.Table:
+    """Last price, change, and sums of the day and of 24 hours, one row a market."""
+
+@overload
+async def ticker(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    errors: str = "raise",
+    output: Literal["polars"],
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> pl.DataFrame:
+    """Last price, change, and sums of the day and of 24 hours, one row a market."""
+
+@overload
+async def ticker(
+    markets: Markets | None = None,
+    *,
+    quote: str | None = None,
+    errors: str = "raise",
+    output: Output | None = None,
+    tz: Zone | None = None,
+    source: QuoteSource = "auto",
+) -> Any:
+    """Last price, change, and sums of the day and of 24 hours, one row a market."""
+
+@overload
+async def trades(
+    market: Markets | None = None,
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    output: Literal["pandas"] | None = None,
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """Single trades, oldest first."""
+
+@overload
+async def trades(
+    market: Markets | None = None,
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    output: Literal["arrow"],
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> pa.Table:
+    """Single trades, oldest first."""
+
+@overload
+async def trades(
+    market: Markets | None = None,
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    output: Literal["polars"],
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> pl.DataFrame:
+    """Single trades, oldest first."""
+
+@overload
+async def trades(
+    market: Markets | None = None,
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    output: Output | None = None,
+    source: Source = "auto",
+    columns: Iterable[str] | None = None,
+    progress: ProgressMode | None = None,
+) -> Any:
+    """Single trades, oldest first."""
