@@ -29,6 +29,7 @@ from upbit_frames.api.literals import (
     StreamKind,
     Zone,
 )
+from upbit_frames.collect.report import Report
 from upbit_frames.core.stream_query import BUFFER
 from upbit_frames.frames.plot.style import Style
 from upbit_frames.live.follow.follow import Follow
@@ -54,6 +55,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "update",
 ]
 
 @overload
@@ -575,3 +577,13 @@ async def trades(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Single trades, oldest first."""
+
+async def update(
+    markets: str | Iterable[str] | None = None,
+    interval: str | None = None,
+    *,
+    quote: str | None = None,
+    errors: str = "row",
+    progress: bool | str | None = None,
+) -> Report:
+    """Bring stored series up to now: all of them, or those that are named."""

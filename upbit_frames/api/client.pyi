@@ -30,6 +30,7 @@ from upbit_frames.api.literals import (
     StreamKind,
     Zone,
 )
+from upbit_frames.collect.report import Report
 from upbit_frames.core.stream_query import BUFFER
 from upbit_frames.frames.plot.style import Style
 from upbit_frames.live.feed import Feed
@@ -651,6 +652,17 @@ class Client(Closing):
     ) -> Any:
         """Single trades, oldest first."""
 
+    def update(
+        self,
+        markets: str | Iterable[str] | None = None,
+        interval: str | None = None,
+        *,
+        quote: str | None = None,
+        errors: str = "row",
+        progress: bool | str | None = None,
+    ) -> Report:
+        """Bring stored series up to now: all of them, or those that are named."""
+
 class AsyncClient(AsyncClosing):
     """The same calls as coroutines, for any event loop. An async context manager that closes itself."""
 
@@ -1177,3 +1189,14 @@ class AsyncClient(AsyncClosing):
         progress: ProgressMode | None = None,
     ) -> Any:
         """Single trades, oldest first."""
+
+    async def update(
+        self,
+        markets: str | Iterable[str] | None = None,
+        interval: str | None = None,
+        *,
+        quote: str | None = None,
+        errors: str = "row",
+        progress: bool | str | None = None,
+    ) -> Report:
+        """Bring stored series up to now: all of them, or those that are named."""

@@ -29,6 +29,7 @@ from upbit_frames.api.literals import (
     StreamKind,
     Zone,
 )
+from upbit_frames.collect.report import Report
 from upbit_frames.core.stream_query import BUFFER
 from upbit_frames.live.feed import Feed
 from upbit_frames.live.follow.follow import Follow
@@ -52,6 +53,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "update",
 ]
 
 @overload
@@ -645,3 +647,13 @@ def trades(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Single trades, oldest first."""
+
+def update(
+    markets: str | Iterable[str] | None = None,
+    interval: str | None = None,
+    *,
+    quote: str | None = None,
+    errors: str = "row",
+    progress: bool | str | None = None,
+) -> Report:
+    """Bring stored series up to now: all of them, or those that are named."""
