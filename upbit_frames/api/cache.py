@@ -53,6 +53,11 @@ class Cache:
         pandas.DataFrame
             Columns kind, market, interval, rows, files, bytes, first, last (start of the first and
             last row, aware UTC), ranges (covered ones, without the emptiness before listing).
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.cache.ls()[["market", "interval", "rows"]]  # doctest: +SKIP
         """
         import pandas as pd
 
@@ -72,6 +77,11 @@ class Cache:
         pandas.DataFrame
             Columns start, end (half open, aware UTC) and rows. A stretch from 1970 on means
             that the beginning of history is known.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.cache.coverage("KRW-BTC", "1m")  # doctest: +SKIP
         """
         import pandas as pd
 
@@ -173,6 +183,11 @@ class Cache:
         ----------
         market, interval : str, optional
             Only these.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.cache.compact("KRW-BTC", "1m")
         """
         for series in self._chosen(market, interval):
             self._store.compact(series)
@@ -204,6 +219,12 @@ class Cache:
         -------
         list of Finding
             Empty where all is well. Damaged files were set aside and will be fetched again.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.cache.verify("KRW-BTC", "1m", sample=5)  # doctest: +SKIP
+        []
         """
         findings = [
             finding
@@ -217,7 +238,13 @@ class Cache:
         return findings
 
     def prune(self, **policy: Any) -> int:
-        """Give back disk space; see the store's ``prune`` for the policies. Returns bytes freed."""
+        """Give back disk space; see the store's ``prune`` for the policies. Returns bytes freed.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.cache.prune(max_bytes=10**9)  # doctest: +SKIP
+        """
         return self._store.prune(**policy)
 
     def clear(self, market: str | None = None, interval: str | None = None, *, everything: bool = False) -> int:
@@ -234,6 +261,11 @@ class Cache:
         -------
         int
             Bytes freed.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.cache.clear("KRW-BTC", "1m")  # doctest: +SKIP
         """
         if market is None and not everything:
             raise InvalidMarket(

@@ -55,6 +55,11 @@ class AsyncClient(AsyncClosing):
     ----------
     config, **settings
         As for :class:`Client`.
+
+    Examples
+    --------
+    >>> async with AsyncClient(tz="Asia/Seoul") as client:  # doctest: +SKIP
+    ...     df = await client.candles("KRW-BTC", "1h", count=24)
     """
 
     bars = as_async_method(calls.bars)

@@ -254,6 +254,12 @@ class Closing(ClientBase):
         """Close the connections that no other call uses; every later call of this client raises UsageError.
 
         Streams and feeds that it opened go on until they are closed themselves.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> client = uf.Client(rate=0.5)
+        >>> client.close()
         """
         if not self.closed:
             self.closed = True
@@ -274,6 +280,12 @@ class AsyncClosing(ClientBase):
         """Close the connections that no other call uses; every later call of this client raises UsageError.
 
         Streams that it opened go on until they are closed themselves.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> client = uf.AsyncClient(rate=0.5)
+        >>> await client.aclose()  # doctest: +SKIP
         """
         if not self.closed:
             self.closed = True

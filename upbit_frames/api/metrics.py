@@ -78,7 +78,14 @@ class Metrics:
         return {name: telemetry.totals[name] for name in EVENTS}
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Return summary and single calls as JSON, optionally also written to a file."""
+        """Return summary and single calls as JSON, optionally also written to a file.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> sorted(__import__("json").loads(uf.metrics.to_json()))
+        ['calls', 'streams', 'summary']
+        """
         calls = telemetry.records()
         report = {
             "summary": [
@@ -94,7 +101,13 @@ class Metrics:
         return text
 
     def reset(self) -> None:
-        """Delete all records."""
+        """Delete all records.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.metrics.reset()  # doctest: +SKIP
+        """
         telemetry.reset()
 
     def watch(

@@ -46,6 +46,12 @@ def enable_nested() -> str:
     ------
     UsageError
         If neither is installed.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.notebook.enable_nested()  # doctest: +SKIP
+    'nest_asyncio2'
     """
     for name in NESTERS:
         try:
@@ -68,6 +74,13 @@ class Provenance:
     ----------
     meta : dict
         ``attrs["upbit_frames"]`` of the frame.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> df = uf.candles("KRW-BTC", "1d", count=5)  # doctest: +SKIP
+    >>> uf.notebook.provenance(df).requests  # doctest: +SKIP
+    1
     """
 
     meta: dict[str, Any]

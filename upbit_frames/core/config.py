@@ -63,6 +63,11 @@ class Config:
         Seconds for connecting, and for each whole answer; a file of the archive has longer as long as it keeps coming.
     rate : float
         Share of Upbit's request limit to use, above 0 and up to 1.
+
+    Examples
+    --------
+    >>> Config(tz="Asia/Seoul", rate=0.5).tz
+    'Asia/Seoul'
     """
 
     region: str = "kr"
@@ -106,7 +111,13 @@ class Config:
         return cls(**{**_env_values(os.environ if env is None else env), **known(overrides)})
 
     def replace(self, **changes: Any) -> Config:
-        """A copy with some settings changed; changing the region also moves the URLs it implies."""
+        """A copy with some settings changed; changing the region also moves the URLs it implies.
+
+        Examples
+        --------
+        >>> Config().replace(output="arrow").output
+        'arrow'
+        """
         changes = known(changes)
         old = endpoints.REGIONS[self.region]
         if changes.get("region", self.region) != self.region:
@@ -121,6 +132,11 @@ class Config:
 
         ``""`` for Upbit Korea, the region's code for the others, a name made of host, port and path
         for any other URL (a stand-in exchange must never write into the store of the real one).
+
+        Examples
+        --------
+        >>> Config().origin, Config(region="sg").origin != ""
+        ('', True)
         """
         for region in endpoints.REGIONS.values():
             if self.rest_url.rstrip("/") == region.rest_url:
@@ -347,7 +363,14 @@ class ConfigView:
         return sorted(FIELDS)
 
     def rows(self) -> list[tuple[str, Any, str]]:
-        """Name, value and origin (``using``, ``configure``, ``environment`` or ``default``)."""
+        """Return name, value and origin (``using``, ``configure``, ``environment`` or ``default``) of each setting.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.config.rows()[0][0]
+        'region'
+        """
         values, env, inside = current(), _env_values(os.environ), _using.get() or {}
         origins = {
             **{name: f"environment {ENV_PREFIX}{name.upper()}" for name in env},

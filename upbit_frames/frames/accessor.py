@@ -130,6 +130,13 @@ class UpbitFrames:
             A row for each kind of fault: ``check``, ``rows`` (int64, how many) and ``first`` (the
             time of the first); with several markets, ``market`` before them. No row: all is well.
             Candles that were filled in are not looked at.
+
+        Examples
+        --------
+        >>> table = arrow_schema("candles").empty_table()
+        >>> df = frames.to_output(table, "candles", "pandas")
+        >>> len(df.uf.validate(interval="1m"))
+        0
         """
         rows = []
         for market, table in self._candles(ordered=False):
@@ -234,6 +241,13 @@ class UpbitFrames:
         Returns
         -------
         pandas.DataFrame
+
+        Examples
+        --------
+        >>> table = arrow_schema("candles").empty_table()
+        >>> df = frames.to_output(table, "candles", "pandas")
+        >>> len(df.uf.fill("nan", interval="1h", start="2026-01-01", end="2026-01-02"))
+        24
         """
         choice("policy", policy, GAPS)
         ranges = self._ranges(interval, start, end)
@@ -271,6 +285,11 @@ class UpbitFrames:
         QueryError
             If the frame holds candles, if its times do not ascend, or unless exactly one threshold above
             zero is given.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.trades("KRW-BTC", count=5_000).uf.bars(ticks=100)  # doctest: +SKIP
         """
         threshold = Threshold.build(ticks=ticks, volume=volume, value=value)
         flag("forming", forming)
@@ -325,6 +344,11 @@ class UpbitFrames:
             If the frame has more rows than a sheet, or the path another ending.
         UsageError
             Without the extra ``excel`` (openpyxl), or if the file cannot be written.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.candles("KRW-BTC", "1d", count=30).uf.to_excel("candles.xlsx")  # doctest: +SKIP
         """
         return exports.write_excel(self._frame, path, tz)
 
@@ -346,6 +370,11 @@ class UpbitFrames:
         ------
         QueryError
             If the frame has several markets, holds trades, or has NaN.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> data = uf.candles("KRW-BTC", "1d", count=300).uf.to_backtesting("Asia/Seoul")  # doctest: +SKIP
         """
         if self._kind == "trades":
             self._candles()
@@ -358,6 +387,11 @@ class UpbitFrames:
         -------
         matplotlib.axes.Axes
             Of the prices.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.candles("KRW-BTC", "1d", count=90).uf.plot()  # doctest: +SKIP
         """
         self._candles(ordered=False)
         if len(found := markets_of(self._frame)) > 1 and names_markets(self._frame):

@@ -24,6 +24,11 @@ def metrics(config: Config, by: str = "call") -> Call[pd.DataFrame]:
     Parameters
     ----------
     by : {"call", "channel", "calls"}
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.Client().metrics("channel")  # doctest: +SKIP
     """
     from upbit_frames.api.metrics import metrics as view
 
@@ -38,6 +43,11 @@ def dashboard(
     Parameters
     ----------
     seconds, live, every, style
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.Client().dashboard(seconds=60).savefig("dashboard.png")  # doctest: +SKIP
     """
     from upbit_frames.api.dashboard import dashboard as draw_dashboard
 

@@ -83,6 +83,11 @@ def instruments(
     Notes
     -----
     upbit-api 3.7.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.instruments("KRW-BTC")["tick_size"]  # doctest: +SKIP
     """
     view = View.build(config, None, output)
     selection = parse_selection(markets, quote)
@@ -202,6 +207,11 @@ def orderbook(
     Notes
     -----
     upbit-api 3.6.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.orderbook(["KRW-BTC", "KRW-ETH"], depth=5, level=10000)  # doctest: +SKIP
     """
     view = View.build(config, tz, output)
     skip = choice("errors", errors, ON_ERROR) == "skip"

@@ -80,6 +80,11 @@ def trades(
     Notes
     -----
     upbit-api 3.3.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.trades("KRW-BTC", start="-1h")["volume"].sum()  # doctest: +SKIP
     """
     view = View.build(config, tz, output)
     selection = parse_selection(market, quote)

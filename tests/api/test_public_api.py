@@ -1,0 +1,37 @@
+"""The public API is frozen: names, signatures, error classes; everything is documented, every call with an example."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from support.public_api import LISTING, error_classes, lines, public_objects
+
+CALLABLE = [(name, value) for name, value in public_objects() if inspect.isroutine(value) or inspect.isclass(value)]
+
+
+def test_names_signatures_and_errors_are_those_of_the_listing() -> None:
+    frozen = LISTING.read_text(encoding="utf-8").splitlines()
+    current = lines()
+    gone, new = sorted(set(frozen) - set(current)), sorted(set(current) - set(frozen))
+    assert current == frozen, f"gone: {gone}, new: {new}; if that is meant, run: python tests/support/public_api.py"
+
+
+@pytest.mark.parametrize(("name", "value"), list(public_objects()), ids=[name for name, _ in public_objects()])
+def test_everything_public_has_a_docstring(name: str, value: Any) -> None:
+    if inspect.isroutine(value) or inspect.isclass(value) or isinstance(value, property):
+        text = inspect.getdoc(value)
+        assert text, name
+        assert text[0].isupper() or text.startswith("`"), text
+
+
+@pytest.mark.parametrize(("name", "value"), CALLABLE, ids=[name for name, _ in CALLABLE])
+def test_every_call_has_an_example(name: str, value: Any) -> None:
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        return
+    assert ">>> " in (inspect.getdoc(value) or ""), f"{name} needs a section Examples with a line of code"
+
+
+def test_errors_have_docstrings() -> None:
+    assert [error.__name__ for error in error_classes() if not vars(error).get("__doc__")] == []
