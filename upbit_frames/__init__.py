@@ -7,7 +7,7 @@
 ``candles``, ``trades``                 history of any length; ``plan`` and ``explain`` say how
 ``bars``                                bars that end by trades, volume or value
 ``ticker``, ``orderbook``               prices now
-``markets``, ``instruments``            what is listed, and its price ticks
+``markets``, ``instruments``            what is listed, and its price ticks; ``universe``: what was listed when
 ``stream``, ``follow``                  live rows; history that continues
 ``download``, ``update``, ``cache``     many series at once; up to now; the local store
 ``scan``, ``sql``                       the store for Polars, DuckDB, Dask and Arrow
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         stream,
         ticker,
         trades,
+        universe,
         update,
     )
     from upbit_frames.api.metrics import metrics
@@ -80,6 +81,7 @@ _LAZY = {
     "ticker": "upbit_frames.api.functions",
     "trades": "upbit_frames.api.functions",
     "update": "upbit_frames.api.functions",
+    "universe": "upbit_frames.api.functions",
     "cache": "upbit_frames.api.cache",
     "dashboard": "upbit_frames.api.dashboard",
     "metrics": "upbit_frames.api.metrics",
@@ -126,6 +128,7 @@ __all__ = [
     "tape",
     "ticker",
     "trades",
+    "universe",
     "update",
     "using",
 ]

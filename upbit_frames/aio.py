@@ -29,6 +29,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "universe",
     "update",
 ]
 
@@ -50,6 +51,7 @@ stream = as_open_function(calls.open_stream)
 ticker = as_coroutine(calls.ticker)
 trades = as_coroutine(calls.trades)
 update = as_coroutine(calls.update)
+universe = as_coroutine(calls.universe)
 
 
 def __dir__() -> list[str]:

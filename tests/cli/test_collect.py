@@ -47,6 +47,17 @@ def test_update(capsys: pytest.CaptureFixture[str], exchange: Exchange) -> None:
     assert "--all" in error
 
 
+def test_universe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "markets")[0] == 0
+    code, out, _ = run(capsys, "universe", "--quote", "KRW")
+    assert code == 0
+    assert out.startswith("1 list from 2026-03-01 to 2026-03-01\n2026-03-01 by the list of ")
+    assert "KRW-BTC" in out
+    code, out, _ = run(capsys, "universe", "--at", "2026-02-01", "--json")
+    assert code == 0
+    assert all('"state":"not known"' in line for line in out.splitlines())
+
+
 def test_cron(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "update", "--quote", "KRW", "--interval", "1m", "--cron")
     assert code == 0

@@ -46,6 +46,7 @@ class Client(Closing):
     ticker = as_method(calls.ticker)
     trades = as_method(calls.trades)
     update = as_method(calls.update)
+    universe = as_method(calls.universe)
 
 
 class AsyncClient(AsyncClosing):
@@ -80,3 +81,4 @@ class AsyncClient(AsyncClosing):
     ticker = as_async_method(calls.ticker)
     trades = as_async_method(calls.trades)
     update = as_async_method(calls.update)
+    universe = as_async_method(calls.universe)

@@ -21,6 +21,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "universe",
     "update",
 ]
 
@@ -40,3 +41,4 @@ stream = as_open_function(calls.stream)
 ticker = as_function(calls.ticker)
 trades = as_function(calls.trades)
 update = as_function(calls.update)
+universe = as_function(calls.universe)

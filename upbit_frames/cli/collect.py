@@ -1,4 +1,4 @@
-"""Commands that keep what the exchange does not: ``update``."""
+"""Commands that keep what the exchange does not, and look at it: ``update``, ``universe``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import upbit_frames as uf
 from upbit_frames import errors
+from upbit_frames.cli.output import add_output, emit
 
 __all__ = ["add_collect_parsers"]
 
@@ -26,6 +27,13 @@ def add_collect_parsers(commands: Any) -> None:
     command.add_argument("--interval", help="only this one, or trades")
     command.add_argument("--cron", action="store_true", help="print a line for crontab that does this every hour")
     command.set_defaults(run=_update)
+    command = commands.add_parser(
+        "universe", help="markets as they were listed, by the lists kept in the store's folder"
+    )
+    command.add_argument("--at", help="ISO date (default: of the newest list)")
+    command.add_argument("--quote", help="only markets of this quote currency")
+    add_output(command)
+    command.set_defaults(run=_universe)
 
 
 def _update(options: argparse.Namespace) -> int:
@@ -40,6 +48,13 @@ def _update(options: argparse.Namespace) -> int:
     report = uf.update(options.market or None, options.interval, quote=options.quote)
     print(repr(report))
     return 1 if report["status"].isin(["failed", "changed"]).any() else 0
+
+
+def _universe(options: argparse.Namespace) -> int:
+    report = uf.universe(options.at, quote=options.quote)
+    if options.out is None and not options.json:
+        print(*report.summary_lines, sep="\n")
+    return emit(report, options)
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:

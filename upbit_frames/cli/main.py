@@ -10,7 +10,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.cli.collect import add_collect_parsers
-from upbit_frames.cli.tables import table_text
+from upbit_frames.cli.output import add_output, emit
 from upbit_frames.compat.check.command import add_parser as add_check_parser
 from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.core.text import counted
@@ -107,7 +107,7 @@ def _add_candles(commands: Any) -> None:
         command.add_argument("--tz", help=TZ_HELP)
         command.add_argument("--source", default="auto", help="auto, store, rest or archive")
         if name == "candles":
-            _add_output(command)
+            add_output(command)
         command.set_defaults(run=run)
 
 
@@ -122,26 +122,21 @@ def _add_download(commands: Any) -> None:
     command.set_defaults(run=_download)
 
 
-def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-o", "--out", type=Path, help="write .parquet, .csv, .feather or .json instead of printing")
-    command.add_argument("--json", action="store_true", help="print JSON lines")
-
-
 def _add_quotes(commands: Any) -> None:
     command = commands.add_parser("markets", help="every market listed today")
     command.add_argument("quote", nargs="?", help="only those of one quote currency")
-    _add_output(command)
+    add_output(command)
     command.set_defaults(run=lambda options: emit(uf.markets(options.quote, output="pandas"), options))
     command = commands.add_parser("ticker", help="prices, changes and sums")
     command.add_argument("market", nargs="*", help="codes; none means all")
     command.add_argument("--quote")
-    _add_output(command)
+    add_output(command)
     command.set_defaults(run=_ticker)
     command = commands.add_parser("orderbook", help="order books")
     command.add_argument("market", nargs="+")
     command.add_argument("--depth", type=int, default=15)
     command.add_argument("--level", help="price grouping")
-    _add_output(command)
+    add_output(command)
     command.set_defaults(run=_orderbook)
     command = commands.add_parser("trades", help="single trades")
     command.add_argument("market")
@@ -150,7 +145,7 @@ def _add_quotes(commands: Any) -> None:
     command.add_argument("--count", type=int, help=COUNT_HELP)
     command.add_argument("--tz", help=TZ_HELP)
     command.add_argument("--source", default="auto", help="auto, store, rest or archive")
-    _add_output(command)
+    add_output(command)
     command.set_defaults(run=_trades)
 
 
@@ -249,36 +244,6 @@ def _trades(options: argparse.Namespace) -> int:
         tz=options.tz, source=options.source, output="pandas",
     )  # fmt: skip
     return emit(frame, options)
-
-
-def emit(frame: Any, options: argparse.Namespace) -> int:
-    """Write or print a frame as the options say."""
-    out: Path | None = options.out
-    if out is None:
-        if options.json:
-            frame.reset_index().to_json(sys.stdout, orient="records", lines=True, date_format="iso")
-        else:
-            print(table_text(frame))
-            print(counted(len(frame), "row"))
-        return 0
-    writers: dict[str, Callable[[], Any]] = {
-        ".parquet": lambda: frame.to_parquet(part),
-        ".csv": lambda: frame.to_csv(part),
-        ".feather": lambda: frame.reset_index().to_feather(part),
-        ".json": lambda: frame.reset_index().to_json(part, orient="records", lines=True, date_format="iso"),
-    }
-    if out.suffix not in writers:
-        raise errors.QueryError(
-            f"cannot write {out.suffix or 'a file without ending'}", suggestion=f"use {', '.join(writers)}"
-        )
-    part = out.with_name(f".{out.name}.part")  # so that a broken run leaves no half file behind
-    try:
-        writers[out.suffix]()
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    print(f"{counted(len(frame), 'row')} → {out}")
-    return 0
 
 
 def _cache_ls(options: argparse.Namespace) -> int:

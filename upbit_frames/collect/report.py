@@ -45,8 +45,9 @@ class Report(pd.DataFrame):
 
 
 def report(
-    rows: Iterable[Any], columns: dict[str, str], lines: list[str], attrs: dict[str, Any] | None = None, page: str = ""
-) -> Report:
+    rows: Iterable[Any], columns: dict[str, str], lines: list[str], attrs: dict[str, Any] | None = None, *,
+    page: str = "", index: str | None = None,
+) -> Report:  # fmt: skip
     """Build a report.
 
     Parameters
@@ -58,6 +59,8 @@ def report(
     attrs : dict, optional
         For ``attrs["upbit_frames"]``; JSON only.
     page : str
+    index : str, optional
+        Column that becomes the index.
     """
     frame = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
     for name, kind in columns.items():
@@ -65,7 +68,7 @@ def report(
             frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="us", utc=True).dt.as_unit("us")
         else:
             frame[name] = frame[name].astype(kind)  # type: ignore[call-overload]
-    made = Report(frame)
+    made = Report(frame if index is None else frame.set_index(index))
     made.summary_lines, made.page = lines, page
     made.attrs["upbit_frames"] = {"summary": lines, **(attrs or {})}
     return made

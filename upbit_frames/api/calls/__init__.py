@@ -19,6 +19,7 @@ from upbit_frames.api.calls.metrics import dashboard, metrics
 from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.api.calls.stream import open_stream, stream
 from upbit_frames.api.calls.trades import trades
+from upbit_frames.api.calls.universe import universe
 from upbit_frames.api.calls.update import update
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "universe",
     "update",
 ]
