@@ -7,7 +7,8 @@
 ``candles``, ``trades``                 history of any length; ``plan`` and ``explain`` say how
 ``bars``                                bars that end by trades, volume or value
 ``ticker``, ``orderbook``               prices now
-``markets``, ``instruments``            what is listed, and its price ticks; ``universe``: what was listed when
+``markets``, ``instruments``            what is listed, and its price ticks
+``universe``                            what was listed when
 ``stream``, ``follow``                  live rows; history that continues
 ``download``, ``update``, ``cache``     many series at once; up to now; the local store
 ``scan``, ``sql``                       the store for Polars, DuckDB, Dask and Arrow
