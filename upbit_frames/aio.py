@@ -50,8 +50,8 @@ sql = as_coroutine(calls.sql)
 stream = as_open_function(calls.open_stream)
 ticker = as_coroutine(calls.ticker)
 trades = as_coroutine(calls.trades)
-update = as_coroutine(calls.update)
 universe = as_coroutine(calls.universe)
+update = as_coroutine(calls.update)
 
 
 def __dir__() -> list[str]:

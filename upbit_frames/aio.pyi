@@ -55,6 +55,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "universe",
     "update",
 ]
 
@@ -577,6 +578,9 @@ async def trades(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Single trades, oldest first."""
+
+async def universe(at: Any = None, *, quote: str | None = None) -> Report:
+    """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""
 
 async def update(
     markets: str | Iterable[str] | None = None,

@@ -663,6 +663,9 @@ class Client(Closing):
     ) -> Report:
         """Bring stored series up to now: all of them, or those that are named."""
 
+    def universe(self, at: Any = None, *, quote: str | None = None) -> Report:
+        """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""
+
 class AsyncClient(AsyncClosing):
     """The same calls as coroutines, for any event loop. An async context manager that closes itself."""
 
@@ -1200,3 +1203,6 @@ class AsyncClient(AsyncClosing):
         progress: bool | str | None = None,
     ) -> Report:
         """Bring stored series up to now: all of them, or those that are named."""
+
+    async def universe(self, at: Any = None, *, quote: str | None = None) -> Report:
+        """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""

@@ -53,6 +53,7 @@ __all__ = [
     "stream",
     "ticker",
     "trades",
+    "universe",
     "update",
 ]
 
@@ -647,6 +648,9 @@ def trades(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Single trades, oldest first."""
+
+def universe(at: Any = None, *, quote: str | None = None) -> Report:
+    """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""
 
 def update(
     markets: str | Iterable[str] | None = None,
