@@ -6,6 +6,7 @@
 ======================================  ==========================================================
 ``candles``, ``trades``                 history of any length; ``plan`` and ``explain`` say how
 ``bars``                                bars that end by trades, volume or value
+``panel``, ``cross_section``            many markets side by side; at one moment
 ``ticker``, ``orderbook``               prices now
 ``markets``, ``instruments``            what is listed, and its price ticks
 ``universe``                            what was listed when
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
         bars,
         candles,
         compare,
+        cross_section,
         download,
         explain,
         follow,
         instruments,
         markets,
         orderbook,
+        panel,
         plan,
         scan,
         sql,
@@ -69,12 +72,14 @@ _LAZY = {
     "bars": "upbit_frames.api.functions",
     "candles": "upbit_frames.api.functions",
     "compare": "upbit_frames.api.functions",
+    "cross_section": "upbit_frames.api.functions",
     "download": "upbit_frames.api.functions",
     "explain": "upbit_frames.api.functions",
     "follow": "upbit_frames.api.functions",
     "instruments": "upbit_frames.api.functions",
     "markets": "upbit_frames.api.functions",
     "orderbook": "upbit_frames.api.functions",
+    "panel": "upbit_frames.api.functions",
     "plan": "upbit_frames.api.functions",
     "scan": "upbit_frames.api.functions",
     "sql": "upbit_frames.api.functions",
@@ -110,6 +115,7 @@ __all__ = [
     "compat",
     "config",
     "configure",
+    "cross_section",
     "dashboard",
     "download",
     "errors",
@@ -120,6 +126,7 @@ __all__ = [
     "metrics",
     "notebook",
     "orderbook",
+    "panel",
     "pinned",
     "plan",
     "scan",

@@ -15,6 +15,7 @@ __all__ = [
     "bars",
     "candles",
     "compare",
+    "cross_section",
     "dashboard",
     "download",
     "explain",
@@ -23,6 +24,7 @@ __all__ = [
     "markets",
     "metrics",
     "orderbook",
+    "panel",
     "plan",
     "scan",
     "sql",
@@ -36,6 +38,7 @@ __all__ = [
 bars = as_coroutine(calls.bars)
 candles = as_coroutine(calls.candles)
 compare = as_coroutine(calls.compare)
+cross_section = as_coroutine(calls.cross_section)
 dashboard = as_coroutine(calls.dashboard)
 download = as_coroutine(calls.download)
 explain = as_coroutine(calls.explain)
@@ -44,6 +47,7 @@ instruments = as_coroutine(calls.instruments)
 markets = as_coroutine(calls.markets)
 metrics = as_coroutine(calls.metrics)
 orderbook = as_coroutine(calls.orderbook)
+panel = as_coroutine(calls.panel)
 plan = as_coroutine(calls.plan)
 scan = as_coroutine(calls.scan)
 sql = as_coroutine(calls.sql)

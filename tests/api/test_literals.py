@@ -18,6 +18,7 @@ from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.core.query import GAPS, SOURCES, parse_source
 from upbit_frames.core.stream_query import StreamQuery
 from upbit_frames.datasets.engines import ENGINES
+from upbit_frames.frames.panel import MISSING
 from upbit_frames.store.base import STORED_KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,7 @@ def test_closed_sets_are_those_of_the_checks() -> None:
     assert set(values("Gaps")) == set(GAPS)
     assert set(values("Output")) == set(OUTPUTS)
     assert set(values("ScanEngine")) == set(ENGINES)
+    assert set(values("PanelMissing")) == set(MISSING)
     assert set(values("Kind")) <= set(STORED_KINDS)
     assert set(values("Source")) <= {*SOURCES, "cache", "shared", "derived"}
     assert set(SOURCES) <= set(values("Source"))

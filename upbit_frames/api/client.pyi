@@ -23,6 +23,7 @@ from upbit_frames.api.literals import (
     Missing,
     Moment,
     Output,
+    PanelMissing,
     ProgressMode,
     QuoteSource,
     ScanEngine,
@@ -202,6 +203,67 @@ class Client(Closing):
     ) -> pd.DataFrame:
         """Ask the same of REST and of the stream, again and again, and compare what they tell."""
 
+    @overload
+    def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Literal["pandas"] | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pd.DataFrame:
+        """Many markets at one moment: a row a market."""
+    @overload
+    def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Literal["arrow"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pa.Table:
+        """Many markets at one moment: a row a market."""
+    @overload
+    def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Literal["polars"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pl.DataFrame:
+        """Many markets at one moment: a row a market."""
+    @overload
+    def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Output | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> Any:
+        """Many markets at one moment: a row a market."""
+
     def dashboard(
         self, *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
     ) -> Any:
@@ -330,6 +392,79 @@ class Client(Closing):
         source: QuoteSource = "auto",
     ) -> Any:
         """Order books, best prices first."""
+
+    @overload
+    def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Literal["pandas"] | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pd.DataFrame:
+        """One field of many markets side by side: a column a market."""
+    @overload
+    def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Literal["arrow"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pa.Table:
+        """One field of many markets side by side: a column a market."""
+    @overload
+    def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Literal["polars"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pl.DataFrame:
+        """One field of many markets side by side: a column a market."""
+    @overload
+    def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Output | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> Any:
+        """One field of many markets side by side: a column a market."""
 
     def plan(
         self,
@@ -827,6 +962,67 @@ class AsyncClient(AsyncClosing):
     ) -> pd.DataFrame:
         """Ask the same of REST and of the stream, again and again, and compare what they tell."""
 
+    @overload
+    async def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Literal["pandas"] | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pd.DataFrame:
+        """Many markets at one moment: a row a market."""
+    @overload
+    async def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Literal["arrow"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pa.Table:
+        """Many markets at one moment: a row a market."""
+    @overload
+    async def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Literal["polars"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pl.DataFrame:
+        """Many markets at one moment: a row a market."""
+    @overload
+    async def cross_section(
+        self,
+        at: Moment,
+        interval: IntervalLike = "1d",
+        quote: str | None = None,
+        *,
+        markets: Markets | None = None,
+        columns: Iterable[str] | None = None,
+        tz: Zone | None = None,
+        output: Output | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> Any:
+        """Many markets at one moment: a row a market."""
+
     async def dashboard(
         self, *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
     ) -> Any:
@@ -955,6 +1151,79 @@ class AsyncClient(AsyncClosing):
         source: QuoteSource = "auto",
     ) -> Any:
         """Order books, best prices first."""
+
+    @overload
+    async def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Literal["pandas"] | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pd.DataFrame:
+        """One field of many markets side by side: a column a market."""
+    @overload
+    async def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Literal["arrow"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pa.Table:
+        """One field of many markets side by side: a column a market."""
+    @overload
+    async def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Literal["polars"],
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> pl.DataFrame:
+        """One field of many markets side by side: a column a market."""
+    @overload
+    async def panel(
+        self,
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        field: str | Iterable[str] = "close",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        tz: Zone | None = None,
+        missing: PanelMissing = "nan",
+        output: Output | None = None,
+        source: Source = "auto",
+        progress: ProgressMode | None = None,
+    ) -> Any:
+        """One field of many markets side by side: a column a market."""
 
     async def plan(
         self,

@@ -9,12 +9,14 @@ __all__ = [
     "bars",
     "candles",
     "compare",
+    "cross_section",
     "download",
     "explain",
     "follow",
     "instruments",
     "markets",
     "orderbook",
+    "panel",
     "plan",
     "scan",
     "sql",
@@ -28,12 +30,14 @@ __all__ = [
 bars = as_function(calls.bars)
 candles = as_function(calls.candles)
 compare = as_function(calls.compare)
+cross_section = as_function(calls.cross_section)
 download = as_function(calls.download)
 follow = as_function(calls.follow)
 explain = as_function(calls.explain)
 instruments = as_function(calls.instruments)
 markets = as_function(calls.markets)
 orderbook = as_function(calls.orderbook)
+panel = as_function(calls.panel)
 plan = as_function(calls.plan)
 scan = as_function(calls.scan)
 sql = as_function(calls.sql)

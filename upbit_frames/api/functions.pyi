@@ -22,6 +22,7 @@ from upbit_frames.api.literals import (
     Missing,
     Moment,
     Output,
+    PanelMissing,
     ProgressMode,
     QuoteSource,
     ScanEngine,
@@ -41,12 +42,14 @@ __all__ = [
     "bars",
     "candles",
     "compare",
+    "cross_section",
     "download",
     "explain",
     "follow",
     "instruments",
     "markets",
     "orderbook",
+    "panel",
     "plan",
     "scan",
     "sql",
@@ -212,6 +215,66 @@ def compare(
 ) -> pd.DataFrame:
     """Ask the same of REST and of the stream, again and again, and compare what they tell."""
 
+@overload
+def cross_section(
+    at: Moment,
+    interval: IntervalLike = "1d",
+    quote: str | None = None,
+    *,
+    markets: Markets | None = None,
+    columns: Iterable[str] | None = None,
+    tz: Zone | None = None,
+    output: Literal["pandas"] | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """Many markets at one moment: a row a market."""
+
+@overload
+def cross_section(
+    at: Moment,
+    interval: IntervalLike = "1d",
+    quote: str | None = None,
+    *,
+    markets: Markets | None = None,
+    columns: Iterable[str] | None = None,
+    tz: Zone | None = None,
+    output: Literal["arrow"],
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pa.Table:
+    """Many markets at one moment: a row a market."""
+
+@overload
+def cross_section(
+    at: Moment,
+    interval: IntervalLike = "1d",
+    quote: str | None = None,
+    *,
+    markets: Markets | None = None,
+    columns: Iterable[str] | None = None,
+    tz: Zone | None = None,
+    output: Literal["polars"],
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pl.DataFrame:
+    """Many markets at one moment: a row a market."""
+
+@overload
+def cross_section(
+    at: Moment,
+    interval: IntervalLike = "1d",
+    quote: str | None = None,
+    *,
+    markets: Markets | None = None,
+    columns: Iterable[str] | None = None,
+    tz: Zone | None = None,
+    output: Output | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> Any:
+    """Many markets at one moment: a row a market."""
+
 def download(
     markets: Markets | None = None,
     interval: IntervalLike = "1m",
@@ -329,6 +392,78 @@ def orderbook(
     source: QuoteSource = "auto",
 ) -> Any:
     """Order books, best prices first."""
+
+@overload
+def panel(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1d",
+    field: str | Iterable[str] = "close",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    missing: PanelMissing = "nan",
+    output: Literal["pandas"] | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """One field of many markets side by side: a column a market."""
+
+@overload
+def panel(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1d",
+    field: str | Iterable[str] = "close",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    missing: PanelMissing = "nan",
+    output: Literal["arrow"],
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pa.Table:
+    """One field of many markets side by side: a column a market."""
+
+@overload
+def panel(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1d",
+    field: str | Iterable[str] = "close",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    missing: PanelMissing = "nan",
+    output: Literal["polars"],
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> pl.DataFrame:
+    """One field of many markets side by side: a column a market."""
+
+@overload
+def panel(
+    markets: Markets | None = None,
+    interval: IntervalLike = "1d",
+    field: str | Iterable[str] = "close",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    tz: Zone | None = None,
+    missing: PanelMissing = "nan",
+    output: Output | None = None,
+    source: Source = "auto",
+    progress: ProgressMode | None = None,
+) -> Any:
+    """One field of many markets side by side: a column a market."""
 
 def plan(
     market: Markets | None = None,

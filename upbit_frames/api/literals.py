@@ -26,6 +26,7 @@ __all__ = [
     "Missing",
     "Moment",
     "Output",
+    "PanelMissing",
     "ProgressMode",
     "QuoteSource",
     "ScanEngine",
@@ -53,6 +54,7 @@ StreamKind: TypeAlias = Literal[
 Kind: TypeAlias = Literal["candles", "trades"]
 ScanEngine: TypeAlias = Literal["polars", "duckdb", "dask", "arrow"]
 Missing: TypeAlias = Literal["raise", "warn", "ignore", "fetch"]
+PanelMissing: TypeAlias = Literal["nan", "ffill", "drop", "raise"]
 ProgressMode: TypeAlias = bool | Literal["auto"]
 
 # Not closed sets, but more than a bare ``Any`` says.

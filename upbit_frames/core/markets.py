@@ -8,11 +8,11 @@ from typing import Any
 
 from upbit_frames.errors import InvalidMarket, QueryError
 
-__all__ = ["FIAT", "QUOTES", "codes_in", "parse_market", "parse_markets", "parse_quote"]
+__all__ = ["CODE", "FIAT", "QUOTES", "codes_in", "parse_market", "parse_markets", "parse_quote"]
 
 FIAT = ("KRW", "SGD", "IDR", "THB")
 QUOTES = (*FIAT, "USDT", "BTC")  # quote currencies of all regions; the last two are base currencies, too
-_MARKET = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
+CODE = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 _PARTS = re.compile(r"([A-Z0-9]+)[-_/:. ]([A-Z0-9]+)")
 _WORD = re.compile(r"[A-Z0-9]{1,12}")
 _EXAMPLE = "give quote and base currency such as 'KRW-BTC'; uf.markets() lists all"
@@ -35,7 +35,7 @@ def parse_market(value: object) -> str:
     if isinstance(value, str):
         code = value.strip().upper()
         if code.isascii() and len(code) <= 40:
-            if _MARKET.fullmatch(code) and not _reversed(*code.split("-")):
+            if CODE.fullmatch(code) and not _reversed(*code.split("-")):
                 return code
             raise _refusal(value, _meant(code))
         raise _refusal(value, _meant(code) if len(code) <= 40 else None)

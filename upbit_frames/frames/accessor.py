@@ -14,18 +14,19 @@ import pandas as pd
 import pyarrow as pa
 
 from upbit_frames.core import gaps, resample
-from upbit_frames.core.arguments import choice, flag
+from upbit_frames.core.arguments import choice, flag, whole
 from upbit_frames.core.arrow import joined
 from upbit_frames.core.bar_grid import Grid, grid_of, named, parse_grid
 from upbit_frames.core.candle_checks import NUMBERS, violations
 from upbit_frames.core.event_bars import EventBars, Threshold
 from upbit_frames.core.intervals import EPOCH, Span
 from upbit_frames.core.moments import parse_moment
-from upbit_frames.core.query import GAPS
+from upbit_frames.core.query import GAPS, MAX_COUNT
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidRange, QueryError
 from upbit_frames.frames import exports
 from upbit_frames.frames import output as frames
+from upbit_frames.frames import panel as panels
 from upbit_frames.frames.from_pandas import (
     infer_interval,
     kind_of,
@@ -51,7 +52,7 @@ withdraw(pd.DataFrame)
 
 @pd.api.extensions.register_dataframe_accessor(NAME)
 class UpbitFrames:
-    """The accessor ``df.uf`` of candles, and of trades as far as it makes sense.
+    """The accessor ``df.uf`` of candles, and of trades and panels as far as it makes sense.
 
     A frame of several markets, with ``market`` as an index level or a column, is worked on market
     by market. Where an interval is needed, it is the one named, else the one in
@@ -60,7 +61,7 @@ class UpbitFrames:
     Raises
     ------
     AttributeError
-        If the frame has neither the columns of candles nor those of trades, naming what is missing.
+        If the frame is no panel and has neither the columns of candles nor those of trades, naming what is missing.
 
     Examples
     --------
@@ -73,6 +74,10 @@ class UpbitFrames:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._kind = kind_of(frame)
         self._frame = frame
+
+    @property
+    def _content(self) -> str:
+        return "a panel" if self._kind == "panel" else self._kind
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -299,6 +304,43 @@ class UpbitFrames:
             parts.append((market, bars.finish([bars.add(table)], forming=forming)))
         return self._to_frame(parts, "bars", threshold=threshold.text)
 
+    def returns(self, *, log: bool = False, periods: int = 1) -> pd.DataFrame:
+        """Return the change of each column of a panel from row to row.
+
+        Parameters
+        ----------
+        log : bool
+            The difference of logarithms instead of the relative change.
+        periods : int
+            Over so many rows; negative ones look ahead.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The panel's shape, float64; NaN where either value is missing, and in the first rows. Rows are
+            counted, so where no market traded in a period, the change reaches over it.
+
+        Raises
+        ------
+        QueryError
+            If the frame is no panel.
+
+        Examples
+        --------
+        >>> days = pd.date_range("2026-01-01", periods=2, tz="UTC")
+        >>> pd.DataFrame({"KRW-BTC": [100.0, 110.0]}, index=days).uf.returns()["KRW-BTC"].round(3).tolist()
+        [nan, 0.1]
+        """
+        if self._kind != "panel":
+            raise QueryError(
+                f"this needs a panel, and the frame holds {self._content}",
+                suggestion="uf.panel(markets, …) makes one; of one market, df['close'].pct_change() is the same",
+            )
+        steps = whole("periods", periods, -MAX_COUNT, MAX_COUNT)
+        if not steps:
+            raise QueryError("periods must be an integer other than 0, got 0")
+        return panels.returns(self._frame, log=flag("log", log), periods=steps)
+
     def naive(self, tz: Any = None) -> pd.DataFrame:
         """Return the frame with naive wall times, for what knows no time zones.
 
@@ -409,7 +451,7 @@ class UpbitFrames:
         """Return the trades market by market, with a column ``bought``."""
         if self._kind != "trades":
             raise QueryError(
-                "this needs trades, and the frame holds candles",
+                f"this needs trades, and the frame holds {self._content}",
                 suggestion="uf.trades(market, start=…) has them, and uf.bars(market, …) aggregates them itself",
             )
         return tables(self._frame, "trades", sides=True)
@@ -417,8 +459,8 @@ class UpbitFrames:
     def _candles(self, *, ordered: bool = True) -> list[tuple[str | None, pa.Table]]:
         if self._kind != "candles":
             raise QueryError(
-                "this needs candles, and the frame holds trades",
-                suggestion="df.uf.resample('1m') makes candles of trades",
+                f"this needs candles, and the frame holds {self._content}",
+                suggestion="df.uf.resample('1m') makes candles of trades; uf.candles(markets, …) has those of a panel",
             )
         return tables(self._frame, "candles", ordered=ordered)
 

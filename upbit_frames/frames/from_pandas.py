@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from upbit_frames.core.event_bars import bought_of
 from upbit_frames.core.intervals import INTERVALS, Interval
+from upbit_frames.core.markets import CODE
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.errors import InvalidInterval, QueryError
 
@@ -40,13 +41,15 @@ TRADES = ("price", "volume", "value")
 
 
 def kind_of(frame: pd.DataFrame) -> str:
-    """Whether it holds candles or trades.
+    """Whether it holds candles, trades, or a panel.
 
     Raises
     ------
     AttributeError
-        Naming the missing columns, if it is neither.
+        Naming the missing columns, if it is none of them.
     """
+    if _is_panel(frame):
+        return "panel"
     names = {*frame.columns, *frame.index.names}
     missing = [] if isinstance(frame.index, pd.DatetimeIndex) or "time" in names else ["time"]
     if not missing and set(TRADES) <= names and not set(CANDLES) <= names:
@@ -54,9 +57,16 @@ def kind_of(frame: pd.DataFrame) -> str:
     missing += [name for name in CANDLES if name not in names]
     if missing:
         raise AttributeError(
-            f"df.uf is for frames of candles or trades; as candles, this one lacks {', '.join(missing)}"
+            f"df.uf is for frames of candles or trades and for panels; as candles, this one lacks {', '.join(missing)}"
         )
     return "candles"
+
+
+def _is_panel(frame: pd.DataFrame) -> bool:
+    """Whether each column is a market, or a field and a market, and each row a time."""
+    if not isinstance(frame.index, pd.DatetimeIndex) or not len(frame.columns) or frame.columns.nlevels > 2:
+        return False
+    return all(isinstance(code, str) and CODE.fullmatch(code) for code in frame.columns.get_level_values(-1))
 
 
 def names_markets(frame: pd.DataFrame) -> bool:

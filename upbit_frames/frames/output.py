@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "ATTRS", "from_blocks", "names_of", "take_output", "text_type", "to_arrow", "to_output", "to_pandas", "to_polars",
-    "zoned",
+    "ATTRS", "block_frame", "from_blocks", "names_of", "take_output", "text_type", "to_arrow", "to_output", "to_pandas",
+    "to_polars", "zoned",
 ]  # fmt: skip
 
 LARGE = 100_000  # rows from which memory is given back to the system column by column
@@ -227,6 +227,15 @@ def _build_frame(
         blocks.append((flat, np.array([places[name]])))
     frame = from_blocks()(blocks, index, names_of(tuple(places)))
     return frame
+
+
+def block_frame(block: np.ndarray[Any, Any], index: pd.Index, columns: pd.Index) -> pd.DataFrame:
+    """A frame in the memory of an array that has a row for each of its columns."""
+    import pandas as pd
+
+    import upbit_frames.frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
+
+    return pd.DataFrame(block.T, index=index, columns=columns, copy=False)
 
 
 @cache

@@ -33,18 +33,30 @@ if TYPE_CHECKING:
 
     from upbit_frames.router.live_rules import Choice
 
-__all__ = ["CandleDecision", "CandleRouter"]
+__all__ = ["CandleDecision", "CandleRouter", "MarketResult"]
 
 CLOCK_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
 
 
 @dataclass
-class _MarketResult:
-    """The answer for one market."""
+class MarketResult:
+    """The answer for one market.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+    route : list of Step
+    span : Span
+        For which it is complete, but for what no source has.
+    history : CandleHistory
+        Which read it.
+    warnings : list of str
+    """
 
     table: pa.Table
     route: list[Step]
     span: Span
+    history: CandleHistory
     warnings: list[str] = field(default_factory=list)
 
 
@@ -94,15 +106,15 @@ class CandleRouter:
         concurrency = max(1, CONCURRENCY // len(query.markets))
         semaphore = asyncio.Semaphore(MAX_CONCURRENT_MARKETS)
 
-        async def one(market: str) -> _MarketResult:
+        async def one(market: str) -> MarketResult:
             async with semaphore:
-                return await self._serve_market(market, query, progress, concurrency)
+                return await self.serve_market(market, query, progress, concurrency)
 
         async with TaskGroup() as group:
             tasks = [group.create_task(one(market)) for market in query.markets]
         return self._combine(query, [task.result() for task in tasks])
 
-    def _combine(self, query: CandleQuery, parts: list[_MarketResult]) -> Result:
+    def _combine(self, query: CandleQuery, parts: list[MarketResult]) -> Result:
         table = joined(query.markets, [part.table for part in parts]) if query.many else parts[0].table
         told = [text for part in parts for text in part.warnings]
         # What is read from a folder is read for this answer; a store in memory keeps what it gives.
@@ -110,7 +122,7 @@ class CandleRouter:
         ends = {market: part.span.end for market, part in zip(query.markets, parts, strict=True)}
         return Result(table, self._meta(query, parts), told, fresh=fresh, ends=ends)
 
-    def _meta(self, query: CandleQuery, parts: list[_MarketResult]) -> dict[str, Any]:
+    def _meta(self, query: CandleQuery, parts: list[MarketResult]) -> dict[str, Any]:
         return metadata(
             "candles",
             [step for part in parts for step in part.route],
@@ -124,15 +136,14 @@ class CandleRouter:
 
     # --- one market -----------------------------------------------------------------------------
 
-    async def _serve_market(
-        self, market: str, query: CandleQuery, progress: Progress, concurrency: int
-    ) -> _MarketResult:
+    async def serve_market(self, market: str, query: CandleQuery, progress: Progress, concurrency: int) -> MarketResult:
+        """Plan, fetch and read one market of a query."""
         ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
         history = CandleHistory(
             ports, market, query.interval, query.source, progress, concurrency, columns=query.read_columns
         )
         notes: list[str] = []
-        if self._needs_server_time(query):
+        if self.needs_server_time(query):
             try:
                 await sync_server_time(self.ports, market, progress)
             except (TransportError, ServerError) as error:
@@ -143,8 +154,8 @@ class CandleRouter:
         part.warnings += notes
         return part
 
-    def _needs_server_time(self, query: CandleQuery) -> bool:
-        """Whether what is asked for ends at the present, and that is not settled."""
+    def needs_server_time(self, query: CandleQuery) -> bool:
+        """Return whether what is asked for ends at the present, and that is not settled."""
         if self.ports.server_time.settled or query.source in ("store", "live"):
             return False
         now = self.ports.server_time.now()
@@ -167,20 +178,27 @@ class CandleRouter:
 
     def fetch_stored(self, query: CandleQuery) -> Result | None:
         """Result without the loop and other threads, if the store has all of it."""
-        if query.source in ("rest", "live") or query.forming or query.gaps != "raw" or self._needs_server_time(query):
+        if query.source in ("rest", "live") or query.forming or query.gaps != "raw" or self.needs_server_time(query):
             return None
-        parts: list[_MarketResult] = []
+        parts: list[MarketResult] = []
         for market in query.markets:
-            history = CandleHistory(
-                self.ports, market, query.interval, query.source, Progress(), columns=query.read_columns
-            )
-            _, found = self._decide_and_read(query, history)
-            if found is None:
+            part = self.read_stored_market(query, market)
+            if part is None:
                 return None
-            parts.append(_MarketResult(_chosen(found[0], query), history.route(found[1], found[0]), found[1]))
+            parts.append(part)
         return self._combine(query, parts)
 
-    async def _execute(self, query: CandleQuery, history: CandleHistory) -> _MarketResult:
+    def read_stored_market(self, query: CandleQuery, market: str) -> MarketResult | None:
+        """Read one market of a query for candles that are final, if the store has all of it."""
+        history = CandleHistory(
+            self.ports, market, query.interval, query.source, Progress(), columns=query.read_columns
+        )
+        _, found = self._decide_and_read(query, history)
+        if found is None:
+            return None
+        return MarketResult(_chosen(found[0], query), history.route(found[1], found[0]), found[1], history)
+
+    async def _execute(self, query: CandleQuery, history: CandleHistory) -> MarketResult:
         decision, found = await in_thread(self._decide_and_read, query, history)
         final, span = found or await history.execute(decision.plan, decision.covered)
         table = final
@@ -196,7 +214,8 @@ class CandleRouter:
         if forming is not None:
             route.append(replace(forming, rows=len(slice_time(table, Span(forming.start, forming.end)))))
         lost = history.unavailable_text(span)
-        return _MarketResult(_chosen(table, query), route, span, [*history.warnings, *more, *([lost] if lost else [])])
+        warnings = [*history.warnings, *more, *([lost] if lost else [])]
+        return MarketResult(_chosen(table, query), route, span, history, warnings)
 
     # --- gaps and the forming candle -------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from upbit_frames.api.calls.download import cross_check, download
 from upbit_frames.api.calls.explain import explain
 from upbit_frames.api.calls.follow import follow, open_follow
 from upbit_frames.api.calls.metrics import dashboard, metrics
+from upbit_frames.api.calls.panel import cross_section, panel
 from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.api.calls.stream import open_stream, stream
 from upbit_frames.api.calls.trades import trades
@@ -28,6 +29,7 @@ __all__ = [
     "candles",
     "compare",
     "cross_check",
+    "cross_section",
     "dashboard",
     "download",
     "explain",
@@ -38,6 +40,7 @@ __all__ = [
     "open_follow",
     "open_stream",
     "orderbook",
+    "panel",
     "plan",
     "scan",
     "sql",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from upbit_frames.core.query import View
     from upbit_frames.router.result import Result
 
-__all__ = ["Call", "invoke", "render", "warning_sink"]
+__all__ = ["Call", "invoke", "render", "warn_user", "warning_sink"]
 
 warning_sink: ContextVar[Callable[[str], None] | None] = ContextVar("warning_sink", default=None)
 """What takes the warnings of answers in place of Python's own, for callers that have users of their own."""
@@ -71,6 +71,16 @@ def invoke(func: Callable[..., T], config: Any, /, *args: Any, **kwargs: Any) ->
     raise misfit(func, args, kwargs)
 
 
+def warn_user(texts: Iterable[str]) -> None:
+    """Give warnings to the user, or to what takes them for callers that have users of their own."""
+    sink = warning_sink.get()
+    for text in texts:
+        if sink is None:
+            warn(text)
+        else:
+            sink(text)
+
+
 def render(answer: Result, kind: str, view: View, index: list[str]) -> Any:
     """The answer as the kind of frame the user wants, its warnings told."""
     from upbit_frames.frames.output import take_output
@@ -78,12 +88,7 @@ def render(answer: Result, kind: str, view: View, index: list[str]) -> Any:
     pin = active_pin()
     if pin is not None and kind in PRESENT:
         answer.warnings = [*answer.warnings, *pin.unpinned(kind)]
-    sink = warning_sink.get()
-    for text in answer.warnings:
-        if sink is None:
-            warn(text)
-        else:
-            sink(text)
+    warn_user(answer.warnings)
     if answer.cached is not None and view.output == "pandas":
         from upbit_frames.frames.ticker_blocks import cached_frame
 
