@@ -13,6 +13,7 @@
 ``stream``, ``follow``                  live rows; history that continues
 ``download``, ``update``, ``cache``     many series at once; up to now; the local store
 ``scan``, ``sql``                       the store for Polars, DuckDB, Dask and Arrow
+``pinned``, ``bundle``, ``cite``        a data set frozen, packed for a reviewer, cited
 ``cassette``, ``cassettes``, ``tape``   record once, replay offline
 ``configure``, ``using``, ``config``    settings
 ``Client``, ``AsyncClient``, ``aio``    the same calls with settings of their own; as coroutines
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from upbit_frames.api.dashboard import dashboard
     from upbit_frames.api.functions import (
         bars,
+        bundle,
         candles,
         compare,
         cross_section,
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
         update,
     )
     from upbit_frames.api.metrics import metrics
+    from upbit_frames.datasets.bundle_session import open_bundle
+    from upbit_frames.datasets.citation import cite
     from upbit_frames.datasets.pins import pinned
     from upbit_frames.replay.cassette import cassette
     from upbit_frames.replay.library import cassettes
@@ -70,6 +74,9 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "bars": "upbit_frames.api.functions",
+    "bundle": "upbit_frames.api.functions",
+    "cite": "upbit_frames.datasets.citation",
+    "open_bundle": "upbit_frames.datasets.bundle_session",
     "candles": "upbit_frames.api.functions",
     "compare": "upbit_frames.api.functions",
     "cross_section": "upbit_frames.api.functions",
@@ -107,10 +114,12 @@ __all__ = [
     "__version__",
     "aio",
     "bars",
+    "bundle",
     "cache",
     "candles",
     "cassette",
     "cassettes",
+    "cite",
     "compare",
     "compat",
     "config",
@@ -125,6 +134,7 @@ __all__ = [
     "markets",
     "metrics",
     "notebook",
+    "open_bundle",
     "orderbook",
     "panel",
     "pinned",

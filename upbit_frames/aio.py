@@ -13,6 +13,7 @@ from upbit_frames.api.invocation import as_coroutine, as_open_function
 
 __all__ = [
     "bars",
+    "bundle",
     "candles",
     "compare",
     "cross_section",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 bars = as_coroutine(calls.bars)
+bundle = as_coroutine(calls.bundle)
 candles = as_coroutine(calls.candles)
 compare = as_coroutine(calls.compare)
 cross_section = as_coroutine(calls.cross_section)

@@ -29,6 +29,7 @@ class Client(Closing):
     """
 
     bars = as_method(calls.bars)
+    bundle = as_method(calls.bundle)
     candles = as_method(calls.candles)
     compare = as_method(calls.compare)
     cross_section = as_method(calls.cross_section)
@@ -66,6 +67,7 @@ class AsyncClient(AsyncClosing):
     """
 
     bars = as_async_method(calls.bars)
+    bundle = as_async_method(calls.bundle)
     candles = as_async_method(calls.candles)
     compare = as_async_method(calls.compare)
     cross_section = as_async_method(calls.cross_section)

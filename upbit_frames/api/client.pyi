@@ -114,6 +114,11 @@ class Client(Closing):
     ) -> Any:
         """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
 
+    def bundle(
+        self, path: str | os.PathLike[str], *, lock: str | os.PathLike[str], include_archive: bool = False
+    ) -> pd.Series:
+        """Pack what a pinned study read into one file, for a reviewer who runs it offline."""
+
     @overload
     def candles(
         self,
@@ -872,6 +877,11 @@ class AsyncClient(AsyncClosing):
         progress: ProgressMode | None = None,
     ) -> Any:
         """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+    async def bundle(
+        self, path: str | os.PathLike[str], *, lock: str | os.PathLike[str], include_archive: bool = False
+    ) -> pd.Series:
+        """Pack what a pinned study read into one file, for a reviewer who runs it offline."""
 
     @overload
     async def candles(

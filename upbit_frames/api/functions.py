@@ -7,6 +7,7 @@ from upbit_frames.api.invocation import as_function, as_open_function
 
 __all__ = [
     "bars",
+    "bundle",
     "candles",
     "compare",
     "cross_section",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 bars = as_function(calls.bars)
+bundle = as_function(calls.bundle)
 candles = as_function(calls.candles)
 compare = as_function(calls.compare)
 cross_section = as_function(calls.cross_section)

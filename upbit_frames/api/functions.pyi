@@ -40,6 +40,7 @@ from upbit_frames.router.plan import Plan
 
 __all__ = [
     "bars",
+    "bundle",
     "candles",
     "compare",
     "cross_section",
@@ -127,6 +128,9 @@ def bars(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+def bundle(path: str | os.PathLike[str], *, lock: str | os.PathLike[str], include_archive: bool = False) -> pd.Series:
+    """Pack what a pinned study read into one file, for a reviewer who runs it offline."""
 
 @overload
 def candles(

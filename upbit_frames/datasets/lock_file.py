@@ -21,7 +21,7 @@ from upbit_frames.core.intervals import iso, to_micros
 from upbit_frames.datasets.digests import DIGITS, Part, digest_of
 from upbit_frames.errors import CorruptFile, StoreError
 
-__all__ = ["VERSION", "Lock", "LockedCall", "read_lock", "write_lock"]
+__all__ = ["VERSION", "Lock", "LockedCall", "canonical", "read_lock", "write_lock"]
 
 VERSION = 1
 MAX_BYTES = 64 * 2**20  # a lock of ten thousand series over ten years is smaller
@@ -46,12 +46,15 @@ class LockedCall:
         Digest and number of rows of each market and month.
     sources : dict
         Rows that each channel served when the lock was written.
+    end : str or None
+        Where the range ended, if the request names no end.
     """
 
     name: str
     request: Mapping[str, Any]
     parts: tuple[Part, ...]
     sources: Mapping[str, int] = field(default_factory=dict)
+    end: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -81,7 +84,7 @@ class Lock:
     Attributes
     ----------
     now : int
-        The moment at which the study was first run, microseconds UTC: where open ranges end.
+        The moment at which the study was first run, by the exchange's clock, microseconds UTC.
     calls : dict
         By ``LockedCall.key``, in the order of the first run.
     versions : dict
@@ -117,6 +120,7 @@ def write_lock(lock: Lock) -> str:
             f"rows = {call.rows}",
             f"digest = {json.dumps(call.digest)}",
             f"sources = {{ {sources} }}",
+            *([f"end = {json.dumps(call.end)}"] if call.end else []),
             "parts = [",
             *(f"  {json.dumps(str(part))}," for part in call.parts),
             "]\n",
@@ -176,7 +180,7 @@ def _lock(document: dict[str, Any]) -> Lock:
 
 
 def _call(entry: dict[str, Any]) -> LockedCall:
-    unknown = set(entry) - {"name", "request", "rows", "digest", "sources", "parts"}
+    unknown = set(entry) - {"name", "request", "rows", "digest", "sources", "end", "parts"}
     if unknown:
         raise ValueError(f"a call has the unknown keys {sorted(unknown)}")
     request = json.loads(entry["request"])
@@ -190,7 +194,10 @@ def _call(entry: dict[str, Any]) -> LockedCall:
         market = "" if match["market"] == "-" else match["market"]
         parts.append(Part(market, match["month"], int(match["rows"]), match["digest"]))
     sources = {str(name): int(rows) for name, rows in entry.get("sources", {}).items()}
-    call = LockedCall(str(entry["name"]), request, tuple(parts), sources)
+    end = entry.get("end")
+    if end is not None:
+        datetime.fromisoformat(end)
+    call = LockedCall(str(entry["name"]), request, tuple(parts), sources, end)
     if (call.rows, call.digest) != (entry["rows"], entry["digest"]):
         raise ValueError(f"the parts of {call} are not those of its digest")
     return call

@@ -1,41 +1,39 @@
 """A pinned block: what its calls return is written to a lock, or held against it.
 
-What is pinned: candles, trades and what is computed of them, whose rows are final. Time stands still at the moment of
-the first run, so that a call without an end asks for the same range in every run. Calls for the present (ticker, order
-books, streams) cannot be the same twice; inside they warn once each.
+What is pinned: candles, trades and what is computed of them, whose rows are final. A call
+without an end ends, in every later run, where it ended in the first. Calls for the present (ticker, order books,
+streams) cannot be the same twice; inside they warn once each.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import os
 import platform
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from upbit_frames._version import __version__
-from upbit_frames.core.availability import sealed_until
-from upbit_frames.core.query import CandleQuery, TradeQuery
+from upbit_frames.core.intervals import to_micros
 from upbit_frames.core.record_mode import record_mode
 from upbit_frames.datasets.digests import Part, parts_of
-from upbit_frames.datasets.lock_file import MAX_BYTES, Lock, LockedCall, read_lock, write_lock
+from upbit_frames.datasets.lock_file import MAX_BYTES, Lock, LockedCall, canonical, read_lock, write_lock
 from upbit_frames.errors import DataChanged, NotRecorded, QueryError, StoreError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Pinned", "active_pin", "at_pinned_now", "load_lock", "pinned"]
+__all__ = ["Pinned", "active_pin", "load_lock", "pinned"]
 
 NAMED = 5  # months and rows that a message names
 LOCKED_PACKAGES = ("pandas", "pyarrow", "polars")
 
-Q = TypeVar("Q", CandleQuery, TradeQuery)
 Rows = Callable[[str, str], "pa.Table | None"]
 """Reads the stored rows of a market and month, None where they are not all stored."""
 
@@ -64,7 +62,7 @@ class Pinned:
         self.mode = mode
         self._guard = threading.Lock()
         self._expected: Lock | None = None
-        self._now: int | None = None
+        self._now = 0
         self._returned: dict[tuple[str, str], LockedCall] = {}
         self._warned: set[str] = set()
 
@@ -78,12 +76,12 @@ class Pinned:
         """Whether there is a lock to hold the calls against."""
         return self._expected is not None
 
-    def now(self, current: Callable[[], int]) -> int:
-        """Return the moment of the first run; in that run the current one, which stands from then on."""
-        with self._guard:
-            if self._now is None:
-                self._now = current()
-            return self._now
+    def end_of(self, name: str, request: Mapping[str, Any]) -> str | None:
+        """Return where a call without an end ended in the run that wrote the lock; None in that run."""
+        if self._expected is None:
+            return None
+        locked = self._expected.calls.get((name, canonical(request)))
+        return None if locked is None else locked.end
 
     # --- open and close ---
 
@@ -117,7 +115,7 @@ class Pinned:
         self.__exit__(kind, error, trace)
 
     def _load(self) -> None:
-        self._returned, self._warned, self._now, self._expected = {}, set(), None, None
+        self._returned, self._warned, self._now, self._expected = {}, set(), 0, None
         if self.mode == "all":
             return
         if os.path.lexists(self.path):
@@ -133,7 +131,7 @@ class Pinned:
     def _finish(self) -> None:
         expected = {} if self._expected is None else self._expected.calls
         new = [call for key, call in self._returned.items() if key not in expected]
-        if not new or self._now is None:
+        if not new:
             return
         lock = Lock(self._now, {**expected, **{call.key: call for call in new}}, _versions())
         _write(self.path, write_lock(lock))
@@ -153,8 +151,10 @@ class Pinned:
         NotRecorded
             If the call is not in the lock, and the mode adds none.
         """
-        call = LockedCall(name, dict(request), tuple(parts_of(table, market)), _sources(meta))
+        end = None if "end" in request else meta.get("end")
+        call = LockedCall(name, dict(request), tuple(parts_of(table, market)), _sources(meta), end)
         with self._guard:
+            self._now = self._now or to_micros(datetime.fromisoformat(meta["fetched_at"]))
             earlier = self._returned.setdefault(call.key, call)
         if earlier.parts != call.parts:
             raise _changed(earlier, call, table, stored, "since the call before it in this run")
@@ -181,29 +181,6 @@ class Pinned:
     def __repr__(self) -> str:
         doing = "held against it" if self.replays else "to be written"
         return f"<pinned {self.path.name!r} mode={self.mode}: {len(self._returned)} calls {doing}>"
-
-
-def at_pinned_now(query: Q, current: Callable[[], int]) -> Q:
-    """Return the query with its open end at the moment of the pinned block, and as it is outside of one.
-
-    Raises
-    ------
-    UsageError
-        If it asks for candles that can still change.
-    """
-    pin = active_pin()
-    if pin is None:
-        return query
-    if isinstance(query, CandleQuery) and query.forming:
-        raise UsageError(
-            "forming=True asks for a candle that can still change, which cannot be pinned",
-            suggestion="leave it out inside of uf.pinned, or make this call outside of it",
-        )
-    now = pin.now(current)
-    if query.end is not None or (query.start is not None and query.count is not None):
-        return query
-    end = sealed_until(query.interval, now) if isinstance(query, CandleQuery) else now
-    return dataclasses.replace(query, end=end)
 
 
 def load_lock(path: Path) -> Lock:

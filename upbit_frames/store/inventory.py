@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from upbit_frames.core.intervals import Span, merge
 from upbit_frames.errors import CorruptFile
-from upbit_frames.store import layout
+from upbit_frames.store import encoding, layout
 from upbit_frames.store import validation as rows
 from upbit_frames.store.atomic_files import STALE_SECONDS
 from upbit_frames.store.layout import File
@@ -42,7 +42,14 @@ def stored_files(folder: SeriesFolder, span: Span | None = None) -> list[StoredF
         ]
         footer = [folder.footer(file) for file in wanted]
         return [
-            StoredFile(folder.series, Path(folder.path_of(file)), file.span, known.rows, known.identity.size)
+            StoredFile(
+                folder.series,
+                Path(folder.path_of(file)),
+                file.span,
+                known.rows,
+                known.identity.size,
+                frozenset(encoding.origins_of(known)),
+            )
             for file, known in zip(wanted, footer, strict=True)
         ]
 

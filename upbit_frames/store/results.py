@@ -50,6 +50,8 @@ class StoredFile:
     span : Span
         The range it covers: where it has no row, nothing was traded.
     rows, bytes : int
+    origins : frozenset of {"rest", "archive", "live"}
+        Where its rows are from.
     """
 
     series: Series
@@ -57,6 +59,7 @@ class StoredFile:
     span: Span
     rows: int
     bytes: int
+    origins: frozenset[str]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Each function here takes the settings first, checks its arguments and returns a 
 from __future__ import annotations
 
 from upbit_frames.api.calls.bars import bars
+from upbit_frames.api.calls.bundle import bundle
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.candles import candles, plan
 from upbit_frames.api.calls.compare import compare
@@ -26,6 +27,7 @@ from upbit_frames.api.calls.update import update
 __all__ = [
     "Call",
     "bars",
+    "bundle",
     "candles",
     "compare",
     "cross_check",

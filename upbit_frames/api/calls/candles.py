@@ -123,12 +123,12 @@ def candles(
         selection, interval, start=start, end=end, count=count, forming=forming,
         gaps=gaps, source=source, columns=columns, tz=view.tz, now=server_now(config),
     )  # fmt: skip
-    query = pin_query(config, query)
+    asked, query = query, pin_query("candles", selection, query)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        check_pinned(config, "candles", selection, query, answer)
+        check_pinned(config, "candles", selection, asked, answer)
         index = ["market", "time"] if query.many else ["time"]
         if not len(answer.arrow):
             answer.warnings += _unlisted(engine.ports.store, query, answer.ends)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.engine import engine_for
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span, iso, subtract, to_micros
 from upbit_frames.core.market_selection import MarketSelection
 from upbit_frames.core.query import CandleQuery, TradeQuery
-from upbit_frames.datasets.pins import active_pin, at_pinned_now
-from upbit_frames.errors import CorruptFile
+from upbit_frames.datasets.pins import active_pin
+from upbit_frames.errors import CorruptFile, UsageError
 from upbit_frames.store.base import Series
 
 if TYPE_CHECKING:
@@ -24,9 +25,26 @@ __all__ = ["check_pinned", "pin_query"]
 Q = TypeVar("Q", CandleQuery, TradeQuery)
 
 
-def pin_query(config: Config, query: Q) -> Q:
-    """Return the query as a pinned block asks it; outside of one, as it is."""
-    return query if active_pin() is None else at_pinned_now(query, server_now(config))
+def pin_query(name: str, selection: MarketSelection, query: Q) -> Q:
+    """Return the query with the end that it had in the run that wrote the lock; outside of a pinned block, as it is.
+
+    Raises
+    ------
+    UsageError
+        In a pinned block, for candles that can still change.
+    """
+    pin = active_pin()
+    if pin is None:
+        return query
+    if isinstance(query, CandleQuery) and query.forming:
+        raise UsageError(
+            "forming=True asks for a candle that can still change, which cannot be pinned",
+            suggestion="leave it out inside of uf.pinned, or make this call outside of it",
+        )
+    if query.end is not None or (query.start is not None and query.count is not None):
+        return query
+    end = pin.end_of(name, request_of(selection, query))
+    return query if end is None else replace(query, end=to_micros(datetime.fromisoformat(end)))
 
 
 def check_pinned(
