@@ -239,7 +239,7 @@ def _call(
     """Run a panel: from the store in the caller's thread, else on the loop."""
     from upbit_frames.frames.panel import PanelBuilder, wide_table
 
-    query = pin_query(config, query)
+    asked, query = query, pin_query(name, selection, query)
     meter, builder = Progress(), PanelBuilder(query.columns or ())
     engine: Engine = engine_for(config)
 
@@ -256,7 +256,7 @@ def _call(
         builder.close()
         if active_pin() is not None:
             answer.table = wide_table(builder, several=True)
-            check_pinned(config, name, selection, query, answer)
+            check_pinned(config, name, selection, asked, answer)
         warn_user(answer.warnings)
         return finish(answer, builder)
 
