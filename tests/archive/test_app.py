@@ -98,7 +98,7 @@ def test_everything_else_is_not_there(app: ArchiveApp, key: str) -> None:
 
 
 def test_unknown_faults_are_refused(app: ArchiveApp) -> None:
-    with pytest.raises(ValueError, match="there is no fault"):
+    with pytest.raises(ValueError, match="got 'gremlins'"):
         app.fault("gremlins")
 
 

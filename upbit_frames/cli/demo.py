@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent.parent
 
 
 def cassette_folder() -> Path:
-    """Where the packaged cassettes are: in the wheel, or beside the package in a clone."""
+    """Return the folder of the packaged cassettes: in the wheel, or beside the package in a clone."""
     for folder in (HERE / "_cassettes", HERE.parent / "cassettes"):
         if (folder / f"{NAME}.yaml").exists():
             return folder
@@ -26,14 +26,14 @@ def cassette_folder() -> Path:
     )  # fmt: skip
 
 
-def ask() -> list[str]:
-    """Everything the demo asks; recorded once, replayed since."""
+def transcript() -> list[str]:
+    """Return the output of the demo's calls, which are recorded in its cassette."""
     lines = ['>>> df = uf.candles("KRW-BTC", "15m", start="2026-02-22", end="2026-03-01", tz="Asia/Seoul")']
     frame = uf.candles("KRW-BTC", "15m", start="2026-02-22", end="2026-03-01", tz="Asia/Seoul", progress=False)
     lines += [frame.tail(4).to_string(), f"{len(frame):,} rows", ""]
     lines += ["Where it came from:", repr(uf.notebook.provenance(frame)), ""]
     again = uf.candles("KRW-BTC", "15m", start="2026-02-22", end="2026-03-01", tz="Asia/Seoul", progress=False)
-    lines += ["Asked again:", repr(uf.notebook.provenance(again)), ""]
+    lines += ["The same call again:", repr(uf.notebook.provenance(again)), ""]
     lines += [">>> uf.cache", repr(uf.cache), ""]
     lines += [
         '>>> uf.ticker(quote="KRW")',
@@ -68,7 +68,7 @@ def run(chart: Path) -> str:
         ),
     ):
         with uf.cassette(NAME, mode="none") as tape:
-            lines = ask()
+            lines = transcript()
             frame = uf.candles("KRW-BTC", "15m", start="2026-02-22", end="2026-03-01", tz="Asia/Seoul", progress=False)
         mpl.use("Agg")
         figure, axes = mpl.pyplot.subplots(figsize=(10, 6))

@@ -1,4 +1,4 @@
-"""``upbit-frames doctor``: is everything in place, and if not, what to do."""
+"""``upbit-frames doctor``: check the installation and say what to do where something is wrong."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from upbit_frames.errors import UpbitFramesError
 __all__ = ["Finding", "examine"]
 
 PACKAGES = ("pandas", "pyarrow", "httpx", "websockets", "msgspec", "anyio", "filelock", "vcrpy", "matplotlib", "polars")
-SKEW_WORTH_SAYING = 2.0  # seconds
+MAX_SKEW = 2.0  # seconds
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """The result of a check."""
 
     good: bool
     what: str
@@ -35,12 +35,12 @@ class Finding:
 
 
 def examine(*, online: bool = True) -> list[Finding]:
-    """Look at versions, store, cassettes, clock and reachability.
+    """Check versions, store, cassettes, clock and reachability.
 
     Parameters
     ----------
     online : bool
-        Whether the exchange may be asked (one request for the market list).
+        Whether to send a request to the exchange (for the market list).
 
     Returns
     -------
@@ -53,15 +53,15 @@ def examine(*, online: bool = True) -> list[Finding]:
 
 
 def _versions() -> Finding:
-    found = []
+    versions = []
     for name in PACKAGES:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} –")
+            versions.append(f"{name} –")
     python = f"Python {platform.python_version()}"
     return Finding(
-        sys.version_info >= (3, 11), "versions", f"upbit_frames {__version__}, {python}, " + ", ".join(found)
+        sys.version_info >= (3, 11), "versions", f"upbit_frames {__version__}, {python}, " + ", ".join(versions)
     )
 
 
@@ -100,13 +100,13 @@ def _exchange() -> list[Finding]:
     config = current()
     engine = engine_for(config)
 
-    async def ask() -> tuple[int, float]:
+    async def count_markets() -> tuple[int, float]:
         started = engine.ports.clock.monotonic()
         page = await engine.ports.api.markets()
         return len(page.table), engine.ports.clock.monotonic() - started
 
     try:
-        listed, seconds = _bridge.run(ask)
+        listed, seconds = _bridge.run(count_markets)
     except UpbitFramesError as error:
         return [Finding(False, "exchange", f"{redacted(config.rest_url)}: {type(error).__name__}: {error}")]
     skew = engine.ports.server_time.offset / 1e6
@@ -114,7 +114,5 @@ def _exchange() -> list[Finding]:
     clock = f"this machine is {abs(skew):.1f} s {'behind' if skew > 0 else 'ahead'} (known to {width:.1f} s)"
     return [
         Finding(True, "exchange", f"{redacted(config.rest_url)} lists {listed:,} markets in {seconds * 1000:.0f} ms"),
-        Finding(
-            abs(skew) - width < SKEW_WORTH_SAYING, "clock", clock + "; what is sealed is decided by the exchange's"
-        ),
+        Finding(abs(skew) - width < MAX_SKEW, "clock", clock + "; what is sealed is decided by the exchange's"),
     ]

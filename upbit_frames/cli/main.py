@@ -28,12 +28,12 @@ __all__ = ["main"]
 
 READER_GONE = 141  # as a process that SIGPIPE ended
 COUNT_HELP = "number of rows: the newest before --end, or with --start the first (default 200)"
-TZ_HELP = "zone in which naive times are read and times are shown, e.g. Asia/Seoul (default: the setting, UTC)"
+TZ_HELP = "zone in which naive times are read and printed, e.g. Asia/Seoul (default: the setting, UTC)"
 RANGE_HELP = "ISO time, e.g. 2026-01-31 or '2026-01-31 09:00'; read in --tz"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code."""
+    """Run a command and return the exit code."""
     _write_any_letter()
     parser = build_parser()
     options = parser.parse_args(argv)
@@ -124,7 +124,7 @@ def _add_download(commands: Any) -> None:
 
 def _add_quotes(commands: Any) -> None:
     command = commands.add_parser("markets", help="every market listed today")
-    command.add_argument("quote", nargs="?", help="only those of one quote currency")
+    command.add_argument("quote", nargs="?", help="only those of a quote currency")
     add_output(command)
     command.set_defaults(run=lambda options: emit(uf.markets(options.quote, output="pandas"), options))
     command = commands.add_parser("ticker", help="prices, changes and sums")
@@ -154,7 +154,7 @@ def _add_cache(commands: Any) -> None:
     group.set_defaults(run=partial(_print_help, group))
     actions = group.add_subparsers(metavar="action")
     actions.add_parser("ls", help="what is stored").set_defaults(run=_cache_ls)
-    command = actions.add_parser("coverage", help="which stretches are known")
+    command = actions.add_parser("coverage", help="which ranges are stored")
     command.add_argument("market")
     command.add_argument("interval", nargs="?", default="1m")
     command.set_defaults(run=_cache_coverage)
@@ -180,9 +180,9 @@ def _add_cassette(commands: Any) -> None:
     command = actions.add_parser("check", help="look for damage, bodies that are not JSON, and secrets")
     command.add_argument("name", nargs="*")
     command.set_defaults(run=_cassette_check)
-    command = actions.add_parser("record", help="ask again everything a cassette holds")
+    command = actions.add_parser("record", help="send every request of a cassette again")
     command.add_argument("name", nargs="*", help="default: all of the folder")
-    command.add_argument("--live", action="store_true", help="really ask the exchange of the settings")
+    command.add_argument("--live", action="store_true", help="confirm that requests go to the exchange of the settings")
     command.set_defaults(run=_cassette_record)
     command = actions.add_parser("rm", help="delete cassettes")
     command.add_argument("name", nargs="+")
@@ -274,13 +274,13 @@ def _cache_clear(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tapes(options: argparse.Namespace) -> list[Path]:
-    from upbit_frames.replay import library as cassette_folder
+def _recordings(options: argparse.Namespace) -> list[Path]:
+    from upbit_frames.replay import library
     from upbit_frames.replay.cassette_file import cassette_path
     from upbit_frames.replay.tape_file import tape_beside
 
     folder: Path = options.dir or uf.config.cassette_dir
-    names = getattr(options, "name", []) or list(cassette_folder.cassettes(folder).index)
+    names = getattr(options, "name", []) or list(library.cassettes(folder).index)
     paths = [cassette_path(folder, name) for name in names]
     for path in paths:
         if not path.exists() and not tape_beside(path).exists():
@@ -289,18 +289,18 @@ def _tapes(options: argparse.Namespace) -> list[Path]:
 
 
 def _cassette_ls(options: argparse.Namespace) -> int:
-    from upbit_frames.replay import library as cassette_folder
+    from upbit_frames.replay import library
 
-    listing = cassette_folder.cassettes(options.dir)
+    listing = library.cassettes(options.dir)
     folder = options.dir or uf.config.cassette_dir
     print(listing.to_string() if len(listing) else f"no cassettes in {folder}")
     return 0
 
 
 def _cassette_check(options: argparse.Namespace) -> int:
-    from upbit_frames.replay import library as cassette_folder
+    from upbit_frames.replay import library
 
-    found = [(path, problem) for path in _tapes(options) for problem in cassette_folder.problems(path)]
+    found = [(path, problem) for path in _recordings(options) for problem in library.problems(path)]
     for path, problem in found:
         print(f"{path}: {problem}")
     print(f"{len(found)} problem(s) found" if found else "every cassette is sound")
@@ -308,25 +308,25 @@ def _cassette_check(options: argparse.Namespace) -> int:
 
 
 def _cassette_record(options: argparse.Namespace) -> int:
-    from upbit_frames.replay import library as cassette_folder
+    from upbit_frames.replay import library
     from upbit_frames.replay.tape_file import tape_beside
 
     if not options.live:
         raise errors.QueryError(
-            f"recording asks {redacted(uf.config.rest_url)} again", suggestion="add --live if that is meant"
+            f"recording sends every request to {redacted(uf.config.rest_url)} again", suggestion="add --live to do that"
         )
-    for path in _tapes(options):
+    for path in _recordings(options):
         if path.exists():
-            print(f"{path}: {counted(cassette_folder.record_again(path), 'request')} recorded")
+            print(f"{path}: {counted(library.record_again(path), 'request')} recorded")
         else:
-            print(f"{tape_beside(path)}: a tape is recorded by running what it was recorded from")
+            print(f"{tape_beside(path)}: record a tape again by running the code that streams")
     return 0
 
 
 def _cassette_rm(options: argparse.Namespace) -> int:
     from upbit_frames.replay.tape_file import tape_beside
 
-    for path in _tapes(options):
+    for path in _recordings(options):
         for file in (path, tape_beside(path)):
             if file.exists():
                 file.unlink()

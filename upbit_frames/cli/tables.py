@@ -21,13 +21,13 @@ def table_text(frame: pd.DataFrame, width: int | None = None) -> str:
     """
     room = shutil.get_terminal_size((160, 24)).columns if width is None else width
     silent = [name for name in frame.columns if len(frame) and _silent(frame[name], name)]
-    shown = frame.drop(columns=silent)
-    text = _text(shown)
+    visible = frame.drop(columns=silent)
+    text = _text(visible)
     dropped: list[str] = []
-    while shown.shape[1] > 1 and max(map(len, text.splitlines())) > room:
-        dropped.insert(0, str(shown.columns[-1]))
-        shown = shown.iloc[:, :-1]
-        text = _text(shown)
+    while visible.shape[1] > 1 and max(map(len, text.splitlines())) > room:
+        dropped.insert(0, str(visible.columns[-1]))
+        visible = visible.iloc[:, :-1]
+        text = _text(visible)
     return f"{text}\nnot shown: {', '.join(dropped)} (-o file or --json has all)" if dropped else text
 
 

@@ -1,7 +1,7 @@
 """Time as the package sees it: microseconds since the epoch, UTC, from an injectable clock.
 
 A :class:`Clock` is the machine's; :class:`ServerTime` is the exchange's, from the ``Date`` headers
-of its answers. What is sealed is decided by the second one only.
+of its responses. Only the exchange's time decides what is sealed.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Protocol
 __all__ = ["Clock", "ManualClock", "ServerTime", "SystemClock"]
 
 SECOND = 1_000_000
-STEPPED = 2.0  # seconds by which wall and monotonic time may drift apart between two answers
-AGREEMENT = 2 * SECOND  # by which two signs of the same time may differ; well inside the grace of a candle
-CONFIRMED = 2  # answers that agree settle the time
-MOVED = 3  # answers in a row that disagree, all on one side, move it
+STEPPED = 2.0  # seconds by which wall and monotonic time may drift apart between two responses
+AGREEMENT = 2 * SECOND  # by which two readings of the same time may differ; well inside the grace of a candle
+CONFIRMED = 2  # responses that agree settle the time
+MOVED = 3  # consecutive responses that disagree, all in the same direction, move it
 
 
 class Clock(Protocol):
-    """Where the package gets time from."""
+    """A source of time."""
 
     def now(self) -> int:
-        """Wall time in microseconds since the epoch, UTC."""
+        """Return wall time in microseconds since the epoch, UTC."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never steps, shared by all processes of the machine."""
+        """Return seconds on a clock that never steps, shared by all processes of the machine."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -37,11 +37,11 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> int:
-        """The machine's wall time in microseconds."""
+        """Return the machine's wall time in microseconds."""
         return time.time_ns() // 1000
 
     def monotonic(self) -> float:
-        """Seconds on the system-wide monotonic clock."""
+        """Return seconds on the system-wide monotonic clock."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
@@ -50,7 +50,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until told otherwise; sleeping moves it at once.
+    """A clock that moves only when it is advanced; sleeping advances it at once.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ class ManualClock:
         self._lock = threading.Lock()
 
     def now(self) -> int:
-        """The time it was told."""
+        """Return the time that was set."""
         return self._now
 
     def monotonic(self) -> float:
-        """Seconds it was advanced, from an arbitrary start."""
+        """Return the seconds it was advanced, from an arbitrary start."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:
-        """Move both faces of the clock forward."""
+        """Move wall and monotonic time forward."""
         with self._lock:
             self._now += round(seconds * SECOND)
             self._monotonic += seconds
@@ -95,31 +95,33 @@ class ManualClock:
 
 
 class ServerTime:
-    """The exchange's time, from the ``Date`` headers of its answers.
+    """The exchange's time, from the ``Date`` headers of its responses.
 
     A ``Date`` has whole seconds and was written somewhere between our sending and receiving, so
-    one header only bounds the offset: ``date - received <= offset < date + 1 s - sent``. The
-    bounds of answers that agree are intersected. :meth:`now` uses the lower bound: it may be
-    late, never early, so nothing is taken for sealed too soon.
+    a header only bounds the offset: ``date - received <= offset < date + 1 s - sent``. The
+    bounds of responses that agree are intersected. :meth:`now` uses the lower bound: it may be
+    late, never early, so no candle is sealed too soon.
 
-    Whose word counts is told in :mod:`upbit_frames.core.availability`: the first answer only together
-    with the machine's clock or a second answer, an answer that disagrees only as the third in a
-    row on the same side. Where the machine's wall clock has been stepped, or the machine has slept,
-    since the last answer (wall and monotonic time disagree), what was learnt is forgotten.
+    The policy is that of :mod:`upbit_frames.core.availability`: the first response counts only if the
+    machine's clock or a second response confirms it; a response that disagrees counts only as the third
+    in a row in the same direction. If the machine's wall clock was stepped, or the machine slept, since the
+    last response (wall and monotonic time disagree), all bounds are reset.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._low: int | None = None
         self._high: int | None = None
-        self._votes = 0  # answers that agree on these bounds
-        self._against: list[tuple[int, int]] = []  # the latest answers, in a row, that do not, all on one side
-        self._difference = 0.0  # wall minus monotonic time at the last answer
+        self._votes = 0  # responses that agree on these bounds
+        self._against: list[
+            tuple[int, int]
+        ] = []  # the latest consecutive responses that do not, all in the same direction
+        self._difference = 0.0  # wall minus monotonic time at the last response
         self._lock = threading.RLock()
 
     @property
     def known(self) -> bool:
-        """Whether any answer has come since our clock was last stepped."""
+        """Whether any response was received since our clock was last stepped."""
         with self._lock:
             if self._low is not None and abs(self._wall_minus_monotonic() - self._difference) > STEPPED:
                 self._low = self._high = None
@@ -129,24 +131,28 @@ class ServerTime:
 
     @property
     def settled(self) -> bool:
-        """Whether two signs agree on the time, and the last answer did not disagree."""
+        """Whether two readings agree on the time, and the last response did not disagree."""
         with self._lock:
-            return self.known and not self._against and (self._votes >= CONFIRMED or self._like_ours())
+            return self.known and not self._against and (self._votes >= CONFIRMED or self._confirmed_by_clock())
 
-    def _like_ours(self) -> bool:
-        """Whether the machine's own clock confirms the bounds."""
-        return self._low is not None and self._high is not None and _apart((self._low, self._high), (0, 0)) == 0
+    def _confirmed_by_clock(self) -> bool:
+        """Return whether the machine's own clock confirms the bounds."""
+        return (
+            self._low is not None
+            and self._high is not None
+            and _side_beyond_agreement((self._low, self._high), (0, 0)) == 0
+        )
 
     def _wall_minus_monotonic(self) -> float:
         return self._clock.now() / SECOND - self._clock.monotonic()
 
     @property
     def offset(self) -> int:
-        """Server minus machine, in microseconds, as the earliest that is likely; 0 while unknown."""
+        """Server minus machine time in microseconds, the earliest likely value; 0 while unknown."""
         with self._lock:
             if not self.known or self._low is None:
                 return 0
-            if self._votes >= CONFIRMED or self._like_ours():
+            if self._votes >= CONFIRMED or self._confirmed_by_clock():
                 return self._low
             return min(0, self._low, *(low for low, _ in self._against))
 
@@ -158,27 +164,35 @@ class ServerTime:
         return self._high - self._low
 
     def observe(self, date: int, sent: int, received: int) -> None:
-        """Learn from one answer; all three in microseconds, the last two by our clock."""
-        told = date - received, date + SECOND - sent
+        """Update the bounds from a response.
+
+        Parameters
+        ----------
+        date : int
+            Its ``Date`` header, microseconds.
+        sent, received : int
+            Of the request and the response by our clock, microseconds.
+        """
+        bounds = date - received, date + SECOND - sent
         with self._lock:
-            known = self.known  # forgets what was learnt before the clock was stepped
+            known = self.known  # resets bounds from before the clock was stepped
             self._difference = self._wall_minus_monotonic()
             if not known or self._low is None or self._high is None:
-                self._believe([told], 1)
+                self._accept([bounds], 1)
                 return
-            side = _apart(told, (self._low, self._high))
+            side = _side_beyond_agreement(bounds, (self._low, self._high))
             if side == 0:
-                self._believe([(self._low, self._high), told], self._votes + 1)
+                self._accept([(self._low, self._high), bounds], self._votes + 1)
                 return
             if self._against and _side_of(self._against[-1], (self._low, self._high)) != side:
                 self._against = []
-            self._against.append(told)
+            self._against.append(bounds)
             if len(self._against) >= (MOVED if self._votes >= CONFIRMED else CONFIRMED):
-                alike = [one for one in self._against if _apart(one, min(self._against)) == 0]
-                self._believe(alike, len(self._against))
+                alike = [other for other in self._against if _side_beyond_agreement(other, min(self._against)) == 0]
+                self._accept(alike, len(self._against))
 
-    def _believe(self, bounds: list[tuple[int, int]], votes: int) -> None:
-        """Take what all of the bounds have in common, else the range around them."""
+    def _accept(self, bounds: list[tuple[int, int]], votes: int) -> None:
+        """Use the intersection of the bounds, else the range that encloses them."""
         low, high = max(low for low, _ in bounds), min(high for _, high in bounds)
         if low > high:
             low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
@@ -189,21 +203,21 @@ class ServerTime:
         return self._clock.now() + self.offset
 
     def by(self, date: int | None) -> int:
-        """Return how late it was, surely, when an answer with that ``Date`` was written.
+        """Return a lower bound of the server's time when a response with that ``Date`` was written.
 
         Parameters
         ----------
         date : int or None
-            Microseconds; None where the answer had none.
+            Microseconds; None where the response had none.
         """
         return self.now() if date is None else min(self.now(), date)
 
 
-def _side_of(told: tuple[int, int], bounds: tuple[int, int]) -> int:
+def _side_of(reading: tuple[int, int], bounds: tuple[int, int]) -> int:
     """Return -1 or 1 where bounds lie entirely below or above others, else 0."""
-    return (told[0] > bounds[1]) - (told[1] < bounds[0])
+    return (reading[0] > bounds[1]) - (reading[1] < bounds[0])
 
 
-def _apart(told: tuple[int, int], bounds: tuple[int, int]) -> int:
-    """Return the side on which bounds disagree with others by more than the agreement, else 0."""
-    return _side_of((told[0] - AGREEMENT, told[1] + AGREEMENT), bounds)
+def _side_beyond_agreement(reading: tuple[int, int], bounds: tuple[int, int]) -> int:
+    """Return -1 or 1 where bounds are below or above others by more than the agreement, else 0."""
+    return _side_of((reading[0] - AGREEMENT, reading[1] + AGREEMENT), bounds)

@@ -1,9 +1,9 @@
-"""The one background event loop, and the ways into it.
+"""The background event loop, and how other threads and loops run work on it.
 
-All network work of the process runs on one loop in one daemon thread, so that there is one
-connection pool and one place that counts requests, whoever calls: a script, a notebook cell, a
-thread, or a coroutine on any other loop. After a fork the thread is gone in the child, so the
-loop is made anew there, together with everything that lived on it (:func:`generation` tells).
+All network work of the process runs on a single loop in a daemon thread, so that scripts, notebook
+cells, threads and coroutines on any other loop share one connection pool and one count of requests.
+After a fork the thread is gone in the child, so the loop and everything that lived on it are created
+again there (see :func:`generation`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["at_exit", "generation", "in_thread", "run", "run_async", "start"]
 T = TypeVar("T")
 Work = Callable[..., Coroutine[Any, Any, T]]
 THREAD_NAME = "upbit_frames"
-UNWIND = 5.0  # seconds an interrupted call may take to put things away
+UNWIND = 5.0  # seconds an interrupted call may take to clean up
 END = 5.0  # seconds the end of the interpreter may take for closing connections, unless all hang
 SLICE = 0.1  # seconds; waiting in slices lets Ctrl-C through on every platform
 
@@ -37,7 +37,7 @@ class _Loop:
     """A loop running in a daemon thread.
 
     Plain asyncio: anyio's portal would cancel every ``await`` of the clean-up too, and a page that
-    is being stored when Ctrl-C comes must still get there.
+    is being stored when Ctrl-C comes must still be stored.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class _Loop:
             self.asyncio.close()
 
 
-_lock = threading.RLock()  # what is collected while it is held may want the loop too
+_lock = threading.RLock()  # a finalizer that runs while it is held may need the loop too
 _loop: _Loop | None = None
 _abandoned: list[_Loop] = []
 _closers: list[Work[None]] = []
@@ -78,7 +78,7 @@ def _running() -> asyncio.AbstractEventLoop:
     """Return the loop for a caller that will wait for it, which the loop's own thread must not."""
     if threading.current_thread().name == THREAD_NAME:
         raise UsageError(
-            "a blocking call was made on the package's own event loop, which would wait for itself",
+            "a blocking call on the package's own event loop would wait for itself",
             suggestion="inside a callback use the coroutine of the same name in upbit_frames.aio",
         )
     if not threading.main_thread().is_alive():
@@ -111,7 +111,7 @@ def _after_fork() -> None:
 
 
 def generation() -> int:
-    """Changes when the loop was made anew: what lived on the old one must not be used any more."""
+    """Return a number that changes when the loop is created again: objects of the old loop are unusable then."""
     return id(_running())
 
 
@@ -128,7 +128,7 @@ def start(func: Work[T], *args: Any) -> Future[T]:
 def run(func: Work[T], *args: Any, tick: Callable[[], None] | None = None) -> T:
     """Run a coroutine function on the loop and wait for it in this thread.
 
-    Ctrl-C cancels the work and waits until it has put things away. ``tick`` is called about ten
+    Ctrl-C cancels the work and waits until it has cleaned up. ``tick`` is called about ten
     times a second from this thread.
     """
     loop = _running()
@@ -152,7 +152,7 @@ def run(func: Work[T], *args: Any, tick: Callable[[], None] | None = None) -> T:
                     tick()
     except BaseException:
         if not future.done():
-            future.cancel()  # the task still has to unwind: files closed, pages put away
+            future.cancel()  # the task still has to unwind: close files, store pages
             ended.wait(timeout=UNWIND)
         raise
 
@@ -165,7 +165,7 @@ async def run_async(func: Work[T], *args: Any) -> T:
 
 
 def at_exit(closer: Work[None]) -> None:
-    """Have a coroutine function run on the loop when the interpreter ends."""
+    """Run a coroutine function on the loop when the interpreter ends."""
     _closers.append(closer)
 
 
@@ -184,7 +184,7 @@ def _shut_down() -> None:
 
 
 def _left(deadline: float) -> float:
-    """Seconds to wait for the next thing; some for each, so that one that hangs does not take all."""
+    """Return the seconds left; at least half a second, so that one closer that hangs does not use up all."""
     return max(0.5, deadline - monotonic())
 
 

@@ -27,7 +27,7 @@ from upbit_frames.runtime.fork import on_fork
 __all__ = ["load", "load_attribute"]
 
 _REGISTER_FORK_HANDLERS = (logging, concurrent.futures.thread, filelock)
-PATIENCE = 30.0  # seconds; the imports take about one
+PATIENCE = 30.0  # seconds; the imports take about a second
 MODULES = (
     "pandas", "pyarrow.compute", "pyarrow.parquet", "pyarrow.dataset",
     "upbit_frames.api.calls", "upbit_frames.store.parquet",
@@ -54,7 +54,7 @@ def load() -> None:
     with _lock:
         for name in MODULES:
             importlib.import_module(name)
-        asyncio.get_event_loop_policy()  # made at first use, under a lock of asyncio's
+        asyncio.get_event_loop_policy()  # created at first use, under a lock of asyncio's
         # OpenSSL initialises itself with its first context, under locks of its own.
         importlib.import_module("upbit_frames.exchange.transport.http").certificates()
         for name in IMPORTED_LATE:

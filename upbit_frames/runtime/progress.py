@@ -1,4 +1,4 @@
-"""How far a long call has come."""
+"""Progress counters of a long call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Progress"]
 
 @dataclass
 class Progress:
-    """Counters of one call: written on the event loop, read by the thread of the caller.
+    """Counters of a call: written on the event loop, read by the thread of the caller.
 
     Attributes
     ----------

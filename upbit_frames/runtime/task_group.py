@@ -13,7 +13,7 @@ from types import TracebackType
 __all__ = ["TaskGroup", "first_error"]
 
 
-class TaskGroup(asyncio.TaskGroup):  # noqa: TID251 - the one place that unwraps it
+class TaskGroup(asyncio.TaskGroup):  # noqa: TID251 - the only place that unwraps it
     """Run tasks together; the first failure cancels the others and is raised as it is."""
 
     async def __aexit__(

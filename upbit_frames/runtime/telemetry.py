@@ -290,7 +290,7 @@ class Telemetry:
     # --- written by the edges --------------------------------------------------------------------
 
     def call(self, name: str, started: float | None = None) -> CallSpan:
-        """CallRecord what happens inside as one call; inside of another call nothing more than that."""
+        """Record what happens inside as one call; inside another call nothing is recorded."""
         return CallSpan(self, name, perf_counter() if started is None else started)
 
     def answered(self, meta: Mapping[str, Any]) -> None:

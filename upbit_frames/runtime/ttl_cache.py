@@ -1,4 +1,4 @@
-"""Answers kept in memory for a minute, each fetched once however many ask at the same time."""
+"""Values cached in memory for a minute, fetched with single-flight."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 __all__ = ["TTLCache"]
 
-KEPT = 60.0  # seconds for which lists of markets and instruments are taken as current
+TTL = 60.0  # seconds for which lists of markets and instruments count as current
 
 
 @dataclass
 class TTLCache:
-    """Answers kept for a minute, each fetched once however many ask for it at the same time."""
+    """Values cached for a minute; simultaneous callers share a fetch."""
 
     entries: dict[Hashable, tuple[float, Any]] = field(default_factory=dict)
     flights: dict[Hashable, asyncio.Task[Any]] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class TTLCache:
     async def get(
         self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]
     ) -> tuple[Any, bool]:
-        """The answer, and whether it had been kept."""
+        """Return the value, and whether it was cached or being fetched already."""
         if self.holds(key, now):
             return self.entries[key][1], True
         task = self.flights.get(key)
@@ -31,19 +31,19 @@ class TTLCache:
             task = asyncio.ensure_future(self._fetch(key, now, fetch))
             self.flights[key] = task
             task.add_done_callback(lambda done: self._landed(key, done))
-        # Shielded: one caller giving up must not take the answer away from the others.
+        # Shielded: a caller that gives up must not cancel the fetch for the others.
         return await asyncio.shield(task), joined
 
     def holds(self, key: Hashable, now: Callable[[], float]) -> bool:
-        """Whether the answer is kept."""
-        return key in self.entries and now() - self.entries[key][0] < KEPT
+        """Return whether the value is cached."""
+        return key in self.entries and now() - self.entries[key][0] < TTL
 
     async def _fetch(self, key: Hashable, now: Callable[[], float], fetch: Callable[[], Awaitable[Any]]) -> Any:
-        found = await fetch()
-        self.entries[key] = (now(), found)
-        return found
+        value = await fetch()
+        self.entries[key] = (now(), value)
+        return value
 
     def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         self.flights.pop(key, None)
         if not task.cancelled():
-            task.exception()  # looked at, so that a failure nobody waits for any more makes no noise
+            task.exception()  # retrieved, so that asyncio does not log a failure without waiting callers

@@ -1,6 +1,6 @@
 """A stand-in for Upbit on this machine, and what helps to test against it.
 
-:class:`Exchange` is a loopback server whose candles, trades, tickers and books all come from one
+:class:`Exchange` is a loopback server whose candles, trades, tickers and books all come from a single
 set of seeded trades (or from files of real candles). ``python -m upbit_frames.testing`` runs it as
 a process of its own. :mod:`upbit_frames.testing.strategies` has Hypothesis strategies.
 """

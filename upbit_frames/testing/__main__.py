@@ -27,14 +27,14 @@ def _parser() -> argparse.ArgumentParser:
         "ends on Ctrl-C or SIGTERM, with --until-eof also when its standard input closes.",
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--now", help="where its clock begins, ISO 8601 in UTC; default: this moment")
-    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds in a real one; 0 stands still")
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per real second; 0 stands still")
     parser.add_argument("--region", choices=sorted(REGIONS), default="kr")
     parser.add_argument("--extra", type=int, default=0, help="that many further markets")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds added to every round trip")
-    parser.add_argument("--no-limits", action="store_true", help="refuse nobody")
+    parser.add_argument("--no-limits", action="store_true", help="apply no request limits")
     parser.add_argument("--window", choices=["fixed", "sliding"], default="fixed")
     parser.add_argument(
         "--file", action="append", default=[], metavar="MARKET=PATH", help="serve real candles from a CSV (.gz)"
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _exchange(given: argparse.Namespace) -> Exchange:
-    files = dict(one.split("=", 1) for one in given.file)
+    files = dict(entry.split("=", 1) for entry in given.file)
     exchange = Exchange(
         given.seed,
         given.now or SystemClock().now(),
@@ -64,8 +64,8 @@ def _exchange(given: argparse.Namespace) -> Exchange:
         host=given.host,
         port=given.port,
     )
-    for one in given.fault:
-        kind, _, chance = one.partition(":")
+    for spec in given.fault:
+        kind, _, chance = spec.partition(":")
         exchange.faults.add(kind, times=None, probability=float(chance or 1), seed=given.seed)
     if given.speed:
         exchange.clock.run(given.speed)
@@ -73,7 +73,7 @@ def _exchange(given: argparse.Namespace) -> Exchange:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the exchange until it is told to end; the exit status."""
+    """Run the exchange until it is interrupted; return the exit status."""
     parser = _parser()
     given = parser.parse_args(arguments)
     try:

@@ -55,11 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest the markers."""
+    """Register the markers."""
     config.addinivalue_line(
         "markers",
         "upbit_cassette(name=None, mode=None): record this test's Upbit calls once and replay them; "
-        "one cassette for each test where no name is given",
+        "a cassette for each test where no name is given",
     )
     config.addinivalue_line(
         "markers", "upbit_exchange(**options): options of the stand-in exchange of the fixture upbit_exchange"
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Stop before the first test if cassettes are asked for that nothing could play."""
+    """Stop before the first test if cassettes are used and vcrpy is missing."""
     if importlib.util.find_spec("vcr") is not None:
         return
     using = [item.nodeid for item in session.items if _uses_cassette(item)]
@@ -85,7 +85,7 @@ def _uses_cassette(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """Remember whether the test failed: what a broken test asked is not worth keeping."""
+    """Remember whether the test failed: what a failed test requested is not kept."""
     report = yield
     if report.when == "call":
         item.stash[_failed] = report.failed
@@ -145,7 +145,7 @@ def _name_of(item: pytest.Item) -> str:
 def upbit_exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Exchange]:
     """A stand-in exchange on this machine, to which every call of the test goes.
 
-    Its clock stands still until it is moved. The store is an empty one in the test's own folder.
+    Its clock stands still until it is moved. The store is empty, in the test's own folder.
     """
     from upbit_frames.core.config import config, configure
     from upbit_frames.testing.server.exchange import Exchange
@@ -169,7 +169,7 @@ def upbit_clock(upbit_exchange: Exchange) -> VirtualClock:
 
 @pytest.fixture(autouse=True)
 def _upbit_frames(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Open the cassette of a marked test; keep every other test from the network unless recording is asked for."""
+    """Open the cassette of a marked test; keep every other test from the network unless recording is enabled."""
     if _uses_cassette(request.node):
         if request.node.get_closest_marker("upbit_cassette") is not None:
             request.getfixturevalue("upbit_cassette")

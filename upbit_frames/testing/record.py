@@ -30,7 +30,7 @@ from upbit_frames.testing.server.exchange import Exchange
 __all__ = ["main", "record"]
 
 SEED, NOW = 7, "2026-03-01T03:30:30Z"
-SPEED = 60.0  # virtual seconds in a real one, while streams are recorded
+SPEED = 60.0  # virtual seconds per real second, while streams are recorded
 
 
 def record(folder: Path, notebooks: Path) -> list[Path]:
@@ -63,8 +63,8 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
                 job()
         # Only now: a run that fails half-way leaves the old ones alone.
         folder.mkdir(parents=True, exist_ok=True)
-        made = sorted([*fresh.glob("*.yaml"), *fresh.glob(f"*{SUFFIX}")])
-        return [Path(shutil.copy(path, folder)) for path in made]
+        recorded = sorted([*fresh.glob("*.yaml"), *fresh.glob(f"*{SUFFIX}")])
+        return [Path(shutil.copy(path, folder)) for path in recorded]
 
 
 class _StreamTime(SystemClock):
@@ -99,11 +99,11 @@ def time_of(exchange: Exchange, speed: float = 1.0) -> Iterator[None]:
 
 def _demo() -> None:
     with uf.cassette(demo.NAME):
-        demo.ask()
+        demo.transcript()
 
 
 def run_cells(path: Path) -> None:
-    """Run the code cells of a notebook in one namespace, as a kernel would, without drawing."""
+    """Run the code cells of a notebook in a single namespace, as a kernel would, without drawing."""
     import matplotlib as mpl
 
     mpl.use("Agg")

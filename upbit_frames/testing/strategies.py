@@ -27,12 +27,12 @@ _MOST_VOLUME = 50_000 * SCALE
 
 
 def intervals() -> st.SearchStrategy[Interval]:
-    """One of the thirteen intervals."""
+    """Draw an interval of Upbit's thirteen."""
     return st.sampled_from(list(INTERVALS.values()))
 
 
 def markets(quote: str | None = None) -> st.SearchStrategy[str]:
-    """A market code; of one quote currency if given."""
+    """Draw a market code, of the given quote currency if any."""
     quotes = st.sampled_from(["KRW", "BTC", "USDT"]) if quote is None else st.just(quote)
     base = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=6)
     return st.builds("{}-{}".format, quotes, base)
@@ -52,7 +52,7 @@ def ranges(
     Parameters
     ----------
     interval : Interval or str, optional
-        Puts both ends on its grid, one to ``most`` periods apart.
+        Puts both ends on its grid, 1 to ``most`` periods apart.
     most : int
         How many periods (without an interval: minutes) at most.
     earliest : int
@@ -111,15 +111,15 @@ def candles(
     schema = arrow_schema("candles")
     columns: list[Any] = [[row[place] for row in rows] for place in range(6)]
     value = [(row[4] * row[5] + SCALE // 2) // SCALE for row in rows]
-    arrays = [pa.array(columns[0], pa.int64()), *(pa.array(exact_floats(one)) for one in [*columns[1:], value])]
-    return pa.table([one.cast(field.type) for one, field in zip(arrays, schema, strict=True)], schema=schema)
+    arrays = [pa.array(columns[0], pa.int64()), *(pa.array(exact_floats(column)) for column in [*columns[1:], value])]
+    return pa.table([array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema)
 
 
 @st.composite
 def trades(
     draw: st.DrawFn, *, quote: str = "KRW", min_size: int = 0, max_size: int = 100, span: Span | None = None
 ) -> Trades:
-    """Trades of one market in order of time, several of them in the same millisecond.
+    """Draw trades of a market in order of time, several of them in the same millisecond.
 
     ``.table()`` makes a table of the schema ``trades`` of them, and
     :class:`~upbit_frames.testing.FixedTrades` a market.

@@ -1,4 +1,4 @@
-"""Runs every rule over one module (pure)."""
+"""Runs every rule over a module. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PYU301 to PYU306: sleeping, looping, keeping and polling by hand (pure)."""
+"""PYU301 to PYU306: sleeping, looping, keeping and polling by hand. No I/O."""
 
 from __future__ import annotations
 

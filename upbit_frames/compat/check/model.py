@@ -1,4 +1,4 @@
-"""What a rule is, and what it finds (pure)."""
+"""What a rule is, and what it finds. No I/O."""
 
 from __future__ import annotations
 

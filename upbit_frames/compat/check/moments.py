@@ -1,4 +1,4 @@
-"""PYU101 to PYU107: times given to pyupbit, and paging by hand (pure)."""
+"""PYU101 to PYU107: times given to pyupbit, and paging by hand. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the names of a module mean: imports, assignments, scopes, and which are frames or series (pure)."""
+"""What the names of a module mean: imports, assignments, scopes, and which are frames or series. No I/O."""
 
 from __future__ import annotations
 

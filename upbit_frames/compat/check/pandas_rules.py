@@ -1,4 +1,4 @@
-"""PYU401 and PYU402: what pandas 3 reads differently, or has no more (pure)."""
+"""PYU401 and PYU402: what pandas 3 reads differently, or has no more. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collects findings of one module, with positions in characters (pure)."""
+"""Collects findings of one module, with positions in characters. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PYU201 to PYU205: what is done with results and errors (pure)."""
+"""PYU201 to PYU205: what is done with results and errors. No I/O."""
 
 from __future__ import annotations
 

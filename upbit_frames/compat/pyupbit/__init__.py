@@ -4,7 +4,7 @@
 >>> df = pyupbit.get_ohlcv("KRW-BTC", "minute60", count=1000)  # doctest: +SKIP
 
 Results are those of pyupbit 0.2.34: frames with Korean time as a naive index, None where candles
-cannot be had, plain numbers and dicts. Behind them stand the store, the limiter and the retries of
+cannot be fetched, plain numbers and dicts. Behind them stand the store, the limiter and the retries of
 this package: what was read once is not fetched again. Where being faithful is a trap, a
 ``CompatWarning`` says so, once a call site; :func:`configure` makes the drop-in stricter.
 """

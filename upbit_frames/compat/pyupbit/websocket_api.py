@@ -88,7 +88,7 @@ class WebSocketManager:
         from upbit_frames.compat.raw import MessageStream
 
         if self._ended:
-            raise UsageError("this WebSocketManager was terminated", suggestion="make a new one")
+            raise UsageError("this WebSocketManager was terminated", suggestion="create a new one")
         if self._stream is not None:
             return
         self.alive = True
@@ -124,7 +124,7 @@ class WebSocketManager:
             return message
         self._inbox.put(message)  # for the next reader
         if message.error is None:
-            raise UsageError("this WebSocketManager was terminated", suggestion="make a new one")
+            raise UsageError("this WebSocketManager was terminated", suggestion="create a new one")
         from upbit_frames.compat.pyupbit.errors import as_pyupbit
 
         raise as_pyupbit(message.error) from message.error

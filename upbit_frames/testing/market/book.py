@@ -1,4 +1,4 @@
-"""Order books made around the last trade (pure)."""
+"""Order books generated around the last trade. No I/O."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Book:
     ms : int
         When the book last changed, in milliseconds since the epoch, UTC.
     ask_price, ask_size, bid_price, bid_size : int64 array
-        Best price first. The sides may differ in length and may be longer than what is shown.
+        Best price first. The sides may differ in length and may be longer than an orderbook response.
     level : int
         Grouping applied, in 1e-8; 0 for none.
     """
@@ -46,7 +46,7 @@ class Book:
     level: int = 0
 
     def grouped(self, level: int) -> Book:
-        """The book with prices gathered into steps of ``level``: asks upwards, bids downwards."""
+        """Return the book with prices gathered into steps of ``level``: asks upwards, bids downwards."""
         if level == 0:
             return self
         asks = _gather(self.ask_price + (-self.ask_price) % level, self.ask_size)
@@ -66,8 +66,8 @@ class Book:
     def units(self, count: int = MOST_UNITS) -> list[tuple[int, int, int, int]]:
         """Ask price, ask size, bid price, bid size of each level; zeros where a side is shorter."""
         columns = np.zeros((4, count), dtype=np.int64)
-        for row, one in enumerate((self.ask_price, self.ask_size, self.bid_price, self.bid_size)):
-            columns[row, : len(one)] = one[:count]
+        for row, side in enumerate((self.ask_price, self.ask_size, self.bid_price, self.bid_size)):
+            columns[row, : len(side)] = side[:count]
         return [(ask, size, bid, volume) for ask, size, bid, volume in columns.T.tolist()]
 
 
@@ -81,7 +81,7 @@ def _gather(prices: Ints, sizes: Ints) -> tuple[Ints, Ints]:
 
 def beat_of(listing: Listing) -> int:
     """How often the book of a market changes by itself, in ms, on the grid of 100 ms."""
-    # A busy book changes at every look; a quiet one stands still for minutes.
+    # A busy book changes with every request; a quiet one stands still for minutes.
     return max(1, min(3_000, round(400 / max(listing.trades_per_day, 0.1)))) * 100
 
 
@@ -111,7 +111,7 @@ def make_book(listing: Listing, seed: int, last: Trades, at: int) -> Book:
     bought = bool(last.bid[0])
     best_ask = price if bought else price + step * int(rng.integers(1, 3))
     best_bid = max(price - step * int(rng.integers(1, 3)), 0) if bought else price
-    # A thin market has fewer prices than the 30 that are shown.
+    # A thin market has fewer prices than the 30 of an orderbook response.
     depth = int(np.clip(listing.trades_per_day / 4, 8, _DEPTH))
     gaps = rng.integers(1, 4, (2, depth)) * step
     gaps[:, 0] = 0
@@ -124,5 +124,5 @@ def make_book(listing: Listing, seed: int, last: Trades, at: int) -> Book:
 
 
 def allowed_level(market: str, price: int, level: int) -> bool:
-    """Whether a book of that price can be asked for that grouping (both in 1e-8)."""
+    """Return whether the exchange groups a book of that price by that level (both in 1e-8)."""
     return level in supported_levels(quote_of(market), price)

@@ -1,4 +1,4 @@
-"""Trades and candles as integer columns, and exact sums of them (pure).
+"""Trades and candles as integer columns, and exact sums of them. No I/O.
 
 Prices and volumes are integers of 1e-8. A day's worth in won needs more than 64 bits at 16
 decimals, so sums of volume and value are kept in limbs of 1e8 and put together as Python ints.
@@ -64,7 +64,7 @@ class Trades:
 
     def __getitem__(self, rows: slice) -> Trades:
         part = Trades(self.ms[rows], self.price[rows], self.volume[rows], self.bid[rows])
-        # Trades of one millisecond are numbered within the whole, not within the part.
+        # Trades of the same millisecond are numbered within the whole, not within the part.
         part.__dict__["sequential_id"] = self.sequential_id[rows]
         whole, low = self._place
         part.__dict__["_part_of"] = (whole, low + rows.indices(len(self))[0])
@@ -110,8 +110,8 @@ class Trades:
     def sums(self) -> tuple[int, int, int]:
         """Price times volume in units of 1e-16, volume and the buyers' volume in units of 1e-8, exactly."""
         whole, low = self._place
-        one, two, three, four, five, six, seven = (whole._sums[:, low + len(self)] - whole._sums[:, low]).tolist()
-        return (one * SCALE + two) * SCALE + three, four * SCALE + five, six * SCALE + seven
+        a, b, c, d, e, f, g = (whole._sums[:, low + len(self)] - whole._sums[:, low]).tolist()
+        return (a * SCALE + b) * SCALE + c, d * SCALE + e, f * SCALE + g
 
     def between(self, start_ms: int, end_ms: int) -> Trades:
         """The trades of ``[start, end)``."""
@@ -151,7 +151,7 @@ class Trades:
             pa.nulls(len(self), pa.int64()),
         ]
         schema = arrow_schema("trades")
-        return pa.table([one.cast(field.type) for one, field in zip(columns, schema, strict=True)], schema=schema)
+        return pa.table([column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
 
 
 def no_trades() -> Trades:
@@ -161,16 +161,16 @@ def no_trades() -> Trades:
 
 
 def join_trades(parts: list[Trades]) -> Trades:
-    """Several stretches, given in order, as one."""
+    """Concatenate parts, given in order of time."""
     if len(parts) == 1:
         return parts[0]
     if not parts:
         return no_trades()
     return Trades(
-        np.concatenate([one.ms for one in parts]),
-        np.concatenate([one.price for one in parts]),
-        np.concatenate([one.volume for one in parts]),
-        np.concatenate([one.bid for one in parts]),
+        np.concatenate([part.ms for part in parts]),
+        np.concatenate([part.price for part in parts]),
+        np.concatenate([part.volume for part in parts]),
+        np.concatenate([part.bid for part in parts]),
     )
 
 
@@ -181,7 +181,7 @@ def _split(numbers: Ints) -> tuple[Ints, Ints]:
 
 
 def _runs(keys: Ints) -> tuple[Ints, Ints]:
-    """First and last place of every run of equal keys; there must be at least one."""
+    """Return the first and last position of every run of equal keys; there must be at least one key."""
     change = np.flatnonzero(keys[1:] != keys[:-1])
     at, last = np.empty(len(change) + 1, dtype=np.int64), np.empty(len(change) + 1, dtype=np.int64)
     at[0], last[-1] = 0, len(keys) - 1
@@ -255,7 +255,7 @@ class Candles:
     @cached_property
     def value(self) -> list[int]:
         """Sum of price times volume in units of 1e-8, halves up, as the wire has it."""
-        return [(one + SCALE // 2) // SCALE for one in self.value_exact]
+        return [(value + SCALE // 2) // SCALE for value in self.value_exact]
 
     def table(self) -> pa.Table:
         """The candles in the package's schema ``candles``: floats nearest to what the wire says."""
@@ -264,10 +264,10 @@ class Candles:
         from upbit_frames.core.schema import arrow_schema
 
         schema = arrow_schema("candles")
-        prices = [exact_floats(one) for one in (self.open, self.high, self.low, self.close)]
+        prices = [exact_floats(column) for column in (self.open, self.high, self.low, self.close)]
         columns = [self.time, *prices, exact_floats(self.volume), exact_floats(self.value)]
         return pa.table(
-            [pa.array(one).cast(field.type) for one, field in zip(columns, schema, strict=True)], schema=schema
+            [pa.array(column).cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
         )
 
 
@@ -276,5 +276,5 @@ def exact_floats(numbers: Ints | Iterable[int]) -> npt.NDArray[np.float64]:
     listed = numbers.tolist() if isinstance(numbers, np.ndarray) else list(numbers)
     if listed and max(listed) >= EXACT:
         # int / int is rounded once; float(int) / float would be rounded twice.
-        return np.array([one / SCALE for one in listed], dtype=np.float64)
+        return np.array([value / SCALE for value in listed], dtype=np.float64)
     return np.array(listed, dtype=np.float64) / SCALE

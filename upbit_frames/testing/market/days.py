@@ -12,20 +12,20 @@ from upbit_frames.testing.market.sources import Source
 
 __all__ = ["Day", "Days", "days_of"]
 
-_KEPT_TRADES = 200_000  # of one market; a busy one has this many in six weeks
-_KEPT_DAYS = 3  # whatever they hold: the last 24 hours are of two days, and soon of another two
+_KEPT_TRADES = 200_000  # of one market; a busy market has this many in six weeks
+_KEPT_DAYS = 3  # independent of their size: the last 24 hours are of two days, and soon of another two
 _MINUTE_MS = 60_000
 
 
 class Day:
-    """Trades of one market, all of one day, with the candle blocks made of them so far."""
+    """The trades of a market on a day, with the candle blocks computed from them so far."""
 
     def __init__(self, trades: Trades) -> None:
         self.trades = trades
         self._blocks: dict[int, Ints] = {}
 
     def block(self, unit_ms: int) -> Ints:
-        """The candles of a unit that divides the day; whole minutes are made of minutes."""
+        """Return the candles of a unit that divides the day; whole minutes are aggregated from minutes."""
         if unit_ms not in self._blocks:
             self._blocks[unit_ms] = self._make(unit_ms)
         return self._blocks[unit_ms]
@@ -38,7 +38,7 @@ class Day:
 
 
 class Days:
-    """The days of one source, made when asked for; used by several threads."""
+    """The days of a source, computed on demand; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,18 +52,18 @@ class Days:
             if day in self._recent:
                 self._recent.move_to_end(day)
                 return self._recent[day]
-        made = Day(source.day(day))  # outside the lock: two threads may make the same day, alike
+        built = Day(source.day(day))  # outside the lock: two threads may make the same day, alike
         with self._lock:
             if day not in self._recent:
-                self._recent[day] = made
-                self._kept += len(made.trades)
+                self._recent[day] = built
+                self._kept += len(built.trades)
                 while self._kept > _KEPT_TRADES and len(self._recent) > _KEPT_DAYS:
                     _, dropped = self._recent.popitem(last=False)
                     self._kept -= len(dropped.trades)
-        return made
+        return built
 
     def candle(self, source: Source, day: int) -> Ints:
-        """The candle of a whole day; one row is small enough to keep for good."""
+        """Return the candle of a whole day; a row is small enough to keep for good."""
         if day not in self._candles:
             self._candles[day] = self.day(source, day).block(DAY_MS)
         return self._candles[day]

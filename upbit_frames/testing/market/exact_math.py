@@ -1,4 +1,4 @@
-"""Exponential, logarithm and random numbers that are the same to the last bit on every machine (pure).
+"""Exponential, logarithm and random numbers that are the same to the last bit on every machine. No I/O.
 
 ``numpy.exp`` and the C library's ``log`` choose their code by the CPU's instruction sets and may
 differ in the last digit; a price rounded to its step or a volume to 1e-8 then differs visibly.
@@ -57,7 +57,7 @@ def log(value: float) -> float:
 
 def seeded(seed: int, *key: int | str) -> np.random.Generator:
     """A generator of random numbers of its own for every seed and key."""
-    words = [crc32(one.encode()) if isinstance(one, str) else one for one in key]
+    words = [crc32(part.encode()) if isinstance(part, str) else part for part in key]
     return np.random.Generator(np.random.PCG64([seed, *words]))
 
 

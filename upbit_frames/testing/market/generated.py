@@ -1,4 +1,4 @@
-"""Trades made from a seed: any UTC day of a market on demand, always the same (pure).
+"""Trades generated from a seed: any UTC day of a market on demand, always the same. No I/O.
 
 Top down. A table of each year says for every day how many trades there are and at which prices
 it opens and closes and how far it reaches; the trades of a day are then laid between them. So a
@@ -27,7 +27,7 @@ DAY_US = DAY_MS * 1000
 _MINUTE_MS = 60_000
 _LAST_YEAR = 2099
 _EPOCH_DATE = date(1970, 1, 1).toordinal()
-_SWEEP = 0.12  # share of trades in the same millisecond as the one before
+_SWEEP = 0.12  # share of trades in the same millisecond as the trade before
 _EARLY = 0.1  # share of its usual trades that a market has before it has grown
 _REVERSION = 0.01  # how much of its distance to the usual price a market makes up in a day
 
@@ -37,9 +37,9 @@ def _first_day(year: int) -> int:
 
 
 class Maintenance:
-    """Stretches in which no market of the exchange trades.
+    """Ranges in which no market of the exchange trades.
 
-    Some months have one, of one to five hours, at a seeded moment.
+    Some months have a range of one to five hours at a seeded moment.
     """
 
     def __init__(self, seed: int, share: float = 0.4) -> None:
@@ -48,7 +48,7 @@ class Maintenance:
         self._years: dict[int, list[Span]] = {}
 
     def of_year(self, year: int) -> list[Span]:
-        """The stretches that begin in a year."""
+        """Return the ranges that begin in a year."""
         if year not in self._years:
             rng = seeded(self._seed, "maintenance", year)
             spans = []
@@ -62,7 +62,7 @@ class Maintenance:
 
 
 class DayTable(NamedTuple):
-    """One year of a market: for each day from ``first`` on how it trades, prices in 1e-8."""
+    """A year of a market: for each day from ``first`` on how it trades, prices in 1e-8."""
 
     first: int
     trades: Ints
@@ -73,7 +73,7 @@ class DayTable(NamedTuple):
 
 
 class GeneratedTrades:
-    """The trades of one market, made from a seed.
+    """The trades of a market, generated from a seed.
 
     Parameters
     ----------
@@ -102,15 +102,15 @@ class GeneratedTrades:
         start, end = max(start, self.first_day), min(end, self.last_day + 1)
         if start >= end:
             return np.empty(0, dtype=np.int64)
-        found = []
+        parts = []
         for year in range(_year_of(start), _year_of(end - 1) + 1):
             table = self._table(year)
             days = np.flatnonzero(table.trades) + table.first
-            found.append(days[(days >= start) & (days < end)])
-        return np.concatenate(found)
+            parts.append(days[(days >= start) & (days < end)])
+        return np.concatenate(parts)
 
     def last_active_day(self, before: int) -> int | None:
-        """The latest day before that one that has a trade."""
+        """Return the latest day with a trade before that day."""
         before = min(before, self.last_day + 1)
         while before > self.first_day:
             start = max(self.first_day, _first_day(_year_of(before - 1)))
@@ -134,9 +134,11 @@ class GeneratedTrades:
     def _table(self, year: int) -> DayTable:
         """The year's table; the price at its beginning follows from the years before."""
         if year not in self._tables:
-            known = max(one for one in self._levels if one <= year)
-            for one in range(known, year + 1):
-                self._tables[one], self._levels[one + 1] = self._make_table(one, self._levels[one])
+            known = max(level_year for level_year in self._levels if level_year <= year)
+            for missing_year in range(known, year + 1):
+                self._tables[missing_year], self._levels[missing_year + 1] = self._make_table(
+                    missing_year, self._levels[missing_year]
+                )
         return self._tables[year]
 
     def _make_table(self, year: int, level: float) -> tuple[DayTable, float]:
@@ -185,10 +187,10 @@ class GeneratedTrades:
             share[low - first : high - first] = 0.0
             for day in {low, high - 1}:  # only the ends can be open in part
                 span = self._open_spans(day)
-                share[day - first] = sum(one.end - one.start for one in span) / DAY_US
+                share[day - first] = sum(gap.end - gap.start for gap in span) / DAY_US
         return share
 
-    # --- one day's trades ---------------------------------------------------------------------
+    # --- trades of a day ----------------------------------------------------------------------
 
     def day(self, day: int) -> Trades:
         """All trades of a UTC day, given as days since the epoch."""
@@ -209,8 +211,8 @@ class GeneratedTrades:
         return Trades(ms, price, volume, bid)
 
     def _times(self, rng: np.random.Generator, day: int, count: int) -> tuple[Ints, Ints]:
-        """When the trades happen, and for each the first one of its millisecond's sweep."""
-        opened = np.array([(one.start // 1000, one.end // 1000) for one in self._open_spans(day)], dtype=np.int64)
+        """Return when the trades happen, and for each the first trade of its millisecond's sweep."""
+        opened = np.array([(gap.start // 1000, gap.end // 1000) for gap in self._open_spans(day)], dtype=np.int64)
         lengths = opened[:, 1] - opened[:, 0]
         total = int(lengths.sum())
         # First on a clock that runs only while the market is open.
@@ -250,7 +252,7 @@ class GeneratedTrades:
         bottom, width = log(low), max(log(high) - log(low), 1e-12)
         turn = (path - bottom) % (2 * width)
         exact = exp(bottom + np.minimum(turn, 2 * width - turn))
-        # Buyers pay the step above, sellers get the one below.
+        # Buyers pay the step above, sellers get the step below.
         price = np.minimum(np.maximum(snap(self._quote, exact, bid, low, high), low), high)
         price[0], price[-1] = opening, close
         if count >= 4:
@@ -269,7 +271,7 @@ def generated_trades(listing: Listing, seed: int, maintenance: Maintenance | tup
 
 @lru_cache(maxsize=64)
 def seeded_maintenance(seed: int) -> Maintenance:
-    """The default stretches of a seed; the same object every time."""
+    """Return the default ranges of a seed; the same object every time."""
     return Maintenance(seed)
 
 

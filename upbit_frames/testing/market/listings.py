@@ -1,4 +1,4 @@
-"""Which markets the stand-in exchange lists, and how each of them trades (pure)."""
+"""Which markets the stand-in exchange lists, and how each of them trades. No I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _day(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int
 
 @dataclass(frozen=True)
 class Listing:
-    """One market of the stand-in exchange and the character of its trading.
+    """A market of the stand-in exchange and the character of its trading.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Listing:
     trades_per_day : float
         Trades of an average day; 0 for a market in which nothing ever trades.
     trade_value : float
-        Typical worth of one trade, in the quote currency.
+        Typical worth of a trade, in the quote currency.
     volatility : float
         Standard deviation of a day's logarithmic return.
     steady : bool
@@ -48,7 +48,7 @@ class Listing:
     delisted : int or None
         From when on the exchange knows the market no more.
     silences : tuple of Span
-        Stretches without any trade.
+        Ranges without any trade.
     warning : bool
         Investment warning (유의).
     cautions : tuple of str
@@ -95,13 +95,13 @@ DEFAULT_LISTINGS: tuple[Listing, ...] = (
     Listing("USDT-DOGE", "도지코인", "Dogecoin", 0.2041, 3, 90, 0.04, False, listed=_day(2021, 6, 11, 5)),
 )  # fmt: skip
 
-# What one won is worth in the other exchanges' currencies, for prices of the right size only.
+# Value of a won in the other exchanges' currencies, for prices of the right size only.
 _WON = {"KRW": 1.0, "IDR": 11.3, "SGD": 0.00088, "THB": 0.0217}
 _QUOTES = {"kr": "KRW", "sg": "SGD", "id": "IDR", "th": "THB"}
 
 
 def default_listings(region: str = "kr", extra: int = 0) -> tuple[Listing, ...]:
-    """The default markets of a region, with ``extra`` made-up ones.
+    """Return the default markets of a region, with ``extra`` invented markets.
 
     Parameters
     ----------
@@ -111,15 +111,15 @@ def default_listings(region: str = "kr", extra: int = 0) -> tuple[Listing, ...]:
     """
     fiat = _QUOTES[region]
     listings = tuple(
-        one
-        if not one.market.startswith("KRW-")
+        listing
+        if not listing.market.startswith("KRW-")
         else replace(
-            one,
-            market=one.market.replace("KRW-", f"{fiat}-", 1),
-            price=one.price * _WON[fiat],
-            trade_value=one.trade_value * _WON[fiat],
+            listing,
+            market=listing.market.replace("KRW-", f"{fiat}-", 1),
+            price=listing.price * _WON[fiat],
+            trade_value=listing.trade_value * _WON[fiat],
         )
-        for one in DEFAULT_LISTINGS
+        for listing in DEFAULT_LISTINGS
     )
     return listings + many(extra, fiat)
 
@@ -129,7 +129,7 @@ def many(count: int, quote: str = "KRW") -> tuple[Listing, ...]:
 
     Examples
     --------
-    >>> [one.market for one in many(2)]
+    >>> [listing.market for listing in many(2)]
     ['KRW-C001', 'KRW-C002']
     """
     return tuple(

@@ -1,9 +1,9 @@
-"""The market behind the stand-in exchange: one set of trades, and everything computed from it.
+"""The market behind the stand-in exchange: a set of trades, and everything computed from it.
 
-Pure: what it says depends on the seed and on the arguments, never on what was asked before.
+No I/O. Results depend on the seed and the arguments, never on earlier calls.
 Times are microseconds since the epoch, UTC; ranges are half-open; prices and volumes are integers
 of 1e-8. What happens at or after ``now`` is not known yet, so the candle that holds ``now`` is
-the one forming.
+the forming candle.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class MarketModel:
         What is listed. A :class:`Listing` trades as the seed has it; a source
         (:class:`CandleFile`, :class:`FixedTrades`) brings its own trades.
     maintenance : sequence of Span, optional
-        When no generated market trades. Default: some months have a seeded stretch of hours.
+        When no generated market trades. Default: some months have a seeded range of hours.
     now : function () -> int, optional
         Until when trades are known. Default: for ever.
 
@@ -64,8 +64,8 @@ class MarketModel:
             seeded_maintenance(seed) if maintenance is None else tuple(maintenance)
         )
         self._sources: dict[str, Source] = {}
-        for one in default_listings() if listings is None else listings:
-            source = generated_trades(one, seed, self._maintenance) if isinstance(one, Listing) else one
+        for listing in default_listings() if listings is None else listings:
+            source = generated_trades(listing, seed, self._maintenance) if isinstance(listing, Listing) else listing
             self._sources[source.listing.market] = source
         self._current: dict[tuple[str, int], tuple[int, Day]] = {}
         self._folded: dict[tuple[str, str, int], Ints] = {}
@@ -82,14 +82,14 @@ class MarketModel:
         return source.listing if source is not None and _known(source.listing, self._until(now)) else None
 
     def maintenance(self, start: int, end: int) -> list[Span]:
-        """The stretches inside ``[start, end)`` in which no generated market trades."""
+        """Return the ranges inside ``[start, end)`` in which no generated market trades."""
         spans: Iterable[Span] = ()
         if isinstance(self._maintenance, Maintenance):
             years = range(1970 + start // (366 * DAY_US), 1971 + end // (365 * DAY_US))
-            spans = (one for year in years for one in self._maintenance.of_year(year))
+            spans = (span for year in years for span in self._maintenance.of_year(year))
         else:
             spans = self._maintenance
-        return [one for one in spans if one.start < end and one.end > start]
+        return [span for span in spans if span.start < end and span.end > start]
 
     def _until(self, now: int | None) -> int:
         return self._now() if now is None else now
@@ -101,7 +101,7 @@ class MarketModel:
         return join_trades(self.trades_by_day(market, start, end, now))
 
     def trades_by_day(self, market: str, start: int, end: int, now: int | None = None) -> list[Trades]:
-        """The same, one part a day, days without trades left out."""
+        """Return the same as a part for each day, days without trades left out."""
         source, end = self._sources[market], min(end, self._until(now))
         parts: list[Trades] = []
         if start >= end:
@@ -115,13 +115,13 @@ class MarketModel:
         return parts
 
     def last_trade(self, market: str, before: int) -> Trades:
-        """The last trade before a moment, as one row; no row if there is none."""
+        """Return the last trade before a moment, as a row; no row if there is none."""
         source, day = self._sources[market], before // DAY_US + 1
-        while (found := source.last_active_day(day)) is not None:
-            trades = self._day_until(source, found, before).trades
+        while (active := source.last_active_day(day)) is not None:
+            trades = self._day_until(source, active, before).trades
             if len(trades):
                 return trades[len(trades) - 1 : len(trades)]
-            day = found
+            day = active
         return no_trades()
 
     def _day_until(self, source: Source, day: int, until: int) -> Day:
@@ -142,7 +142,7 @@ class MarketModel:
     # --- candles ------------------------------------------------------------------------------
 
     def candles(self, market: str, interval: str | Interval, start: int, end: int, now: int | None = None) -> Candles:
-        """The existing candles that start inside ``[start, end)``, made of the trades before ``now``."""
+        """Return the existing candles that start inside ``[start, end)``, aggregated from the trades before ``now``."""
         interval, source, until = Interval.parse(interval), self._sources[market], self._until(now)
         end = min(end, until)
         if start >= end:
@@ -152,7 +152,7 @@ class MarketModel:
             block = _join([self._day_block(source, day, interval, until) for day in days])
         else:
             first = max(interval.ceil(start), interval.floor(source.first_day * DAY_US))
-            block = _join([self._long_block(source, one, interval, until) for one in interval.starts(first, end)])
+            block = _join([self._long_block(source, start, interval, until) for start in interval.starts(first, end)])
         low, high = np.searchsorted(block[0], (start, end))
         return Candles(block[:, low:high])
 
@@ -173,7 +173,7 @@ class MarketModel:
         return Candles(_join(parts[::-1]))
 
     def _backwards(self, source: Source, interval: Interval, to: int, until: int) -> Iterable[Ints]:
-        """Blocks of candles from the one that ends at or holds ``to`` back to the first."""
+        """Yield blocks of candles from that which ends at or holds ``to`` back to the first."""
         if interval.seconds is not None and interval.name != "1w":
             day = source.last_active_day(-(-to // DAY_US))
             while day is not None:
@@ -186,14 +186,14 @@ class MarketModel:
             start = interval.shift(start, -1)
 
     def _day_block(self, source: Source, day: int, interval: Interval, until: int) -> Ints:
-        """One day's candles of an interval up to a day's length."""
+        """Return a day's candles of an interval up to a day's length."""
         unit_ms = interval.step // 1000
         if unit_ms < DAY_MS or (day + 1) * DAY_US > until:
             return self._day_until(source, day, until).block(unit_ms)
         return days_of(source).candle(source, day)
 
     def _long_block(self, source: Source, start: int, interval: Interval, until: int) -> Ints:
-        """One candle of a week, month or year; empty if nothing was traded."""
+        """Return a candle of a week, month or year; empty if nothing was traded."""
         end, key = interval.shift(start, 1), (source.listing.market, interval.name, start)
         if end <= until and key in self._folded:
             return self._folded[key]
@@ -217,10 +217,10 @@ class MarketModel:
         return make_book(source.listing, self.seed, self.last_trade(market, at), at)
 
     def previous_close(self, market: str, day: int) -> int | None:
-        """The close of the latest day with trades before that one (a day since the epoch), in 1e-8."""
+        """Return the close of the latest day with trades before that day (in days since the epoch), in 1e-8."""
         source = self._sources[market]
-        found = source.last_active_day(day)
-        return None if found is None else int(self._day_block(source, found, Interval.parse("1d"), END_OF_TIME)[4, 0])
+        active = source.last_active_day(day)
+        return None if active is None else int(self._day_block(source, active, Interval.parse("1d"), END_OF_TIME)[4, 0])
 
 
 def _known(listing: Listing, now: int) -> bool:

@@ -1,4 +1,4 @@
-"""Upbit's price steps (upbit-api 7), on prices held as integers of 1e-8 (pure)."""
+"""Upbit's price steps (upbit-api 7), on prices held as integers of 1e-8. No I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _USDT = (
 )  # fmt: skip
 _BTC = ((0, 1),)
 
-# The tables of Singapore, Indonesia and Thailand were not collected: they get the one whose
+# The tables of Singapore, Indonesia and Thailand were not collected: they get the table whose
 # prices have the same size. Of Indonesia it is known that IDR-BTC moves by 10,000.
 _IDR = (*_KRW, (10_000_000_000_000_000, 10_000 * SCALE))
 _TABLES = {"KRW": _KRW, "IDR": _IDR, "THB": _KRW, "USDT": _USDT, "SGD": _USDT, "BTC": _BTC}
@@ -55,7 +55,7 @@ def tick_size(quote: str, price: int) -> int:
 
 
 def floor_to_tick(quote: str, prices: Any) -> Ints:
-    """The nearest prices on the table at or below the given ones, at least one step."""
+    """Return the nearest prices of the table at or below the given prices, at least one step."""
     lows, ticks = _ARRAYS.get(quote, _ARRAYS["BTC"])
     prices = np.maximum(np.asarray(prices, dtype=np.int64), 1)
     tick = ticks[np.searchsorted(lows, prices, side="right") - 1]
@@ -77,7 +77,7 @@ def snap(quote: str, prices: Any, up: Any, low: int, high: int) -> Ints:
     lows, ticks = _ARRAYS.get(quote, _ARRAYS["BTC"])
     prices = np.asarray(prices, dtype=np.int64)
     bands = np.searchsorted(lows, (low, high), side="right") - 1
-    # Nearly always one step holds for the whole range, and then nothing need be looked up.
+    # Nearly always a single step holds for the whole range, and then nothing need be looked up.
     tick = ticks[bands[0]] if bands[0] == bands[1] else ticks[np.searchsorted(lows, prices, side="right") - 1]
     down = prices // tick * tick
     snapped: Ints = down + np.where(up & (down != prices), tick, 0)
@@ -85,7 +85,7 @@ def snap(quote: str, prices: Any, up: Any, low: int, high: int) -> Ints:
 
 
 def supported_levels(quote: str, price: int) -> list[int]:
-    """The groupings an order book of that price can be asked for, in units of 1e-8, 0 first.
+    """Return the levels by which the exchange groups an order book of that price, in units of 1e-8, 0 first.
 
     Only fiat markets have any: powers of ten from the tick to the price (upbit-api 3.7).
     """

@@ -1,4 +1,4 @@
-"""Tickers computed from the same trades as the candles (pure)."""
+"""Tickers computed from the same trades as the candles. No I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _YEAR_DAYS = 364  # 52 weeks
 
 @dataclass(frozen=True)
 class Ticker:
-    """One market at one moment.
+    """A market at a moment.
 
     Prices and volumes are integers of 1e-8, values of 1e-16; times are milliseconds since the
     epoch, UTC; days are days since the epoch.
@@ -88,9 +88,9 @@ def make_ticker(model: MarketModel, source: Source, at: int) -> Ticker | None:
         volume=int(last.volume[0]),
         bid=bool(last.bid[0]),
         day_value=value,
-        value_24h=sum(one[0] for one in rolling),
+        value_24h=sum(part[0] for part in rolling),
         day_volume=volume,
-        volume_24h=sum(one[1] for one in rolling),
+        volume_24h=sum(part[1] for part in rolling),
         day_bid_volume=bought,
         high_52w=int(highs[top]),
         high_52w_day=int(days[top]),

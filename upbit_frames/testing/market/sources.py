@@ -1,4 +1,4 @@
-"""Trades that are given, not made: from a list, or behind a file of real candles (pure but for reading)."""
+"""Trades that are given, not generated: from a list, or behind a file of real candles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CandleFile", "FixedTrades", "Source", "read_candle_file"]
 
 
 class Source(Protocol):
-    """Where the trades of one market come from; a day is a number of days since the epoch, UTC."""
+    """Where the trades of a market come from; a day is a number of days since the epoch, UTC."""
 
     listing: Listing
     first_day: int
@@ -34,7 +34,7 @@ class Source(Protocol):
         """The days of ``[start, end)`` that have a trade, ascending."""
 
     def last_active_day(self, before: int) -> int | None:
-        """The latest day before that one that has a trade."""
+        """Return the latest day with a trade before that day."""
 
     def extremes(self, start: int, end: int) -> tuple[Ints, Ints, Ints]:
         """Days of ``[start, end)`` with trades, and the highest and lowest price of each, in 1e-8."""
@@ -54,7 +54,7 @@ class FixedTrades:
     Raises
     ------
     ValueError
-        If the trades are not in order of time, or one has more than 8 decimals.
+        If the trades are not in order of time, or a number has more than 8 decimals.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class FixedTrades:
         return self._days[low:high]
 
     def last_active_day(self, before: int) -> int | None:
-        """The latest day before that one that has a trade."""
+        """Return the latest day with a trade before that day."""
         place = int(np.searchsorted(self._days, before))
         return int(self._days[place - 1]) if place else None
 
@@ -101,19 +101,19 @@ def _columns(rows: Iterable[tuple[int, object, object, str]]) -> Trades:
         return no_trades()
     ms, price, volume, side = zip(*listed, strict=True)
     if not set(side) <= {"bid", "ask"}:
-        raise ValueError("the side of a trade is 'bid' or 'ask'")
+        raise ValueError(f"side must be 'bid' or 'ask', got {sorted(set(side) - {'bid', 'ask'})}")
     return Trades(
         np.array(ms, dtype=np.int64),
-        np.array([_units(one) for one in price], dtype=np.int64),
-        np.array([_units(one) for one in volume], dtype=np.int64),
-        np.array([one == "bid" for one in side]),
+        np.array([_units(value) for value in price], dtype=np.int64),
+        np.array([_units(value) for value in volume], dtype=np.int64),
+        np.array([value == "bid" for value in side]),
     )
 
 
 def _units(number: object) -> int:
     exact = Decimal(str(number)) * SCALE
     if exact != int(exact) or exact <= 0:
-        raise ValueError(f"{number!r} must be positive and have at most 8 decimals")
+        raise ValueError(f"prices and volumes must be positive with at most 8 decimals, got {number!r}")
     return int(exact)
 
 
@@ -177,7 +177,7 @@ def _trades_of(time: Ints, ohlcv: Ints) -> Trades:
     # In a rising period the low comes before the high.
     price = np.stack((opening, np.where(up, low, high), np.where(up, high, low), close), axis=1)
     at = (time // 1000)[:, None] + np.array([0, 1, 2, 3]) * (step // 4) + np.array([137, 911, 411, 703])
-    # A volume below four units cannot be shared; such a row becomes one trade.
+    # A volume below four units cannot be shared; such a row becomes a single trade.
     share = np.repeat((volume // 4)[:, None], 4, axis=1)
     share[:, 3] += volume - 4 * (volume // 4)
     tiny = volume < 4

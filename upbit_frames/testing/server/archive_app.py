@@ -1,9 +1,9 @@
 """The published archive of the stand-in exchange: listing, files and checksums (upbit-api 11).
 
-Pure in that it owns no socket: :meth:`ArchiveApp.handle` turns a path and a query into a reply,
-and whatever serves the exchange's hosts calls it. The files are made from the same market as the
-candles and trades over REST, when they are first asked for, and appear the day after by the
-clock it is given. Faults make files that are wrong in a way a client must notice.
+It owns no socket: :meth:`ArchiveApp.handle` turns a path and a query into a reply, for the server of
+the exchange's hosts. The files are generated from the same market as the candles and trades over REST,
+on the first request, and are published the day after by the clock of the exchange. Faults spoil files
+in ways that a client must notice.
 """
 
 from __future__ import annotations
@@ -39,10 +39,14 @@ if TYPE_CHECKING:
 __all__ = ["FAULTS", "ArchiveApp", "ArchiveSource", "Fault", "ModelSource", "Reply"]
 
 PUBLISHED_AFTER = 3_600_000_000
-"""Files appear one hour after their period, as was seen on the real archive."""
+"""Files are published an hour after their period, as the real archive does."""
 
 CACHE_MOST = 64 << 20
-_BY_ARCHIVE_NAME = {one.archive: one for one in INTERVALS.values() if one.archive and one.name not in ("1w", "1M")}
+_BY_ARCHIVE_NAME = {
+    interval.archive: interval
+    for interval in INTERVALS.values()
+    if interval.archive and interval.name not in ("1w", "1M")
+}
 _STEM = re.compile(r"[A-Z0-9]+-[A-Z0-9]+_(?:trade|candle-(?P<interval>\w+))_(?P<stamp>\d{8}|\d{6})\.zip")
 
 FAULTS = (
@@ -56,20 +60,20 @@ the right checksum whose content is a bomb, has other columns, rows of another d
 
 
 class ArchiveSource(Protocol):
-    """What the app needs of the market."""
+    """What the archive is generated from."""
 
     def listed(self) -> Mapping[str, int]:
-        """Markets with a file in the archive, and since when they trade (microseconds)."""
+        """Return the markets with a file in the archive, and since when they trade (microseconds)."""
 
     def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterable[tuple[int, ...]]:
-        """(time in us, open, high, low, close, volume, value) of ``[start, end)``; numbers in 1e-8."""
+        """Yield (time in us, open, high, low, close, volume, value) of ``[start, end)``; numbers in 1e-8."""
 
     def trade_rows(self, market: str, start: int, end: int) -> Iterable[tuple[int, int, int, str]]:
-        """(time in ms, price, volume, ASK or BID) of ``[start, end)``; numbers in 1e-8."""
+        """Yield (time in ms, price, volume, ASK or BID) of ``[start, end)``; numbers in 1e-8."""
 
 
 class ModelSource:
-    """The market behind the stand-in exchange, as the app wants it.
+    """The source of the archive: the market behind the stand-in exchange.
 
     Parameters
     ----------
@@ -80,24 +84,24 @@ class ModelSource:
         self._model = model
 
     def listed(self) -> dict[str, int]:
-        """Markets that are listed now: the archive does not have delisted ones."""
-        return {one.market: one.listed for one in self._model.markets()}
+        """Return the markets that are listed now: the archive has no delisted markets."""
+        return {listing.market: listing.listed for listing in self._model.markets()}
 
     def candle_rows(self, market: str, interval: Interval, start: int, end: int) -> Iterator[tuple[int, ...]]:
-        """The candles of a stretch."""
-        found = self._model.candles(market, interval, start, end)
-        columns = [one.tolist() for one in (found.time, found.open, found.high, found.low, found.close)]
-        return zip(*columns, found.volume, found.value, strict=True)
+        """Yield the candles of a range."""
+        candles = self._model.candles(market, interval, start, end)
+        columns = [column.tolist() for column in (candles.time, candles.open, candles.high, candles.low, candles.close)]
+        return zip(*columns, candles.volume, candles.value, strict=True)
 
     def trade_rows(self, market: str, start: int, end: int) -> Iterator[tuple[int, int, int, str]]:
-        """The trades of a stretch."""
-        found = self._model.trades(market, start, end)
-        sides = ["BID" if bid else "ASK" for bid in found.bid.tolist()]
-        return zip(found.ms.tolist(), found.price.tolist(), found.volume.tolist(), sides, strict=True)
+        """Yield the trades of a range."""
+        trades = self._model.trades(market, start, end)
+        sides = ["BID" if bid else "ASK" for bid in trades.bid.tolist()]
+        return zip(trades.ms.tolist(), trades.price.tolist(), trades.volume.tolist(), sides, strict=True)
 
 
 class Reply(NamedTuple):
-    """What to send. ``drop_after`` bytes the connection breaks; ``delay`` seconds come before."""
+    """A response. The connection is closed after ``drop_after`` bytes; it begins ``delay`` seconds late."""
 
     status: int
     content_type: str
@@ -108,18 +112,18 @@ class Reply(NamedTuple):
 
 @dataclass
 class Fault:
-    """A fault that waits for its files.
+    """A fault of the files that it matches.
 
     Attributes
     ----------
     kind : str
-        One of ``FAULTS``.
+        From ``FAULTS``.
     match : str
         Part of the key; empty matches every file.
     times : int or None
-        How many files it spoils; None: all.
+        How many responses it spoils; None: all.
     served : int
-        How often it was.
+        How many it has spoiled.
     """
 
     kind: str
@@ -128,7 +132,7 @@ class Fault:
     served: int = 0
 
     def wants(self, key: str) -> bool:
-        """Whether it spoils that key now."""
+        """Return whether it spoils that key now."""
         return self.match in key and (self.times is None or self.served < self.times)
 
 
@@ -143,7 +147,7 @@ class ArchiveApp:
         The virtual clock, microseconds.
     faults : list of Fault
     requests : list of (path, status)
-        What was asked, in order.
+        Requests, in order.
     corrections : dict of str to int
         Files that were published again: how often. Their content is the same, their bytes differ.
     """
@@ -159,10 +163,10 @@ class ArchiveApp:
     def fault(self, kind: str, match: str = "", times: int | None = None) -> Fault:
         """Spoil files from now on; see ``FAULTS``."""
         if kind not in FAULTS:
-            raise ValueError(f"there is no fault {kind!r}; there are: {', '.join(FAULTS)}")
-        one = Fault(kind, match, times)
-        self.faults.append(one)
-        return one
+            raise ValueError(f"kind must be one of {', '.join(FAULTS)}, got {kind!r}")
+        fault = Fault(kind, match, times)
+        self.faults.append(fault)
+        return fault
 
     def correct(self, key: str) -> None:
         """Publish a file again with other bytes, as Upbit may do without notice."""
@@ -173,7 +177,7 @@ class ArchiveApp:
     # --- the two hosts --------------------------------------------------------------------------
 
     def handle(self, path: str, query: Mapping[str, str] | None = None) -> Reply:
-        """The reply to GET of a path: the listing if there is a ``prefix``, else a file."""
+        """Return the reply to GET of a path: the listing if there is a ``prefix``, else a file."""
         with self._lock:
             if query is not None and "prefix" in query:
                 reply = self.listing(query["prefix"])
@@ -184,7 +188,7 @@ class ArchiveApp:
             return reply
 
     def listing(self, prefix: str) -> Reply:
-        """One level of the tree."""
+        """Return the listing of a folder."""
         prefix = prefix.strip("/")
         rows = [
             {"key": key, "size": size, "lastModified": modified, "type": "DIRECTORY" if modified is None else "FILE"}
@@ -193,33 +197,33 @@ class ArchiveApp:
         return Reply(200, "application/json", json.dumps(rows).encode())
 
     def file(self, path: str) -> Reply:
-        """A zip or its checksum."""
+        """Return a zip or its checksum."""
         key = path.removesuffix(".checksum")
-        found = self._published(key)
-        if found is None:
+        file = self._published(key)
+        if file is None:
             return Reply(404, "application/xml", b"<Error><Code>NoSuchKey</Code></Error>")
-        fault = next((one for one in self.faults if one.wants(key)), None)
+        fault = next((fault for fault in self.faults if fault.wants(key)), None)
         wants_checksum = path != key
         if fault is None:
-            data = self._bytes(found)
+            data = self._bytes(file)
         else:
             refused = self._refused(fault, wants_checksum)
             if refused is not None:
                 return refused
-            data = self._spoilt(fault.kind, found)
+            data = self._spoiled(fault.kind, file)
             if not wants_checksum:
                 fault.served += 1
         if wants_checksum:
             other = fault is not None and fault.kind == "wrong_checksum"
             digest = hashlib.sha256(b"something else" if other else data).hexdigest()
-            return Reply(200, "text/plain", f"{digest}  {found.stem}.zip\n".encode())
+            return Reply(200, "text/plain", f"{digest}  {file.stem}.zip\n".encode())
         drops = fault is not None and fault.kind == "drop"
         return Reply(200, "application/zip", data, drop_after=len(data) // 2 if drops else None)
 
-    # --- what there is --------------------------------------------------------------------------
+    # --- published files ------------------------------------------------------------------------
 
     def _published(self, key: str) -> ArchiveFile | None:
-        """The file of a key, if there is one by now."""
+        """Return the file of a key, if it is published by now."""
         name = key.rpartition("/")[2]
         match = _STEM.fullmatch(name)
         market = name.partition("_")[0]
@@ -233,14 +237,14 @@ class ArchiveApp:
         except ValueError:
             return None
         file = (month_file if len(match["stamp"]) == 6 else day_file)(market, interval, moment)
-        return file if file.key == key and self._is_out(file) else None
+        return file if file.key == key and self._is_published(file) else None
 
-    def _is_out(self, file: ArchiveFile) -> bool:
+    def _is_published(self, file: ArchiveFile) -> bool:
         begins = max(since(file.interval), self.source.listed()[file.market])
         return file.period.end > begins and self.now() >= file.period.end + PUBLISHED_AFTER
 
     def _entries(self, prefix: str) -> list[tuple[str, int, str | None]]:
-        """(key, size, last modified or None for a folder) right below a prefix."""
+        """Return (key, size, last modified or None for a folder) of the entries right below a prefix."""
         parts = prefix.split("/") if prefix else []
         markets = sorted(self.source.listed())
         kind = parts[0] if parts else ""
@@ -260,19 +264,19 @@ class ArchiveApp:
         interval = _BY_ARCHIVE_NAME[parts[3]] if parts[0] == "candle" else None
         of = month_file if parts[2] == "monthly" else day_file
         moment = _moment(parts[-1] + "01")
-        found: list[tuple[str, int, str | None]] = []
+        entries: list[tuple[str, int, str | None]] = []
         while from_micros(moment).year == int(parts[-1]):
             file = of(parts[1], interval, moment)
-            if self._is_out(file):
+            if self._is_published(file):
                 written = from_micros(file.period.end + PUBLISHED_AFTER).isoformat().replace("+00:00", "Z")
-                # The size of a file that was not made yet is estimated: making a year of files to
-                # list them would take longer than anybody waits.
+                # The size of a file that was not generated yet is estimated: generating a year of files
+                # to list them would take too long.
                 size = len(self._cache[file.key]) if file.key in self._cache else 26 * file.slots
-                found += [(file.key, size, written), (file.key + ".checksum", 64, written)]
+                entries += [(file.key, size, written), (file.key + ".checksum", 64, written)]
             moment = file.period.end
-        return found
+        return entries
 
-    # --- making files ---------------------------------------------------------------------------
+    # --- file content --------------------------------------------------------------------------
 
     def _bytes(self, file: ArchiveFile) -> bytes:
         data = self._cache.get(file.key)
@@ -315,7 +319,7 @@ class ArchiveApp:
             return Reply(200, "text/html", b"<html><body>Under maintenance</body></html>")
         return None
 
-    def _spoilt(self, kind: str, file: ArchiveFile) -> bytes:
+    def _spoiled(self, kind: str, file: ArchiveFile) -> bytes:
         if kind == "cut":
             data = self._bytes(file)
             return data[: len(data) // 2]
@@ -337,7 +341,7 @@ class ArchiveApp:
 
 
 def decimal(number: int) -> str:
-    """A number of 1e-8 as the exchange spells it.
+    """Return a number in units of 1e-8 as the exchange spells it.
 
     Examples
     --------
@@ -349,7 +353,7 @@ def decimal(number: int) -> str:
 
 
 def zipped(member: str, text: str, comment: bytes = b"") -> bytes:
-    """A zip of one member; the same text always gives the same bytes."""
+    """Return a zip with a single member; the same text always gives the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
@@ -358,6 +362,6 @@ def zipped(member: str, text: str, comment: bytes = b"") -> bytes:
 
 
 def _moment(stamp: str) -> int:
-    """Microseconds of ``YYYYMM``, ``YYYYMMDD`` or what begins a year, ``YYYY01``."""
+    """Return the microseconds of ``YYYYMM`` or ``YYYYMMDD``."""
     day = int(stamp[6:8]) if len(stamp) == 8 else 1
     return to_micros(datetime(int(stamp[:4]), int(stamp[4:6]), day, tzinfo=UTC))

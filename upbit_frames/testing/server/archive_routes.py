@@ -17,7 +17,7 @@ __all__ = ["ArchiveBridge"]
 
 
 class ArchiveBridge:
-    """Makes the archive app when it is first asked, and speaks to it in its terms.
+    """Creates the archive on the first request to it, and translates requests and replies.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ class ArchiveBridge:
     def handle(self, request: Request) -> Reply:
         """A listing, a file or a checksum."""
         if request.path.startswith(self.LISTING):
-            found = self.app.handle(request.path, {"prefix": "", **request.params()})
+            reply = self.app.handle(request.path, {"prefix": "", **request.params()})
         else:
-            found = self.app.handle(unquote(request.path.removeprefix(self.FILES)))
+            reply = self.app.handle(unquote(request.path.removeprefix(self.FILES)))
         return Reply(
-            found.status,
-            found.body,
-            [("Content-Type", found.content_type)],
+            reply.status,
+            reply.body,
+            [("Content-Type", reply.content_type)],
             chunked=False,
-            drop_after=found.drop_after,
-            delay=found.delay,
+            drop_after=reply.drop_after,
+            delay=reply.delay,
         )

@@ -55,12 +55,12 @@ class Exchange:
     Parameters
     ----------
     seed : int
-        What happens on its markets; the same seed tells the same story.
+        What happens on its markets; the same seed gives the same trades.
     now : int or str or datetime
         Where its clock stands: microseconds since the epoch, or text or datetime (UTC unless it
-        says otherwise). The clock stands still until it is moved or told to run.
+        says otherwise). The clock stands still until it is moved or started.
     markets : iterable of str, Listing or Source, or mapping of code to path, optional
-        What is listed. A str picks one of the default markets. A mapping serves files of real
+        What is listed. A str picks a default market. A mapping serves files of real
         candles (:class:`CandleFile`). Default: fifteen markets of every character.
     extra : int
         That many further, modest markets.
@@ -199,7 +199,7 @@ class Exchange:
     def start(self) -> None:
         """Listen, in a thread of its own."""
         if self._thread is not None:
-            raise UsageError("this exchange is running already", suggestion="stop it first, or make another one")
+            raise UsageError("this exchange is running already", suggestion="stop it first, or create another exchange")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stand-in exchange", daemon=True)
         self._thread.start()
@@ -259,7 +259,7 @@ class Exchange:
         request = replace(request, arrival=time.monotonic())
         try:
             reply = await self._reply(request)
-        except Exception as broken:  # noqa: BLE001 - told at the end of the with block
+        except Exception as broken:  # noqa: BLE001 - raised at the end of the with block
             self._broken = broken
             reply = Reply(500, b"the stand-in exchange itself failed", chunked=False, fault="defect")
         sent = 0 if reply.silent or reply.drop_after == -1 else reply.status
@@ -305,24 +305,24 @@ class Exchange:
 
 def _listings(markets: Markets | None, region: str, extra: int) -> list[Listing | Source]:
     """What is listed, from the ways to say it."""
-    default = {one.market: one for one in default_listings(region)}
+    default = {listing.market: listing for listing in default_listings(region)}
     added = default_listings(region, extra)[len(default) :]
     if markets is None:
         return [*default.values(), *added]
     if isinstance(markets, Mapping):
         return [*(_file(code, path, default) for code, path in markets.items()), *added]
-    found: list[Listing | Source] = []
-    for one in markets:
-        if not isinstance(one, str):
-            found.append(one)
-        elif one in default:
-            found.append(default[one])
+    listings: list[Listing | Source] = []
+    for market in markets:
+        if not isinstance(market, str):
+            listings.append(market)
+        elif market in default:
+            listings.append(default[market])
         else:
             raise UsageError(
-                f"{one!r} is not among the default markets",
-                suggestion=f"take one of {', '.join(default)}, or give a Listing or a source",
+                f"{market!r} is not among the default markets",
+                suggestion=f"use {', '.join(default)}, or give a Listing or a source",
             )
-    return [*found, *added]
+    return [*listings, *added]
 
 
 def _file(code: str, path: str | Path, default: Mapping[str, Listing]) -> Source:
@@ -334,6 +334,6 @@ def _file(code: str, path: str | Path, default: Mapping[str, Listing]) -> Source
 
 
 def _streams(exchange: Exchange) -> Any:
-    """The stream server, where this package has one."""
+    """Return the stream server, where websockets is installed."""
     name = "upbit_frames.testing.server.ws_server"
     return import_module(name).WsServer(exchange) if find_spec(name) else None

@@ -28,7 +28,7 @@ KINDS: dict[str, str] = {
     "missing": "a row lacks a field; options field, row",
     "null": "a field is null; options field, row",
     "type": "a field has another type; options field, row",
-    "extra": "every row has a field nobody knows; option field",
+    "extra": "every row has an undocumented field; option field",
     "unit": "candles say they are of another unit",
     "other_market": "rows say they are of another market",
     "object": "an object instead of the array",
@@ -57,7 +57,7 @@ class Fault:
     Attributes
     ----------
     kind : str
-        One of :data:`KINDS`.
+        From :data:`KINDS`.
     match : str or function (Request) -> bool
         Part of path and query, or a test of the request. Empty matches every request.
     after : int
@@ -86,7 +86,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"there is no fault {self.kind!r}; there are: {', '.join(KINDS)}")
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
         self._random = random.Random(self.seed)
 
     def wants(self, request: Request) -> bool:
@@ -160,7 +160,7 @@ class Faults:
     def pick(self, request: Request) -> Fault | None:
         """The fault this request suffers, if any."""
         with self._lock:
-            return next((one for one in self._faults if one.wants(request)), None)
+            return next((fault for fault in self._faults if fault.wants(request)), None)
 
 
 def refusal(fault: Fault) -> tuple[int, bytes, str] | None:
@@ -208,8 +208,8 @@ def spoil(fault: Fault, reply: Reply) -> Reply:
 
 
 def _split(body: str) -> list[str]:
-    """The rows of a flat array, spelling untouched; nested rows are told apart by depth."""
-    found, depth, begin = [], 0, 0
+    """Return the rows of a flat array, spelling untouched; nested rows are distinguished by depth."""
+    rows, depth, begin = [], 0, 0
     for place, sign in enumerate(body):
         if sign in "{[":
             depth += 1
@@ -218,8 +218,8 @@ def _split(body: str) -> list[str]:
         elif sign in "}]":
             depth -= 1
             if depth == 1 and sign == "}":
-                found.append(body[begin : place + 1])
-    return found
+                rows.append(body[begin : place + 1])
+    return rows
 
 
 def _cut(fault: Fault, body: str) -> str:
@@ -227,7 +227,7 @@ def _cut(fault: Fault, body: str) -> str:
 
 
 def _field(fault: Fault, row: str) -> str:
-    """The field a fault is about: the one it names, else the first price or number of the row."""
+    """Return the field that a fault spoils: the field it names, else the first price or number of the row."""
     if "field" in fault.options:
         return str(fault.options["field"])
     names = re.findall(r'"(\w+)":' + _VALUE, row)
@@ -265,7 +265,7 @@ def _type(fault: Fault, row: str, name: str) -> str:
 
 def _extra(fault: Fault, body: str) -> str:
     name = fault.options.get("field", "brand_new_field")
-    return wire.rows(f'{one[:-1]},"{name}":{{"since":[2027]}}}}' for one in _split(body))
+    return wire.rows(f'{row[:-1]},"{name}":{{"since":[2027]}}}}' for row in _split(body))
 
 
 def _unit(fault: Fault, body: str) -> str:

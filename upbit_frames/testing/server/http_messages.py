@@ -13,7 +13,7 @@ _LISTS = ("markets", "quote_currencies", "quoteCurrencies")
 
 @dataclass(frozen=True)
 class Request:
-    """One GET as it arrived.
+    """A GET request as it arrived.
 
     Attributes
     ----------
@@ -36,13 +36,13 @@ class Request:
 
     def params(self) -> dict[str, str]:
         """The decoded query; a repeated list is joined with commas, of another repeated name the first value counts."""
-        found: dict[str, str] = {}
+        params: dict[str, str] = {}
         for name, value in parse_qsl(self.query, keep_blank_values=True):
-            if name in _LISTS and name in found:
-                found[name] = f"{found[name]},{value}"
+            if name in _LISTS and name in params:
+                params[name] = f"{params[name]},{value}"
             else:
-                found.setdefault(name, value)
-        return found
+                params.setdefault(name, value)
+        return params
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Reply:
 
 
 class App(Protocol):
-    """One part of the exchange that answers below some paths of the HTTP server."""
+    """A part of the exchange that serves certain paths of the HTTP server."""
 
     def handle(self, request: Request) -> Reply:
         """The reply; called in a thread of its own if ``blocking`` is true."""
@@ -96,7 +96,7 @@ class App(Protocol):
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """One request as the exchange remembers it.
+    """A request as the exchange remembers it.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class LoggedRequest:
     arrival : float
         ``time.monotonic()`` when the exchange counted it.
     remaining : int or None
-        What ``Remaining-Req`` said; None without one.
+        What ``Remaining-Req`` said; None without the header.
     fault : str or None
         The fault it suffered.
     at : int

@@ -20,7 +20,7 @@ _GZIP_FROM = 256
 
 
 class HttpServer:
-    """One listening socket whose requests all go to one function.
+    """A listening socket whose requests all go to a single function.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class HttpServer:
         self.port = 0
 
     async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 takes a free one."""
+        """Listen; port 0 takes a free port."""
         self._server = await asyncio.start_server(self._accept, host, port, limit=_READ)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -57,7 +57,7 @@ class HttpServer:
         assert task is not None
         self._connections.add(task)
         try:
-            # Cancelled by stop(): this is the end of the task, so nobody needs to hear of it.
+            # Cancelled by stop(): this is the end of the task, so the error goes nowhere.
             with suppress(asyncio.CancelledError, ConnectionError):
                 await _Connection(reader, writer, self._respond, self._date).serve()
         finally:
@@ -83,7 +83,7 @@ class _Connection:
         self.caller = str(writer.get_extra_info("peername")[0])
 
     async def serve(self) -> None:
-        """Answer one request after the other until either side closes."""
+        """Answer requests in order until either side closes."""
         while True:
             try:
                 request = await self.read()
@@ -101,7 +101,7 @@ class _Connection:
 
     async def read(self) -> Request | None:
         """The next request; None when the client has gone."""
-        found: Request | None = None
+        request: Request | None = None
         while True:
             event = self.http.next_event()
             if event is h11.NEED_DATA:
@@ -109,9 +109,9 @@ class _Connection:
             elif isinstance(event, h11.Request):
                 path, _, query = event.target.decode("latin-1").partition("?")
                 headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
-                found = Request(event.method.decode(), path, query, headers, self.caller)
+                request = Request(event.method.decode(), path, query, headers, self.caller)
             elif isinstance(event, h11.EndOfMessage):
-                return found
+                return request
             elif isinstance(event, h11.ConnectionClosed):
                 return None
 
@@ -158,7 +158,7 @@ class _Connection:
         return headers, body
 
     async def write(self, event: h11.Event) -> None:
-        """Send one piece and wait while the client reads too slowly."""
+        """Send a piece and wait while the client reads too slowly."""
         self.writer.write(self.http.send(event) or b"")
         await self.writer.drain()
 

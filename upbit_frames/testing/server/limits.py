@@ -17,7 +17,7 @@ _ORIGIN_SECONDS = 10
 
 
 class Verdict(NamedTuple):
-    """What becomes of a request.
+    """The decision about a request.
 
     ``status`` 200, 429 or 418; ``header`` for ``Remaining-Req``; ``remaining`` calls left in the
     window; ``blocked`` seconds the block still lasts, 0 unless the status is 418.
@@ -31,25 +31,25 @@ class Verdict(NamedTuple):
 
 @dataclass
 class Limits:
-    """Windows of one second for each group and caller; refusal, and a block for who persists.
+    """Request limits: windows of a second for each group and caller, 429 beyond them, and a block for persistence.
 
     Attributes
     ----------
     enabled : bool
-        Whether anything is refused; ``Remaining-Req`` then always says a full window less one.
+        Whether anything is refused; ``Remaining-Req`` then always states a full window less one request.
     per_second : dict of str to int
         Calls a second by wire group; change it to see a client adapt.
     clock : {"real", "virtual"}
         Whose seconds count: real ones, so that pacing can be tested, or the exchange's.
     window : {"fixed", "sliding"}
-        ``fixed``: seconds of the clock, as Upbit seems to have them. ``sliding``: every stretch
-        of one second, which is stricter than fixed ones wherever they begin.
+        ``fixed``: seconds of the clock, as Upbit seems to have them. ``sliding``: every range
+        of a second, which is stricter than any fixed windows.
     phase : float
         Shifts the fixed windows against the clock's seconds.
     patience : int
         That many refusals within ``patience_seconds`` turn 429 into 418.
     block_seconds, block_growth : float
-        How long the first block lasts, and by what each further one is longer.
+        How long the first block lasts, and the factor by which each further block is longer.
     """
 
     enabled: bool = True
@@ -67,14 +67,14 @@ class Limits:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def admit(self, group: str, caller: str, now: float) -> Verdict:
-        """Count a call and say what becomes of it.
+        """Count a call and decide whether it is admitted.
 
         Parameters
         ----------
         group : str
             Wire name of the limit group; ``origin`` for any call that carries an Origin header.
         caller : str
-            Whose calls are counted together: the address.
+            The address, whose calls are counted together.
         now : float
             Seconds on the clock that :attr:`clock` names.
         """

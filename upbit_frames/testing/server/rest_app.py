@@ -26,7 +26,7 @@ _VARY_PLAIN = "Origin, Access-Control-Request-Method, Access-Control-Request-Hea
 
 @dataclass
 class Bodies:
-    """The bodies nobody has captured yet; ``{seconds}`` is how long a block lasts."""
+    """Error bodies that were never captured from Upbit; ``{seconds}`` is how long a block lasts."""
 
     too_many: str = wire.error(429, "Too many API requests.")
     blocked: str = wire.error(418, "Too many API requests. Blocked for {seconds} seconds.")
@@ -82,7 +82,7 @@ class RestApp:
         self._quotation = Quotation(model, region, flat_change, seconds_reach)
 
     def handle(self, request: Request) -> Reply:
-        """The answer to one request."""
+        """Return the response to a request."""
         route = self._quotation.route(request.path) if request.method == "GET" else None
         if route is None:
             return Reply(404, NO_ROUTE.encode(), [("Content-Type", "application/json; charset=utf-8")], chunked=False)

@@ -1,4 +1,4 @@
-"""Each quotation endpoint: parameters in, JSON text out, or a refusal in Upbit's words (pure)."""
+"""Each quotation endpoint: parameters in, JSON text out, or an error with Upbit's message. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_TRADES = 500
 _REACH_DAYS = 7
 _TO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(Z|[+-]\d\d:\d\d)?")
 _TIME_OF_DAY = re.compile(r"(\d\d):?(\d\d):?(\d\d)")
-_BY_PATH = {f"/v1/{one.path}": one for one in INTERVALS.values()}
+_BY_PATH = {f"/v1/{interval.path}": interval for interval in INTERVALS.values()}
 _MINUTES = re.compile(r"/v1/candles/minutes/([^/]+)")
 
 MISSING = "Missing request parameter error. Check the required parameters!"
@@ -43,7 +43,7 @@ class Refusal(Exception):
 
 
 class Route(NamedTuple):
-    """Where a path leads: limit group, what answers, and how the body is framed."""
+    """An endpoint: limit group, the function that answers, and how the body is framed."""
 
     group: str
     answer: Callable[[dict[str, str], int], str]
@@ -51,7 +51,7 @@ class Route(NamedTuple):
 
 
 class Quotation:
-    """The endpoints, each a function of parameters and virtual time."""
+    """The quotation endpoints, each a function of parameters and virtual time."""
 
     def __init__(self, model: MarketModel, region: str, flat_change: str, seconds_reach: int) -> None:
         self._model = model
@@ -70,7 +70,7 @@ class Quotation:
         }
 
     def route(self, path: str) -> Route | None:
-        """The endpoint of a path, or None where the gateway knows no such path."""
+        """Return the endpoint of a path; None for an unknown path."""
         if path in self._routes:
             return self._routes[path]
         if path in _BY_PATH:
@@ -84,16 +84,16 @@ class Quotation:
     # --- parameters ---------------------------------------------------------------------------
 
     def _market(self, params: dict[str, str], now: int) -> str:
-        """The one market asked for; a list is taken for a code, and so not found."""
+        """Return the requested market; a list counts as an unknown code."""
         market = _required(params, "market").upper()
         if self._model.listing(market, now) is None:
             raise Refusal(404, NO_CODE)
         return market
 
     def _market_list(self, params: dict[str, str], now: int) -> list[str]:
-        """The markets asked for, each once, in the order asked."""
-        codes = [one.strip().upper() for one in _required(params, "markets").split(",")]
-        if any(self._model.listing(one, now) is None for one in codes):
+        """Return the requested markets, each once, in the order of the request."""
+        codes = [code.strip().upper() for code in _required(params, "markets").split(",")]
+        if any(self._model.listing(code, now) is None for code in codes):
             raise Refusal(404, NO_CODE)
         return list(dict.fromkeys(codes))
 
@@ -102,7 +102,7 @@ class Quotation:
     def _markets(self, params: dict[str, str], now: int) -> str:
         details = _boolean(params.get("is_details", params.get("isDetails")))
         listed = self._model.markets(now)
-        return wire.rows(wire.market_row(one, details=details, korea=self._korea) for one in listed)
+        return wire.rows(wire.market_row(listing, details=details, korea=self._korea) for listing in listed)
 
     def _candles(self, interval: Interval, params: dict[str, str], now: int) -> str:
         _required(params, "market")
@@ -119,18 +119,18 @@ class Quotation:
     def _days(self, market: str, to: int, count: int, now: int, params: dict[str, str]) -> str:
         candles = self._model.last_candles(market, "1d", to, count + 1, now)
         closes = candles.close.tolist()
-        # The very first day has no day before it; its own opening takes the place of a close.
+        # The very first day has no day before it: its own opening price replaces the close.
         previous = closes[:-1] if len(candles) > count else [*candles.open[:1].tolist(), *closes[:-1]]
-        shown = candles[len(candles) - len(previous) :]
+        days = candles[len(candles) - len(previous) :]
         currency = params.get("converting_price_unit", params.get("convertingPriceUnit"))
-        converted = None if not currency else self._converted(market, shown, currency.upper(), now)
+        converted = None if not currency else self._converted(market, days, currency.upper(), now)
         rows = wire.candle_rows(
-            market, INTERVALS["1d"], shown, previous=previous, flat=self._flat, converted=converted, korea=self._korea
+            market, INTERVALS["1d"], days, previous=previous, flat=self._flat, converted=converted, korea=self._korea
         )
         return wire.rows(rows)
 
     def _converted(self, market: str, days: Candles, currency: str, now: int) -> list[str]:
-        """Closes in won (or the region's money), through the quote currency's own market of the day."""
+        """Return closes in won (or the region's money), through the quote currency's own market of the day."""
         if currency != self._fiat:
             raise Refusal(400, INVALID)
         through = f"{self._fiat}-{quote_of(market)}"
@@ -169,19 +169,22 @@ class Quotation:
         return wire.trade_rows(market, trades, before)
 
     def _ticker(self, params: dict[str, str], now: int) -> str:
-        found = [self._model.ticker(one, now) for one in self._market_list(params, now)]
-        return wire.rows(wire.ticker_row(one, korea=self._korea) for one in found if one is not None)
+        tickers = [self._model.ticker(market, now) for market in self._market_list(params, now)]
+        return wire.rows(wire.ticker_row(ticker, korea=self._korea) for ticker in tickers if ticker is not None)
 
     def _ticker_all(self, params: dict[str, str], now: int) -> str:
         name = "quote_currencies" if "quote_currencies" in params else "quoteCurrencies"
-        wanted = {one.strip().upper() for one in _required(params, name).split(",")}
-        found = [
-            self._model.ticker(one.market, now) for one in self._model.markets(now) if quote_of(one.market) in wanted
+        wanted = {code.strip().upper() for code in _required(params, name).split(",")}
+        tickers = [
+            self._model.ticker(listing.market, now)
+            for listing in self._model.markets(now)
+            if quote_of(listing.market) in wanted
         ]
-        traded = [one for one in found if one is not None]
+        traded = [ticker for ticker in tickers if ticker is not None]
         # The order over several quotes is not documented; the amounts are compared as they stand.
         return wire.rows(
-            wire.ticker_row(one, korea=self._korea) for one in sorted(traded, key=lambda one: -one.value_24h)
+            wire.ticker_row(ticker, korea=self._korea)
+            for ticker in sorted(traded, key=lambda ticker: -ticker.value_24h)
         )
 
     def _orderbook(self, params: dict[str, str], now: int) -> str:
@@ -200,7 +203,7 @@ class Quotation:
         return wire.rows(rows)
 
     def _price(self, market: str, now: int) -> int:
-        """The last price; before the first trade the price the market was listed at."""
+        """Return the last price; before the first trade the price the market was listed at."""
         last = self._model.last_trade(market, now)
         if len(last):
             return int(last.price[0])
@@ -210,11 +213,11 @@ class Quotation:
 
     def _instruments(self, params: dict[str, str], now: int) -> str:
         codes = self._market_list(params, now)
-        return wire.rows(wire.instrument_row(one, self._price(one, now)) for one in codes)
+        return wire.rows(wire.instrument_row(market, self._price(market, now)) for market in codes)
 
     def _supported_levels(self, params: dict[str, str], now: int) -> str:
         codes = self._market_list(params, now)
-        return wire.rows(wire.levels_row(one, self._price(one, now)) for one in codes)
+        return wire.rows(wire.levels_row(market, self._price(market, now)) for market in codes)
 
 
 def _bad_unit(unit: str) -> str:
@@ -228,7 +231,7 @@ def _required(params: dict[str, str], name: str) -> str:
 
 
 def _integer(text: str | None) -> int | None:
-    """The number, or None where nothing was given."""
+    """Return the number; None for an absent or empty parameter."""
     if text is None or text == "":
         return None
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
@@ -237,7 +240,7 @@ def _integer(text: str | None) -> int | None:
 
 
 def _count(params: dict[str, str], most: int, default: int = 1) -> int:
-    """How many rows: silently no more than the most, and at least one."""
+    """Return how many rows to send: at most ``most`` without an error, and at least one."""
     count = _integer(params.get("count"))
     if count is None:
         return default
@@ -256,7 +259,7 @@ def _boolean(text: str | None) -> bool:
 
 
 def _to(text: str | None) -> int | None:
-    """The four documented spellings, also with a fraction of a second; those without a zone are UTC."""
+    """Parse the four documented spellings, also with a fraction of a second; those without a zone are UTC."""
     if not text:
         return None
     match = _TO.fullmatch(text)
@@ -271,7 +274,7 @@ def _to(text: str | None) -> int | None:
 
 
 def _time_of_day(text: str | None) -> int | None:
-    """``HHmmss`` or ``HH:mm:ss`` as microseconds after midnight."""
+    """Parse ``HHmmss`` or ``HH:mm:ss`` as microseconds after midnight."""
     if not text:
         return None
     match = _TIME_OF_DAY.fullmatch(text)
@@ -284,7 +287,7 @@ def _time_of_day(text: str | None) -> int | None:
 
 
 def _level(text: str | None) -> int:
-    """A price grouping in units of 1e-8."""
+    """Parse a price level in units of 1e-8."""
     if not text:
         return 0
     if not re.fullmatch(r"\d{1,10}(\.\d{1,8})?", text):

@@ -1,4 +1,4 @@
-"""How Upbit spells its answers: key order and digits (upbit-api 2.5 and 3), as text (pure).
+"""How Upbit spells its answers: key order and digits (upbit-api 2.5 and 3), as text. No I/O.
 
 Numbers are Java BigDecimals: as many decimals as their scale, padded with zeros, and an exponent
 below 1e-6 (``9.9E-7``, ``0E-8``).
@@ -71,8 +71,8 @@ def _padded_all(column: Ints) -> list[str]:
     """:func:`padded` of every number; much faster where all are whole, as most prices in won are."""
     whole = column // SCALE
     if (whole * SCALE == column).all() and (column > 0).all():
-        return [f"{one}.00000000" for one in whole.tolist()]
-    return [padded(one) for one in column.tolist()]
+        return [f"{number}.00000000" for number in whole.tolist()]
+    return [padded(number) for number in column.tolist()]
 
 
 def plain(units: int) -> str:
@@ -135,18 +135,18 @@ def candle_rows(
     """
     utc = np.datetime_as_string(candles.time.astype("datetime64[us]"), unit="s").tolist()
     local = np.datetime_as_string((candles.time + _KST_US).astype("datetime64[us]"), unit="s").tolist()
-    kst = [f',"candle_date_time_kst":"{one}"' if korea else "" for one in local]
-    prices = (_padded_all(one) for one in (candles.open, candles.high, candles.low, candles.close))
+    kst = [f',"candle_date_time_kst":"{stamp}"' if korea else "" for stamp in local]
+    prices = (_padded_all(column) for column in (candles.open, candles.high, candles.low, candles.close))
     columns = zip(utc, kst, *prices, candles.timestamp.tolist(), candles.value, candles.volume, strict=True)
     head = f'{{"market":"{market}","candle_date_time_utc":"'
     ends = _ends(interval, utc, candles, previous, flat, converted)
-    found = [
+    lines = [
         f'{head}{start}"{local},"opening_price":{o},"high_price":{h},'
         f'"low_price":{low},"trade_price":{c},"timestamp":{stored},'
         f'"candle_acc_trade_price":{padded(value)},"candle_acc_trade_volume":{padded(volume)}{end}'
         for (start, local, o, h, low, c, stored, value, volume), end in zip(columns, ends, strict=True)
     ]
-    return found[::-1]
+    return lines[::-1]
 
 
 def _ends(
@@ -179,7 +179,7 @@ def _ends(
 
 
 def trade_rows(market: str, trades: Trades, previous_close: int) -> list[str]:
-    """Trades of one UTC day as JSON objects, newest first; the close before that day in 1e-8."""
+    """Return the trades of a UTC day as JSON objects, newest first; the close before that day in 1e-8."""
     utc = np.datetime_as_string(trades.ms.astype("datetime64[ms]"), unit="s").tolist()
     columns = zip(
         utc,
@@ -192,42 +192,42 @@ def trade_rows(market: str, trades: Trades, previous_close: int) -> list[str]:
         strict=True,
     )
     before = padded(previous_close)
-    found = [
+    lines = [
         f'{{"market":"{market}","trade_date_utc":"{time[:10]}","trade_time_utc":"{time[11:]}","timestamp":{ms},'
         f'"trade_price":{price},"trade_volume":{padded(volume)},"prev_closing_price":{before},'
         f'"change_price":{change},"ask_bid":"{"BID" if bid else "ASK"}",'
         f'"sequential_id":{sequential}}}'
         for time, ms, price, change, volume, bid, sequential in columns
     ]
-    return found[::-1]
+    return lines[::-1]
 
 
 # --- quotes -----------------------------------------------------------------------------------
 
 
-def ticker_row(one: Ticker, *, korea: bool = True) -> str:
-    """One row of ticker or ticker/all; only in Korea it says the time of the last trade in Korea too."""
-    utc, kst = _stamp(one.trade_ms), _stamp(one.trade_ms + _KST_US // 1000)
+def ticker_row(ticker: Ticker, *, korea: bool = True) -> str:
+    """Return a row of ticker or ticker/all; Korean rows also state the time of the last trade in Korea."""
+    utc, kst = _stamp(ticker.trade_ms), _stamp(ticker.trade_ms + _KST_US // 1000)
     local = f'"trade_date_kst":"{kst[0]}","trade_time_kst":"{kst[1]}",' if korea else ""
-    change = one.change
+    change = ticker.change
     word = "RISE" if change > 0 else "FALL" if change < 0 else "EVEN"
     signed, signed_rate = "0", "0"
     size, size_rate = "0", "0"
     if change:
-        share = rate(change, one.previous_close)
+        share = rate(change, ticker.previous_close)
         signed, signed_rate = padded(change), decimal(share, _RATE_SCALE)
         size, size_rate = padded(abs(change)), decimal(abs(share), _RATE_SCALE)
     return (
-        f'{{"market":"{one.market}","trade_date":"{utc[0]}","trade_time":"{utc[1]}",{local}'
-        f'"trade_timestamp":{one.trade_ms},"opening_price":{padded(one.open)},'
-        f'"high_price":{padded(one.high)},"low_price":{padded(one.low)},"trade_price":{padded(one.price)},'
-        f'"prev_closing_price":{padded(one.previous_close)},"change":"{word}","change_price":{size},'
+        f'{{"market":"{ticker.market}","trade_date":"{utc[0]}","trade_time":"{utc[1]}",{local}'
+        f'"trade_timestamp":{ticker.trade_ms},"opening_price":{padded(ticker.open)},'
+        f'"high_price":{padded(ticker.high)},"low_price":{padded(ticker.low)},"trade_price":{padded(ticker.price)},'
+        f'"prev_closing_price":{padded(ticker.previous_close)},"change":"{word}","change_price":{size},'
         f'"change_rate":{size_rate},"signed_change_price":{signed},"signed_change_rate":{signed_rate},'
-        f'"trade_volume":{padded(one.volume)},"acc_trade_price":{decimal(one.day_value, 16)},'
-        f'"acc_trade_price_24h":{stripped(one.value_24h)},"acc_trade_volume":{padded(one.day_volume)},'
-        f'"acc_trade_volume_24h":{padded(one.volume_24h)},"highest_52_week_price":{padded(one.high_52w)},'
-        f'"highest_52_week_date":"{_date(one.high_52w_day)}","lowest_52_week_price":{padded(one.low_52w)},'
-        f'"lowest_52_week_date":"{_date(one.low_52w_day)}","timestamp":{one.ms}}}'
+        f'"trade_volume":{padded(ticker.volume)},"acc_trade_price":{decimal(ticker.day_value, 16)},'
+        f'"acc_trade_price_24h":{stripped(ticker.value_24h)},"acc_trade_volume":{padded(ticker.day_volume)},'
+        f'"acc_trade_volume_24h":{padded(ticker.volume_24h)},"highest_52_week_price":{padded(ticker.high_52w)},'
+        f'"highest_52_week_date":"{_date(ticker.high_52w_day)}","lowest_52_week_price":{padded(ticker.low_52w)},'
+        f'"lowest_52_week_date":"{_date(ticker.low_52w_day)}","timestamp":{ticker.ms}}}'
     )
 
 
@@ -243,9 +243,9 @@ def _date(day: int) -> str:
 
 
 def orderbook_row(market: str, book: Book, count: int, *, with_level: bool = True) -> str:
-    """One row of orderbook: ``count`` units, zeros where a side is shorter; totals of these units."""
+    """Return a row of orderbook: ``count`` units, zeros where a side is shorter; totals of these units."""
     units = book.units(count)
-    asks, bids = sum(one[1] for one in units), sum(one[3] for one in units)
+    asks, bids = sum(unit[1] for unit in units), sum(unit[3] for unit in units)
     spelt = ",".join(
         f'{{"bid_price":{plain(bid)},"bid_size":{plain(bid_size)},"ask_price":{plain(ask)},"ask_size":{plain(ask_size)}}}'
         for ask, ask_size, bid, bid_size in units
@@ -258,9 +258,9 @@ def orderbook_row(market: str, book: Book, count: int, *, with_level: bool = Tru
 
 
 def instrument_row(market: str, price: int) -> str:
-    """One row of orderbook/instruments; the tick is that of the price (in 1e-8)."""
+    """Return a row of orderbook/instruments; the tick is that of the price (in 1e-8)."""
     quote = quote_of(market)
-    levels = ",".join(f'"{plain(one)}"' for one in supported_levels(quote, price))
+    levels = ",".join(f'"{plain(level)}"' for level in supported_levels(quote, price))
     return (
         f'{{"market":"{market}","quote_currency":"{quote}","tick_size":"{plain(tick_size(quote, price))}",'
         f'"supported_levels":[{levels}]}}'
@@ -268,13 +268,13 @@ def instrument_row(market: str, price: int) -> str:
 
 
 def levels_row(market: str, price: int) -> str:
-    """One row of the deprecated orderbook/supported_levels."""
-    levels = ",".join(plain(one) for one in supported_levels(quote_of(market), price))
+    """Return a row of the deprecated orderbook/supported_levels."""
+    levels = ",".join(plain(level) for level in supported_levels(quote_of(market), price))
     return f'{{"market":"{market}","supported_levels":[{levels}]}}'
 
 
 def market_row(listing: Listing, *, details: bool, korea: bool) -> str:
-    """One row of market/all; the other regions have no Korean name and a one-word warning."""
+    """Return a row of market/all; other regions have no Korean name and a one-word warning."""
     row: dict[str, object] = {"market": listing.market}
     if korea:
         row["korean_name"] = listing.korean_name

@@ -67,7 +67,7 @@ class VirtualClock:
 
     @property
     def speed(self) -> float:
-        """Virtual seconds in a real one; 0 while it stands still."""
+        """Virtual seconds per real second; 0 while it stands still."""
         return self._speed
 
     def iso(self) -> str:
@@ -95,20 +95,20 @@ class VirtualClock:
             self._base, self._since = to(self._read()), time.monotonic()
             self._speed = self._speed if speed is None else float(speed)
             listeners = list(self._listeners)
-        for tell in listeners:
-            tell()
+        for listener in listeners:
+            listener()
 
-    def on_change(self, tell: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called after every step or change of speed, in the thread that made it.
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call a function after every step or change of speed, in the thread that caused it.
 
         Returns a function that ends this.
         """
         with self._lock:
-            self._listeners.append(tell)
+            self._listeners.append(listener)
 
         def forget() -> None:
             with self._lock:
-                if tell in self._listeners:
-                    self._listeners.remove(tell)
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
 
         return forget

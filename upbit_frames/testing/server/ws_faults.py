@@ -18,9 +18,9 @@ class StreamFaults:
     ----------
     lifetime : tuple of (float, float), optional
         Every connection breaks after so many virtual seconds, random between the two, without a
-        close frame. One that was opened before this was set breaks counted from when it was opened.
+        close frame. For a connection that is open already the time counts from when it was opened.
     refuse : list of int
-        HTTP statuses with which the next upgrades are refused, first one first.
+        HTTP statuses with which the next upgrades are refused, in order.
     errors : list of str
         Names of errors with which the next requests are answered, then the socket is closed.
     late, repeat : float
@@ -65,6 +65,6 @@ class StreamFaults:
                 yield frame
                 if self.repeat and self._random.random() < self.repeat:
                     yield frame
-            due = [one for left, one in held if left <= 1]
-            held.extend([(left - 1, one) for left, one in (held.popleft() for _ in range(len(held))) if left > 1])
+            due = [frame for left, frame in held if left <= 1]
+            held.extend([(left - 1, frame) for left, frame in (held.popleft() for _ in range(len(held))) if left > 1])
             yield from due

@@ -1,6 +1,6 @@
 """How Upbit spells the frames of its WebSocket: key order and digits (upbit-api 6.5 to 6.9; pure).
 
-A frame is made as pairs of key and spelt value; the short keys of ``SIMPLE`` come from the one
+A frame is built as pairs of key and spelt value; the short keys of ``SIMPLE`` come from the one
 table that the reader of frames uses too, and Upbit's own client checks that table in the tests.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["ERRORS", "candle_frame", "error_frame", "java_double", "orderbook_fr
 Pairs = list[tuple[str, str]]
 _KST_MS = 9 * 3_600_000
 
-# Korean and English texts of each error. What nobody has captured says the same in both.
+# Korean and English texts of each error. An error that was never captured has the same text in both.
 ERRORS: dict[str, tuple[str, str]] = {
     "WRONG_FORMAT": ("Format 이 맞지 않습니다.", "Requested using wrong format."),
     "NO_TICKET": ("티켓이 존재하지 않거나, 유효하지 않습니다.", "Ticket field must be contained."),
@@ -37,7 +37,7 @@ ERRORS: dict[str, tuple[str, str]] = {
 
 
 def error_frame(name: str, *, korea: bool, value: str = "") -> str:
-    """An error as the stream tells it, in the language of the region."""
+    """Return an error frame, in the language of the region."""
     texts = ERRORS.get(name, (name, name))
     message = texts[0 if korea else 1].replace("{value}", value)
     return json.dumps({"error": {"name": name, "message": message}}, separators=(",", ":"), ensure_ascii=False)
@@ -80,27 +80,28 @@ def _word(change: int) -> str:
     return '"RISE"' if change > 0 else '"FALL"' if change < 0 else '"EVEN"'
 
 
-def ticker_frame(one: Ticker, listing: Listing, stream_type: str, *, at: int, simple: bool) -> str:
+def ticker_frame(ticker: Ticker, listing: Listing, stream_type: str, *, at: int, simple: bool) -> str:
     """A ticker; ``at`` is the time of the frame in milliseconds."""
-    change = one.change
-    share = rate(change, one.previous_close) if change else 0
+    change = ticker.change
+    share = rate(change, ticker.previous_close) if change else 0
     warning = '"CAUTION"' if listing.warning else '"NONE"'
     pairs = [
-        ("type", '"ticker"'), ("code", f'"{one.market}"'), ("opening_price", padded(one.open)),
-        ("high_price", padded(one.high)), ("low_price", padded(one.low)), ("trade_price", padded(one.price)),
-        ("prev_closing_price", padded(one.previous_close)), ("acc_trade_price", decimal(one.day_value, 16)),
+        ("type", '"ticker"'), ("code", f'"{ticker.market}"'), ("opening_price", padded(ticker.open)),
+        ("high_price", padded(ticker.high)), ("low_price", padded(ticker.low)), ("trade_price", padded(ticker.price)),
+        ("prev_closing_price", padded(ticker.previous_close)), ("acc_trade_price", decimal(ticker.day_value, 16)),
         ("change", _word(change)), ("change_price", padded(abs(change))), ("signed_change_price", padded(change)),
         ("change_rate", decimal(abs(share), 10) if change else "0"),
         ("signed_change_rate", decimal(share, 10) if change else "0"),
-        ("ask_bid", '"BID"' if one.bid else '"ASK"'), ("trade_volume", padded(one.volume)),
-        ("acc_trade_volume", padded(one.day_volume)), ("trade_date", _text(one.trade_ms, "%Y%m%d")),
-        ("trade_time", _text(one.trade_ms, "%H%M%S")), ("trade_timestamp", str(one.trade_ms)),
-        ("acc_ask_volume", padded(one.day_volume - one.day_bid_volume)), ("acc_bid_volume", padded(one.day_bid_volume)),
-        ("highest_52_week_price", padded(one.high_52w)), ("highest_52_week_date", _day(one.high_52w_day)),
-        ("lowest_52_week_price", padded(one.low_52w)), ("lowest_52_week_date", _day(one.low_52w_day)),
+        ("ask_bid", '"BID"' if ticker.bid else '"ASK"'), ("trade_volume", padded(ticker.volume)),
+        ("acc_trade_volume", padded(ticker.day_volume)), ("trade_date", _text(ticker.trade_ms, "%Y%m%d")),
+        ("trade_time", _text(ticker.trade_ms, "%H%M%S")), ("trade_timestamp", str(ticker.trade_ms)),
+        ("acc_ask_volume", padded(ticker.day_volume - ticker.day_bid_volume)),
+        ("acc_bid_volume", padded(ticker.day_bid_volume)),
+        ("highest_52_week_price", padded(ticker.high_52w)), ("highest_52_week_date", _day(ticker.high_52w_day)),
+        ("lowest_52_week_price", padded(ticker.low_52w)), ("lowest_52_week_date", _day(ticker.low_52w_day)),
         ("market_state", '"ACTIVE"'), ("is_trading_suspended", "false"), ("delisting_date", "null"),
-        ("market_warning", warning), ("timestamp", str(at)), ("acc_trade_price_24h", stripped(one.value_24h)),
-        ("acc_trade_volume_24h", padded(one.volume_24h)), ("stream_type", f'"{stream_type}"'),
+        ("market_warning", warning), ("timestamp", str(at)), ("acc_trade_price_24h", stripped(ticker.value_24h)),
+        ("acc_trade_volume_24h", padded(ticker.volume_24h)), ("stream_type", f'"{stream_type}"'),
     ]  # fmt: skip
     return _spelt("ticker", pairs, simple)
 
@@ -108,7 +109,7 @@ def ticker_frame(one: Ticker, listing: Listing, stream_type: str, *, at: int, si
 def trade_frame(
     market: str, trades: Trades, row: int, previous: int, book: Book, stream_type: str, *, at: int, simple: bool
 ) -> str:
-    """One trade of a column of trades, with the close of the day before and the book after it."""
+    """Return the frame of a trade, with the close of the day before and the book after it."""
     ms, price = int(trades.ms[row]), int(trades.price[row])
     change = price - previous
     ask, ask_size, bid, bid_size = book.units(1)[0]
@@ -140,7 +141,8 @@ def orderbook_frame(
     )
     pairs = [
         ("type", '"orderbook"'), ("code", f'"{market}"'), ("timestamp", str(book.ms)),
-        ("total_ask_size", size(sum(one[1] for one in units))), ("total_bid_size", size(sum(one[3] for one in units))),
+        ("total_ask_size", size(sum(unit[1] for unit in units))),
+        ("total_bid_size", size(sum(unit[3] for unit in units))),
         ("orderbook_units", f"[{spelt}]"), ("stream_type", f'"{stream_type}"'),
     ]  # fmt: skip
     if with_level:

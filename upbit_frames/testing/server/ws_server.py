@@ -1,7 +1,7 @@
 """The WebSocket of the stand-in exchange (upbit-api 6 and 9).
 
 What is sent comes from the same trades as everything else, on the exchange's virtual clock: when
-the clock is moved, whatever happened in between is sent; while it runs, so do the streams.
+the clock is moved, everything that happened in between is sent; while it runs, so do the streams.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GROUP = "websocket"
 
 @dataclass
 class LoggedConnection:
-    """One upgrade as the exchange remembers it.
+    """An upgrade as the exchange remembers it.
 
     Attributes
     ----------
@@ -63,26 +63,26 @@ class LoggedConnection:
 
 
 class _Connection(ServerConnection):
-    """Remembers when the client was last heard, its pings included, and when its messages came."""
+    """Notes when the client last sent anything, pings included, and when its messages arrived."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.heard = time.monotonic()
+        self.last_received = time.monotonic()
         self.arrivals: deque[float] = deque()
         self.log = LoggedConnection({})
 
     def process_event(self, event: Any) -> None:
-        self.heard = time.monotonic()
+        self.last_received = time.monotonic()
         opcode = getattr(event, "opcode", None)
         if opcode is Opcode.PING:
             self.log.pings += 1
         elif opcode in (Opcode.TEXT, Opcode.BINARY):
-            self.arrivals.append(self.heard)
+            self.arrivals.append(self.last_received)
         super().process_event(event)
 
 
 class WsServer:
-    """Streams of an exchange; it makes one itself and starts and stops it.
+    """The streams of an exchange, which creates, starts and stops this server.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class WsServer:
     Attributes
     ----------
     connections : list of LoggedConnection
-        Every upgrade asked for, in order.
+        Every requested upgrade, in order.
     faults : StreamFaults
     idle_seconds : float
         Real seconds after which a client that says nothing is dropped, without a close frame.
@@ -132,11 +132,11 @@ class WsServer:
         )  # fmt: skip
         self._port = next(iter(self._server.sockets)).getsockname()[1]
 
-        def tell() -> None:
+        def wake() -> None:
             with contextlib.suppress(RuntimeError):  # the clock may be moved after the exchange has stopped
                 loop.call_soon_threadsafe(self._wake)
 
-        self._forget = self.exchange.clock.on_change(tell)
+        self._forget = self.exchange.clock.on_change(wake)
 
     async def stop(self) -> None:
         """Break every connection."""
@@ -168,7 +168,7 @@ class WsServer:
         self._each(lambda client: client.die())
 
     def error(self, name: str) -> None:
-        """Tell every client an error, then close its connection."""
+        """Send an error to every client, then close its connection."""
         self._each(lambda client: client.fail(Mistake(name)))
 
     def _each(self, do: Any) -> None:
@@ -219,7 +219,7 @@ class WsServer:
 
 
 class _Client:
-    """One connection: what it is told, and what it is sent."""
+    """A connection: its requests, and the frames that it is sent."""
 
     def __init__(self, server: WsServer, connection: _Connection) -> None:
         exchange = server.exchange
@@ -239,7 +239,7 @@ class _Client:
         self.ending: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        tasks = [asyncio.create_task(one) for one in (self._flow(), self._watch())]
+        tasks = [asyncio.create_task(coroutine) for coroutine in (self._flow(), self._watch())]
         try:
             async for message in self.connection:
                 text = message if isinstance(message, str) else message.decode("utf-8", "replace")
@@ -267,7 +267,7 @@ class _Client:
         self.ending = asyncio.create_task(self.connection.close(code))
 
     def fail(self, mistake: Mistake) -> None:
-        """Tell an error, then close."""
+        """Send an error, then close."""
         self.log.ended = self.log.ended or mistake.name
         self.ending = asyncio.create_task(self._failing(mistake))
 
@@ -297,20 +297,20 @@ class _Client:
                 frames = self.session.said(message, max(self.session.now, self.clock.now()))
             except Mistake as mistake:
                 return self.fail(mistake)
-            await self._send(one.encode() for one in frames)
+            await self._send(frame.encode() for frame in frames)
 
     def _within_limits(self, now: float) -> bool:
         self.recent.append(now)
         while self.recent[0] <= now - 60.0:
             self.recent.popleft()
-        second = sum(1 for one in self.recent if one > now - 1.0)
+        second = sum(1 for moment in self.recent if moment > now - 1.0)
         limits = self.server.exchange.limits.enabled
         return not limits or (second <= WS_MESSAGES_PER_SECOND and len(self.recent) <= WS_MESSAGES_PER_MINUTE)
 
     # --- what the client is sent ------------------------------------------------------------------
 
     async def _flow(self) -> None:
-        """Send whatever happens as the clock goes on."""
+        """Send frames as the clock goes on."""
         with contextlib.suppress(ConnectionClosed):
             while True:
                 pause = _BEAT if self.clock.speed else None
@@ -336,8 +336,8 @@ class _Client:
         for frames in self.session.until(int(now)):
             timed += frames
             await asyncio.sleep(0)  # a long step over many markets must not hold up the others
-        timed.sort(key=lambda one: one.at)
-        await self._send(one.text.encode() for one in timed)
+        timed.sort(key=lambda frame: frame.at)
+        await self._send(frame.text.encode() for frame in timed)
 
     async def _send(self, frames: Iterator[bytes]) -> None:
         for frame in self.server.faults.disturbed(frames, self.held):
@@ -346,13 +346,13 @@ class _Client:
                 self.log.sent += 1
 
     async def _watch(self) -> None:
-        """Drop a client that says nothing; say UP to one that asked."""
+        """Close the connection of a silent client; answer PING with UP."""
         said = 0
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await asyncio.sleep(min(1.0, self.server.idle_seconds / 4, self.server.status_seconds / 4))
                 now = time.monotonic()
-                if now - self.connection.heard > self.server.idle_seconds:
+                if now - self.connection.last_received > self.server.idle_seconds:
                     self.cut("idle")
                     return
                 if self.status_from is None or self.dead:

@@ -1,6 +1,6 @@
-"""What one WebSocket client asked for, and what it is sent as time goes on (upbit-api 6; pure).
+"""The subscriptions of a WebSocket client, and the frames it is sent as time goes on (upbit-api 6). No I/O.
 
-A session knows no socket: it is told what the client said and what time it is, and gives frames.
+A session owns no socket: it takes messages and the time, and returns frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Mistake", "Session", "Timed"]
 
 _SECOND = 1_000_000
 _BEAT_MS = 100  # books come on this grid
-_MOST_BOOKS = 20  # of one market in one go; what is older has been replaced before it could be sent
+_MOST_BOOKS = 20  # of one market at a time; older books were replaced before they could be sent
 
 
 class Timed(NamedTuple):
@@ -47,7 +47,7 @@ class Mistake(Exception):
 
 @dataclass(frozen=True)
 class _Part:
-    """One type object of a request."""
+    """A type object of a request."""
 
     type: str
     codes: tuple[str, ...]
@@ -66,7 +66,7 @@ class _Part:
 
 @dataclass
 class Session:
-    """One connection's subscriptions.
+    """The subscriptions of a connection.
 
     Attributes
     ----------
@@ -105,52 +105,52 @@ class Session:
             parts = json.loads(message)
         except ValueError:
             raise Mistake("WRONG_FORMAT") from None
-        if not isinstance(parts, list) or not parts or not all(isinstance(one, dict) for one in parts):
+        if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
             raise Mistake("WRONG_FORMAT")
-        ticket = next((one["ticket"] for one in parts if "ticket" in one), None)
+        ticket = next((part["ticket"] for part in parts if "ticket" in part), None)
         if not isinstance(ticket, str) or not ticket:
             raise Mistake("NO_TICKET")
-        form = next((one["format"] for one in parts if "format" in one), "DEFAULT")
+        form = next((part["format"] for part in parts if "format" in part), "DEFAULT")
         if form not in FORMATS:
             raise Mistake("WRONG_FORMAT")
-        if any(one.get("method") == "LIST_SUBSCRIPTIONS" for one in parts):
+        if any(part.get("method") == "LIST_SUBSCRIPTIONS" for part in parts):
             self._format = form
             return [self._listed(ticket)]
-        wanted = [one for one in parts if not {"ticket", "format"} & set(one) or "type" in one]
-        if not wanted or any("type" not in one for one in wanted):
+        wanted = [part for part in parts if not {"ticket", "format"} & set(part) or "type" in part]
+        if not wanted or any("type" not in part for part in wanted):
             raise Mistake("NO_TYPE")
-        self._parts = [self._part(one) for one in wanted]
+        self._parts = [self._part(part) for part in wanted]
         self._format = form
         self.now = now
         return list(self._snapshots(now))
 
-    def _part(self, one: dict[str, Any]) -> _Part:
-        type_, codes, level = one["type"], one.get("codes"), one.get("level", 0)
+    def _part(self, fields: dict[str, Any]) -> _Part:
+        type_, codes, level = fields["type"], fields.get("codes"), fields.get("level", 0)
         if type_ not in ("ticker", "trade", "orderbook", *CANDLES):
             raise Mistake("INVALID_PARAM", str(type_))
         if not isinstance(codes, list) or not codes:
             raise Mistake("NO_CODES")
-        if "level" in one and not self.korea:
+        if "level" in fields and not self.korea:
             raise Mistake("WRONG_FORMAT")
         try:
             units = round(float(level) * SCALE)
         except (TypeError, ValueError):
             raise Mistake("WRONG_FORMAT") from None
-        only_snapshot = one.get("is_only_snapshot", one.get("isOnlySnapshot", False)) is True
-        only_realtime = one.get("is_only_realtime", one.get("isOnlyRealtime", False)) is True
+        only_snapshot = fields.get("is_only_snapshot", fields.get("isOnlySnapshot", False)) is True
+        only_realtime = fields.get("is_only_realtime", fields.get("isOnlyRealtime", False)) is True
         return _Part(type_, tuple(map(str, codes)), units, not only_realtime, not only_snapshot)
 
     def _listed(self, ticket: str) -> str:
         result = []
         for part in self._parts:
-            one: dict[str, Any] = {"type": part.type, "codes": list(part.codes)}
+            entry: dict[str, Any] = {"type": part.type, "codes": list(part.codes)}
             if part.type == "orderbook":
-                one["level"] = float(plain(part.level)) if part.level % SCALE else part.level // SCALE
-            result.append(one)
+                entry["level"] = float(plain(part.level)) if part.level % SCALE else part.level // SCALE
+            result.append(entry)
         answer: dict[str, Any] = {"method": "LIST_SUBSCRIPTIONS", "result": result, "ticket": ticket}
         if self._simple:
             short = SIMPLE_KEYS["LIST_SUBSCRIPTIONS"]
-            answer["result"] = [{short[key]: value for key, value in one.items()} for one in result]
+            answer["result"] = [{short[key]: value for key, value in entry.items()} for entry in result]
             answer = {short[key]: value for key, value in answer.items()}
         return json.dumps(answer, separators=(",", ":"))
 
@@ -160,14 +160,14 @@ class Session:
         for part in self._parts:
             if not part.snapshot:
                 continue
-            frames = [one for market, depth in part.markets() if (one := self._latest(part, market, depth, now))]
+            frames = [frame for market, depth in part.markets() if (frame := self._latest(part, market, depth, now))]
             if self._format.endswith("_LIST"):
                 yield from [f"[{','.join(frames)}]"] if frames else []
             else:
                 yield from frames
 
     def _latest(self, part: _Part, market: str, depth: int, now: int) -> str | None:
-        """The state at a moment; None where there is none, or nobody knows the code."""
+        """Return the state at a moment; None where there is none, or the code is unknown."""
         listing = self.model.listing(market, now)
         if listing is None:
             return None
@@ -201,15 +201,15 @@ class Session:
         )  # fmt: skip
 
     def _ticker(self, market: str, now: int, stream_type: str) -> str | None:
-        one, listing = self.model.ticker(market, now), self.model.listing(market, now)
-        if one is None or listing is None:
+        ticker, listing = self.model.ticker(market, now), self.model.listing(market, now)
+        if ticker is None or listing is None:
             return None
-        return ws_wire.ticker_frame(one, listing, stream_type, at=one.ms, simple=self._simple)
+        return ws_wire.ticker_frame(ticker, listing, stream_type, at=ticker.ms, simple=self._simple)
 
     def until(self, now: int) -> Iterator[list[Timed]]:
         """What happened since the last call, market by market, each in order of time.
 
-        Frames of different markets of one call are still to be put in order.
+        Frames of different markets of a single call are not sorted yet.
         """
         since, self.now = self.now, max(now, self.now)
         for part in self._parts:
@@ -235,35 +235,35 @@ class Session:
                 Timed(int(at), self._trade(market, trades, row, int(at), "REALTIME"))
                 for row, at in enumerate(moments.tolist())
             ]
-        found = []
-        # Trades of a tenth of a second are folded into one frame.
+        frames = []
+        # Trades of a tenth of a second are folded into a single frame.
         for row in _last_of_each(moments // (_BEAT_MS * 1000)):
             text = self._ticker(market, int(moments[row]), "REALTIME")
             if text is not None:
-                found.append(Timed(int(moments[row]), text))
-        return found
+                frames.append(Timed(int(moments[row]), text))
+        return frames
 
     def _books(self, part: _Part, market: str, depth: int, since: int, now: int) -> list[Timed]:
         """Every change on the grid of a tenth of a second, the newest so many."""
         step = _BEAT_MS * 1000
         first = max(since // step + 1, now // step - _MOST_BOOKS + 1)
-        # Against the last look, not against the last call: what changed in between is still to be told.
+        # Against the last look, not against the last call: what changed in between was not sent yet.
         known = self.model.book(market, (first - 1) * step).ms
-        found = []
+        frames = []
         for moment in range(first * step, now + 1, step):
             changed = self.model.book(market, moment).ms
             if changed != known:
                 known = changed
                 text = self._book(part, market, depth, moment, "REALTIME")
                 if text is not None:
-                    found.append(Timed(moment, text))
-        return found
+                    frames.append(Timed(moment, text))
+        return frames
 
     def _candles(self, type_: str, interval: Interval, market: str, since: int, now: int) -> list[Timed]:
         """The candle at each whole second before which something was traded."""
         low, high = since - since % _SECOND, now - now % _SECOND
         trades = self.model.trades(market, low, high, now)
-        found = []
+        frames = []
         for second in np.unique(trades.ms // 1000).tolist():
             at = (second + 1) * _SECOND
             if at <= since:
@@ -271,8 +271,8 @@ class Session:
             start = interval.floor(second * _SECOND)
             candles = self.model.candles(market, interval, start, start + 1, at)
             frame = ws_wire.candle_frame(type_, market, candles, "REALTIME", simple=self._simple, korea=self.korea)
-            found.append(Timed(at, frame))
-        return found
+            frames.append(Timed(at, frame))
+        return frames
 
 
 def _last_of_each(keys: Any) -> list[int]:
