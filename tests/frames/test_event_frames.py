@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from upbit_frames.core.event_bars import EventBars, Threshold
-from upbit_frames.errors import QueryError
+from upbit_frames.errors import InvalidInterval, QueryError, UpbitFramesWarning
 from upbit_frames.frames.output import to_pandas
 
 META = {"kind": "trades", "market": "KRW-BTC"}
@@ -62,3 +62,51 @@ def test_bars_need_trades_with_sides_in_order(frame: pd.DataFrame, candles: Any)
         frame.uf.bars()
     with pytest.raises(QueryError, match="forming must be True or False"):
         frame.uf.bars(ticks=2, forming=1)
+
+
+# --- flow ---------------------------------------------------------------------------------------
+
+
+def test_flow_of_a_frame(frame: pd.DataFrame):
+    flow = frame.uf.flow("1m", start="2026-01-01T09:00", end="2026-01-01T09:02")  # read in the frame's zone
+    assert flow.index.tolist() == [pd.Timestamp("2026-01-01 09:00", tz="Asia/Seoul"), pd.Timestamp("2026-01-01 00:01Z")]
+    assert flow.iloc[0].to_dict() == {
+        "trades": 3, "buy_volume": 1.0, "sell_volume": 0.2, "delta": 0.8, "buy_value": 100.0, "sell_value": 20.4,
+        "vwap": 120.4 / 1.2,
+    }  # fmt: skip
+    meta = flow.attrs["upbit_frames"]
+    assert (meta["kind"], meta["market"], meta["interval"]) == ("flow", "KRW-BTC", "1m")
+
+
+def test_flow_adds_up_to_the_candles(frame: pd.DataFrame):
+    day = {"start": "2026-01-01T00:00", "end": "2026-01-02T00:00"}
+    for interval, base in (("1m", None), ("45m", "Asia/Seoul"), ("1d", "Asia/Seoul")):
+        flow, candles = (method(interval, base, **day) for method in (frame.uf.flow, frame.uf.resample))
+        assert flow.index.equals(candles.index)
+        assert (flow["buy_volume"] + flow["sell_volume"]).tolist() == pytest.approx(candles["volume"].tolist())
+        assert (flow["buy_value"] + flow["sell_value"]).tolist() == pytest.approx(candles["value"].tolist())
+    assert flow.attrs["upbit_frames"]["base"] == "Asia/Seoul"
+    assert flow["trades"].tolist() == [4]
+
+
+def test_flow_of_incomplete_periods_only_warns(frame: pd.DataFrame):
+    with pytest.warns(UpbitFramesWarning, match="no candle of 1h is complete in these 4 rows"):
+        assert len(frame.uf.flow("1h")) == 0
+    flagged = frame.uf.flow("1h", edges="flag")
+    assert (flagged["complete"].tolist(), flagged["trades"].tolist()) == ([False], [4])
+
+
+def test_flow_needs_trades_with_sides(frame: pd.DataFrame, candles: Any):
+    with pytest.raises(QueryError, match="needs the column side"):
+        frame.drop(columns="side").uf.flow()
+    with pytest.raises(QueryError, match="this needs trades"):
+        to_pandas(candles({0: [1, 1, 1, 1, 1, 1]}), index=["time"]).uf.flow()
+    with pytest.raises(InvalidInterval):
+        frame.uf.flow("7m")
+
+
+def test_flow_of_several_markets(frame: pd.DataFrame):
+    both = pd.concat({"KRW-BTC": frame, "KRW-ETH": frame}, names=["market", "time"])
+    flow = both.uf.flow("1m", edges="keep")
+    assert flow.index.names == ["market", "time"]
+    assert flow["trades"].tolist() == [3, 1, 3, 1]

@@ -19,6 +19,7 @@ from upbit_frames.core.arrow import joined
 from upbit_frames.core.bar_grid import Grid, grid_of, named, parse_grid
 from upbit_frames.core.candle_checks import NUMBERS, violations
 from upbit_frames.core.event_bars import EventBars, Threshold
+from upbit_frames.core.flow import flow_of_trades
 from upbit_frames.core.intervals import EPOCH, Span
 from upbit_frames.core.moments import parse_moment
 from upbit_frames.core.query import GAPS, MAX_COUNT
@@ -303,6 +304,55 @@ class UpbitFrames:
             bars = EventBars(threshold)
             parts.append((market, bars.finish([bars.add(table)], forming=forming)))
         return self._to_frame(parts, "bars", threshold=threshold.text)
+
+    def flow(
+        self, interval: Any = "1m", base: Any = None, *, start: Any = None, end: Any = None, edges: str = "drop"
+    ) -> pd.DataFrame:
+        """Aggregate trades by period and by who took: buyers or sellers.
+
+        Parameters
+        ----------
+        interval, base
+            As of :meth:`resample`.
+        start, end : str, datetime.date, datetime.datetime or pandas.Timestamp, optional
+            ``[start, end)`` in which the frame has every trade; by default from the first to the last. It
+            decides which periods at the edges are complete.
+        edges : {"drop", "keep", "flag"}
+            What becomes of those that are not: left out; kept; or kept and marked in a boolean column
+            ``complete``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``time`` (start of the period). Columns ``trades`` (int64), ``buy_volume`` (side "bid"),
+            ``sell_volume`` (side "ask"), ``delta`` (the difference) in the base currency, ``buy_value``,
+            ``sell_value`` and ``vwap`` in the quote currency. Sums are exact. A period without a trade has
+            no row.
+
+        Raises
+        ------
+        InvalidInterval
+            If it is no length of time that divides a day or has whole days.
+        QueryError
+            If the frame holds no trades, or they have no sides.
+
+        Warns
+        -----
+        UpbitFramesWarning
+            If rows became none, because every period is incomplete.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.trades("KRW-BTC", start="-1h").uf.flow("5m")["delta"].cumsum()  # doctest: +SKIP
+        """
+        grid = parse_grid(interval, base, plain_zone(zone_of(self._frame)))
+        parts = [
+            (market, flow_of_trades(table, grid, span=self._span(table, None, start, end), edges=edges))
+            for market, table in self._trades()
+        ]
+        self._warn_if_empty(parts, grid, edges)
+        return self._to_frame(parts, "flow", grid=grid)
 
     def returns(self, *, log: bool = False, periods: int = 1) -> pd.DataFrame:
         """Return the change of each column of a panel from row to row.
