@@ -71,10 +71,12 @@ def run(chart: Path) -> str:
             lines = transcript()
             frame = uf.candles("KRW-BTC", "15m", start="2026-02-22", end="2026-03-01", tz="Asia/Seoul", progress=False)
         mpl.use("Agg")
-        figure, axes = mpl.pyplot.subplots(figsize=(10, 6))
+        from matplotlib import pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(10, 6))
         frame.uf.plot(ax=axes, title="KRW-BTC 15m (stand-in exchange)")
         figure.savefig(chart, dpi=130)
-        mpl.pyplot.close(figure)
+        plt.close(figure)
     source = "a recording of the stand-in exchange (its prices are invented)"
     lines += [f"{tape.played} requests replayed from {source}, none sent."]
     lines += [f"Chart: {chart}"]
