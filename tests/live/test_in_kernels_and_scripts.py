@@ -153,7 +153,6 @@ def test_interrupting_a_cell(kernel: Kernel, head: str, code: str, exchange: Exc
     before = len(exchange.streams.connections)
     cell = kernel.start(code)
     streaming(exchange, before)
-    time.sleep(0.5)
     kernel.manager.interrupt_kernel()
     # A kernel that awaits notices an interruption with the next message only, whatever it awaits.
     kernel.client.kernel_info()
@@ -198,8 +197,6 @@ def script(code: str, interrupt: Exchange | None, tmp_path: Path) -> tuple[int, 
     assert process.stdout.readline().strip() == "ready"
     if interrupt is not None:
         streaming(interrupt, before)
-    time.sleep(1.0)
-    if interrupt is not None:
         process.send_signal(signal.SIGINT)
     try:
         _, error = process.communicate(timeout=PATIENCE)

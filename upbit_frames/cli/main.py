@@ -69,7 +69,7 @@ def _complain(error: Exception, code: int) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with all commands."""
+    """Return the parser with all commands."""
     parser = argparse.ArgumentParser(prog="upbit-frames", description="Upbit market data as clean frames.")
     parser.add_argument("--version", action="version", version=f"upbit-frames {uf.__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")

@@ -43,7 +43,7 @@ _failed = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option and the setting."""
+    """Register the option and the setting."""
     group = parser.getgroup("upbit_frames")
     group.addoption(
         "--upbit-record",
@@ -97,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 @pytest.fixture
 def upbit_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
-    """The open cassette of this test; nothing is recorded if the test fails."""
+    """Provide the open cassette of this test; nothing is recorded if the test fails."""
     from upbit_frames.replay.cassette import open_in
 
     marker = request.node.get_closest_marker("upbit_cassette")
@@ -124,7 +124,7 @@ def _marked(marker: pytest.Mark | None) -> tuple[str | None, str | None]:
 
 
 def _folder(request: pytest.FixtureRequest) -> Path:
-    """Where the setting, the ini file or the place of the test file says."""
+    """Return the folder of cassettes: of the ini file, of the setting, else beside the test file."""
     from upbit_frames.core.config import Config, current
 
     given = request.config.getini("upbit_cassette_dir")
@@ -143,7 +143,7 @@ def _name_of(item: pytest.Item) -> str:
 
 @pytest.fixture
 def upbit_exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Exchange]:
-    """A stand-in exchange on this machine, to which every call of the test goes.
+    """Provide a stand-in exchange on this machine, to which every call of the test goes.
 
     Its clock stands still until it is moved. The store is empty, in the test's own folder.
     """
@@ -163,7 +163,7 @@ def upbit_exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[E
 
 @pytest.fixture
 def upbit_clock(upbit_exchange: Exchange) -> VirtualClock:
-    """The clock of the stand-in exchange: ``advance(seconds)``, ``set(when)``, ``run(speed)``."""
+    """Provide the clock of the stand-in exchange: ``advance(seconds)``, ``set(when)``, ``run(speed)``."""
     return upbit_exchange.clock
 
 

@@ -75,7 +75,7 @@ class _StreamTime(SystemClock):
         self._clock = exchange.clock
 
     def now(self) -> int:
-        """Microseconds since the epoch."""
+        """Return microseconds since the epoch."""
         if not self._clock.speed:
             self._clock.run(self.speed)
         return self._clock.now()
@@ -132,7 +132,7 @@ def _quiet() -> Iterator[None]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m upbit_frames.testing.record", description=__doc__)
     parser.add_argument("--into", type=Path, default=Path("cassettes"), help="folder of the cassettes")
     parser.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="folder of the notebooks")

@@ -39,7 +39,7 @@ def markets(quote: str | None = None) -> st.SearchStrategy[str]:
 
 
 def moments(earliest: int = EARLIEST, latest: int = LATEST) -> st.SearchStrategy[int]:
-    """A moment in microseconds since the epoch, UTC, in ``[earliest, latest)``."""
+    """Draw a moment in microseconds since the epoch, UTC, in ``[earliest, latest)``."""
     return st.integers(earliest, latest - 1)
 
 
@@ -47,7 +47,7 @@ def moments(earliest: int = EARLIEST, latest: int = LATEST) -> st.SearchStrategy
 def ranges(
     draw: st.DrawFn, interval: Interval | str | None = None, *, most: int = 1_000, earliest: int = EARLIEST
 ) -> Span:
-    """A half-open range ``[start, end)`` of at least a microsecond.
+    """Draw a half-open range ``[start, end)`` of at least a microsecond.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def ranges(
 
 
 def _prices(quote: str) -> st.SearchStrategy[int]:
-    """A price on the tick table, in 1e-8."""
+    """Draw a price on the tick table, in 1e-8."""
     low, high = {"BTC": (1, SCALE), "USDT": (1_000, 200_000 * SCALE)}.get(quote, (10_000, 200_000_000 * SCALE))
     return st.integers(low, high).map(lambda price: int(floor_to_tick(quote, price)))
 
@@ -82,7 +82,7 @@ def candles(
     max_size: int = 60,
     start: int | None = None,
 ) -> pa.Table:
-    """Candles as a table of the schema ``candles``: time ascending, with holes.
+    """Draw candles as a table of the schema ``candles``: time ascending, with holes.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class Book:
         return replace(self, ask_price=asks[0], ask_size=asks[1], bid_price=bids[0], bid_size=bids[1], level=level)
 
     def cut(self, count: int = MOST_UNITS) -> Book:
-        """The best ``count`` prices of each side."""
+        """Return the best ``count`` prices of each side."""
         return replace(
             self,
             ask_price=self.ask_price[:count],
@@ -80,13 +80,13 @@ def _gather(prices: Ints, sizes: Ints) -> tuple[Ints, Ints]:
 
 
 def beat_of(listing: Listing) -> int:
-    """How often the book of a market changes by itself, in ms, on the grid of 100 ms."""
+    """Return how often the book of a market changes by itself, in ms, on the grid of 100 ms."""
     # A busy book changes with every request; a quiet one stands still for minutes.
     return max(1, min(3_000, round(400 / max(listing.trades_per_day, 0.1)))) * 100
 
 
 def make_book(listing: Listing, seed: int, last: Trades, at: int) -> Book:
-    """The book at a moment, from the last trade before it.
+    """Return the book at a moment, from the last trade before it.
 
     Parameters
     ----------

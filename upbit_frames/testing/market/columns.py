@@ -30,7 +30,7 @@ _SUMS = slice(VOLUME, LAST)
 
 
 def storage_lag(ms: Any) -> Any:
-    """How many ms after a trade the exchange stored it: 15 to 74, always the same for a trade.
+    """Return how many ms after a trade the exchange stored it: 15 to 74, always the same for a trade.
 
     The ``timestamp`` of a candle is that moment of its last trade, so it can lie past the
     candle's end (upbit-api 4).
@@ -114,7 +114,7 @@ class Trades:
         return (a * SCALE + b) * SCALE + c, d * SCALE + e, f * SCALE + g
 
     def between(self, start_ms: int, end_ms: int) -> Trades:
-        """The trades of ``[start, end)``."""
+        """Return the trades of ``[start, end)``."""
         low, high = np.searchsorted(self.ms, (start_ms, end_ms))
         return self[int(low) : int(high)]
 
@@ -135,7 +135,7 @@ class Trades:
         return block
 
     def table(self) -> pa.Table:
-        """The trades in the package's schema ``trades``."""
+        """Return the trades in the package's schema ``trades``."""
         import pyarrow as pa
 
         from upbit_frames.core.schema import arrow_schema
@@ -190,7 +190,7 @@ def _runs(keys: Ints) -> tuple[Ints, Ints]:
 
 
 def no_candles() -> Ints:
-    """A candle block without a candle."""
+    """Return a candle block without a candle."""
     return np.empty((LAST + 1, 0), dtype=np.int64)
 
 
@@ -258,7 +258,7 @@ class Candles:
         return [(value + SCALE // 2) // SCALE for value in self.value_exact]
 
     def table(self) -> pa.Table:
-        """The candles in the package's schema ``candles``: floats nearest to what the wire says."""
+        """Return the candles in the package's schema ``candles``: floats nearest to what the wire says."""
         import pyarrow as pa
 
         from upbit_frames.core.schema import arrow_schema
@@ -272,7 +272,7 @@ class Candles:
 
 
 def exact_floats(numbers: Ints | Iterable[int]) -> npt.NDArray[np.float64]:
-    """The float64 nearest to each number of 1e-8, correctly rounded."""
+    """Return the float64 nearest to each number of 1e-8, correctly rounded."""
     listed = numbers.tolist() if isinstance(numbers, np.ndarray) else list(numbers)
     if listed and max(listed) >= EXACT:
         # int / int is rounded once; float(int) / float would be rounded twice.

@@ -47,7 +47,7 @@ class Days:
         self._candles: dict[int, Ints] = {}
 
     def day(self, source: Source, day: int) -> Day:
-        """All trades of a day since the epoch."""
+        """Return all trades of a day since the epoch."""
         with self._lock:
             if day in self._recent:
                 self._recent.move_to_end(day)
@@ -76,7 +76,7 @@ _ALL_LOCK = threading.Lock()
 
 
 def days_of(source: Source) -> Days:
-    """The days of a source; forgotten with it."""
+    """Return the cached days of a source; they are freed with it."""
     with _ALL_LOCK:
         if source not in _ALL:
             _ALL[source] = Days()

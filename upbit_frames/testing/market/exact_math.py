@@ -44,7 +44,7 @@ def exp(values: Any) -> Any:
 
 
 def log(value: float) -> float:
-    """The natural logarithm of a positive number, within 2 units in the last place."""
+    """Return the natural logarithm of a positive number, within 2 units in the last place."""
     fraction, twos = math.frexp(value)
     if fraction < 0.7071067811865476:
         fraction, twos = 2.0 * fraction, twos - 1
@@ -56,13 +56,13 @@ def log(value: float) -> float:
 
 
 def seeded(seed: int, *key: int | str) -> np.random.Generator:
-    """A generator of random numbers of its own for every seed and key."""
+    """Return a random number generator of its own for every seed and key."""
     words = [crc32(part.encode()) if isinstance(part, str) else part for part in key]
     return np.random.Generator(np.random.PCG64([seed, *words]))
 
 
 def normals(rng: np.random.Generator, size: int | tuple[int, ...]) -> Floats:
-    """Numbers of mean 0 and deviation 1."""
+    """Return numbers of mean 0 and deviation 1."""
     drawn: Floats = np.clip(rng.standard_normal(size), -_NORMAL_TABLE, _NORMAL_TABLE)
     return drawn
 

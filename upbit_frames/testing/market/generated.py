@@ -98,7 +98,7 @@ class GeneratedTrades:
     # --- what the days look like --------------------------------------------------------------
 
     def active_days(self, start: int, end: int) -> Ints:
-        """The days of ``[start, end)`` that have a trade, ascending, as days since the epoch."""
+        """Return the days of ``[start, end)`` that have a trade, ascending, as days since the epoch."""
         start, end = max(start, self.first_day), min(end, self.last_day + 1)
         if start >= end:
             return np.empty(0, dtype=np.int64)
@@ -121,7 +121,7 @@ class GeneratedTrades:
         return None
 
     def extremes(self, start: int, end: int) -> tuple[Ints, Ints, Ints]:
-        """Days of ``[start, end)`` with trades, and the highest and lowest price of each."""
+        """Return days of ``[start, end)`` with trades, and the highest and lowest price of each."""
         days = self.active_days(start, end)
         high, low = np.empty_like(days), np.empty_like(days)
         for year in range(_year_of(int(days[0])), _year_of(int(days[-1])) + 1) if len(days) else ():
@@ -132,7 +132,7 @@ class GeneratedTrades:
         return days, high, low
 
     def _table(self, year: int) -> DayTable:
-        """The year's table; the price at its beginning follows from the years before."""
+        """Return the year's table; the price at its beginning follows from the years before."""
         if year not in self._tables:
             known = max(level_year for level_year in self._levels if level_year <= year)
             for missing_year in range(known, year + 1):
@@ -172,7 +172,7 @@ class GeneratedTrades:
         return list(self._maintenance)
 
     def _open_spans(self, day: int) -> list[Span]:
-        """When the market is open on a day."""
+        """Return the times at which the market is open on a day."""
         whole = Span(max(day * DAY_US, self._life.start), min((day + 1) * DAY_US, self._life.end))
         return subtract([whole], [*self.listing.silences, *self._closed(_year_of(day))])
 
@@ -193,7 +193,7 @@ class GeneratedTrades:
     # --- trades of a day ----------------------------------------------------------------------
 
     def day(self, day: int) -> Trades:
-        """All trades of a UTC day, given as days since the epoch."""
+        """Return all trades of a UTC day, given as days since the epoch."""
         if not self.first_day <= day <= self.last_day:
             return no_trades()
         table = self._table(_year_of(day))
@@ -241,7 +241,7 @@ class GeneratedTrades:
         return ms[group], group
 
     def _prices(self, rng: np.random.Generator, bid: Any, opening: int, close: int, low: int, high: int) -> Ints:
-        """A bridge from open to close, folded back at low and high, each of which it touches."""
+        """Return a bridge from open to close, folded back at low and high, each of which it touches."""
         count = len(bid)
         if count == 1:
             return np.array([opening])
@@ -265,7 +265,7 @@ class GeneratedTrades:
 
 @lru_cache(maxsize=1024)
 def generated_trades(listing: Listing, seed: int, maintenance: Maintenance | tuple[Span, ...]) -> GeneratedTrades:
-    """The trades of a listing; the same object for the same arguments, so that work is shared."""
+    """Return the trades of a listing; the same object for the same arguments, so that work is shared."""
     return GeneratedTrades(listing, seed, maintenance)
 
 

@@ -125,7 +125,7 @@ def default_listings(region: str = "kr", extra: int = 0) -> tuple[Listing, ...]:
 
 
 def many(count: int, quote: str = "KRW") -> tuple[Listing, ...]:
-    """That many more markets of modest trading, ``KRW-C001`` and so on.
+    """Return so many more markets of modest trading, ``KRW-C001`` and so on.
 
     Examples
     --------

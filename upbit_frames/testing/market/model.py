@@ -73,11 +73,11 @@ class MarketModel:
     # --- what is listed -----------------------------------------------------------------------
 
     def markets(self, now: int | None = None) -> list[Listing]:
-        """What is listed at a moment, in the order of the listings."""
+        """Return the markets listed at a moment, in the order of the listings."""
         return [source.listing for source in self._sources.values() if _known(source.listing, self._until(now))]
 
     def listing(self, market: str, now: int | None = None) -> Listing | None:
-        """The listing of a market code; None if it is unknown, not listed yet or delisted by then."""
+        """Return the listing of a market code; None if it is unknown, not listed yet or delisted by then."""
         source = self._sources.get(market)
         return source.listing if source is not None and _known(source.listing, self._until(now)) else None
 
@@ -97,7 +97,7 @@ class MarketModel:
     # --- trades -------------------------------------------------------------------------------
 
     def trades(self, market: str, start: int, end: int, now: int | None = None) -> Trades:
-        """The trades of ``[start, end)`` that happened before ``now``, in order of time."""
+        """Return the trades of ``[start, end)`` that happened before ``now``, in order of time."""
         return join_trades(self.trades_by_day(market, start, end, now))
 
     def trades_by_day(self, market: str, start: int, end: int, now: int | None = None) -> list[Trades]:
@@ -125,7 +125,7 @@ class MarketModel:
         return no_trades()
 
     def _day_until(self, source: Source, day: int, until: int) -> Day:
-        """A day as it was known at a moment; the last such view of each day is kept."""
+        """Return a day as it was known at a moment; the last such view of each day is cached."""
         whole = days_of(source).day(source, day)
         if (day + 1) * DAY_US <= until:
             return whole
@@ -159,7 +159,7 @@ class MarketModel:
     def last_candles(
         self, market: str, interval: str | Interval, to: int, count: int, now: int | None = None
     ) -> Candles:
-        """The newest ``count`` existing candles that start before ``to``, in order of time."""
+        """Return the newest ``count`` existing candles that start before ``to``, in order of time."""
         interval, source, until = Interval.parse(interval), self._sources[market], self._until(now)
         to = min(to, until)
         parts: list[Ints] = []
@@ -207,11 +207,11 @@ class MarketModel:
     # --- quotes -------------------------------------------------------------------------------
 
     def ticker(self, market: str, at: int | None = None) -> Ticker | None:
-        """The ticker at a moment (default: now); None while nothing was ever traded."""
+        """Return the ticker at a moment (default: now); None while nothing was ever traded."""
         return make_ticker(self, self._sources[market], self._until(at))
 
     def book(self, market: str, at: int | None = None) -> Book:
-        """The order book at a moment (default: now)."""
+        """Return the order book at a moment (default: now)."""
         at = self._until(at)
         source = self._sources[market]
         return make_book(source.listing, self.seed, self.last_trade(market, at), at)

@@ -38,12 +38,12 @@ MOST_GROUPING = 100_000_000  # whole units; the largest grouping Upbit has
 
 
 def quote_of(market: str) -> str:
-    """The currency of a market's prices: the part before the dash."""
+    """Return the currency of a market's prices: the part before the dash."""
     return market.partition("-")[0]
 
 
 def tick_size(quote: str, price: int) -> int:
-    """The price step at a price; both integers of 1e-8.
+    """Return the price step at a price; both integers of 1e-8.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def floor_to_tick(quote: str, prices: Any) -> Ints:
 
 
 def ceil_to_tick(quote: str, prices: Any) -> Ints:
-    """The nearest prices on the table at or above the given ones."""
+    """Return the nearest prices on the table at or above the given ones."""
     lows, ticks = _ARRAYS.get(quote, _ARRAYS["BTC"])
     prices = np.maximum(np.asarray(prices, dtype=np.int64), 1)
     tick = ticks[np.searchsorted(lows, prices, side="right") - 1]
@@ -73,7 +73,7 @@ def ceil_to_tick(quote: str, prices: Any) -> Ints:
 
 
 def snap(quote: str, prices: Any, up: Any, low: int, high: int) -> Ints:
-    """Prices between ``low`` and ``high`` moved onto the table: upwards where ``up``, else downwards."""
+    """Move prices between ``low`` and ``high`` onto the table: upwards where ``up``, else downwards."""
     lows, ticks = _ARRAYS.get(quote, _ARRAYS["BTC"])
     prices = np.asarray(prices, dtype=np.int64)
     bands = np.searchsorted(lows, (low, high), side="right") - 1

@@ -54,7 +54,7 @@ class Ticker:
 
 
 def make_ticker(model: MarketModel, source: Source, at: int) -> Ticker | None:
-    """The ticker at a moment; None while nothing was ever traded.
+    """Return the ticker at a moment; None while nothing was ever traded.
 
     On a day without a trade open, high, low and last price are the last close, and so is the
     previous close; the sums of the day are 0.

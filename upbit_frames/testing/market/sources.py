@@ -28,16 +28,16 @@ class Source(Protocol):
     last_day: int
 
     def day(self, day: int) -> Trades:
-        """All trades of the day, in order of time."""
+        """Return all trades of the day, in order of time."""
 
     def active_days(self, start: int, end: int) -> Ints:
-        """The days of ``[start, end)`` that have a trade, ascending."""
+        """Return the days of ``[start, end)`` that have a trade, ascending."""
 
     def last_active_day(self, before: int) -> int | None:
         """Return the latest day with a trade before that day."""
 
     def extremes(self, start: int, end: int) -> tuple[Ints, Ints, Ints]:
-        """Days of ``[start, end)`` with trades, and the highest and lowest price of each, in 1e-8."""
+        """Return days of ``[start, end)`` with trades, and the highest and lowest price of each, in 1e-8."""
 
 
 class FixedTrades:
@@ -76,11 +76,11 @@ class FixedTrades:
         self._high, self._low = daily[HIGH], daily[LOW]
 
     def day(self, day: int) -> Trades:
-        """All trades of the day."""
+        """Return all trades of the day."""
         return self._trades.between(day * DAY_MS, (day + 1) * DAY_MS)
 
     def active_days(self, start: int, end: int) -> Ints:
-        """The days of ``[start, end)`` that have a trade."""
+        """Return the days of ``[start, end)`` that have a trade."""
         low, high = np.searchsorted(self._days, (start, end))
         return self._days[low:high]
 
@@ -90,7 +90,7 @@ class FixedTrades:
         return int(self._days[place - 1]) if place else None
 
     def extremes(self, start: int, end: int) -> tuple[Ints, Ints, Ints]:
-        """Days of ``[start, end)`` with trades, and their highest and lowest price."""
+        """Return days of ``[start, end)`` with trades, and their highest and lowest price."""
         low, high = np.searchsorted(self._days, (start, end))
         return self._days[low:high], self._high[low:high], self._low[low:high]
 
@@ -141,7 +141,7 @@ class CandleFile(FixedTrades):
 
 
 def read_candle_file(path: str | Path) -> tuple[Ints, Ints]:
-    """The rows of a candle file that have volume, in order of time.
+    """Return the rows of a candle file that have volume, in order of time.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def read_candle_file(path: str | Path) -> tuple[Ints, Ints]:
 
 
 def _unscaled(column: pa.Array) -> Ints:
-    """The integers behind decimals: their low 64 bits, which hold all that occurs here."""
+    """Return the integers behind decimals: their low 64 bits, which hold all that occurs here."""
     words = np.frombuffer(column.buffers()[1], dtype=np.int64)
     return words[2 * column.offset : 2 * (column.offset + len(column)) : 2].copy()
 

@@ -40,11 +40,11 @@ class ArchiveBridge:
         return ArchiveApp(ModelSource(self._model), self._now)
 
     def apps(self) -> list[tuple[str, App]]:
-        """The path prefixes it answers, the longer first."""
+        """Return the path prefixes it serves, the longer first."""
         return [(self.LISTING, self), (self.FILES, self)]
 
     def handle(self, request: Request) -> Reply:
-        """A listing, a file or a checksum."""
+        """Return a listing, a file or a checksum."""
         if request.path.startswith(self.LISTING):
             reply = self.app.handle(request.path, {"prefix": "", **request.params()})
         else:

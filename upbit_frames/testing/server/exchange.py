@@ -162,7 +162,7 @@ class Exchange:
         return self._archive.app
 
     def settings(self) -> dict[str, str]:
-        """The settings that lead a client here."""
+        """Return the settings that lead a client here."""
         urls = {
             "region": self.region,
             "rest_url": self.rest_url,
@@ -173,14 +173,14 @@ class Exchange:
         return {name: value for name, value in urls.items() if value}
 
     def config(self, **overrides: Any) -> Config:
-        """A :class:`~upbit_frames.config.Config` that leads a client here.
+        """Return a :class:`~upbit_frames.config.Config` that leads a client here.
 
         Everything else is as the environment has it, unless given.
         """
         return Config.from_env(**{**self.settings(), **overrides})
 
     def env(self) -> dict[str, str]:
-        """The same as environment variables, for other processes."""
+        """Return the same as environment variables, for other processes."""
         return {f"UPBIT_FRAMES_{name.upper()}": value for name, value in self.settings().items()}
 
     # --- life ---------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ class Exchange:
 
 
 def _listings(markets: Markets | None, region: str, extra: int) -> list[Listing | Source]:
-    """What is listed, from the ways to say it."""
+    """Return the listings that the argument ``markets`` means."""
     default = {listing.market: listing for listing in default_listings(region)}
     added = default_listings(region, extra)[len(default) :]
     if markets is None:
@@ -326,7 +326,7 @@ def _listings(markets: Markets | None, region: str, extra: int) -> list[Listing 
 
 
 def _file(code: str, path: str | Path, default: Mapping[str, Listing]) -> Source:
-    """A market of that code over a file of real candles, listed since its first row."""
+    """Return a market of that code over a file of real candles, listed since its first row."""
     time_us, ohlcv = read_candle_file(path)
     first = int(time_us[0])
     base = default.get(code) or Listing(code, code, code, float(ohlcv[0, 0]) / 1e8, 2_000, 100_000)

@@ -90,7 +90,7 @@ class Fault:
         self._random = random.Random(self.seed)
 
     def wants(self, request: Request) -> bool:
-        """Whether it hits this request; counts it."""
+        """Return whether it applies to this request; count the request."""
         if callable(self.match):
             if not self.match(request):
                 return False
@@ -105,7 +105,7 @@ class Fault:
         return True
 
     def number(self, name: str, default: float) -> float:
-        """A numeric option."""
+        """Return a numeric option."""
         return float(str(self.options.get(name, default)))
 
 
@@ -147,7 +147,7 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
@@ -158,7 +158,7 @@ class Faults:
         return len(self._faults)
 
     def pick(self, request: Request) -> Fault | None:
-        """The fault this request suffers, if any."""
+        """Return the fault of this request, if any."""
         with self._lock:
             return next((fault for fault in self._faults if fault.wants(request)), None)
 
@@ -183,7 +183,7 @@ def refusal(fault: Fault) -> tuple[int, bytes, str] | None:
 
 
 def spoil(fault: Fault, reply: Reply) -> Reply:
-    """The answer after the fault; what is said wrongly, or how it is sent."""
+    """Return the response after the fault; its content is wrong, or how it is sent."""
     reply = replace(reply, fault=fault.kind)
     if fault.kind == "silence":
         return replace(reply, silent=True)

@@ -35,7 +35,7 @@ class Request:
     arrival: float = 0.0
 
     def params(self) -> dict[str, str]:
-        """The decoded query; a repeated list is joined with commas, of another repeated name the first value counts."""
+        """Return the decoded query; repeated lists are joined with commas, of other repeated names the first counts."""
         params: dict[str, str] = {}
         for name, value in parse_qsl(self.query, keep_blank_values=True):
             if name in _LISTS and name in params:
@@ -91,7 +91,7 @@ class App(Protocol):
     """A part of the exchange that serves certain paths of the HTTP server."""
 
     def handle(self, request: Request) -> Reply:
-        """The reply; called in a thread of its own if ``blocking`` is true."""
+        """Return the reply; called in a thread of its own if ``blocking`` is true."""
 
 
 @dataclass(frozen=True)

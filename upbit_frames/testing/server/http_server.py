@@ -100,7 +100,7 @@ class _Connection:
             self.http.start_next_cycle()
 
     async def read(self) -> Request | None:
-        """The next request; None when the client has gone."""
+        """Return the next request; None when the client has disconnected."""
         request: Request | None = None
         while True:
             event = self.http.next_event()
@@ -142,7 +142,7 @@ class _Connection:
         return True
 
     def encoded(self, request: Request, reply: Reply) -> tuple[list[tuple[str, str]], bytes]:
-        """Headers with date, framing and encoding, and the body to send."""
+        """Return headers with date, framing and encoding, and the body to send."""
         date = [] if reply.skew is None else [("Date", formatdate(self.date() + reply.skew, usegmt=True))]
         headers = [*date, *reply.headers]
         body = reply.body

@@ -113,7 +113,7 @@ class Limits:
         return 1, self.per_second[group], 60 * self.per_second[group]
 
     def exhausted(self, group: str) -> str:
-        """``Remaining-Req`` when nothing is left."""
+        """Return ``Remaining-Req`` when nothing is left."""
         return _header(group, self._window(group)[2], 0)
 
     def block(self, caller: str, until: float) -> None:

@@ -32,12 +32,12 @@ class Bodies:
     blocked: str = wire.error(418, "Too many API requests. Blocked for {seconds} seconds.")
 
     def of_block(self, seconds: float) -> bytes:
-        """The body of a 418."""
+        """Return the body of a 418."""
         return self.blocked.replace("{seconds}", str(max(1, round(seconds)))).encode()
 
 
 def common_headers(body: bytes, *, chunked: bool = True) -> list[tuple[str, str]]:
-    """The headers every routed answer has, without the limit's."""
+    """Return the headers of every response of an endpoint, without those of the limit."""
     return [
         ("Content-Type", "application/json;charset=UTF-8"),
         ("Cache-Control", "no-cache, no-store, max-age=0, must-revalidate"),
@@ -97,12 +97,12 @@ class RestApp:
         return time.monotonic() if self.limits.clock == "real" else self.clock.now() / 1e6
 
     def header(self, path: str) -> str:
-        """``Remaining-Req`` of a caller that has nothing left."""
+        """Return ``Remaining-Req`` of a caller that has nothing left."""
         route = self._quotation.route(path)
         return self.limits.exhausted(route.group if route else "candles")
 
     def refused(self, verdict: Verdict) -> Reply:
-        """The answer to a call over the limit."""
+        """Return the response to a call over the limit."""
         body = self.bodies.of_block(verdict.blocked) if verdict.status == 418 else self.bodies.too_many.encode()
         return self._reply(verdict.status, body, verdict, chunked=True)
 

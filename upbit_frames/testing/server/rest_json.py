@@ -43,7 +43,7 @@ _RATE_ONE = 10_000_000_000
 
 
 def decimal(units: int, scale: int) -> str:
-    """``units`` x 10^-scale as Java's ``BigDecimal.toString`` has it.
+    """Return ``units`` x 10^-scale as Java's ``BigDecimal.toString`` spells it.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def decimal(units: int, scale: int) -> str:
 
 
 def padded(units: int) -> str:
-    """A price, volume or amount of 1e-8 with its 8 decimals."""
+    """Return a price, volume or amount of 1e-8 with its 8 decimals."""
     if units >= 100:
         digits = str(units) if units >= SCALE else f"{units:09d}"
         return f"{digits[:-8]}.{digits[-8:]}"
@@ -68,7 +68,7 @@ def padded(units: int) -> str:
 
 
 def _padded_all(column: Ints) -> list[str]:
-    """:func:`padded` of every number; much faster where all are whole, as most prices in won are."""
+    """Apply :func:`padded` to every number; much faster where all are whole, as most prices in won are."""
     whole = column // SCALE
     if (whole * SCALE == column).all() and (column > 0).all():
         return [f"{number}.00000000" for number in whole.tolist()]
@@ -76,29 +76,29 @@ def _padded_all(column: Ints) -> list[str]:
 
 
 def plain(units: int) -> str:
-    """A number of 1e-8 without padding and without exponent, as the order book has it."""
+    """Return a number of 1e-8 without padding and without exponent, as the order book has it."""
     whole, rest = divmod(units, SCALE)
     return f"{whole}.{rest:08d}".rstrip("0") if rest else str(whole)
 
 
 def stripped(units16: int) -> str:
-    """An amount of 1e-16 rounded to 8 decimals, halves up, without padding: ``acc_trade_price_24h``."""
+    """Return an amount of 1e-16 rounded to 8 decimals, halves up, without padding: ``acc_trade_price_24h``."""
     return plain((units16 + SCALE // 2) // SCALE)
 
 
 def rate(change: int, previous: int) -> int:
-    """``change / previous`` in units of 1e-10, halves away from zero."""
+    """Return ``change / previous`` in units of 1e-10, halves rounded away from zero."""
     size = (2 * abs(change) * _RATE_ONE + previous) // (2 * previous)
     return size if change >= 0 else -size
 
 
 def rows(items: Iterable[str]) -> str:
-    """A JSON array of rows."""
+    """Return a JSON array of rows."""
     return f"[{','.join(items)}]"
 
 
 def error(name: int | str, message: str) -> str:
-    """The body of a refusal; quotation endpoints name it by the status, the gateway by a word."""
+    """Return the body of a refusal; quotation endpoints name it by the status, the gateway by a word."""
     return json.dumps({"error": {"name": name, "message": message}}, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -115,7 +115,7 @@ def candle_rows(
     converted: Sequence[str] | None = None,
     korea: bool = True,
 ) -> list[str]:
-    """Candles as JSON objects, newest first.
+    """Return candles as JSON objects, newest first.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def _ends(
     flat: str,
     converted: Sequence[str] | None,
 ) -> list[str]:
-    """What follows the common keys of each candle, with the closing brace."""
+    """Return the fields that follow the common fields of each candle, with the closing brace."""
     if interval.unit is not None:
         return [f',"unit":{interval.unit}}}'] * len(utc)
     if interval.name in ("1w", "1M", "1y"):

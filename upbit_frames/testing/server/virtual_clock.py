@@ -16,7 +16,7 @@ _SECOND = 1_000_000
 
 
 def moment(when: int | str | datetime) -> int:
-    """Microseconds since the epoch of an int (taken as such), an ISO text or a datetime.
+    """Return the microseconds since the epoch of an int (unchanged), an ISO text or a datetime.
 
     A text or datetime without a zone is read as UTC.
 
@@ -56,7 +56,7 @@ class VirtualClock:
         self._listeners: list[Callable[[], None]] = []
 
     def now(self) -> int:
-        """Microseconds since the epoch, UTC."""
+        """Return microseconds since the epoch, UTC."""
         with self._lock:
             return self._read()
 
@@ -71,7 +71,7 @@ class VirtualClock:
         return self._speed
 
     def iso(self) -> str:
-        """The time as text, whole seconds."""
+        """Return the time as text, whole seconds."""
         return datetime.fromtimestamp(self.now() // _SECOND, UTC).isoformat().replace("+00:00", "Z")
 
     def advance(self, seconds: float) -> None:

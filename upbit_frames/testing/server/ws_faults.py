@@ -49,11 +49,11 @@ class StreamFaults:
         self._random = random.Random(self.seed)
 
     def life(self) -> float:
-        """How many seconds a connection lives, where :attr:`lifetime` is set; between 0 and 1 of its span."""
+        """Return how many seconds a connection lives, where :attr:`lifetime` is set; between 0 and 1 of its range."""
         return self._random.random()
 
     def disturbed(self, frames: Iterator[bytes], held: deque[tuple[int, bytes]]) -> Iterator[bytes]:
-        """The frames as they are sent; ``held`` keeps those of a connection that are late."""
+        """Return the frames as they are sent; ``held`` keeps delayed frames of a connection."""
         for frame in frames:
             if self.replace:
                 frame = self.replace.pop(0)

@@ -44,7 +44,7 @@ def error_frame(name: str, *, korea: bool, value: str = "") -> str:
 
 
 def java_double(units: int) -> str:
-    """A number of 1e-8 as Java's ``Double.toString`` has it: an exponent from 1e7 on and below 1e-3.
+    """Return a number of 1e-8 as Java's ``Double.toString`` has it: an exponent from 1e7 on and below 1e-3.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def _word(change: int) -> str:
 
 
 def ticker_frame(ticker: Ticker, listing: Listing, stream_type: str, *, at: int, simple: bool) -> str:
-    """A ticker; ``at`` is the time of the frame in milliseconds."""
+    """Return a ticker frame; ``at`` is its time in milliseconds."""
     change = ticker.change
     share = rate(change, ticker.previous_close) if change else 0
     warning = '"CAUTION"' if listing.warning else '"NONE"'
@@ -128,7 +128,7 @@ def trade_frame(
 def orderbook_frame(
     market: str, book: Book, count: int, stream_type: str, *, simple: bool, with_level: bool = True
 ) -> str:
-    """A whole book; its numbers are spelt differently in the two formats."""
+    """Return a book frame; the two formats spell its numbers differently."""
     units = book.units(count)
     price, size = (plain, java_double) if simple else (java_double, padded)
     spelt = ",".join(
@@ -153,7 +153,7 @@ def orderbook_frame(
 def candle_frame(
     type_: str, market: str, candles: Candles, stream_type: str, *, simple: bool, korea: bool = True
 ) -> str:
-    """The last of the candles; only in Korea it says its time in Korea too."""
+    """Return the frame of the last of the candles; only Korean frames state the time in Korea."""
     start = int(candles.time[-1]) // 1000
     form = "%Y-%m-%dT%H:%M:%S"
     local = [("candle_date_time_kst", _text(start + _KST_MS, form))] if korea else []

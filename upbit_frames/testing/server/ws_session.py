@@ -94,7 +94,7 @@ class Session:
     # --- what the client says -----------------------------------------------------------------
 
     def said(self, message: str, now: int) -> list[str]:
-        """The frames that answer a request at once: snapshots, or the list of subscriptions.
+        """Return the frames that answer a request at once: snapshots, or the list of subscriptions.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class Session:
         return ws_wire.ticker_frame(ticker, listing, stream_type, at=ticker.ms, simple=self._simple)
 
     def until(self, now: int) -> Iterator[list[Timed]]:
-        """What happened since the last call, market by market, each in order of time.
+        """Return the frames since the last call, market by market, each in order of time.
 
         Frames of different markets of a single call are not sorted yet.
         """
@@ -244,7 +244,7 @@ class Session:
         return frames
 
     def _books(self, part: _Part, market: str, depth: int, since: int, now: int) -> list[Timed]:
-        """Every change on the grid of a tenth of a second, the newest so many."""
+        """Return every change on the grid of a tenth of a second, at most the newest so many."""
         step = _BEAT_MS * 1000
         first = max(since // step + 1, now // step - _MOST_BOOKS + 1)
         # Against the last look, not against the last call: what changed in between was not sent yet.
@@ -260,7 +260,7 @@ class Session:
         return frames
 
     def _candles(self, type_: str, interval: Interval, market: str, since: int, now: int) -> list[Timed]:
-        """The candle at each whole second before which something was traded."""
+        """Return the candle at each whole second before which something was traded."""
         low, high = since - since % _SECOND, now - now % _SECOND
         trades = self.model.trades(market, low, high, now)
         frames = []
@@ -276,7 +276,7 @@ class Session:
 
 
 def _last_of_each(keys: Any) -> list[int]:
-    """The last place of every run of equal keys."""
+    """Return the last place of every run of equal keys."""
     if not len(keys):
         return []
     return [*np.flatnonzero(keys[1:] != keys[:-1]).tolist(), len(keys) - 1]
