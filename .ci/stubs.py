@@ -178,8 +178,9 @@ def _faces(body: list[ast.stmt], calls: Mapping[str, Signature], *, indent: str)
 
 
 def _face(name: str, call: Signature, maker: str, indent: str) -> str:
-    keyword = "async def" if maker in ("as_coroutine", "as_async_method") else "def"
-    first = "self, " if maker in ("as_method", "as_async_method", "as_opener") else ""
+    coroutine = maker in ("as_coroutine", "as_async_method", "as_threaded", "as_threaded_method")
+    keyword = "async def" if coroutine else "def"
+    first = "self, " if maker.endswith(("_method", "_opener")) else ""
     variants = list(call.variants())
     decorator = f"{indent}@overload\n" if len(variants) > 1 else ""
     return "".join(

@@ -12,7 +12,7 @@
 ``universe``                            what was listed when
 ``stream``, ``follow``                  live rows; history that continues
 ``download``, ``update``, ``cache``     many series at once; up to now; the local store
-``scan``, ``sql``                       the store for Polars, DuckDB, Dask and Arrow
+``scan``, ``sql``, ``map``              the store for Polars, DuckDB, Dask, Arrow; one function, many markets
 ``pinned``, ``bundle``, ``cite``        a data set frozen, packed for a reviewer, cited
 ``cassette``, ``cassettes``, ``tape``   record once, replay offline
 ``configure``, ``using``, ``config``    settings
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         explain,
         follow,
         instruments,
+        map,  # noqa: A004
         markets,
         orderbook,
         panel,
@@ -84,6 +85,7 @@ _LAZY = {
     "explain": "upbit_frames.api.functions",
     "follow": "upbit_frames.api.functions",
     "instruments": "upbit_frames.api.functions",
+    "map": "upbit_frames.api.functions",
     "markets": "upbit_frames.api.functions",
     "orderbook": "upbit_frames.api.functions",
     "panel": "upbit_frames.api.functions",
@@ -131,6 +133,7 @@ __all__ = [
     "explain",
     "follow",
     "instruments",
+    "map",
     "markets",
     "metrics",
     "notebook",

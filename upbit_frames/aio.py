@@ -9,7 +9,7 @@ Examples
 from __future__ import annotations
 
 from upbit_frames.api import calls
-from upbit_frames.api.invocation import as_coroutine, as_open_function
+from upbit_frames.api.invocation import as_coroutine, as_open_function, as_threaded
 
 __all__ = [
     "bars",
@@ -22,6 +22,7 @@ __all__ = [
     "explain",
     "follow",
     "instruments",
+    "map",
     "markets",
     "metrics",
     "orderbook",
@@ -46,6 +47,7 @@ download = as_coroutine(calls.download)
 explain = as_coroutine(calls.explain)
 follow = as_open_function(calls.open_follow)
 instruments = as_coroutine(calls.instruments)
+map = as_threaded(calls.map_markets)  # noqa: A001 - aio.map is meant
 markets = as_coroutine(calls.markets)
 metrics = as_coroutine(calls.metrics)
 orderbook = as_coroutine(calls.orderbook)

@@ -49,6 +49,7 @@ __all__ = [
     "explain",
     "follow",
     "instruments",
+    "map",
     "markets",
     "metrics",
     "orderbook",
@@ -337,6 +338,25 @@ async def instruments(
 @overload
 async def instruments(markets: Markets | None = None, *, quote: str | None = None, output: Output | None = None) -> Any:
     """Tick size and order book groupings of markets, at today's prices."""
+
+async def map(
+    func: Callable[[Any], Any],
+    markets: Markets | None = None,
+    interval: IntervalLike = "1d",
+    *,
+    quote: str | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    count: int | None = None,
+    gaps: Gaps = "raw",
+    tz: Zone | None = None,
+    columns: Iterable[str] | None = None,
+    source: Source = "auto",
+    scheduler: Any = "threads",
+    workers: int | None = None,
+    progress: ProgressMode | None = None,
+) -> pd.DataFrame:
+    """Call a function with the candles of each market, in parallel, and return the results as one frame."""
 
 @overload
 async def markets(quote: str | None = None, *, output: Literal["pandas"] | None = None) -> pd.DataFrame:

@@ -6,7 +6,14 @@ The calls are made at run time, see ``invocation``.
 from __future__ import annotations
 
 from upbit_frames.api import calls
-from upbit_frames.api.invocation import AsyncClosing, Closing, as_async_method, as_method, as_opener
+from upbit_frames.api.invocation import (
+    AsyncClosing,
+    Closing,
+    as_async_method,
+    as_method,
+    as_opener,
+    as_threaded_method,
+)
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -38,6 +45,7 @@ class Client(Closing):
     explain = as_method(calls.explain)
     follow = as_method(calls.follow)
     instruments = as_method(calls.instruments)
+    map = as_opener(calls.map_markets)
     markets = as_method(calls.markets)
     metrics = as_method(calls.metrics)
     orderbook = as_method(calls.orderbook)
@@ -76,6 +84,7 @@ class AsyncClient(AsyncClosing):
     explain = as_async_method(calls.explain)
     follow = as_opener(calls.open_follow)
     instruments = as_async_method(calls.instruments)
+    map = as_threaded_method(calls.map_markets)
     markets = as_async_method(calls.markets)
     metrics = as_async_method(calls.metrics)
     orderbook = as_async_method(calls.orderbook)

@@ -325,6 +325,26 @@ class Client(Closing):
     ) -> Any:
         """Tick size and order book groupings of markets, at today's prices."""
 
+    def map(
+        self,
+        func: Callable[[Any], Any],
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        gaps: Gaps = "raw",
+        tz: Zone | None = None,
+        columns: Iterable[str] | None = None,
+        source: Source = "auto",
+        scheduler: Any = "threads",
+        workers: int | None = None,
+        progress: ProgressMode | None = None,
+    ) -> pd.DataFrame:
+        """Call a function with the candles of each market, in parallel, and return the results as one frame."""
+
     @overload
     def markets(self, quote: str | None = None, *, output: Literal["pandas"] | None = None) -> pd.DataFrame:
         """Every market the exchange lists today."""
@@ -1088,6 +1108,26 @@ class AsyncClient(AsyncClosing):
         self, markets: Markets | None = None, *, quote: str | None = None, output: Output | None = None
     ) -> Any:
         """Tick size and order book groupings of markets, at today's prices."""
+
+    async def map(
+        self,
+        func: Callable[[Any], Any],
+        markets: Markets | None = None,
+        interval: IntervalLike = "1d",
+        *,
+        quote: str | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        count: int | None = None,
+        gaps: Gaps = "raw",
+        tz: Zone | None = None,
+        columns: Iterable[str] | None = None,
+        source: Source = "auto",
+        scheduler: Any = "threads",
+        workers: int | None = None,
+        progress: ProgressMode | None = None,
+    ) -> pd.DataFrame:
+        """Call a function with the candles of each market, in parallel, and return the results as one frame."""
 
     @overload
     async def markets(self, quote: str | None = None, *, output: Literal["pandas"] | None = None) -> pd.DataFrame:

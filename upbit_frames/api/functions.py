@@ -15,6 +15,7 @@ __all__ = [
     "explain",
     "follow",
     "instruments",
+    "map",
     "markets",
     "orderbook",
     "panel",
@@ -37,6 +38,7 @@ download = as_function(calls.download)
 follow = as_function(calls.follow)
 explain = as_function(calls.explain)
 instruments = as_function(calls.instruments)
+map = as_open_function(calls.map_markets)  # noqa: A001 - uf.map is meant
 markets = as_function(calls.markets)
 orderbook = as_function(calls.orderbook)
 panel = as_function(calls.panel)

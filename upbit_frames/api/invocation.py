@@ -35,6 +35,8 @@ __all__ = [
     "as_method",
     "as_open_function",
     "as_opener",
+    "as_threaded",
+    "as_threaded_method",
     "call_async",
     "call_sync",
 ]
@@ -213,6 +215,28 @@ def as_open_function(func: Callable[Concatenate[Config, P], T]) -> Callable[P, T
 
     _copy_signature(function, func)
     return function
+
+
+def as_threaded(func: Callable[Concatenate[Config, P], T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make a coroutine function of what runs the caller's own code: it runs in a thread, not on the loop."""
+
+    def function(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return asyncio.to_thread(invoke, func, _current_config(), *args, **kwargs)
+
+    _copy_signature(function, func)
+    return function
+
+
+def as_threaded_method(
+    func: Callable[Concatenate[Config, P], T],
+) -> Callable[Concatenate[AsyncClosing, P], Coroutine[Any, Any, T]]:
+    """Make the same as a method of ``AsyncClient``."""
+
+    def method(self: AsyncClosing, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return asyncio.to_thread(invoke, func, self._open_config(), *args, **kwargs)
+
+    _copy_signature(method, func, "self")
+    return method
 
 
 def _copy_signature(local: Any, func: Callable[..., Any], *first: str) -> None:

@@ -16,6 +16,7 @@ from upbit_frames.api.calls.datasets import scan, sql
 from upbit_frames.api.calls.download import cross_check, download
 from upbit_frames.api.calls.explain import explain
 from upbit_frames.api.calls.follow import follow, open_follow
+from upbit_frames.api.calls.mapping import map_markets
 from upbit_frames.api.calls.metrics import dashboard, metrics
 from upbit_frames.api.calls.panel import cross_section, panel
 from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
@@ -37,6 +38,7 @@ __all__ = [
     "explain",
     "follow",
     "instruments",
+    "map_markets",
     "markets",
     "metrics",
     "open_follow",
