@@ -220,8 +220,8 @@ def as_open_function(func: Callable[Concatenate[Config, P], T]) -> Callable[P, T
 def as_threaded(func: Callable[Concatenate[Config, P], T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make a coroutine function of what runs the caller's own code: it runs in a thread, not on the loop."""
 
-    def function(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return asyncio.to_thread(invoke, func, _current_config(), *args, **kwargs)
+    async def function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(invoke, func, _current_config(), *args, **kwargs)
 
     _copy_signature(function, func)
     return function
@@ -232,8 +232,8 @@ def as_threaded_method(
 ) -> Callable[Concatenate[AsyncClosing, P], Coroutine[Any, Any, T]]:
     """Make the same as a method of ``AsyncClient``."""
 
-    def method(self: AsyncClosing, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return asyncio.to_thread(invoke, func, self._open_config(), *args, **kwargs)
+    async def method(self: AsyncClosing, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(invoke, func, self._open_config(), *args, **kwargs)
 
     _copy_signature(method, func, "self")
     return method
