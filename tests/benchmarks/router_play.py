@@ -27,7 +27,7 @@ from upbit_frames.errors import UpbitFramesError
 from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.registry import close_all
 from upbit_frames.router.live_rules import idle_timeout
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 
 __all__ = ["Player"]
 
@@ -64,7 +64,7 @@ class Player:
                 try:
                     return self._played(scenario, source, uf.Client(config), told, tail)
                 finally:
-                    _bridge.run(close_all)
+                    event_loop.run(close_all)
         finally:
             self._served.ask("stop")
 

@@ -32,7 +32,7 @@ from upbit_frames.live.follow import backoff as troubles
 from upbit_frames.live.follow import session as following
 from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.hub import registry as hubs
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.market.listings import DEFAULT_LISTINGS
 
@@ -49,7 +49,7 @@ def unpaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(limiter, "limiter_for", lambda url, rate=1.0: limiter.NullLimiter())
     monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt: 0.02)
     yield
-    _bridge.run(hubs.close_all)
+    event_loop.run(hubs.close_all)
 
 
 @pytest.fixture
@@ -384,7 +384,7 @@ def test_a_frame_that_is_stamped_ahead_seals_nothing_and_is_forgotten(exchange: 
             core._told = micros("2026-03-02T00:00:00Z")
             core._wake.set()
 
-        _bridge.run(claim)
+        event_loop.run(claim)
         deadline = time.monotonic() + PATIENCE
         while core._told:
             assert time.monotonic() < deadline
@@ -416,7 +416,7 @@ def test_what_changes_between_taking_and_having_is_told_too(client: uf.Client) -
             core.had(second)
             return [batch.parts[0].forming["volume"].to_pylist()[-1] for batch in (first, second)]
 
-        assert _bridge.run(story) == [1e6, 2e6]
+        assert event_loop.run(story) == [1e6, 2e6]
 
 
 # --- the store ------------------------------------------------------------------------------------------

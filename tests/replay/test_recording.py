@@ -412,7 +412,7 @@ def test_the_real_ones_are_used_as_they_are(real_data: Path, offline: Offline) -
     from upbit_frames.core.endpoints import candles_endpoint
     from upbit_frames.core.intervals import INTERVALS
     from upbit_frames.exchange import wire as normalize
-    from upbit_frames.runtime import event_loop as _bridge
+    from upbit_frames.runtime import event_loop
 
     attempts = offline()
     with uf.using(cassette_dir=real_data / "rest" / "cassettes"):
@@ -433,6 +433,6 @@ def test_the_real_ones_are_used_as_they_are(real_data: Path, offline: Offline) -
             interval = INTERVALS[name]
             with uf.cassette(f"get_candles_{file}", mode="none"):
                 rest = engine.engine_for(current()).ports.api.transport
-                reply = _bridge.run(rest.get, candles_endpoint(interval), {"market": "KRW-BTC", "count": "1"})
+                reply = event_loop.run(rest.get, candles_endpoint(interval), {"market": "KRW-BTC", "count": "1"})
                 assert len(normalize.candles(reply.body, "KRW-BTC", interval)) == 1
     assert attempts == []

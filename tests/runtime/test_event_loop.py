@@ -14,7 +14,7 @@ import time
 import pytest
 
 from upbit_frames.errors import UsageError
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 
 
 async def double(number: int) -> int:
@@ -31,9 +31,9 @@ async def thread_name() -> str:
 
 
 def test_results_and_errors_come_back() -> None:
-    assert _bridge.run(double, 21) == 42
+    assert event_loop.run(double, 21) == 42
     with pytest.raises(ValueError, match="as it is"):
-        _bridge.run(fail)
+        event_loop.run(fail)
 
 
 def test_a_timeout_error_of_the_work_is_not_mistaken_for_waiting() -> None:
@@ -41,38 +41,38 @@ def test_a_timeout_error_of_the_work_is_not_mistaken_for_waiting() -> None:
         raise TimeoutError("mine")
 
     with pytest.raises(TimeoutError, match="mine"):
-        _bridge.run(slow)
+        event_loop.run(slow)
 
 
 def test_everything_runs_on_one_thread() -> None:
-    names = {_bridge.run(thread_name)}
-    thread = threading.Thread(target=lambda: names.add(_bridge.run(thread_name)))
+    names = {event_loop.run(thread_name)}
+    thread = threading.Thread(target=lambda: names.add(event_loop.run(thread_name)))
     thread.start()
     thread.join()
-    names.add(asyncio.run(_bridge.run_async(thread_name)))
-    assert names == {_bridge.THREAD_NAME}
+    names.add(asyncio.run(event_loop.run_async(thread_name)))
+    assert names == {event_loop.THREAD_NAME}
 
 
 def test_blocking_inside_a_running_loop_works() -> None:
     async def cell() -> int:
-        return _bridge.run(double, 4)
+        return event_loop.run(double, 4)
 
     assert asyncio.run(cell()) == 8
 
 
 def test_blocking_on_the_own_loop_is_refused() -> None:
     async def inside() -> None:
-        _bridge.run(double, 1)
+        event_loop.run(double, 1)
 
     with pytest.raises(UsageError, match="own event loop"):
-        _bridge.run(inside)
+        event_loop.run(inside)
 
 
 def test_awaiting_on_the_own_loop_works() -> None:
     async def inside() -> int:
-        return await _bridge.run_async(double, 3)
+        return await event_loop.run_async(double, 3)
 
-    assert _bridge.run(inside) == 6
+    assert event_loop.run(inside) == 6
 
 
 def test_cancelling_the_awaiting_task_cancels_the_work() -> None:
@@ -85,7 +85,7 @@ def test_cancelling_the_awaiting_task_cancels_the_work() -> None:
             ended.append("unwound")
 
     async def outer() -> None:
-        task = asyncio.create_task(_bridge.run_async(forever))
+        task = asyncio.create_task(event_loop.run_async(forever))
         await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -106,7 +106,7 @@ def test_tick_is_called_while_waiting() -> None:
         await asyncio.sleep(0.35)
         return "done"
 
-    assert _bridge.run(slow, tick=lambda: ticks.append(time.monotonic())) == "done"
+    assert event_loop.run(slow, tick=lambda: ticks.append(time.monotonic())) == "done"
     assert ticks
 
 
@@ -114,7 +114,7 @@ def test_under_uvloop() -> None:
     uvloop = pytest.importorskip("uvloop")
 
     async def outer() -> tuple[int, int]:
-        return await _bridge.run_async(double, 5), _bridge.run(double, 6)
+        return await event_loop.run_async(double, 5), event_loop.run(double, 6)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(outer()) == (10, 12)
@@ -123,14 +123,14 @@ def test_under_uvloop() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_after_a_fork() -> None:
-    assert _bridge.run(double, 1) == 2
-    before = _bridge.generation()
+    assert event_loop.run(double, 1) == 2
+    before = event_loop.generation()
     child = os.fork()
     if child == 0:
-        good = _bridge.run(double, 10) == 20 and _bridge.generation() != 0
+        good = event_loop.run(double, 10) == 20 and event_loop.generation() != 0
         os._exit(0 if good else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert _bridge.generation() == before
+    assert event_loop.generation() == before
 
 
 def run_script(text: str, *, interrupt_after: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -152,7 +152,7 @@ def test_ctrl_c_stops_the_work_and_lets_it_unwind() -> None:
     done = run_script(
         """
         import asyncio, signal
-        from upbit_frames.runtime import event_loop as _bridge
+        from upbit_frames.runtime import event_loop
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 
@@ -165,7 +165,7 @@ def test_ctrl_c_stops_the_work_and_lets_it_unwind() -> None:
                 print("unwound", flush=True)
 
         try:
-            _bridge.run(forever)
+            event_loop.run(forever)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
         """,
@@ -179,9 +179,9 @@ def test_the_interpreter_ends_without_a_hang_or_a_word() -> None:
     done = run_script(
         """
         import asyncio
-        from upbit_frames.runtime import event_loop as _bridge
-        _bridge.start(asyncio.sleep, 60)
-        print(_bridge.run(asyncio.sleep, 0, "fine"))
+        from upbit_frames.runtime import event_loop
+        event_loop.start(asyncio.sleep, 60)
+        print(event_loop.run(asyncio.sleep, 0, "fine"))
         """
     )
     assert (done.stdout.strip(), done.stderr, done.returncode) == ("fine", "", 0)

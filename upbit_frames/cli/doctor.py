@@ -95,7 +95,7 @@ def _loop() -> Finding:
 
 
 def _exchange() -> list[Finding]:
-    from upbit_frames.runtime import event_loop as _bridge
+    from upbit_frames.runtime import event_loop
 
     config = current()
     engine = engine_for(config)
@@ -106,7 +106,7 @@ def _exchange() -> list[Finding]:
         return len(page.table), engine.ports.clock.monotonic() - started
 
     try:
-        listed, seconds = _bridge.run(count_markets)
+        listed, seconds = event_loop.run(count_markets)
     except UpbitFramesError as error:
         return [Finding(False, "exchange", f"{redacted(config.rest_url)}: {type(error).__name__}: {error}")]
     skew = engine.ports.server_time.offset / 1e6

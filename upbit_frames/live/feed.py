@@ -10,7 +10,7 @@ from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.stream import Stream
 from upbit_frames.live.stream_frames import collected, framed, told
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Feed:
         self._stream = stream
         self._listener = stream._listener
         self._listener.ring = True
-        _bridge.run(stream._open)
+        event_loop.run(stream._open)
 
     def to_frame(self, last: int | None = None) -> Any:
         """What is in the buffer now.
@@ -59,7 +59,7 @@ class Feed:
         async def copy() -> list[Row]:
             return list(self._listener.rows)
 
-        return list(self._listener.rows) if self._listener.over else _bridge.run(copy)
+        return list(self._listener.rows) if self._listener.over else event_loop.run(copy)
 
     def __iter__(self) -> Iterator[Any]:
         """Batches: first what is in the buffer, then whatever comes, until the feed is closed.
@@ -74,7 +74,7 @@ class Feed:
         """
         query, taken = self._stream.query, -1
         while True:
-            rows, missed, taken = _bridge.run(self._after, taken)
+            rows, missed, taken = event_loop.run(self._after, taken)
             if missed:
                 text = f"{missed} rows of {query.type} were dropped before this loop came to them"
                 warn(f"{text}; take batches faster, or give a larger buffer")

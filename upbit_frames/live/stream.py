@@ -21,7 +21,7 @@ from upbit_frames.live.collection import Collection
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Listener
 from upbit_frames.live.stream_frames import attrs, checked, collected, framed, gaps_frame, stats, told
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Stream:
         UpbitFramesError
             If no connection can be opened.
         """
-        await _bridge.run_async(self._open)
+        await event_loop.run_async(self._open)
         return self
 
     async def _open(self) -> None:
@@ -88,11 +88,11 @@ class Stream:
 
     async def aclose(self) -> None:
         """Listen no more; may be called twice."""
-        await _bridge.run_async(self._close)
+        await event_loop.run_async(self._close)
 
     def close(self) -> None:
         """As :meth:`aclose`, without ``await``."""
-        _bridge.run(self._close)
+        event_loop.run(self._close)
 
     async def _close(self) -> None:
         if self._hub is not None:
@@ -107,7 +107,7 @@ class Stream:
         await self.aclose()
 
     def __enter__(self) -> Self:
-        _bridge.run(self._open)
+        event_loop.run(self._open)
         return self
 
     def __exit__(
@@ -133,8 +133,8 @@ class Stream:
 
     def __next__(self) -> Any:
         if self._hub is None and not self._used:
-            _bridge.run(self._open)
-        rows = self._told(_bridge.run(self._open_listener().take))
+            event_loop.run(self._open)
+        rows = self._told(event_loop.run(self._open_listener().take))
         if not rows:
             raise StopIteration
         return self._frame(rows)
@@ -149,7 +149,7 @@ class Stream:
         UpbitFramesError
             If the stream ended because of it, once what came before was taken.
         """
-        return self._told(await _bridge.run_async(self._open_listener().take, most))
+        return self._told(await event_loop.run_async(self._open_listener().take, most))
 
     def _open_listener(self) -> Listener:
         if self._hub is None:
@@ -188,7 +188,7 @@ class Stream:
         """
         self._open_listener()
         collection = Collection(self._listener, self.query.type, *checked(seconds, count))
-        await _bridge.run_async(self._collect, collection)
+        await event_loop.run_async(self._collect, collection)
         return self._collected(collection)
 
     def collected(
@@ -211,7 +211,7 @@ class Stream:
                 await self._collect(collection)
 
         try:
-            _bridge.run(work, tick=None if tick is None else lambda: tick(len(collection.rows)))
+            event_loop.run(work, tick=None if tick is None else lambda: tick(len(collection.rows)))
         except KeyboardInterrupt:
             if self._hub is None:  # nothing had begun
                 raise
@@ -265,4 +265,4 @@ def let_go(hub: Hub, listener: Listener, pid: int) -> None:
 
     if listener.over or os.getpid() != pid:
         return
-    _bridge.start(leave)
+    event_loop.start(leave)

@@ -13,7 +13,7 @@ from upbit_frames.errors import UpbitFramesError, UsageError
 from upbit_frames.live.follow.batches import Asked, Batch, meta_of, table_of
 from upbit_frames.live.follow.session import Following
 from upbit_frames.live.stream_frames import gaps_frame
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Follow:
         UpbitFramesError
             If the history cannot be had.
         """
-        await _bridge.run_async(self._open)
+        await event_loop.run_async(self._open)
         return self.opened()
 
     async def _open(self) -> None:
@@ -83,15 +83,15 @@ class Follow:
 
     async def aclose(self) -> None:
         """End; what is in memory stays. May be called twice."""
-        await _bridge.run_async(self._core.aclose)
+        await event_loop.run_async(self._core.aclose)
 
     def close(self) -> None:
         """As :meth:`aclose`, without ``await``, and from any thread: a waiting reader ends."""
-        _bridge.run(self._core.aclose)
+        event_loop.run(self._core.aclose)
 
     async def __aenter__(self) -> Self:
         if not self._used:
-            await _bridge.run_async(self._open)
+            await event_loop.run_async(self._open)
             self.opened()
         return self
 
@@ -102,7 +102,7 @@ class Follow:
 
     def __enter__(self) -> Self:
         if not self._used:
-            _bridge.run(self._open)
+            event_loop.run(self._open)
             self.opened()
         return self
 
@@ -117,7 +117,7 @@ class Follow:
         return self
 
     def __next__(self) -> Any:
-        batch = _bridge.run(self._taking().take)
+        batch = event_loop.run(self._taking().take)
         if batch is None:
             raise StopIteration
         return self._handed(batch)
@@ -126,7 +126,7 @@ class Follow:
         return self
 
     async def __anext__(self) -> Any:
-        batch = await _bridge.run_async(self._taking().take)
+        batch = await event_loop.run_async(self._taking().take)
         if batch is None:
             raise StopAsyncIteration
         return self._handed(batch)
@@ -162,7 +162,7 @@ class Follow:
         async def look() -> Batch:
             return core.whole(forming=wanted)
 
-        batch = core.whole(forming=wanted) if core.over else _bridge.run(look)
+        batch = core.whole(forming=wanted) if core.over else event_loop.run(look)
         return self._frame(batch, wanted or self.asked.forming)
 
     def _frame(self, batch: Batch, told: bool) -> Any:
@@ -237,4 +237,4 @@ def _let_go(core: Following, pid: int) -> None:
     """Whoever held it is gone: end it without waiting, from any thread."""
     if core.over or os.getpid() != pid:
         return
-    _bridge.start(core.aclose)
+    event_loop.start(core.aclose)

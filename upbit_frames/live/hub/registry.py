@@ -9,7 +9,7 @@ from upbit_frames.live.hub.backfill import RestMender
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.substitution import Source, StreamSubstitute, active
 from upbit_frames.router.ports import Ports
-from upbit_frames.runtime import event_loop as _bridge
+from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.fork import on_fork
 
 __all__ = ["close_all", "close_hubs", "hub_for", "release"]
@@ -33,7 +33,7 @@ def hub_for(config: Config, ports: Ports) -> Hub:
         for idle in [key for key in _hubs if key[-1] and not _hubs[key].listeners]:
             del _hubs[idle]
         if not _hubs:
-            _bridge.at_exit(close_all)
+            event_loop.at_exit(close_all)
         _hubs[key] = _make(config, ports, streams)
     return _hubs[key]
 
