@@ -19,6 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upbit_frames.core.arrow import grid_codes
+from upbit_frames.core.event_bars import EventBars, Threshold
+from upbit_frames.core.flow import flow_of_trades
+from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.errors import ConfigError, UsageError
 from upbit_frames.exchange import wire as normalize
@@ -40,6 +43,8 @@ TYPES = {
 INDEX = {
     "candles": ["time"],
     "trades": ["time"],
+    "bars": ["time"],
+    "flow": ["time"],
     "ticker": ["market"],
     "orderbook": ["market", "level"],
     "markets": ["market"],
@@ -67,6 +72,8 @@ def full(real_data: Path, trades: pa.Table, walk: Any) -> dict[str, pa.Table]:
     return {
         "candles": walk(300, chunks=3),
         "trades": trades,
+        "bars": EventBars(Threshold.build(ticks=2)).add(trades),
+        "flow": flow_of_trades(trades, INTERVALS["1m"], edges="keep"),
         "ticker": normalize.ticker(body("tickers_by_quote")),
         "orderbook": normalize.orderbook(body("orderbooks")),
         "markets": normalize.markets(listed.encode()),

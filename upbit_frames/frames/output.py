@@ -31,6 +31,8 @@ _NULLABLE = {"seq"}  # Int64 in pandas even where no row lacks it, so that the t
 _INDEX = {
     "candles": ["time"],
     "trades": ["time"],
+    "bars": ["time"],
+    "flow": ["time"],
     "ticker": ["market"],
     "markets": ["market"],
     "instruments": ["market"],
