@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import upbit_frames as uf
 from upbit_frames.api.notebook import provenance
 from upbit_frames.errors import QueryError
 
@@ -20,8 +22,24 @@ META: dict[str, Any] = {
     "interval": "1m",
     "fetched_at": "2026-03-01T00:00:00Z",
     "route": [
-        {"channel": "store", "reason": "stored", "start": "a", "end": "b", "rows": 1200, "requests": 0, "market": ""},
-        {"channel": "rest", "reason": "not <in>", "start": "b", "end": "c", "rows": 3, "requests": 2, "market": ""},
+        {
+            "channel": "store",
+            "reason": "stored",
+            "start": "2026-02-27T00:00:00Z",
+            "end": "2026-02-28T00:00:00Z",
+            "rows": 1200,
+            "requests": 0,
+            "market": "",
+        },
+        {
+            "channel": "rest",
+            "reason": "not <in>",
+            "start": "2026-02-28T00:00:00Z",
+            "end": "2026-03-01T00:00:00Z",
+            "rows": 3,
+            "requests": 2,
+            "market": "",
+        },
     ],
 }
 
@@ -102,3 +120,10 @@ def test_nesting_works_on_request_only() -> None:
 
 def test_nesting_prefers_the_maintained_package() -> None:
     assert run("from upbit_frames import notebook; print(notebook.enable_nested())") == "nest_asyncio2"
+
+
+def test_provenance_shows_times_in_the_zone_of_the_settings() -> None:
+    with uf.using(tz="Asia/Seoul"):
+        for text in (repr(provenance(frame())), provenance(frame())._repr_html_()):
+            assert "+09:00" in text
+            assert not re.search(r"\d{2}Z", text)

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from upbit_frames.cli.main import main
-from upbit_frames.cli.tables import amount, table_text
+from upbit_frames.cli.tables import table_text
+from upbit_frames.core.text import amount
 from upbit_frames.testing import Exchange
 
 

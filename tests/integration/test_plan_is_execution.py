@@ -152,3 +152,9 @@ def test_explain_names_the_rule_of_the_decision(client: uf.Client) -> None:
     offline = client.explain("candles", "KRW-BTC", "1m", start="2026-02-10", end="2026-02-11", source="store")
     assert (offline.channel, offline.rule) == ("none", "forced")
     assert offline.alternatives["rest"] == "source='store' was given"
+
+
+def test_plan_and_explain_print_times_in_the_zone_of_the_call(client: uf.Client) -> None:
+    arguments: dict[str, Any] = {"start": "2026-02-20 09:00", "end": "2026-02-20 10:00", "tz": "Asia/Seoul"}
+    for answer in (client.plan("KRW-BTC", **arguments), client.explain("candles", "KRW-BTC", **arguments)):
+        assert "2026-02-20T09:00:00+09:00 → 2026-02-20T10:00:00+09:00" in repr(answer)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api import calls
 from upbit_frames.api.engine import engine_for, store_root
 from upbit_frames.api.invocation import call_sync
+from upbit_frames.core import html
 from upbit_frames.core.config import current
-from upbit_frames.core.intervals import Interval, Span, iso
+from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import parse_moment, parse_zone
-from upbit_frames.core.text import counted
+from upbit_frames.core.text import counted, moment_text
 from upbit_frames.errors import InvalidMarket, InvalidRange, QueryError, StoreError
 from upbit_frames.store.base import STORED_KINDS, Series, Store, selects
 from upbit_frames.store.results import SeriesInfo
@@ -302,20 +303,15 @@ class Cache:
             infos = self._infos()
         except StoreError:
             return f"<pre>{escape(repr(self))}</pre>"
-        body = "".join(
-            f"<tr><td style='white-space:nowrap'>{escape(info.series.market)}</td>"
-            f"<td>{info.series.interval or info.series.kind}</td>"
-            f"<td style='text-align:right'>{info.rows:,}</td>"
-            f"<td style='text-align:right'>{info.bytes / 1e6:,.2f} MB</td>"
-            f"<td>{_range_text(info)}</td></tr>"
-            for info in infos[:100]
-        )
-        head = "".join(f"<th>{name}</th>" for name in ("market", "interval", "rows", "size", "covered"))
-        more = f"<p>… and {len(infos) - 100} more</p>" if len(infos) > 100 else ""
-        return (
-            f"<p>upbit_frames cache in <code>{escape(self._location())}</code></p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
-        )
+        rows = [
+            (
+                info.series.market, info.series.interval or info.series.kind, info.rows,
+                f"{info.bytes / 1e6:,.2f} MB", _range_text(info),
+            )
+            for info in infos
+        ]  # fmt: skip
+        title = f"upbit_frames cache in {self._location()}: {len(infos):,} series"
+        return html.paragraph(title) + html.table(("market", "interval", "rows", "size", "covered"), rows, limit=100)
 
 
 def _range_of(start: Any, end: Any) -> Span | None:
@@ -352,8 +348,9 @@ def _range_text(info: SeriesInfo) -> str:
     known = _known_ranges(info)
     if not known:
         return "nothing"
-    more = f" ({len(known) - 1} holes)" if len(known) > 1 else ""
-    return f"{iso(known[0].start)} → {iso(known[-1].end)}{more}"
+    tz = current().tz
+    more = f" ({counted(len(known) - 1, 'gap')})" if len(known) > 1 else ""
+    return f"{moment_text(known[0].start, tz)} → {moment_text(known[-1].end, tz)}{more}"
 
 
 cache = Cache()

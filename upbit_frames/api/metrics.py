@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.alerts import ThresholdObserver, Thresholds
+from upbit_frames.core import html
 from upbit_frames.core.arguments import choice
 from upbit_frames.errors import QueryError
 from upbit_frames.runtime.telemetry import CallRecord, telemetry
@@ -163,7 +164,9 @@ class Metrics:
 
     def _repr_html_(self) -> str:
         streams = ", ".join(f"{number:,} {name}" for name, number in self.streams.items())
-        return f"{self().round(1).to_html()}<p>streams: {streams}</p>"
+        frame = self().round(1).reset_index()
+        rows = [[None if value != value else value for value in row] for row in frame.itertuples(index=False)]
+        return html.table([str(name) for name in frame.columns], rows) + html.paragraph(f"streams: {streams}")
 
 
 def summaries(calls: Iterable[CallRecord], keys: list[str]) -> dict[tuple[str, ...], dict[str, Any]]:

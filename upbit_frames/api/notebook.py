@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.core.text import counted
+from upbit_frames.core import html
+from upbit_frames.core.config import current
+from upbit_frames.core.text import counted, moment_text
 from upbit_frames.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
@@ -97,33 +98,29 @@ class Provenance:
         return " ".join(word for word in words if word)
 
     def __repr__(self) -> str:
-        lines = [f"{self._title()}: {counted(self.requests, 'request')}, fetched {self.meta['fetched_at']}"]
+        tz = current().tz
+        lines = [f"{self._title()}: {self._summary(tz)}"]
         lines += [
-            f"  {step['channel']:<8} {step['start']} → {step['end']}  {counted(step['rows'], 'row', 10)}  "
-            f"{counted(step['requests'], 'request', 5)}  {step['reason']}"
+            f"  {step['channel']:<8} {moment_text(step['start'], tz)} → {moment_text(step['end'], tz)}  "
+            f"{counted(step['rows'], 'row', 10)}  {counted(step['requests'], 'request', 5)}  {step['reason']}"
             for step in self.meta["route"]
         ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("channel", "start", "end", "rows", "requests", "why"))
-        body = "".join(_row(step) for step in self.meta["route"][:200])
-        told = f"{counted(self.requests, 'request')}, fetched {escape(self.meta['fetched_at'])}"
-        return (
-            f"<p><b>{escape(self._title())}</b>: {told}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        tz = current().tz
+        rows = [
+            (
+                html.badge(step["channel"], COLOURS.get(step["channel"], "#555555")), moment_text(step["start"], tz),
+                moment_text(step["end"], tz), step["rows"], step["requests"], step["reason"],
+            )
+            for step in self.meta["route"]
+        ]  # fmt: skip
+        steps = html.table(("channel", "start", "end", "rows", "requests", "why"), rows, unit="step")
+        return html.paragraph(self._summary(tz), strong=self._title()) + steps
 
-
-def _row(step: dict[str, Any]) -> str:
-    colour = COLOURS.get(step["channel"], "#555555")
-    style = f"color:#ffffff;background:{colour};padding:1px 6px;border-radius:3px"
-    badge = f"<span style='{style}'>{escape(step['channel'])}</span>"
-    return (
-        f"<tr><td>{badge}</td><td>{escape(step['start'])}</td><td>{escape(step['end'])}</td>"
-        f"<td style='text-align:right'>{step['rows']:,}</td><td style='text-align:right'>{step['requests']:,}</td>"
-        f"<td style='text-align:left'>{escape(step['reason'])}</td></tr>"
-    )
+    def _summary(self, tz: str) -> str:
+        return f"{counted(self.requests, 'request')}, fetched {moment_text(self.meta['fetched_at'], tz)}"
 
 
 def provenance(frame: pd.DataFrame) -> Provenance:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.text import amount
+
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["amount", "table_text"]
+__all__ = ["table_text"]
 
 MAX_ROWS = 40
 
@@ -29,14 +31,6 @@ def table_text(frame: pd.DataFrame, width: int | None = None) -> str:
         visible = visible.iloc[:, :-1]
         text = _text(visible)
     return f"{text}\nnot shown: {', '.join(dropped)} (-o file or --json has all)" if dropped else text
-
-
-def amount(value: float) -> str:
-    """Return a number with thousands separators and at most eight decimals, without an exponent."""
-    if value != value:
-        return "NaN"
-    text = f"{value:,.8f}"
-    return text.rstrip("0").rstrip(".")
 
 
 def _silent(column: Any, name: object) -> bool:

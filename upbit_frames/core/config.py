@@ -15,12 +15,11 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from upbit_frames.core import endpoints
+from upbit_frames.core import endpoints, html
 from upbit_frames.core.moments import parse_zone, zone_name
 from upbit_frames.core.urls import place_name, redacted
 from upbit_frames.errors import ConfigError
@@ -386,13 +385,8 @@ class ConfigView:
         return "upbit_frames settings\n" + "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><td>{escape(name)}</td><td><code>{escape(str(value))}</code></td><td>{escape(origin)}</td></tr>"
-            for name, value, origin in self.rows()
-        )
-        return (
-            f"<table><thead><tr><th>setting</th><th>value</th><th>from</th></tr></thead><tbody>{body}</tbody></table>"
-        )
+        rows = [(name, str(value), origin) for name, value, origin in self.rows()]
+        return html.table(("setting", "value", "from"), rows)
 
 
 config = ConfigView()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
-from upbit_frames.core.intervals import from_micros, iso
+from upbit_frames.core import html
+from upbit_frames.core.intervals import from_micros
 from upbit_frames.core.route import FORCED, FORMING, OFFLINE, UNCACHED
+from upbit_frames.core.text import moment_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,10 +68,13 @@ class Explanation:
     ----------
     call : str
     parts : tuple of ExplainedPart
+    tz : str
+        Zone in which printing shows times.
     """
 
     call: str
     parts: tuple[ExplainedPart, ...]
+    tz: str = "UTC"
 
     @property
     def channel(self) -> str:
@@ -111,23 +115,31 @@ class Explanation:
         return frame
 
     def __repr__(self) -> str:
-        lines = [f"{self.call} → {self.channel or 'nothing to ask'}"]
+        lines = [f"{self.call} → {self.channel or 'no source'}"]
         for part in self.parts:
-            when = "" if part.start is None or part.end is None else f" {iso(part.start)} → {iso(part.end)}"
-            lines.append(f"  {part.market or 'all':<12} {part.channel:<7}{when}  {part.rule}: {part.reason}")
+            times = self._range_text(part)
+            source = f"{part.market or 'all':<12} {part.channel:<7}{' ' if times else ''}{times}"
+            lines.append(f"  {source}  {part.rule}: {part.reason}")
             lines += [f"      not {name}: {why}" for name, why in part.alternatives.items()]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><td style='white-space:nowrap'>{escape(part.market or 'all')}</td><td><b>{part.channel}</b></td>"
-            f"<td>{escape(part.rule)}: {escape(part.reason)}</td><td>"
-            + "<br>".join(f"not {name}: {escape(why)}" for name, why in part.alternatives.items())
-            + f"</td><td style='text-align:right'>{part.requests:,}</td></tr>"
+        rows = [
+            (
+                part.market or "all", html.Html(f"<b>{part.channel}</b>"), self._range_text(part),
+                f"{part.rule}: {part.reason}",
+                html.lines(f"not {name}: {why}" for name, why in part.alternatives.items()), part.requests,
+            )
             for part in self.parts
+        ]  # fmt: skip
+        return html.paragraph(self.call) + html.table(
+            ("market", "channel", "range", "why", "why not", "requests"), rows, unit="part"
         )
-        head = "".join(f"<th>{name}</th>" for name in ("market", "channel", "why", "why not", "requests"))
-        return f"<p>{escape(self.call)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _range_text(self, part: ExplainedPart) -> str:
+        if part.start is None or part.end is None:
+            return ""
+        return f"{moment_text(part.start, self.tz)} → {moment_text(part.end, self.tz)}"
 
 
 def explain_error(market: str, error: NotCached) -> ExplainedPart:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from html import escape
 from typing import Any
 
-from upbit_frames.core.intervals import Span, iso
+from upbit_frames.core import html
+from upbit_frames.core.intervals import Span
 from upbit_frames.core.route import Step
-from upbit_frames.core.text import counted
+from upbit_frames.core.text import counted, moment_text
 from upbit_frames.errors import NotCached
 
 __all__ = ["Plan", "PlanContext", "StoredEdge"]
@@ -66,11 +66,14 @@ class Plan:
         What would make it cheaper, if anything.
     error : NotCached or None
         What the call would raise, because ``source="store"`` may not fetch what is missing.
+    tz : str
+        Zone in which printing shows times.
     """
 
     steps: tuple[Step, ...] = field(default_factory=tuple)
     hint: str = ""
     error: NotCached | None = field(default=None, compare=False)
+    tz: str = field(default="UTC", compare=False)
 
     @property
     def requests(self) -> int:
@@ -110,23 +113,22 @@ class Plan:
     def __repr__(self) -> str:
         lines = [f"Plan: {self._total()}"]
         lines += [
-            f"  {step.market:<12} {step.channel:<8} {iso(step.start)} → {iso(step.end)}  "
+            f"  {step.market:<12} {step.channel:<8} {start} → {end}  "
             f"{counted(step.requests, 'request', 6)}  {step.reason}"
-            for step in self.steps
+            for step, start, end in self._steps_with_times()
         ]
         if self.error is not None:
             lines.append(f"  Raises NotCached: {self.error.message}")
         return "\n".join([*lines, *([f"  Hint: {self.hint}"] if self.hint else [])])
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><td style='white-space:nowrap'>{escape(step.market)}</td><td>{step.channel}</td>"
-            f"<td>{iso(step.start)}</td><td>{iso(step.end)}</td><td style='text-align:right'>{step.requests:,}</td>"
-            f"<td>{escape(step.reason)}</td></tr>"
-            for step in self.steps
-        )
-        head = "".join(f"<th>{name}</th>" for name in ("market", "channel", "start", "end", "requests", "reason"))
-        hint = f"<p>{escape(self.hint)}</p>" if self.hint else ""
-        if self.error is not None:
-            hint = f"<p>Raises NotCached: {escape(self.error.message)}</p>{hint}"
-        return f"<p>{self._total()}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{hint}"
+        rows = [
+            (step.market, step.channel, start, end, step.requests, step.reason)
+            for step, start, end in self._steps_with_times()
+        ]
+        raises = "" if self.error is None else f"Raises NotCached: {self.error.message}"
+        steps = html.table(("market", "channel", "start", "end", "requests", "reason"), rows, unit="step")
+        return html.paragraph(self._total()) + steps + html.paragraph(raises) + html.paragraph(self.hint)
+
+    def _steps_with_times(self) -> list[tuple[Step, str, str]]:
+        return [(step, moment_text(step.start, self.tz), moment_text(step.end, self.tz)) for step in self.steps]

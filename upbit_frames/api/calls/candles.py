@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, render
@@ -12,6 +13,7 @@ from upbit_frames.api.literals import Frame, Gaps, IntervalLike, Markets, Moment
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import EPOCH, Span, iso, subtract
 from upbit_frames.core.market_selection import parse_selection
+from upbit_frames.core.moments import parse_zone, zone_name
 from upbit_frames.core.query import CandleQuery, View
 from upbit_frames.router.market_selection import resolve_query, stored_query
 from upbit_frames.runtime.progress import Progress
@@ -191,15 +193,15 @@ def plan(
     >>> import upbit_frames as uf
     >>> uf.plan("KRW-BTC", "1m", start="2025-01-01", end="2026-01-01")  # doctest: +SKIP
     """
-    selection = parse_selection(market, quote)
+    selection, zone = parse_selection(market, quote), config.tz if tz is None else tz
     query = CandleQuery.build(
         selection, interval, start=start, end=end, count=count, forming=forming,
-        gaps=gaps, source=source, tz=config.tz if tz is None else tz, now=server_now(config),
+        gaps=gaps, source=source, tz=zone, now=server_now(config),
     )  # fmt: skip
     engine = engine_for(config)
 
     def finish(plan: Plan) -> Plan:
-        return plan
+        return replace(plan, tz=zone_name(parse_zone(zone)))
 
     async def work() -> Plan:
         return await engine.candles.plan(await resolve_query(engine.quotes, selection, query))

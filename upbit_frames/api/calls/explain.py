@@ -14,6 +14,7 @@ from upbit_frames.api.engine import Engine, engine_for
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.markets import parse_markets
+from upbit_frames.core.moments import parse_zone, zone_name
 from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import QueryError
@@ -69,12 +70,14 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     bound = inspect.signature(func).bind(config, *args, **kwargs)
     bound.apply_defaults()
     arguments = dict(bound.arguments)
-    render = [repr(one) for one in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
+    texts = [repr(one) for one in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
     engine = engine_for(config)
     parts = {"candles": _candles, "trades": _trades, "ticker": _quotes, "orderbook": _quotes}.get(name, _lists)
 
     async def work() -> Explanation:
-        return Explanation(f"{name}({', '.join(render)})", tuple(await parts(config, engine, name, arguments)))
+        zone = arguments.get("tz")
+        tz = config.tz if zone is None else zone_name(parse_zone(zone))
+        return Explanation(f"{name}({', '.join(texts)})", tuple(await parts(config, engine, name, arguments)), tz)
 
     return Call(work, lambda found: found)
 
