@@ -21,11 +21,11 @@ BUSY = "2026-03-01T00:21:00Z"  # a lively minute
 class Served:
     """A stand-in exchange in another process; a context manager.
 
-    With ``busy`` KRW-BTC has a hundred trades a second for the first minute.
+    With ``busy`` KRW-BTC has a hundred trades a second for the first minute. ``extra`` adds so many modest markets.
     """
 
-    def __init__(self, delay: float, busy: bool = False) -> None:
-        self._options = [str(delay), *(["busy"] if busy else [])]
+    def __init__(self, delay: float, busy: bool = False, extra: int = 0) -> None:
+        self._options = [str(delay), str(extra), *(["busy"] if busy else [])]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -55,8 +55,8 @@ class Served:
 
 def main() -> None:
     """Serve until standard input ends."""
-    delay, *busy = sys.argv[1:]
-    markets = default_listings()
+    delay, extra, *busy = sys.argv[1:]
+    markets = default_listings(extra=int(extra))
     if busy:
         markets = [replace(one, trades_per_day=400_000.0) if one.market == "KRW-BTC" else one for one in markets]
     with Exchange(seed=7, now=BUSY if busy else NOW, delay=float(delay), markets=markets) as exchange:

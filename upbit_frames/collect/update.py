@@ -21,7 +21,7 @@ from upbit_frames.store.base import Series, Store
 
 __all__ = ["Outcome", "choose", "summary", "update"]
 
-SERIES_AT_ONCE = 16  # each has one request under way, so that the limit is used even where answers take long
+SERIES_AT_ONCE = 40  # so that requests always wait for the limit, however long answers and writing take
 
 STATUSES = ("updated", "current", "not listed", "changed", "failed")
 
