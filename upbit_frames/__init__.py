@@ -9,7 +9,7 @@
 ``panel``, ``cross_section``            many markets side by side; at one moment
 ``ticker``, ``orderbook``               prices now
 ``markets``, ``instruments``            what is listed, and its price ticks
-``universe``                            what was listed when
+``universe``, ``quality``               what was listed when; whether stored candles are sound
 ``stream``, ``follow``                  live rows; history that continues
 ``download``, ``update``, ``cache``     many series at once; up to now; the local store
 ``scan``, ``sql``, ``map``              the store for Polars, DuckDB, Dask, Arrow; one function, many markets
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         orderbook,
         panel,
         plan,
+        quality,
         scan,
         sql,
         stream,
@@ -90,6 +91,7 @@ _LAZY = {
     "orderbook": "upbit_frames.api.functions",
     "panel": "upbit_frames.api.functions",
     "plan": "upbit_frames.api.functions",
+    "quality": "upbit_frames.api.functions",
     "scan": "upbit_frames.api.functions",
     "sql": "upbit_frames.api.functions",
     "stream": "upbit_frames.api.functions",
@@ -142,6 +144,7 @@ __all__ = [
     "panel",
     "pinned",
     "plan",
+    "quality",
     "scan",
     "schema",
     "sql",

@@ -28,6 +28,7 @@ __all__ = [
     "orderbook",
     "panel",
     "plan",
+    "quality",
     "scan",
     "sql",
     "stream",
@@ -53,6 +54,7 @@ metrics = as_coroutine(calls.metrics)
 orderbook = as_coroutine(calls.orderbook)
 panel = as_coroutine(calls.panel)
 plan = as_coroutine(calls.plan)
+quality = as_coroutine(calls.quality)
 scan = as_coroutine(calls.scan)
 sql = as_coroutine(calls.sql)
 stream = as_open_function(calls.open_stream)

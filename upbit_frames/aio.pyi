@@ -55,6 +55,7 @@ __all__ = [
     "orderbook",
     "panel",
     "plan",
+    "quality",
     "scan",
     "sql",
     "stream",
@@ -519,6 +520,19 @@ async def plan(
     source: Source = "auto",
 ) -> Plan:
     """What :func:`candles` with the same arguments would do."""
+
+async def quality(
+    market: str | Iterable[str] | None = None,
+    interval: str | None = None,
+    start: Any = None,
+    end: Any = None,
+    *,
+    quote: str | None = None,
+    tz: str | None = None,
+    fetch: bool = False,
+    progress: bool | str | None = None,
+) -> Report:
+    """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
 
 @overload
 async def scan(

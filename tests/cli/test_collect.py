@@ -58,6 +58,21 @@ def test_universe(capsys: pytest.CaptureFixture[str]) -> None:
     assert all('"state":"not known"' in line for line in out.splitlines())
 
 
+def test_quality(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "candles", "KRW-ELF", "1h", "--start", "2026-02-20", "--end", "2026-02-22")[0] == 0
+    code, out, _ = run(capsys, "quality", "KRW-ELF", "1h", "--start", "2026-02-20", "--end", "2026-02-22")
+    assert code == 0
+    assert out.startswith("1 series: nothing looks wrong\ncandles KRW-ELF 1h, 2026-02-20 to 2026-02-22 00:00: traded ")
+    words = ["quality", "KRW-ELF", "1h", "--start", "2026-02-20", "--end", "2026-02-23"]
+    code, out, _ = run(capsys, *words)
+    assert code == 1
+    assert "unknown" in out
+    assert run(capsys, *words, "--errors-only")[0] == 0
+    code, out, _ = run(capsys, *words, "--json")
+    assert code == 1
+    assert any('"cause":"unknown"' in line for line in out.splitlines())
+
+
 def test_cron(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "update", "--quote", "KRW", "--interval", "1m", "--cron")
     assert code == 0

@@ -507,6 +507,20 @@ class Client(Closing):
     ) -> Plan:
         """What :func:`candles` with the same arguments would do."""
 
+    def quality(
+        self,
+        market: str | Iterable[str] | None = None,
+        interval: str | None = None,
+        start: Any = None,
+        end: Any = None,
+        *,
+        quote: str | None = None,
+        tz: str | None = None,
+        fetch: bool = False,
+        progress: bool | str | None = None,
+    ) -> Report:
+        """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
+
     @overload
     def scan(
         self,
@@ -1290,6 +1304,20 @@ class AsyncClient(AsyncClosing):
         source: Source = "auto",
     ) -> Plan:
         """What :func:`candles` with the same arguments would do."""
+
+    async def quality(
+        self,
+        market: str | Iterable[str] | None = None,
+        interval: str | None = None,
+        start: Any = None,
+        end: Any = None,
+        *,
+        quote: str | None = None,
+        tz: str | None = None,
+        fetch: bool = False,
+        progress: bool | str | None = None,
+    ) -> Report:
+        """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
 
     @overload
     async def scan(

@@ -20,6 +20,7 @@ __all__ = [
     "orderbook",
     "panel",
     "plan",
+    "quality",
     "scan",
     "sql",
     "stream",
@@ -43,6 +44,7 @@ markets = as_function(calls.markets)
 orderbook = as_function(calls.orderbook)
 panel = as_function(calls.panel)
 plan = as_function(calls.plan)
+quality = as_function(calls.quality)
 scan = as_function(calls.scan)
 sql = as_function(calls.sql)
 stream = as_open_function(calls.stream)

@@ -1,4 +1,4 @@
-"""Commands that keep what the exchange does not, and look at it: ``update``, ``universe``."""
+"""Commands that keep what the exchange does not, and look at it: ``update``, ``universe``, ``quality``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,18 @@ def add_collect_parsers(commands: Any) -> None:
     command.add_argument("--quote", help="only markets of this quote currency")
     add_output(command)
     command.set_defaults(run=_universe)
+    command = commands.add_parser(
+        "quality", help="examine stored candles; exit code 1 if something looks wrong, for cron; asks nothing"
+    )
+    command.add_argument("market", nargs="?", help="default: every stored one")
+    command.add_argument("interval", nargs="?", help="default: every stored one")
+    command.add_argument("--quote", help="only markets of this quote currency")
+    command.add_argument("--start", help="ISO time (default: the first stored candle)")
+    command.add_argument("--end", help="exclusive (default: the end of what is stored; then also what is stale)")
+    command.add_argument("--tz", help="zone in which naive times are read")
+    command.add_argument("--errors-only", action="store_true", help="exit code 1 for errors only, not for warnings")
+    add_output(command)
+    command.set_defaults(run=_quality)
 
 
 def _update(options: argparse.Namespace) -> int:
@@ -55,6 +67,21 @@ def _universe(options: argparse.Namespace) -> int:
     if options.out is None and not options.json:
         print(*report.summary_lines, sep="\n")
     return emit(report, options)
+
+
+def _quality(options: argparse.Namespace) -> int:
+    report = uf.quality(
+        options.market, options.interval, options.start, options.end, quote=options.quote, tz=options.tz
+    )  # fmt: skip
+    severe = ["error"] if options.errors_only else ["error", "warning"]
+    wrong = report["severity"].isin(severe)
+    if options.out is not None or options.json:
+        emit(report, options)
+    else:
+        print(*report.summary_lines, sep="\n")
+        if wrong.any():
+            emit(report[wrong], options)
+    return 1 if wrong.any() else 0
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:

@@ -117,7 +117,7 @@ class _Candles:
 
     async def run(self, span: Span, covered: list[Span]) -> Gain:
         horizon = self.interval.shift(rest_horizon(self.interval, self.ports.server_time.now()), 1)
-        found = await in_thread(last_row, self.ports.store, self.series, covered, span.start)
+        found = await in_thread(last_row, self.store, self.series, covered, span.start)
         last = None if found is None or _row(found[0])["time"] < horizon else _row(found[0])
         together = found is not None and found[1].end == span.start
         if last is None or not together or self.interval.slots(last["time"], span.end) > HELD_PERIODS:
@@ -227,7 +227,7 @@ class _Candles:
         covered = await in_thread(self.ports.store.covered, self.series)
 
         async def rows(moment: int) -> Row | None:
-            found = await in_thread(last_row, self.ports.store, self.series, covered, moment)
+            found = await in_thread(last_row, self.store, self.series, covered, moment)
             return None if found is None else _row(found[0])
 
         async def differs(row: Row) -> bool:

@@ -16,7 +16,8 @@ from upbit_frames.errors import SeriesChanged
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from upbit_frames.store.base import Series, Store
+    from upbit_frames.router.call_store import CallStore
+    from upbit_frames.store.base import Series
 
 __all__ = ["changed_error", "factor_of", "first_changed", "last_row", "same_candle"]
 
@@ -55,10 +56,10 @@ def factor_of(stored: Row, served: Row | None) -> float | None:
     return factor if alike and abs(math.log(factor)) > LEAST else None
 
 
-def last_row(store: Store, series: Series, covered: list[Span], before: int) -> tuple[pa.Table, Span] | None:
+def last_row(store: CallStore, series: Series, covered: list[Span], before: int) -> tuple[pa.Table, Span] | None:
     """Find the last stored row before a moment, as a table of one row, and the covered range that holds it."""
     for span in reversed(intersect(covered, [Span(EPOCH, before)])):
-        table = store.tail(series, span.end, 1)
+        table = store.tail_covered(series, span.end, 1).table
         if len(table):
             return table, span
     return None

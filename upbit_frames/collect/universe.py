@@ -18,6 +18,7 @@ from upbit_frames.core.intervals import EPOCH, iso
 from upbit_frames.core.known_changes import REDENOMINATIONS, renamed
 from upbit_frames.core.text import counted
 from upbit_frames.errors import QueryError
+from upbit_frames.router.call_store import CallStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,12 +125,13 @@ def first_candles(store: Store, quote: str | None) -> dict[str, FirstCandle]:
     Where the store knows the beginning of a market, the finest interval of which it does counts; else the earliest
     candle of any.
     """
+    reading = CallStore(store, required=True)
     found: dict[str, FirstCandle] = {}
     for series in store.series():  # coarser intervals last
         if series.grid is None or (quote is not None and not series.market.startswith(f"{quote}-")):
             continue
-        covered = store.covered(series)
-        first = store.head(series, covered[0].start, 1) if covered else None
+        covered = reading.covered(series)
+        first = reading.head_covered(series, covered[0].start, 1).table if covered else None
         if first is None or not len(first):
             continue
         one = FirstCandle(first["time"][0].value, covered[0].start <= series.grid.ceil(EPOCH))

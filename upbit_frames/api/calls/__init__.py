@@ -19,6 +19,7 @@ from upbit_frames.api.calls.follow import follow, open_follow
 from upbit_frames.api.calls.mapping import map_markets
 from upbit_frames.api.calls.metrics import dashboard, metrics
 from upbit_frames.api.calls.panel import cross_section, panel
+from upbit_frames.api.calls.quality import quality
 from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
 from upbit_frames.api.calls.stream import open_stream, stream
 from upbit_frames.api.calls.trades import trades
@@ -46,6 +47,7 @@ __all__ = [
     "orderbook",
     "panel",
     "plan",
+    "quality",
     "scan",
     "sql",
     "stream",
