@@ -18,7 +18,7 @@ import pytest
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import CorruptFile, UpbitFramesWarning
-from upbit_frames.store import encoding
+from upbit_frames.store import atomic_files, encoding, layout, quarantine, replaced
 from upbit_frames.store.base import Series
 from upbit_frames.store.checksums import seal
 from upbit_frames.store.parquet import ParquetStore
@@ -228,3 +228,84 @@ def test_damaged_notes_count_as_none_and_say_so(store: ParquetStore, kit: Any) -
     (store._folder(kit.series).path / "_notes.json").write_bytes(b"{")
     with pytest.warns(UpbitFramesWarning, match="notes"):
         assert store.notes(kit.series) == {}
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> None:
+    """Do the work as if killed before the superseded files are removed."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(folder: Any, names: Any) -> None:
+        if names:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic_files, "remove", kill)
+        with pytest.raises(Killed):
+            work()
+
+
+@pytest.mark.parametrize("movable", [True, False])
+def test_replaced_rows_never_count_again(
+    store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch, movable: bool
+) -> None:
+    """A killed replacement leaves the old files; then the new one rots."""
+    store.write(kit.series, *kit.page(10, 100, value=1.0))
+    store.write(kit.series, *kit.page(200, 100, value=1.0))
+    new, span = kit.page(0, 400, value=500.0)
+    interrupted(monkeypatch, lambda: store.write(kit.series, new, span, replace=True))
+    assert len(kit.names(store, kit.series)) == 3
+    assert store.read(kit.series, span).equals(new)
+    (store._folder(kit.series).path / layout.file_name(span)).write_bytes(b"rot")
+    if not movable:
+        monkeypatch.setattr(quarantine, "set_aside", lambda *args: (_ for _ in ()).throw(PermissionError("read-only")))
+    with pytest.warns(UpbitFramesWarning, match="damaged"), pytest.raises(CorruptFile):
+        store.read(kit.series, span)
+    assert store.covered(kit.series) == []
+    assert len(store.read(kit.series, span)) == 0
+
+
+def test_merged_rows_count_again(store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed merge leaves the parts; then the merged file rots: nothing is lost."""
+    spans = [kit.page(number * 10, 10)[1] for number in range(8)]
+    for number in range(7):
+        store.write(kit.series, *kit.page(number * 10, 10))
+    interrupted(monkeypatch, lambda: store.write(kit.series, *kit.page(70, 10)))
+    merged = Span(spans[0].start, spans[-1].end)
+    (store._folder(kit.series).path / layout.file_name(merged)).write_bytes(b"rot")
+    with pytest.warns(UpbitFramesWarning, match="damaged"), pytest.raises(CorruptFile):
+        store.read(kit.series, merged)
+    assert store.covered(kit.series) == [Span(spans[0].start, spans[6].end)]
+    assert store.count(kit.series, merged) == 70
+
+
+def test_the_list_of_replaced_files_ends_with_the_replacement(
+    store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = store._folder(kit.series).path / replaced.REPLACED
+    store.write(kit.series, *kit.page(10, 100, value=1.0))
+    store.write(kit.series, *kit.page(0, 400, value=2.0), replace=True)
+    assert not marks.exists()
+    interrupted(monkeypatch, lambda: store.write(kit.series, *kit.page(0, 600, value=3.0), replace=True))
+    assert marks.exists()
+    store.write(kit.series, *kit.page(1_000, 10))
+    assert not marks.exists()
+    assert len(kit.names(store, kit.series)) == 2
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize("body", [b"", b"rot", b"7", b"[[]]"])
+def test_a_damaged_list_of_replaced_files_lets_none_of_them_count(
+    store: ParquetStore, kit: Any, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    store.write(kit.series, *kit.page(10, 100, value=1.0))
+    store.write(kit.series, *kit.page(900, 100))
+    new, span = kit.page(0, 400, value=500.0)
+    interrupted(monkeypatch, lambda: store.write(kit.series, new, span, replace=True))
+    folder = store._folder(kit.series).path
+    (folder / replaced.REPLACED).write_bytes(body)
+    (folder / layout.file_name(span)).write_bytes(b"rot")
+    with pytest.warns(UpbitFramesWarning, match="damaged"), pytest.raises(CorruptFile):
+        store.read(kit.series, span)
+    assert store.covered(kit.series) == [kit.page(900, 100)[1]]

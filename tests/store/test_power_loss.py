@@ -65,6 +65,7 @@ class Disk:
         self.pending: list[tuple[set[int], Callable[[], None]]] = []  # changes of names: in which folders, and what
         self.steps = 0
         self.last: int | None = None
+        self.off_at_removal = False  # as soon as a stored file is to be removed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -143,6 +144,8 @@ class Disk:
 
     def unlink(self, name: str, *, dir_fd: int) -> None:
         self._step()
+        if self.off_at_removal and parse_name(name):
+            raise PowerOff
         os.unlink(name, dir_fd=dir_fd)
         self._unlink(self.open_nodes[dir_fd], name)
 
@@ -357,20 +360,35 @@ class PowerLoss(RuleBasedStateMachine):
     @precondition(lambda self: (self.model != UNKNOWN).any())
     @rule(data=st.data(), cut=cuts, seed=seeds)
     def damage(self, data: st.DataObject, cut: int | None, seed: int) -> None:
-        """A file rots, is found out and set aside.
+        """A file rots, is found out and set aside, also where a killed writer left others inside its range."""
+        self.rot(data.draw(st.sampled_from(self.stored_names()), label="name"), seed / 2**33, cut, seed)
 
-        Nothing is left over at that time: where a killed replacement leaves both files and the new
-        one rots, the rows from before the replacement count again.
-        """
-        self.attempt(lambda: self.store.verify(repair=True), None, 0)
-        self.disk.sync_all()
+    @precondition(lambda self: (self.model != UNKNOWN).any())
+    @rule(low=st.integers(0, 60), high=st.integers(180, CELLS), seed=seeds)
+    def replace_cut_short_and_damage(self, low: int, high: int, seed: int) -> None:
+        """The power fails between a replacement and the removal of what it replaced; then its file rots."""
+        self.version += 1
+        table = candles(dict.fromkeys(range(low, high), self.version))
+        span = Span(START + low * MINUTE, START + high * MINUTE)
+        after = self.model.copy()
+        after[low:high] = self.version
+        self.disk.off_at_removal = True
+        done = self.attempt(lambda: self.store.write(SERIES, table, span, replace=True), 10_000, seed)
+        self.disk.off_at_removal = False
+        if done:
+            self.ghosts[:] = UNKNOWN
+        self.check(*([after] if done else [self.model, after]))
+        largest = max(self.stored_names(), key=lambda name: span.end - span.start if (span := parse_name(name)) else 0)
+        self.rot(largest, 0.5, None, seed)
+
+    def stored_names(self) -> list[str]:
         folder = self.disk.tree.names["candles"].names["v1"].names["market=KRW-BTC"].names["interval=1m"]
-        name = data.draw(
-            st.sampled_from(sorted(name for name, node in folder.names.items() if parse_name(name) and node.data)),
-            label="name",
-        )
+        return sorted(name for name, node in folder.names.items() if parse_name(name) and node.data)
+
+    def rot(self, name: str, keep: float, cut: int | None, seed: int) -> None:
+        folder = self.disk.tree.names["candles"].names["v1"].names["market=KRW-BTC"].names["interval=1m"]
         node = folder.names[name]
-        rotten = node.data[: data.draw(st.integers(0, len(node.data) - 1), label="keep")]
+        rotten = node.data[: int(keep * len(node.data))]
         node.data = node.data_on_disk = rotten
         (self.store._folder(SERIES).path / name).write_bytes(rotten)
         after = self.model.copy()

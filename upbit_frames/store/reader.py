@@ -23,7 +23,7 @@ from upbit_frames.core.intervals import Span, merge
 from upbit_frames.errors import CorruptFile, StoreError
 from upbit_frames.runtime.clock import Clock
 from upbit_frames.store import atomic_files as files
-from upbit_frames.store import encoding, layout, quarantine
+from upbit_frames.store import encoding, layout, quarantine, replaced
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Columns, Series
 from upbit_frames.store.directories import Directory, open_below
@@ -293,9 +293,11 @@ class SeriesFolder:
             reason = self._damage(file)
             if reason is None:
                 return False, None
-            path = self.path_of(file)
-            with contextlib.suppress(Vanished):
-                _untrusted[path] = encoding.identity_of(path)
+            names = files.listing(self.path)
+            for name in (file.name, *replaced.marked(self.path, names) & replaced.inside(names, file)):
+                path = os.fspath(self.path / name)
+                with contextlib.suppress(Vanished):
+                    _untrusted[path] = encoding.identity_of(path)
             quarantine.announce(self.series, file, reason, None)
             return True, None
 

@@ -1,7 +1,7 @@
-"""Writing one series: under its lock, in steps of which each leaves a store that is right.
+"""Write a series: under its lock, in steps each of which leaves a consistent store.
 
-However a writer ends, what is on the disk afterwards is either as before or as wanted, moment by
-moment: files appear complete, and what they replace goes only after that.
+However a writer ends, each moment on the disk is afterwards either as before or as intended: files
+appear complete, and the files that they supersede are removed only after that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from upbit_frames.core.intervals import Span, merge, overlapping, subtract
 from upbit_frames.errors import CorruptFile
 from upbit_frames.runtime.caller import warn
 from upbit_frames.store import atomic_files as files
-from upbit_frames.store import encoding, layout
+from upbit_frames.store import encoding, layout, replaced
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import note_text
 from upbit_frames.store.directories import Directory, open_below
@@ -35,7 +35,7 @@ __all__ = ["clear", "compact", "note", "read_notes", "remove_files", "repair", "
 
 ROW_BYTES = 40  # about what a row takes in a small file, for choosing what to merge
 FILE_BYTES = 700
-# What one writer does beside its own work is bounded, because it holds the lock meanwhile:
+# The work of a writer for others is bounded, because it holds the lock meanwhile:
 TIDY_FILES = 1_000  # leftovers removed
 TIDY_READS = 128  # files read again because leftovers are inside them
 MAX_MERGED = 128  # files merged on each side of a new one
@@ -55,16 +55,16 @@ def write(folder: SeriesFolder, table: pa.Table, span: Span, origin: str, *, rep
     """Store checked rows; see :meth:`upbit_frames.store.base.Store.write`."""
     if not replace and not subtract([span], overlapping(folder.covered(), span)):
         return
-    plan = _plan_replacement if replace else _plan_addition
+    plan, commit = (_plan_replacement, _commit_replacement) if replace else (_plan_addition, _commit)
     with _locked_tidy_folder(folder) as (directory, present):
         while True:
             try:
                 new = plan(folder, present, table, span, origin)
                 break
             except (CorruptFile, Vanished):
-                # A neighbour was damaged and is set aside; what it covered is open again.
+                # A neighbour was damaged and has been quarantined; its range is missing again.
                 present = folder.files()
-        _commit(folder, directory, new)
+        commit(folder, directory, new)
     folder.touch()
 
 
@@ -77,25 +77,26 @@ def _locked_tidy_folder(folder: SeriesFolder) -> Iterator[tuple[Directory, list[
 
 
 def _tidy(folder: SeriesFolder, directory: Directory) -> list[File]:
-    """Remove what killed writers left, a bounded number at a time; give the files that count."""
-    files.sweep(directory, folder.names())
+    """Remove what killed writers left, a bounded number at a time; return the effective files."""
+    names = folder.names()
+    files.sweep(directory, names)
     while True:
         present, leftover = folder.listed()
-        if not leftover:
-            return present
         try:
             superseded = _superseded(folder, present, leftover)
         except CorruptFile:
             continue  # the larger file was damaged: the leftovers count again
         files.remove(directory, superseded)
+        if replaced.REPLACED in names:
+            replaced.forget_all_but(directory, {file.name for file in leftover} - set(superseded))
         return present
 
 
 def _superseded(folder: SeriesFolder, present: list[File], leftover: list[File]) -> list[str]:
-    """Names of leftovers whose contents are in larger files that were read again and are right."""
+    """Return the names of leftovers that are superseded by larger files, whose checksums were verified."""
     holders: dict[File, list[str]] = {}
     for part in leftover[:TIDY_FILES]:
-        # Those that count are sorted by start and by end, so the nearest before it holds it.
+        # Effective files are sorted by start and by end, so the nearest before it holds it.
         holder = present[bisect_right(present, part.span.start, key=_start) - 1]
         if holder not in holders and len(holders) == TIDY_READS:
             break
@@ -134,10 +135,22 @@ def _end(file: File) -> int:
 
 
 def _commit(folder: SeriesFolder, directory: Directory, new: Sequence[_NewFile]) -> None:
-    names = {layout.file_name(one.span) for one in new}
-    obsolete = {old.name for one in new for old in one.obsolete} - names
-    contents = [(layout.file_name(one.span), _encoded(folder, one)) for one in new]
-    files.commit(directory, contents, sorted(obsolete))
+    contents = [(layout.file_name(file.span), _encoded(folder, file)) for file in new]
+    files.commit(directory, contents, _obsolete(new))
+
+
+def _commit_replacement(folder: SeriesFolder, directory: Directory, new: Sequence[_NewFile]) -> None:
+    obsolete = _obsolete(new)
+    if obsolete:
+        replaced.mark(directory, obsolete)
+    _commit(folder, directory, new)
+    if obsolete:
+        replaced.forget_all_but(directory, obsolete)
+
+
+def _obsolete(new: Sequence[_NewFile]) -> list[str]:
+    """Return the names of the files that the new ones supersede and that do not get their names."""
+    return sorted({old.name for file in new for old in file.obsolete} - {layout.file_name(file.span) for file in new})
 
 
 def _encoded(folder: SeriesFolder, new: _NewFile) -> pa.Buffer:
