@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from upbit_frames.api.literals import (
+    DayBase,
     Gaps,
     IntervalLike,
     Kind,
@@ -153,6 +154,7 @@ async def candles(
     output: Literal["pandas"] | None = None,
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> pd.DataFrame:
     """Candles of any length as one clean frame."""
@@ -172,6 +174,7 @@ async def candles(
     output: Literal["arrow"],
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> pa.Table:
     """Candles of any length as one clean frame."""
@@ -191,6 +194,7 @@ async def candles(
     output: Literal["polars"],
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> pl.DataFrame:
     """Candles of any length as one clean frame."""
@@ -210,6 +214,7 @@ async def candles(
     output: Output | None = None,
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> Any:
     """Candles of any length as one clean frame."""
@@ -233,6 +238,7 @@ async def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Literal["pandas"] | None = None,
     source: Source = "auto",
@@ -248,6 +254,7 @@ async def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Literal["arrow"],
     source: Source = "auto",
@@ -263,6 +270,7 @@ async def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Literal["polars"],
     source: Source = "auto",
@@ -278,6 +286,7 @@ async def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Output | None = None,
     source: Source = "auto",
@@ -444,6 +453,7 @@ async def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Literal["pandas"] | None = None,
@@ -462,6 +472,7 @@ async def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Literal["arrow"],
@@ -480,6 +491,7 @@ async def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Literal["polars"],
@@ -498,6 +510,7 @@ async def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Output | None = None,
@@ -518,6 +531,7 @@ async def plan(
     gaps: Gaps = "raw",
     tz: Zone | None = None,
     source: Source = "auto",
+    base: DayBase | None = None,
 ) -> Plan:
     """What :func:`candles` with the same arguments would do."""
 

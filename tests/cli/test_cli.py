@@ -78,7 +78,8 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "code", "text"),
     [
         (("candles", "KRW_BTC", "1m"), 2, "InvalidMarket"),
-        (("candles", "KRW-BTC", "2m"), 2, "InvalidInterval"),
+        (("candles", "KRW-BTC", "7m"), 2, "InvalidInterval"),
+        (("candles", "KRW-BTC", "1d", "--base", "Seoul"), 2, "QueryError"),
         (("candles", "KRW-BTC", "1m", "--start", "soon"), 2, "InvalidRange"),
         (("candles", "KRW-BTC", "1m", "--tz", "Seoul"), 2, "ConfigError"),
         (("candles", "KRW-NOPE", "1m"), 2, "MarketNotFound"),

@@ -279,7 +279,7 @@ def test_other_bad_arguments(arguments: dict[str, Any], error: type[Exception]) 
     with pytest.raises(error):
         CandleQuery.build("KRW-BTC", "1m", **arguments)
     with pytest.raises(InvalidInterval):
-        CandleQuery.build("KRW-BTC", "2m")
+        CandleQuery.build("KRW-BTC", "7m")
 
 
 def test_cache_is_an_alias_of_store() -> None:

@@ -16,6 +16,7 @@ import pyarrow.dataset
 
 from upbit_frames.api.invocation import AsyncClosing, Closing
 from upbit_frames.api.literals import (
+    DayBase,
     Gaps,
     IntervalLike,
     Kind,
@@ -135,6 +136,7 @@ class Client(Closing):
         output: Literal["pandas"] | None = None,
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> pd.DataFrame:
         """Candles of any length as one clean frame."""
@@ -154,6 +156,7 @@ class Client(Closing):
         output: Literal["arrow"],
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> pa.Table:
         """Candles of any length as one clean frame."""
@@ -173,6 +176,7 @@ class Client(Closing):
         output: Literal["polars"],
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> pl.DataFrame:
         """Candles of any length as one clean frame."""
@@ -192,6 +196,7 @@ class Client(Closing):
         output: Output | None = None,
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> Any:
         """Candles of any length as one clean frame."""
@@ -217,6 +222,7 @@ class Client(Closing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Literal["pandas"] | None = None,
         source: Source = "auto",
@@ -232,6 +238,7 @@ class Client(Closing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Literal["arrow"],
         source: Source = "auto",
@@ -247,6 +254,7 @@ class Client(Closing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Literal["polars"],
         source: Source = "auto",
@@ -262,6 +270,7 @@ class Client(Closing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Output | None = None,
         source: Source = "auto",
@@ -429,6 +438,7 @@ class Client(Closing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Literal["pandas"] | None = None,
@@ -447,6 +457,7 @@ class Client(Closing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Literal["arrow"],
@@ -465,6 +476,7 @@ class Client(Closing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Literal["polars"],
@@ -483,6 +495,7 @@ class Client(Closing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Output | None = None,
@@ -504,6 +517,7 @@ class Client(Closing):
         gaps: Gaps = "raw",
         tz: Zone | None = None,
         source: Source = "auto",
+        base: DayBase | None = None,
     ) -> Plan:
         """What :func:`candles` with the same arguments would do."""
 
@@ -933,6 +947,7 @@ class AsyncClient(AsyncClosing):
         output: Literal["pandas"] | None = None,
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> pd.DataFrame:
         """Candles of any length as one clean frame."""
@@ -952,6 +967,7 @@ class AsyncClient(AsyncClosing):
         output: Literal["arrow"],
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> pa.Table:
         """Candles of any length as one clean frame."""
@@ -971,6 +987,7 @@ class AsyncClient(AsyncClosing):
         output: Literal["polars"],
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> pl.DataFrame:
         """Candles of any length as one clean frame."""
@@ -990,6 +1007,7 @@ class AsyncClient(AsyncClosing):
         output: Output | None = None,
         source: Source = "auto",
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         progress: ProgressMode | None = None,
     ) -> Any:
         """Candles of any length as one clean frame."""
@@ -1015,6 +1033,7 @@ class AsyncClient(AsyncClosing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Literal["pandas"] | None = None,
         source: Source = "auto",
@@ -1030,6 +1049,7 @@ class AsyncClient(AsyncClosing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Literal["arrow"],
         source: Source = "auto",
@@ -1045,6 +1065,7 @@ class AsyncClient(AsyncClosing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Literal["polars"],
         source: Source = "auto",
@@ -1060,6 +1081,7 @@ class AsyncClient(AsyncClosing):
         *,
         markets: Markets | None = None,
         columns: Iterable[str] | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Output | None = None,
         source: Source = "auto",
@@ -1227,6 +1249,7 @@ class AsyncClient(AsyncClosing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Literal["pandas"] | None = None,
@@ -1245,6 +1268,7 @@ class AsyncClient(AsyncClosing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Literal["arrow"],
@@ -1263,6 +1287,7 @@ class AsyncClient(AsyncClosing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Literal["polars"],
@@ -1281,6 +1306,7 @@ class AsyncClient(AsyncClosing):
         start: Moment | None = None,
         end: Moment | None = None,
         count: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
         output: Output | None = None,
@@ -1302,6 +1328,7 @@ class AsyncClient(AsyncClosing):
         gaps: Gaps = "raw",
         tz: Zone | None = None,
         source: Source = "auto",
+        base: DayBase | None = None,
     ) -> Plan:
         """What :func:`candles` with the same arguments would do."""
 

@@ -24,6 +24,7 @@ __all__ = ["LiveDashboard", "dashboard"]
 # One colour a channel, distinguishable without red-green vision.
 CHANNELS = {
     "rest": "#1f63c4", "live": "#d6304a", "store": "#1a936f", "memory": "#8f6bb3", "archive": "#c98a1b",
+    "derived": "#5b6f2a",
     "failed": "#3c4149", "none": "#9aa1ab",
 }  # fmt: skip
 OTHER = "#5aa9b8"

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from upbit_frames.api.literals import (
+    DayBase,
     Gaps,
     IntervalLike,
     Kind,
@@ -149,6 +150,7 @@ def candles(
     output: Literal["pandas"] | None = None,
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> pd.DataFrame:
     """Candles of any length as one clean frame."""
@@ -168,6 +170,7 @@ def candles(
     output: Literal["arrow"],
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> pa.Table:
     """Candles of any length as one clean frame."""
@@ -187,6 +190,7 @@ def candles(
     output: Literal["polars"],
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> pl.DataFrame:
     """Candles of any length as one clean frame."""
@@ -206,6 +210,7 @@ def candles(
     output: Output | None = None,
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> Any:
     """Candles of any length as one clean frame."""
@@ -229,6 +234,7 @@ def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Literal["pandas"] | None = None,
     source: Source = "auto",
@@ -244,6 +250,7 @@ def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Literal["arrow"],
     source: Source = "auto",
@@ -259,6 +266,7 @@ def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Literal["polars"],
     source: Source = "auto",
@@ -274,6 +282,7 @@ def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Output | None = None,
     source: Source = "auto",
@@ -428,6 +437,7 @@ def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Literal["pandas"] | None = None,
@@ -446,6 +456,7 @@ def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Literal["arrow"],
@@ -464,6 +475,7 @@ def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Literal["polars"],
@@ -482,6 +494,7 @@ def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Output | None = None,
@@ -502,6 +515,7 @@ def plan(
     gaps: Gaps = "raw",
     tz: Zone | None = None,
     source: Source = "auto",
+    base: DayBase | None = None,
 ) -> Plan:
     """What :func:`candles` with the same arguments would do."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "DayBase",
     "Frame",
     "Gaps",
     "IntervalLike",
@@ -61,6 +62,7 @@ ProgressMode: TypeAlias = bool | Literal["auto"]
 Moment: TypeAlias = "str | dt.date | dt.timedelta | pd.Timestamp | pd.Timedelta | np.datetime64"
 Markets: TypeAlias = "str | Iterable[str] | pd.DataFrame"
 Zone: TypeAlias = str | dt.tzinfo
+DayBase: TypeAlias = Zone | dt.time
 Frame: TypeAlias = Any
 """A frame of the kind that ``output`` names: ``.ci/stubs.py`` writes an overload for each kind."""
 LazyFrame: TypeAlias = Any

@@ -98,14 +98,15 @@ def _add_candles(commands: Any) -> None:
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("market", nargs="+", help="KRW-BTC, or several; the interval comes last")
-        command.add_argument("interval", choices=None, help=f"one of {' '.join(INTERVALS)}")
+        command.add_argument("interval", help="a count of s, m, h, d, w or M (months), such as 1m, 45m, 2h, 3d, 1M")
         command.add_argument("--start", help=RANGE_HELP)
         command.add_argument("--end", help=f"exclusive; {RANGE_HELP}")
         command.add_argument("--count", type=int, help=COUNT_HELP)
         command.add_argument("--forming", action="store_true", help="also the candle that can still change")
         command.add_argument("--gaps", default="raw", help="raw, fill or nan")
         command.add_argument("--tz", help=TZ_HELP)
-        command.add_argument("--source", default="auto", help="auto, store, rest or archive")
+        command.add_argument("--base", help="when days begin: Asia/Seoul, 09:00 (in --tz), '17:00 America/New_York'")
+        command.add_argument("--source", default="auto", help="auto, store, rest, archive or derived")
         if name == "candles":
             add_output(command)
         command.set_defaults(run=run)
@@ -209,6 +210,7 @@ def _question(options: argparse.Namespace) -> dict[str, Any]:
         "gaps": options.gaps,
         "tz": options.tz,
         "source": options.source,
+        "base": options.base,
     }
 
 

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from upbit_frames.core.bar_grid import Grid
 from upbit_frames.core.intervals import Interval, Span, intersect, subtract
 from upbit_frames.runtime.clock import AGREEMENT
 
@@ -73,7 +74,7 @@ TRADE_DAYS = 7
 """Upbit serves trades of today and of so many UTC days before (upbit-api 3.3)."""
 
 
-def sealed_until(interval: Interval, now: int) -> int:
+def sealed_until(interval: Grid, now: int) -> int:
     """Return the end of the last period that can no longer change, by the server's ``now``."""
     return interval.floor(now - SEAL_GRACE)
 

@@ -25,7 +25,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["UTC_DAYS", "BarGrid", "Base", "Grid", "contains", "grid_of", "named", "parse_base", "parse_grid", "sources"]
+__all__ = [
+    "UTC_DAYS",
+    "BarGrid",
+    "Base",
+    "Grid",
+    "as_bars",
+    "contains",
+    "grid_of",
+    "named",
+    "parse_base",
+    "parse_grid",
+    "sources",
+]
 
 DAY_SECONDS = 86_400
 DAY = DAY_SECONDS * MICROS
@@ -477,7 +489,8 @@ def _same(one: BarGrid, other: BarGrid) -> bool:
     return contains(one, other) and contains(other, one)
 
 
-def _of(grid: Grid) -> BarGrid:
+def as_bars(grid: Grid) -> BarGrid:
+    """Return an interval of Upbit as a grid of bars."""
     return grid if isinstance(grid, BarGrid) else BarGrid(Period(int(grid.name[:-1]), grid.name[-1]))
 
 
@@ -489,7 +502,7 @@ def contains(fine: Grid, coarse: Grid) -> bool:
     >>> contains(parse_grid("1h"), parse_grid("1d", "Asia/Seoul")), contains(parse_grid("1w"), parse_grid("1M"))
     (True, False)
     """
-    small, large = _of(fine), _of(coarse)
+    small, large = as_bars(fine), as_bars(coarse)
     inner, outer = small._rule, large._rule
     if isinstance(outer, _Lattice):
         if isinstance(inner, _Lattice):
@@ -514,6 +527,6 @@ def sources(grid: Grid) -> tuple[Interval, ...]:
     >>> [interval.name for interval in sources(parse_grid("2h"))][:2]
     ['1h', '30m']
     """
-    target = _of(grid)
+    target = as_bars(grid)
     fitting = [one for one in INTERVALS.values() if contains(one, target) and not contains(target, one)]
     return tuple(reversed(fitting))

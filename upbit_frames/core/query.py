@@ -12,24 +12,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from upbit_frames.core.arguments import choice, flag, whole
+from upbit_frames.core.bar_grid import BarGrid, Grid, as_bars, parse_grid, sources
 from upbit_frames.core.config import OUTPUTS, Config
 from upbit_frames.core.intervals import Interval
 from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.moments import Now, Zone, parse_moment, parse_zone, zone_name
 from upbit_frames.core.schema import KINDS
-from upbit_frames.errors import InvalidRange, QueryError
+from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
 
 __all__ = ["CandleQuery", "TradeQuery", "View", "parse_columns", "parse_range"]
 
 GAPS = ("raw", "fill", "nan")
 SOURCES = ("auto", "store", "rest", "live", "archive")
+CANDLE_SOURCES = (*SOURCES, "derived")
 DEFAULT_COUNT = 200
 MAX_COUNT = 100_000_000
 
 
-def parse_source(source: object) -> str:
+def parse_source(source: object, allowed: tuple[str, ...] = SOURCES) -> str:
     """Return the checked ``source``; ``"cache"`` is an alias of ``"store"``."""
-    return choice("source", "store" if source == "cache" else source, SOURCES)
+    return choice("source", "store" if source == "cache" else source, allowed)
 
 
 def parse_columns(kind: str, value: Any, more: tuple[str, ...] = ()) -> tuple[str, ...] | None:
@@ -102,14 +104,17 @@ class CandleQuery:
     many : bool
         Whether a list was given; then the answer has the market in its index.
     interval : Interval
+        What is fetched or read.
     start, end : int or None
-        Microseconds UTC, half open, as given: not yet on the interval's grid.
+        Microseconds UTC, half open, as given: not yet on the grid.
     count : int or None
         How many candles; None only where ``start`` is given without it.
     forming : bool
     gaps, source : str
     columns : tuple of str or None
         Wanted beside ``time``; None for all.
+    bars : BarGrid or None
+        What the candles of ``interval`` are aggregated to; None where they are what is wanted.
     """
 
     markets: tuple[str, ...]
@@ -122,6 +127,12 @@ class CandleQuery:
     gaps: str = "raw"
     source: str = "auto"
     columns: tuple[str, ...] | None = None
+    bars: BarGrid | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the candles that come back."""
+        return self.interval if self.bars is None else self.bars
 
     @property
     def read_columns(self) -> tuple[str, ...] | None:
@@ -136,6 +147,7 @@ class CandleQuery:
         market: object,
         interval: object,
         *,
+        base: object = None,
         start: Any = None,
         end: Any = None,
         count: Any = None,
@@ -148,12 +160,28 @@ class CandleQuery:
     ) -> CandleQuery:
         """Check everything; see ``uf.candles`` for the meaning of the arguments."""
         selection = parse_selection(market)
+        source = parse_source(source, CANDLE_SOURCES)
+        fetched, bars = _fetched(parse_grid(interval, base, tz), derived=source == "derived")
         low, high, number = parse_range(start, end, count, parse_zone(tz), now)
         return cls(
-            selection.markets, selection.many, Interval.parse(interval), low, high, number,
-            flag("forming", forming), choice("gaps", gaps, GAPS), parse_source(source),
-            parse_columns("candles", columns, ("filled",) if gaps == "fill" else ()),
+            selection.markets, selection.many, fetched, low, high, number,
+            flag("forming", forming), choice("gaps", gaps, GAPS), "auto" if source == "derived" else source,
+            parse_columns("candles", columns, ("filled",) if gaps == "fill" else ()), bars,
         )  # fmt: skip
+
+
+def _fetched(grid: Grid, *, derived: bool) -> tuple[Interval, BarGrid | None]:
+    """Return the interval that is fetched for a grid, and what its candles are aggregated to, if anything."""
+    if isinstance(grid, Interval) and not derived:
+        return grid, None
+    native = sources(grid)
+    if not native:
+        raise InvalidInterval(
+            f"candles of {grid} cannot be derived: Upbit has none of which they could be made",
+            suggestion="leave out source='derived'" if isinstance(grid, Interval) else "choose another base",
+            interval=grid.name,
+        )
+    return native[0], as_bars(grid)
 
 
 def parse_range(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arguments import choice
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EDGES", "candles_of_trades", "check_divides", "complete_bars", "filled_bars", "resample"]
 
+_COLUMNS = ("open", "high", "low", "close", "volume", "value")
 EDGES = ("drop", "keep", "flag")
 _MOST = 2.0**61  # sums below it fit into an int64
 _FEW = 8  # rows a bar from which on looking up where bars begin is faster than asking each row for its bar
@@ -28,7 +30,8 @@ def resample(table: pa.Table, fine: Grid, coarse: Grid, *, span: Span | None = N
     Parameters
     ----------
     table : pyarrow.Table
-        Schema ``candles``, ascending; only real candles, none filled in.
+        Schema ``candles`` or some of its columns, ``time`` among them, ascending; only real candles, none
+        filled in.
     fine : Interval or BarGrid
         Of ``table``.
     coarse : Interval or BarGrid
@@ -43,7 +46,7 @@ def resample(table: pa.Table, fine: Grid, coarse: Grid, *, span: Span | None = N
     Returns
     -------
     pyarrow.Table
-        Schema ``candles``: open of the first, highest high, lowest low, close of the last, sums
+        The same columns: open of the first, highest high, lowest low, close of the last, sums
         of volume and value. A period without a candle has none. Sums below 2**26 (67,108,864) equal
         those of the decimal numbers to all eight decimals; above, a float64 cannot tell neighbouring
         amounts apart, and the last digit may differ.
@@ -65,7 +68,7 @@ def resample(table: pa.Table, fine: Grid, coarse: Grid, *, span: Span | None = N
     times = _numpy(table["time"].cast("int64"))
     if span is None and len(times):
         span = Span(int(times[0]), fine.shift(int(times[-1]), 1))
-    columns = [_numpy(table[name]) for name in ("open", "high", "low", "close", "volume", "value")]
+    columns = {name: _numpy(table[name]) for name in _COLUMNS if name in table.column_names}
     return _aggregate(times, columns, coarse, span, edges)
 
 
@@ -90,7 +93,8 @@ def candles_of_trades(table: pa.Table, interval: Grid, *, span: Span | None = No
     if span is None and len(times):
         span = Span(int(times[0]), int(times[-1]) + 1)
     price, volume, value = (_numpy(table[name]) for name in ("price", "volume", "value"))
-    return _aggregate(times, [price, price, price, price, volume, value], interval, span, edges, products=True)
+    columns = dict(zip(_COLUMNS, (price, price, price, price, volume, value), strict=True))
+    return _aggregate(times, columns, interval, span, edges, products=True)
 
 
 def check_divides(fine: Grid, coarse: Grid) -> None:
@@ -116,7 +120,7 @@ def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _aggregate(
-    times: NDArray[np.int64], columns: list[NDArray[np.float64]], grid: Grid, span: Span | None, edges: str,
+    times: NDArray[np.int64], columns: dict[str, NDArray[np.float64]], grid: Grid, span: Span | None, edges: str,
     *, products: bool = False,
 ) -> pa.Table:  # fmt: skip
     import numpy as np
@@ -125,18 +129,18 @@ def _aggregate(
     starts, first = filled_bars(times, grid)
     last = np.concatenate([first[1:], [len(times)]])[: len(first)] - 1
     complete = complete_bars(starts, grid, span)
-    open_, high, low, close, volume, value = columns
-    combined = [
-        open_[first],
-        _reduced(np.maximum, high, first),
-        _reduced(np.minimum, low, first),
-        close[last],
-        _summed(volume, first),
-        _summed(value, first, products=products),
-    ]
-    if edges == "drop":
-        starts, combined = starts[complete], [column[complete] for column in combined]
-    return _table(starts, combined, complete if edges == "flag" else None)
+    how: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+        "open": lambda values: values[first],
+        "high": lambda values: _reduced(np.maximum, values, first),
+        "low": lambda values: _reduced(np.minimum, values, first),
+        "close": lambda values: values[last],
+        "volume": lambda values: _summed(values, first),
+        "value": lambda values: _summed(values, first, products=products),
+    }
+    bars = {name: how[name](values) for name, values in columns.items()}
+    if edges == "drop" and not complete.all():
+        starts, bars = starts[complete], {name: column[complete] for name, column in bars.items()}
+    return _table(starts, bars, complete if edges == "flag" else None)
 
 
 def filled_bars(times: NDArray[np.int64], grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -188,11 +192,12 @@ def _summed(values: NDArray[np.float64], first: NDArray[np.int64], *, products: 
     return to_floats(sums)
 
 
-def _table(starts: NDArray[np.int64], columns: list[NDArray[np.float64]], complete: Any) -> pa.Table:
+def _table(starts: NDArray[np.int64], columns: dict[str, NDArray[np.float64]], complete: Any) -> pa.Table:
     import pyarrow as pa
 
-    schema = arrow_schema("candles")
-    arrays = [pa.array(starts).view(schema.field("time").type), *(pa.array(one) for one in columns)]
+    whole = arrow_schema("candles")
+    schema = pa.schema([whole.field(name) for name in ("time", *columns)], metadata=whole.metadata)
+    arrays = [pa.array(starts).view(schema.field("time").type), *(pa.array(column) for column in columns.values())]
     if complete is not None:
         schema = schema.append(COMPLETE.field())
         arrays.append(pa.array(complete))

@@ -7,14 +7,14 @@ estimates, in a route they are what happened.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT, LIMITS
 from upbit_frames.core.intervals import Interval, Span, iso
 from upbit_frames.core.schema import SCHEMA_VERSION
 
-__all__ = ["Step", "metadata", "rest_step"]
+__all__ = ["Step", "derived", "metadata", "rest_step"]
 
 PAGE_BYTES = 8_000  # a gzipped page of 200 candles on the wire, give or take the market
 
@@ -34,7 +34,7 @@ class Step:
 
     Attributes
     ----------
-    channel : {"store", "rest", "archive", "live", "memory", "none"}
+    channel : {"store", "rest", "archive", "live", "derived", "memory", "none"}
     reason : str
         Why this channel.
     start, end : int
@@ -82,6 +82,13 @@ def rest_step(market: str, interval: Interval, span: Span, reason: str, rate: fl
         "rest", reason, span.start, span.end, rows, requests,
         requests * PAGE_BYTES, requests / (LIMITS["candles"] * rate), market,
     )  # fmt: skip
+
+
+def derived(step: Step, interval: Interval) -> Step:
+    """Say that candles were derived from those of an interval which a step serves; what it does not serve stays."""
+    if step.channel == "none":
+        return step
+    return replace(step, channel="derived", reason=f"aggregated from {interval} candles; {step.channel}: {step.reason}")
 
 
 def metadata(

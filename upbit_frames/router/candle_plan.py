@@ -21,7 +21,7 @@ from upbit_frames.errors import InvalidRange, NotCached
 from upbit_frames.router.plan import PlanContext, StoredEdge
 
 __all__ = [
-    "CandlePlan", "Goal", "extend_back", "extend_on", "forming_span", "goal_of",
+    "CandlePlan", "Goal", "at_most", "extend_back", "extend_on", "forming_span", "goal_of",
     "not_cached", "plan_market", "plan_sealed",
 ]  # fmt: skip
 
@@ -91,21 +91,22 @@ def goal_of(query: CandleQuery, market: str, covered: Sequence[Span], now: int) 
     NotCached
         With ``source="store"`` and no end, where nothing is stored.
     """
-    interval = query.interval
-    if query.source == "live" and not (query.forming and interval.stream is not None):
+    interval = query.grid
+    if query.source == "live" and not (query.forming and query.interval.stream is not None):
         raise InvalidRange(
             "a live stream has no history of candles",
             suggestion="with forming=True the stream answers the candle that can still change, from 1s to 4h; "
             "or use uf.stream(market, 'candle.1m'), or uf.follow",
             market=market,
         )
-    known = covered[-1].end if covered else 0  # where later candles are stored, the clock is slow
+    # Where later candles are stored, the clock is slow.
+    known = interval.floor(covered[-1].end) if covered else 0
     end = max(sealed_until(interval, now), known)
     if query.end is not None:
         end = min(interval.ceil(query.end), end)
     elif query.source == "store":
         if not covered:
-            raise not_cached(market, interval, [])
+            raise not_cached(market, query.interval, [])
         end = known  # offline, "until now" can only mean: until where we know
     if query.start is None:
         count = query.count or 0
@@ -224,17 +225,18 @@ def plan_market(
     lacking = [Span(step.start, step.end) for step in steps if step.reason == UNCACHED]
     hint = archive_hint(market, interval, steps, query.source, context)
     if goal.kind == "first":
-        steps = _at_most(steps, goal.count)
-    full = query.start is not None and 0 < goal.count <= sum(step.rows for step in steps)
+        steps = at_most(steps, goal.count)
+    rows = sum(step.rows for step in steps) if query.bars is None else query.bars.slots(*span)
+    full = query.start is not None and query.count is not None and query.count <= rows
     return CandlePlan(
         market, goal, span, tuple(steps),
-        forming=None if full else forming_span(query, span.end, context.now),
+        forming=None if full else forming_span(query, query.grid.floor(span.end), context.now),
         error=not_cached(market, interval, lacking) if lacking else None,
         hint=hint,
     )  # fmt: skip
 
 
-def _at_most(steps: Sequence[Step], count: int) -> list[Step]:
+def at_most(steps: Sequence[Step], count: int) -> list[Step]:
     """Limit the estimated rows to so many in all."""
     limited: list[Step] = []
     for step in steps:
@@ -247,10 +249,10 @@ def forming_span(query: CandleQuery, final_end: int, now: int) -> Span | None:
     """Return the range of candles that can still change and are wanted, if there is one."""
     if not query.forming:
         return None
-    sealed = max(final_end, sealed_until(query.interval, now))
+    sealed = max(final_end, sealed_until(query.grid, now))
     if query.end is not None and query.end <= sealed:
         return None
-    high = max(now, sealed) + query.interval.step if query.end is None else query.end
+    high = max(now, sealed) + query.grid.step if query.end is None else query.end
     return Span(final_end, max(high, final_end))
 
 

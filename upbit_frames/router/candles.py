@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.core import gaps
 from upbit_frames.core.arrow import joined, slice_time
 from upbit_frames.core.availability import sealed_until
-from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
+from upbit_frames.core.bar_grid import named
 from upbit_frames.core.intervals import Span, iso
 from upbit_frames.core.query import CandleQuery
-from upbit_frames.core.route import FORMING, OFFLINE, Step, metadata, rest_step
+from upbit_frames.core.resample import resample
+from upbit_frames.core.route import OFFLINE, Step, metadata
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import NotCached, ServerError, TransportError
+from upbit_frames.router import derive
 from upbit_frames.router.candle_history import CandleHistory
 from upbit_frames.router.candle_pages import CONCURRENCY
-from upbit_frames.router.candle_plan import CandlePlan, forming_span, goal_of, plan_market
+from upbit_frames.router.candle_plan import CandlePlan, forming_span, goal_of, plan_market, plan_sealed
+from upbit_frames.router.forming import FormingCandles
 from upbit_frames.router.plan import Plan
 from upbit_frames.router.ports import MAX_CONCURRENT_MARKETS, LiveSource, Ports, sync_server_time
 from upbit_frames.router.result import Result
@@ -87,6 +90,30 @@ class CandleDecision:
         return [*self.plan.steps, *([self.forming] if self.forming is not None else [])]
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What serves one market: a query for an interval that Upbit has, its history and the decision.
+
+    ``stored`` are the rows and their range where the store has all of them.
+    """
+
+    query: CandleQuery
+    history: CandleHistory
+    decision: CandleDecision
+    stored: tuple[pa.Table, Span] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the store has all of it."""
+        plan = self.decision.plan
+        return plan.error is None and all(step.channel == "store" for step in plan.steps)
+
+    @property
+    def lacking(self) -> int:
+        """How much time the store lacks, in microseconds."""
+        return sum(step.end - step.start for step in self.decision.plan.steps if step.channel != "store")
+
+
 class CandleRouter:
     """Decides for each stretch of a question who answers it.
 
@@ -99,7 +126,7 @@ class CandleRouter:
 
     def __init__(self, ports: Ports, live: LiveSource | None = None) -> None:
         self.ports = ports
-        self.live = live
+        self.forming = FormingCandles(ports, live)
 
     async def fetch(self, query: CandleQuery, progress: Progress) -> Result:
         """Candles of one or several markets, as one table sorted by market and time."""
@@ -127,7 +154,7 @@ class CandleRouter:
             "candles",
             [step for part in parts for step in part.route],
             market=list(query.markets) if query.many else query.markets[0],
-            interval=query.interval.name,
+            **named(query.grid),
             span=Span(min(part.span.start for part in parts), max(part.span.end for part in parts)),
             gaps=query.gaps,
             columns=None if query.columns is None else list(query.columns),
@@ -138,19 +165,15 @@ class CandleRouter:
 
     async def serve_market(self, market: str, query: CandleQuery, progress: Progress, concurrency: int) -> MarketResult:
         """Plan, fetch and read one market of a query."""
-        ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
-        history = CandleHistory(
-            ports, market, query.interval, query.source, progress, concurrency, columns=query.read_columns
-        )
         notes: list[str] = []
         if self.needs_server_time(query):
             try:
                 await sync_server_time(self.ports, market, progress)
             except (TransportError, ServerError) as error:
-                if query.source == "rest" or (await in_thread(self._decide_and_read, query, history))[1] is None:
+                if query.source == "rest" or (await in_thread(self._choose, query, market)).stored is None:
                     raise
                 notes = [f"{CLOCK_UNKNOWN}: {error.message}"]
-        part = await self._execute(query, history)
+        part = await self._execute(await in_thread(self._choose, query, market, progress, concurrency))
         part.warnings += notes
         return part
 
@@ -159,22 +182,49 @@ class CandleRouter:
         if self.ports.server_time.settled or query.source in ("store", "live"):
             return False
         now = self.ports.server_time.now()
-        return query.end is None or query.interval.ceil(query.end) > sealed_until(query.interval, now)
+        return query.end is None or query.grid.ceil(query.end) > sealed_until(query.grid, now)
+
+    def _choose(
+        self, query: CandleQuery, market: str, progress: Progress | None = None, concurrency: int = CONCURRENCY
+    ) -> _Chosen:
+        """Choose the interval that serves a market, decide who serves it, and read what needs nothing but the store.
+
+        Reads the store, so not for the loop.
+
+        Raises
+        ------
+        NotCached
+            With ``source="store"`` and no end, where nothing is stored.
+        """
+        ports = replace(self.ports, series_locks={}) if query.source == "rest" else self.ports
+        choices: list[_Chosen] = []
+        errors: list[NotCached] = []
+        for candidate in derive.candidates(query):
+            history = CandleHistory(
+                ports, market, candidate.interval, candidate.source, progress or Progress(), concurrency,
+                columns=candidate.read_columns,
+            )  # fmt: skip
+            try:
+                decision = self._decide(candidate, history)
+            except NotCached as nothing:
+                errors.append(nothing)
+                continue
+            choice = _Chosen(candidate, history, decision)
+            if choice.whole:
+                return replace(choice, stored=history.read_stored(decision.plan))
+            if query.bars is not None or candidate is query:  # else it would only serve if it were whole
+                choices.append(choice)
+        if not choices:
+            raise errors[0]
+        return min(choices, key=lambda choice: choice.lacking) if query.source == "store" else choices[0]
 
     def _decide(self, query: CandleQuery, history: CandleHistory) -> CandleDecision:
         """Decide who serves the final candles; reads the store, so not for the loop."""
         covered = history.store.covered(history.series)
         context = history.fetcher.plan_context
-        goal = goal_of(query, history.market, covered, context.now)
+        goal = derive.source_goal(query, goal_of(query, history.market, covered, context.now))
         plan = plan_market(query, history.market, goal, covered, history.read_edge(goal), context)
         return CandleDecision(plan, covered)
-
-    def _decide_and_read(
-        self, query: CandleQuery, history: CandleHistory
-    ) -> tuple[CandleDecision, tuple[pa.Table, Span] | None]:
-        """Decide, and read at once what needs nothing but the store."""
-        decision = self._decide(query, history)
-        return decision, history.read_stored(decision.plan)
 
     def fetch_stored(self, query: CandleQuery) -> Result | None:
         """Result without the loop and other threads, if the store has all of it."""
@@ -190,32 +240,48 @@ class CandleRouter:
 
     def read_stored_market(self, query: CandleQuery, market: str) -> MarketResult | None:
         """Read one market of a query for candles that are final, if the store has all of it."""
-        history = CandleHistory(
-            self.ports, market, query.interval, query.source, Progress(), columns=query.read_columns
-        )
-        _, found = self._decide_and_read(query, history)
-        if found is None:
+        chosen = self._choose(query, market)
+        if chosen.stored is None:
             return None
-        return MarketResult(_chosen(found[0], query), history.route(found[1], found[0]), found[1], history)
+        query, history, (table, span) = chosen.query, chosen.history, chosen.stored
+        if query.bars is None:
+            return MarketResult(_select(table, query), history.route(span, table), span, history)
+        bars, whole = derive.aggregate(query, table, span)
+        if query.count is not None:
+            if len(bars) < query.count:
+                return None
+            bars, whole = _at_most(bars, whole, query.count, first=query.start is not None)
+        route = derive.derived_steps(query, history.route(whole, table), bars)
+        return MarketResult(_select(bars, query), route, whole, history)
 
-    async def _execute(self, query: CandleQuery, history: CandleHistory) -> MarketResult:
-        decision, found = await in_thread(self._decide_and_read, query, history)
-        final, span = found or await history.execute(decision.plan, decision.covered)
-        table = final
+    async def _execute(self, chosen: _Chosen) -> MarketResult:
+        import pyarrow as pa
+
+        query, history, plan = chosen.query, chosen.history, chosen.decision.plan
+        final, span = chosen.stored or await history.execute(plan, chosen.decision.covered)
+        source = final  # the candles that final ones are made of
+        if query.bars is not None:
+            final, source, span = await derive.aggregate_count(query, history, plan.goal, final, span)
+        table, read = final, span
         more: list[str] = []
         if query.gaps != "raw":
             table, more = await self._fill_gaps(final, span, query, history)
         forming: Step | None = None
         if query.forming and not (query.start is not None and query.count is not None and len(table) >= query.count):
-            table, forming = await self._append_forming(table, span, query, history.market)
+            table, forming, older = await self._append_forming(table, span, query, history)
+            source = source if older is None else pa.concat_tables([source, older[0]])
+            read = span if older is None else Span(span.start, older[1].end)
         if query.count is not None and len(table) > query.count:
             table, span = _at_most(table, span, query.count, first=query.start is not None)
-        route = history.route(span, slice_time(final, span))
+        read = Span(span.start, max(span.end, read.end))
+        route = history.route(read, slice_time(source, read))
         if forming is not None:
-            route.append(replace(forming, rows=len(slice_time(table, Span(forming.start, forming.end)))))
+            route.append(replace(forming, rows=len(slice_time(table, forming.span))))
+        if query.bars is not None:
+            route = derive.derived_steps(query, route, table)
         lost = history.unavailable_text(span)
         warnings = [*history.warnings, *more, *([lost] if lost else [])]
-        return MarketResult(_chosen(table, query), route, span, history, warnings)
+        return MarketResult(_select(table, query), route, span, history, warnings)
 
     # --- gaps and the forming candle -------------------------------------------------------------
 
@@ -236,50 +302,37 @@ class CandleRouter:
                     "store, so periods before the first candle are left out"
                 )
             previous = before["close"][-1].as_py() if len(before) else None
-        return gaps.fill(table, query.interval, span, query.gaps, previous_close=previous), warnings
+        return gaps.fill(table, query.grid, span, query.gaps, previous_close=previous), warnings
 
     async def _append_forming(
-        self, table: pa.Table, final: Span, query: CandleQuery, market: str
-    ) -> tuple[pa.Table, Step | None]:
-        """Add the candles that can still change; they come fresh from the exchange every time."""
+        self, table: pa.Table, final: Span, query: CandleQuery, history: CandleHistory
+    ) -> tuple[pa.Table, Step | None, tuple[pa.Table, Span] | None]:
+        """Add the candles that can still change.
+
+        Returns
+        -------
+        table, step, older
+            What serves them; of bars, the candles that are final already, and their range.
+        """
         import pyarrow as pa
 
+        market, older = history.market, None
         span = forming_span(query, final.end, self.ports.server_time.now())
         if span is None:
-            return table, None
+            return table, None, None
         if query.source == "store":
-            return table, Step("none", OFFLINE, *span, market=market)
-        newest, step = await self._fetch_forming(query, market, span)
+            return table, Step("none", OFFLINE, *span, market=market), None
+        if query.bars is None:
+            newest, step = await self.forming.fetch(query.interval, market, span, query.source)
+        else:
+            older = await history.read_range(derive.final_part(query, span, self.ports.server_time.now()))
+            rest = Span(older[1].end, query.grid.ceil(span.end))
+            newest, step = await self.forming.fetch(query.interval, market, rest, query.source)
+            newest = pa.concat_tables([older[0], newest.select(older[0].column_names)])
+            newest = resample(newest, query.interval, query.grid, edges="keep")
         if "filled" in table.column_names:
             newest = newest.append_column("filled", pa.array([False] * len(newest), pa.bool_()))
-        return pa.concat_tables([table, newest.select(table.column_names)]), step
-
-    async def _fetch_forming(self, query: CandleQuery, market: str, span: Span) -> tuple[pa.Table, Step]:
-        """Candles that can still change, from the stream if it has them."""
-        reason = FORMING
-        if self.live is not None and query.interval.stream is not None:
-            found = await self.live.candles(query.interval, market, span, query.source)
-            if found.table is not None:
-                newest, requests = slice_time(found.table, span), 0
-                if not found.complete:  # it began within the grace of the period before, which it was never told
-                    newest, requests = await self._prepend_rest(query, market, span, newest), 1
-                step = Step("live", found.choice.text, *span, rows=len(newest), requests=requests, market=market)
-                return newest, step
-            reason = f"{FORMING}; {found.choice.text}"
-        newest = await self._fetch_forming_page(query, market, span)
-        return newest, Step("rest", reason, *span, rows=len(newest), requests=1, market=market)
-
-    async def _fetch_forming_page(self, query: CandleQuery, market: str, span: Span) -> pa.Table:
-        count = min(CANDLES_MAX_COUNT, query.interval.slots(*span) + 1)
-        page = await self.ports.api.candles(market, query.interval, count=count)
-        return slice_time(page.table, span)
-
-    async def _prepend_rest(self, query: CandleQuery, market: str, span: Span, newest: pa.Table) -> pa.Table:
-        """What the stream told, after what REST tells of the time before."""
-        import pyarrow as pa
-
-        began = newest["time"][0].value if len(newest) else span.end
-        return pa.concat_tables([await self._fetch_forming_page(query, market, Span(span.start, began)), newest])
+        return pa.concat_tables([table, newest.select(table.column_names)]), step, older
 
     # --- plan -------------------------------------------------------------------------------------
 
@@ -293,30 +346,35 @@ class CandleRouter:
         """
         decisions = []
         for market in query.markets:
-            history = CandleHistory(self.ports, market, query.interval, query.source, Progress())
             try:
-                decision = await in_thread(self._decide, query, history)
+                chosen = await in_thread(self._choose, query, market)
             except NotCached as error:
-                decision = CandleDecision(CandlePlan.nothing(market, error), [])
-            decisions.append(self._with_choice(query, decision))
+                decisions.append(CandleDecision(CandlePlan.nothing(market, error), []))
+                continue
+            decisions.append(self._with_forming(chosen.query, chosen.decision))
         return decisions
 
-    def _with_choice(self, query: CandleQuery, decision: CandleDecision) -> CandleDecision:
-        """Add who would serve the candles that can still change."""
-        span, market, interval = decision.plan.forming, decision.plan.market, query.interval
-        if span is None or decision.plan.error is not None:
-            return decision
-        if query.source == "store":
-            return replace(decision, forming=Step("none", OFFLINE, *span, market=market))
-        reason, choice = FORMING, None
-        if self.live is not None and interval.stream is not None:
-            choice = self.live.decide_candles(interval, market, span, query.source)
-            if choice.channel == "live":
-                rows = interval.slots(*span)
-                return replace(decision, choice=choice, forming=Step("live", choice.text, *span, rows, market=market))
-            reason = f"{FORMING}; {choice.text}"
-        step = rest_step(market, interval, span, reason, self.ports.rate)
-        return replace(decision, choice=choice, forming=step)
+    def _with_forming(self, query: CandleQuery, decision: CandleDecision) -> CandleDecision:
+        """Add who would serve the candles that can still change; and say what is derived."""
+        plan = decision.plan
+        span, market, interval = plan.forming, plan.market, query.interval
+        steps, forming, choice = [*plan.steps], None, None
+        if span is not None and plan.error is None:
+            if query.source == "store":
+                forming = Step("none", OFFLINE, *span, market=market)
+            elif query.bars is None:
+                forming, choice = self.forming.decide(interval, market, span, query.source)
+            else:
+                final = derive.final_part(query, span, self.ports.server_time.now())
+                steps += plan_sealed(
+                    market, interval, final, decision.covered, query.source, self.ports.plan_context(query.source)
+                )
+                rest = Span(final.end, query.grid.ceil(span.end))
+                forming, _ = self.forming.decide(interval, market, rest, query.source)
+        if query.bars is not None:
+            steps = derive.derived_plan_steps(query, steps)
+            forming = forming and derive.derived_plan_steps(query, [forming])[0]
+        return replace(decision, plan=replace(plan, steps=tuple(steps)), forming=forming, choice=choice)
 
     async def plan(self, query: CandleQuery) -> Plan:
         """Show what :meth:`fetch` would do."""
@@ -327,7 +385,7 @@ class CandleRouter:
         return Plan(steps, hint, errors[0] if errors else None)
 
 
-def _chosen(table: pa.Table, query: CandleQuery) -> pa.Table:
+def _select(table: pa.Table, query: CandleQuery) -> pa.Table:
     """Leave the columns that are wanted, in the order wanted."""
     return table if query.columns is None else table.select(["time", *query.columns])
 

@@ -25,6 +25,12 @@ _ALTERNATIVES = {
     "store": {"rest": "it is stored already", "archive": "it is stored already", "live": NO_HISTORY},
     "rest": {"store": "not stored", "archive": "not published, or slower for so little", "live": NO_HISTORY},
     "archive": {"store": "not stored", "rest": "files are faster for so much", "live": NO_HISTORY},
+    "derived": {
+        "store": "derived candles are never stored",
+        "rest": "Upbit does not serve this interval and base",
+        "archive": "not published",
+        "live": NO_HISTORY,
+    },
     "none": {"store": "not stored", "rest": "not served any more", "archive": "not published", "live": NO_HISTORY},
 }
 _STORE, _REST = "source='store' was given", "source='rest' was given"
@@ -39,7 +45,7 @@ class ExplainedPart:
     ----------
     market : str
         Empty where it is about all of them.
-    channel : {"store", "rest", "archive", "live", "memory", "none"}
+    channel : {"store", "rest", "archive", "live", "derived", "memory", "none"}
     rule, reason : str
         The rule that decides, and why in words.
     alternatives : dict
@@ -149,7 +155,7 @@ def explain_error(market: str, error: NotCached) -> ExplainedPart:
 
 def explain_step(step: Step, no_archive: str = "") -> ExplainedPart:
     """A step of a plan as a part; ``no_archive`` is why the archive is not used at all."""
-    rule = {"store": "stored", "none": "nowhere"}.get(step.channel, "missing")
+    rule = {"store": "stored", "none": "nowhere", "derived": "derived"}.get(step.channel, "missing")
     alternatives = _ALTERNATIVES.get(step.channel, {})
     if step.reason in (UNCACHED, OFFLINE):
         rule, alternatives = "forced", dict(_FORCED_STORE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from upbit_frames.core.market_selection import MarketSelection, code_named
 from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.errors import NotCached
+from upbit_frames.router.derive import candidates
 from upbit_frames.runtime.event_loop import in_thread
 
 if TYPE_CHECKING:
@@ -68,19 +69,23 @@ def stored_query(store: Store, selection: MarketSelection, query: Q) -> Q:
             f"the exchange's list of markets, which says what {selection.names[0]!r} is, is not stored",
             suggestion="give codes such as 'KRW-BTC', or leave out source='store'",
         )
-    interval = query.interval.name if isinstance(query, CandleQuery) else None
-    kind = "trades" if interval is None else "candles"
+    kind, intervals = ("candles", _stored_as(query)) if isinstance(query, CandleQuery) else ("trades", [None])
     codes = list(selection.markets)
     for quote in selection.quotes:
         stored = [
             series.market
             for series in store.series()
-            if (series.kind, series.interval) == (kind, interval) and series.market.startswith(f"{quote}-")
+            if series.kind == kind and series.interval in intervals and series.market.startswith(f"{quote}-")
         ]
         if not stored:
-            what = "trades" if interval is None else f"{interval} candles"
+            what = f"{query.grid} candles" if isinstance(query, CandleQuery) else "trades"
             raise NotCached(
                 f"no {what} of a {quote} market are in the store", suggestion="leave out source='store' to fetch them"
             )
-        codes += stored
+        codes += dict.fromkeys(stored)
     return replace(query, markets=tuple(dict.fromkeys(codes)))
+
+
+def _stored_as(query: CandleQuery) -> list[str | None]:
+    """Return the intervals of which stored candles can serve a query."""
+    return [candidate.interval.name for candidate in candidates(query)]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from upbit_frames.core.bar_grid import Grid
+from upbit_frames.core.bar_grid import Grid, named
 from upbit_frames.core.intervals import EPOCH, Span, intersect, iso, subtract
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.route import metadata
@@ -93,7 +93,7 @@ class _Panel:
     def begin(cls, router: CandleRouter, query: CandleQuery, sink: RowSink) -> _Panel:
         """Settle the range and make room; reads the store's folders."""
         span, one = _settle(router, query)
-        sink.begin(query.markets, query.interval, span)
+        sink.begin(query.markets, query.grid, span)
         return cls(router, one, span, sink, {})
 
     def take(self, number: int, part: MarketResult) -> None:
@@ -106,7 +106,7 @@ class _Panel:
     def result(self) -> Result:
         """Describe what was served, once every market is done."""
         parts = [self.parts[number] for number in range(len(self.query.markets))]
-        grid = self.query.interval
+        grid = self.query.grid
         coverage = {
             market: known.to_json(grid, self.span) for market, (_, known) in zip(self.query.markets, parts, strict=True)
         }
@@ -114,7 +114,7 @@ class _Panel:
             "panel",
             [step for part, _ in parts for step in part.route],
             market=list(self.query.markets),
-            interval=grid.name,
+            **named(grid),
             coverage=coverage,
             span=self.span,
             fetched_at=self.router.ports.server_time.now(),

@@ -38,7 +38,7 @@ MAX_OFFSETS = 100
 EVENT_MERGE_SECONDS = 1.0  # equal events closer than this are one entry
 DRIFT = 0.1  # seconds between wall clock and monotonic clock that count as a clock step
 UNRECORDED = frozenset({"dashboard", "explain", "metrics", "plan"})  # they only inspect
-LOCAL_CHANNELS = frozenset({"store", "memory", "live"})
+LOCAL_CHANNELS = frozenset({"store", "memory", "live", "derived"})
 NO_CHANNEL = "none"
 REFUSED = (418, 429)
 

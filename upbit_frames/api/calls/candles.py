@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api.calls.call import Call, render
 from upbit_frames.api.calls.pinning import check_pinned, pin_query
 from upbit_frames.api.engine import engine_for, server_now
-from upbit_frames.api.literals import Frame, Gaps, IntervalLike, Markets, Moment, Output, ProgressMode, Source, Zone
+from upbit_frames.api.literals import (
+    DayBase,
+    Frame,
+    Gaps,
+    IntervalLike,
+    Markets,
+    Moment,
+    Output,
+    ProgressMode,
+    Source,
+    Zone,
+)
+from upbit_frames.core.bar_grid import sources
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import EPOCH, Span, iso, subtract
 from upbit_frames.core.market_selection import parse_selection
@@ -42,6 +54,7 @@ def candles(
     output: Output | None = None,
     source: Source = "auto",
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     progress: ProgressMode | None = None,
 ) -> Call[Frame]:
     """Candles of any length as one clean frame.
@@ -54,10 +67,12 @@ def candles(
         ``"KRW-BTC"`` (lower case is accepted), or a Korean name such as ``"비트코인"``: the market in won
         where there is one. Several markets, such as ``uf.markets("KRW")``, give a frame indexed by
         (market, time).
-    interval : str or datetime.timedelta
-        ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``; other spellings such as ``60min``, ``day``,
-        ``minute15``, pandas frequencies and offsets are understood. ``M`` is always a month. Periods
-        begin on UTC boundaries: a day at 00:00 UTC, which is 09:00 in Korea.
+    interval : str, datetime.timedelta or pandas offset
+        Upbit's own ``1s 1m 3m 5m 10m 15m 30m 1h 4h 1d 1w 1M 1y``, and any other count of ``s m h d w M``:
+        ``"45m"``, ``"2h"``, ``"3d"``, ``"2w"``, ``"3M"``, which are derived from Upbit's own. Other spellings such as
+        ``60min``, ``day``, ``minute15``, pandas frequencies and offsets are understood. ``M`` is always a month.
+        A part of a day must divide the day; days are counted from 1970-01-01, weeks from Monday
+        1970-01-05, months from January 1970.
     quote : str, optional
         Every market of one quote currency, such as ``"KRW"``, instead of ``market``; with
         ``source="store"`` those that are stored.
@@ -81,13 +96,19 @@ def candles(
         shown. Default: the setting, UTC.
     output : {"pandas", "arrow", "polars"}, optional
         Default: the setting, pandas.
-    source : {"auto", "store", "rest", "live", "archive"}
+    source : {"auto", "store", "rest", "live", "archive", "derived"}
         ``"store"`` (alias ``"cache"``) never touches the network; ``"rest"`` fetches even what is stored;
+        ``"derived"`` aggregates shorter candles also to an interval that Upbit has itself;
         ``"archive"`` takes Upbit's published files. Those are for personal, non-commercial use only
         and may not be passed on; ``"auto"`` leaves them alone unless the setting ``archive`` is on.
     columns : iterable of str, optional
         Read and return only these, in this order; of Parquet files only their column chunks are read. The
         index always comes too. Default: all.
+    base : str, datetime.time, zoneinfo.ZoneInfo or datetime.timezone, optional
+        When days begin, and with them their parts, weeks and months. Default: 00:00 UTC, which is 09:00 in
+        Korea. ``"Asia/Seoul"`` or ``"+09:00"``: midnight there; ``"09:00"``: that time in ``tz``;
+        ``"17:00 America/New_York"``. A day with a change of clocks has 23 or 25 hours, and its last part may be
+        shorter.
     progress : bool or "auto", optional
         A progress bar; by default where it will take more than a second or two.
 
@@ -114,6 +135,12 @@ def candles(
     -----
     upbit-api 3.2 (candles) and 4 (their semantics). Second candles reach back three months.
 
+    Derived candles are the exact sums of Upbit's candles of the longest interval that has all their boundaries, or of
+    a shorter one that the store holds whole; the steps of the route have the channel ``derived`` and
+    name it. They are never stored. Upbit's own candle of a day is not the sum of its hours on rare days (12.3), so its
+    thirteen intervals are fetched, and derived only with ``source="derived"``, or with ``source="store"``
+    where just a shorter one is stored.
+
     Examples
     --------
     >>> import upbit_frames as uf
@@ -123,7 +150,7 @@ def candles(
     selection = parse_selection(market, quote)
     query = CandleQuery.build(
         selection, interval, start=start, end=end, count=count, forming=forming,
-        gaps=gaps, source=source, columns=columns, tz=view.tz, now=server_now(config),
+        gaps=gaps, source=source, columns=columns, base=base, tz=view.tz, now=server_now(config),
     )  # fmt: skip
     asked, query = query, pin_query("candles", selection, query)
     meter = Progress()
@@ -145,7 +172,7 @@ def candles(
         return engine.candles.fetch_stored(stored_query(engine.ports.store, selection, query))
 
     return Call(
-        work, finish, meter, f"{selection.title} {query.interval}",
+        work, finish, meter, f"{selection.title} {query.grid}",
         config.progress if progress is None else progress, stored,
     )  # fmt: skip
 
@@ -153,10 +180,15 @@ def candles(
 def _unlisted(store: Store, query: CandleQuery, markets: Iterable[str]) -> list[str]:
     """Warnings where a range is empty because it ends before the first candle of a market."""
     texts = []
+    end = query.grid.ceil(query.end or EPOCH)
     for market in markets if query.end is not None else ():
-        series = Series("candles", market, query.interval.name)
-        end = query.interval.ceil(query.end or EPOCH)
-        if not subtract([Span(EPOCH, end)], store.covered(series)) and not len(store.tail(series, end, 1)):
+        for one in (query.interval,) if query.bars is None else sources(query.bars):
+            series = Series("candles", market, one.name)
+            if not subtract([Span(EPOCH, end)], store.covered(series)):
+                break
+        else:
+            continue
+        if not len(store.tail(series, end, 1)):
             texts.append(
                 f"{market} has no candle before {iso(end)}, so the result is empty: the market was listed later. "
                 f"uf.candles({market!r}, '1d', start='2017-01-01', count=1) gives its first day"
@@ -177,6 +209,7 @@ def plan(
     gaps: Gaps = "raw",
     tz: Zone | None = None,
     source: Source = "auto",
+    base: DayBase | None = None,
 ) -> Call[Plan]:
     """What :func:`candles` with the same arguments would do.
 
@@ -196,7 +229,7 @@ def plan(
     selection, zone = parse_selection(market, quote), config.tz if tz is None else tz
     query = CandleQuery.build(
         selection, interval, start=start, end=end, count=count, forming=forming,
-        gaps=gaps, source=source, tz=zone, now=server_now(config),
+        gaps=gaps, source=source, base=base, tz=zone, now=server_now(config),
     )  # fmt: skip
     engine = engine_for(config)
 

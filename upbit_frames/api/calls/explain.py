@@ -129,7 +129,7 @@ def _no_archive(engine: Engine, source: str) -> str:
 
 
 async def _candles(config: Config, engine: Engine, _: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
-    names = ("start", "end", "count", "forming", "gaps", "source")
+    names = ("start", "end", "count", "forming", "gaps", "source", "base")
     tz = config.tz if arguments["tz"] is None else arguments["tz"]
     given = {name: arguments[name] for name in names}
     query = CandleQuery.build(

@@ -10,6 +10,7 @@ from upbit_frames.api.calls.call import Call, warn_user
 from upbit_frames.api.calls.pinning import check_pinned, pin_query
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.api.literals import (
+    DayBase,
     Frame,
     IntervalLike,
     Markets,
@@ -53,6 +54,7 @@ def panel(
     start: Moment | None = None,
     end: Moment | None = None,
     count: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
     output: Output | None = None,
@@ -80,7 +82,7 @@ def panel(
     count : int, optional
         So many periods, the newest ones, or with ``start`` the first ones; default 200. Periods, because the
         last 200 candles of two markets are not of the same time.
-    tz, output, progress
+    base, tz, output, progress
         As for :func:`candles`.
     missing : {"nan", "ffill", "drop", "raise"}
         For a market without a candle in a period in which another one has one: NaN; ``"ffill"`` carries each
@@ -122,8 +124,9 @@ def panel(
     choice("missing", missing, MISSING)
     several = not isinstance(field, str)
     query, selection, view = _query(
-        config, markets, quote, interval, _fields(field), tz, output, source, start=start, end=end, count=count
-    )
+        config, markets, quote, interval, _fields(field), tz, output, source,
+        base=base, start=start, end=end, count=count,
+    )  # fmt: skip
 
     def finish(answer: Result, builder: PanelBuilder) -> Any:
         apply_missing(builder, missing)
@@ -141,6 +144,7 @@ def cross_section(
     *,
     markets: Markets | None = None,
     columns: Iterable[str] | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Output | None = None,
     source: Source = "auto",
@@ -161,7 +165,7 @@ def cross_section(
         As for :func:`candles`.
     columns : iterable of str, optional
         Only these columns of candles. Default: all.
-    tz, output, source, progress
+    base, tz, output, source, progress
         As for :func:`candles`.
 
     Returns
@@ -190,14 +194,16 @@ def cross_section(
     fields = parse_columns("candles", columns) or _every_field()
     if markets is None and quote is None:
         quote = "KRW"
-    query, selection, view = _query(config, markets, quote, interval, fields, tz, output, source, start=at, count=1)
-    low = query.interval.floor(moment)
-    query = replace(query, start=low, end=query.interval.shift(low, 1), count=None)
+    query, selection, view = _query(
+        config, markets, quote, interval, fields, tz, output, source, base=base, start=at, count=1
+    )
+    low = query.grid.floor(moment)
+    query = replace(query, start=low, end=query.grid.shift(low, 1), count=None)
 
     def finish(answer: Result, builder: PanelBuilder) -> Any:
         if not builder.periods:
             raise InvalidRange(
-                f"the {query.interval} candles of {iso(low)} can still change",
+                f"the {query.grid} candles of {iso(low)} can still change",
                 suggestion="uf.ticker has the prices of now; or give an earlier moment",
             )
         return cross_section_output(builder, view.output, tz=view.tz, attrs=answer.meta)
@@ -207,14 +213,14 @@ def cross_section(
 
 def _query(
     config: Config, markets: Any, quote: str | None, interval: Any, fields: tuple[str, ...], tz: Any,
-    output: str | None, source: str, **moments: Any,
+    output: str | None, source: str, **which: Any,
 ) -> tuple[CandleQuery, MarketSelection, View]:  # fmt: skip
     """Check what a panel and a cross-section have in common."""
     choice("source", source, SOURCES)
     view = View.build(config, tz, output)
     selection = replace(parse_selection(markets, quote), many=True)
     query = CandleQuery.build(
-        selection, interval, **moments, source=source, columns=fields, tz=view.tz, now=server_now(config)
+        selection, interval, **which, source=source, columns=fields, tz=view.tz, now=server_now(config)
     )
     return query, selection, view
 
@@ -260,5 +266,5 @@ def _call(
         warn_user(answer.warnings)
         return finish(answer, builder)
 
-    title = f"{selection.title} {query.interval}"
+    title = f"{selection.title} {query.grid}"
     return Call(work, shown, meter, title, config.progress if progress is None else progress, stored)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from upbit_frames.api.engine import engine_for
+from upbit_frames.core.bar_grid import named
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span, iso, subtract, to_micros
 from upbit_frames.core.market_selection import MarketSelection
@@ -71,7 +72,8 @@ def check_pinned(
             return None  # set aside: it cannot tell
         return None if subtract([span], covered) else rows.select(_columns(answer.arrow))
 
-    comparable = name in ("candles", "trades") and getattr(query, "gaps", "raw") == "raw"
+    derived = getattr(query, "bars", None) is not None  # which are not stored
+    comparable = name in ("candles", "trades") and getattr(query, "gaps", "raw") == "raw" and not derived
     locate = {"stored": stored} if comparable else {}
     pin.check(name, request_of(selection, query, **more), answer.arrow, answer.meta, market, **locate)
 
@@ -87,7 +89,7 @@ def request_of(selection: MarketSelection, query: CandleQuery | TradeQuery, **mo
         "columns": None if query.columns is None else list(query.columns),
     }
     if isinstance(query, CandleQuery):
-        request |= {"interval": query.interval.name, "gaps": query.gaps}
+        request |= {**named(query.grid), "gaps": query.gaps}
     return {key: value for key, value in (request | more).items() if value is not None}
 
 
