@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from upbit_frames.collect.checks import (
+    LOOKED_AT,
     Columns,
     Finding,
     Witness,
@@ -25,10 +26,10 @@ from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, from_m
 from upbit_frames.core.text import counted
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.store.base import Series, Store
+from upbit_frames.store.results import Reading
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 __all__ = ["CAUSES", "Examination", "examine", "summary"]
@@ -139,6 +140,7 @@ class _Series:
         self.to_now = end is None
         covered = self.store.covered(series)
         table = self.store.head_covered(series, covered[0].start, 1).table if covered else None
+        covered = self.store.covered(series)  # without the files that were found damaged just now
         self.first = table["time"][0].value if table is not None and len(table) else None
         self.listed_from = self.first if covered and covered[0].start <= self.interval.ceil(EPOCH) else None
         known_end = covered[-1].end if covered else sealed_until(self.interval, now)
@@ -159,23 +161,29 @@ class _Series:
     # --- rows, a year at a time -------------------------------------------------------------------------
 
     def _numbers(self) -> NDArray[np.int64]:
-        """Check the numbers of all rows; return their times."""
+        """Check the numbers of all rows; return their times. What was read is what is covered from here on."""
         import numpy as np
 
-        times = [np.zeros(0, np.int64)]
+        times, known = [np.zeros(0, np.int64)], []
         carried: Columns | None = None
-        for table in self._tables(self.series, self.covered):
+        for table, covered in self._readings(self.series, self.covered):
+            known += covered
+            if not len(table):
+                continue
             columns = columns_of(table)
             times.append(columns["time"])
             self.result.findings += impossible(columns, self.interval)
             joined = columns if carried is None else {name: np.append(carried[name], columns[name]) for name in columns}
-            fresh = columns["time"][0]
-            self.result.findings += [one for one in jumps(joined, self.interval) if one.span.start >= fresh]
-            carried = {name: values[-20:] for name, values in columns.items()}
+            begin = columns["time"][0]
+            self.result.findings += [one for one in jumps(joined, self.interval) if one.span.start >= begin]
+            carried = {name: values[-LOOKED_AT:] for name, values in columns.items()}
+        self.covered = merge(known)
         return np.concatenate(times)
 
-    def _tables(self, series: Series, spans: Sequence[Span]) -> _Years:
-        return _Years(self.store, series, spans)
+    def _readings(self, series: Series, spans: Sequence[Span]) -> Iterator[Reading]:
+        """Read ranges a calendar year at a time, so that no more is in memory, with what is covered of them."""
+        for part in _years(spans):
+            yield self.store.read_covered(series, part)
 
     # --- silence ----------------------------------------------------------------------------------------
 
@@ -222,9 +230,11 @@ class _Series:
         busiest = sorted((one for one in others if rows[one]), key=lambda one: -rows[one])[:MOST_WITNESSES]
         found = []
         for one in busiest:
-            covered = intersect(self.store.covered(one), [span])
-            times = [np.asarray(table["time"].cast("int64")) for table in self._tables(one, covered)]
-            found.append(Witness(np.concatenate([np.zeros(0, np.int64), *times]), covered))
+            times, known = [np.zeros(0, np.int64)], []
+            for table, covered in self._readings(one, intersect(self.store.covered(one), [span])):
+                times.append(np.asarray(table["time"].cast("int64")))
+                known += covered
+            found.append(Witness(np.concatenate(times), merge(known)))
         return found
 
     # --- damage, the present ----------------------------------------------------------------------------
@@ -280,32 +290,11 @@ class _Series:
         """Compare two intervals of the market where both are covered."""
         known = intersect(intersect(self.store.covered(fine), self.store.covered(coarse)), [self.result.span])
         for part in _years(known):
-            tables = [self.store.read_covered(one, part).table for one in (fine, coarse)]
-            first = [table["time"][0].value for table in tables if len(table)]
-            if first:  # before the listing there is nothing to compare
-                found, compared = disagreements(tables[0], _grid(fine), tables[1], _grid(coarse), [part])
-                self.result.findings += found
-                self.result.compared += compared
-
-
-class _Years:
-    """The rows of ranges, a calendar year at a time, so that no more is in memory; only tables with rows."""
-
-    def __init__(self, store: CallStore, series: Series, spans: Sequence[Span]) -> None:
-        self._store = store
-        self._series = series
-        self._spans = spans
-
-    def __iter__(self) -> _Years:
-        self._parts = iter(_years(self._spans))
-        return self
-
-    def __next__(self) -> pa.Table:
-        for part in self._parts:
-            table = self._store.read_covered(self._series, part).table
-            if len(table):
-                return table
-        raise StopIteration
+            one, other = (self.store.read_covered(series, part) for series in (fine, coarse))
+            both = intersect(one.covered, other.covered)
+            found, compared = disagreements(one.table, _grid(fine), other.table, _grid(coarse), both)
+            self.result.findings += found
+            self.result.compared += compared
 
 
 def _years(spans: Sequence[Span]) -> list[Span]:
