@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["COMPLETE", "FILLED", "KINDS", "SCHEMA_VERSION", "Column", "arrow_schema", "describe", "schema"]
 
 SCHEMA_VERSION = 1
+"""Version of the columns of stored data: their names, types, units and meaning.
+
+It grows by one with every change that an older version would misread: a column renamed, removed, of
+another type or unit, or added. The store's folders carry it (``candles/v1/…``), and so does each file
+under its checksum, so an older version never meets files of a newer schema, and a file of another
+schema in the wrong folder is damage. A newer version reads the folders of all earlier schemas; the
+rows of a series are rewritten in the new schema when they are next merged. A small store of each
+schema is kept with the tests, read and updated by every later version.
+"""
 
 # Short names of the Arrow types used; resolved late so that importing this costs nothing.
 _TIME, _FLOAT, _INT, _TEXT, _BOOL, _MARKET, _DATE, _FLOATS = (

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from upbit_frames.core.intervals import INTERVALS, Span, from_micros, to_micros
+from upbit_frames.core.schema import SCHEMA_VERSION
 from upbit_frames.errors import StoreError, UpbitFramesError
 from upbit_frames.store.base import STORED_KINDS, Series, sort_key
 from upbit_frames.store.validation import cut, empty, times_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["File", "effective", "file_name", "find_series", "folder_of", "parse_name", "segment_of", "split"]
 
-VERSION = "v1"
+VERSION = f"v{SCHEMA_VERSION}"  # a new schema begins folders of its own
 SUFFIX = ".parquet"
 TEMPORARY = ".tmp-"
 NOTES = "_notes.json"
