@@ -47,7 +47,7 @@ def test_record_only_if_meant(tape: Path, recording: Exchange, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("action", [["check"], ["rm"], ["record", "--live"]])
-def test_names_that_are_none(tape: Path, action: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_are_refused(tape: Path, action: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cassette", *action, "../sub/one"]) == 2
     assert main(["cassette", *action, "absent"]) == 2
     assert tape.exists()

@@ -107,7 +107,7 @@ def test_plan_asks_nothing(capsys: pytest.CaptureFixture[str], exchange: Exchang
     assert len(exchange.requests) == before
 
 
-def test_the_store_is_shown_checked_and_tidied(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_store_is_listed_checked_and_cleared(capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "candles", "KRW-BTC", "1h", "--count", "30")
     assert "30 rows" in run(capsys, "cache", "ls")[1]
     assert "2026-03-01 00:00:00+00:00" in run(capsys, "cache", "coverage", "KRW-BTC", "1h")[1]

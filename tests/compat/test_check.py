@@ -19,7 +19,7 @@ def found(source: str) -> set[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_what_was_planted_is_found(name: str) -> None:
+def test_planted_findings_are_reported(name: str) -> None:
     code, expected = PLANTED[name]
     assert found(HEAD + code) == expected
 

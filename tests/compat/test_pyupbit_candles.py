@@ -201,7 +201,7 @@ def test_no_request_for_what_is_stored(exchange: Any, ours: Any) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
-def test_unknown_markets_are_not_asked_for_again_and_again(exchange: Any, ours: Any) -> None:
+def test_unknown_markets_are_not_requested_repeatedly(exchange: Any, ours: Any) -> None:
     before = len(exchange.requests)
     for day in range(1, 29):
         for market in ("KRW-NOPE", "KRW-NADA", "KRW-NONE"):

@@ -85,7 +85,7 @@ def test_get_ends(busy: Exchange) -> None:
     wm.terminate()
 
 
-def test_what_nobody_reads_gives_way(busy: Exchange) -> None:
+def test_unread_messages_are_dropped(busy: Exchange) -> None:
     from upbit_frames.compat.pyupbit import WebSocketManager
 
     wm = WebSocketManager("trade", ["KRW-BTC"], 3)

@@ -177,7 +177,7 @@ def test_failures_are_played_too_and_nothing_waits(
     assert attempts == []
 
 
-def test_refusals_are_refusals_again(recording: Exchange, offline: Offline) -> None:
+def test_error_responses_are_replayed(recording: Exchange, offline: Offline) -> None:
     with uf.cassette("refused"), pytest.raises(errors.MarketNotFound):
         uf.candles("KRW-NOSUCH", "1d", count=3)
     offline()
@@ -185,7 +185,7 @@ def test_refusals_are_refusals_again(recording: Exchange, offline: Offline) -> N
         uf.candles("KRW-NOSUCH", "1d", count=3)
 
 
-def test_150_pages_ask_nobody_and_wait_for_nothing(
+def test_150_pages_are_replayed_without_requests_and_waits(
     recording: Exchange, offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked() -> pd.DataFrame:

@@ -12,7 +12,7 @@ from upbit_frames.replay.matching import RequestKey, nearest
 URI = "http://stand-in.invalid/v1/market/all"
 
 
-def test_a_question_asked_often_is_found_by_its_place() -> None:
+def test_a_repeated_request_is_matched_by_position() -> None:
     """Taking ten thousand answers to one question looks at each place once."""
     looked = 0
 

@@ -24,7 +24,7 @@ def without_version(path: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what the notebooks' own libraries warn of is not looked at here
-def test_the_command_makes_them_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_records_them_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     made = record(tmp_path, ROOT / "notebooks")
     assert sorted(path.name for path in made) == sorted([*NAMES, *TAPES])

@@ -110,7 +110,7 @@ def test_the_mode_by_default(recording: Exchange, monkeypatch: pytest.MonkeyPatc
         uf.cassette("m", mode="sometimes")
 
 
-def test_asking_again_gives_the_same_again(recording: Exchange, offline: Offline) -> None:
+def test_a_repeated_request_has_the_same_response(recording: Exchange, offline: Offline) -> None:
     with uf.cassette("again"):
         first = uf.ticker(["KRW-BTC"])
     offline()
@@ -119,7 +119,7 @@ def test_asking_again_gives_the_same_again(recording: Exchange, offline: Offline
             pd.testing.assert_frame_equal(uf.ticker(["KRW-BTC"]), first)
 
 
-def test_unplayed_requests_are_told(recording: Exchange) -> None:
+def test_unplayed_requests_are_listed(recording: Exchange) -> None:
     with uf.cassette("partly"):
         days()
         uf.ticker(["KRW-BTC"])
@@ -322,7 +322,7 @@ def test_listing(recording: Exchange, folder: Path) -> None:
     assert row["now"] == pd.Timestamp("2026-03-01 03:30:30", tz="UTC")
 
 
-def test_secrets_and_strange_requests_are_found(recording: Exchange, folder: Path) -> None:
+def test_secrets_and_unknown_requests_are_reported(recording: Exchange, folder: Path) -> None:
     with uf.cassette("clean"):
         days()
     path = folder / "clean.yaml"
@@ -338,7 +338,7 @@ def test_secrets_and_strange_requests_are_found(recording: Exchange, folder: Pat
         assert word in found
 
 
-def test_recording_again_asks_the_same(recording: Exchange, folder: Path) -> None:
+def test_recording_again_sends_the_same_requests(recording: Exchange, folder: Path) -> None:
     with uf.cassette("re"):
         days()
         uf.ticker(["KRW-BTC"])
@@ -352,7 +352,7 @@ def test_recording_again_asks_the_same(recording: Exchange, folder: Path) -> Non
     assert facts["now"] == "2026-03-01T03:30:30Z"
 
 
-def test_record_again_keeps_the_old_one_where_the_exchange_fails(recording: Exchange, folder: Path) -> None:
+def test_record_again_keeps_the_old_cassette_where_the_exchange_fails(recording: Exchange, folder: Path) -> None:
     with uf.cassette("re"):
         days()
     before = (folder / "re.yaml").read_bytes()
@@ -407,7 +407,7 @@ def test_other_traffic_is_left_alone(recording: Exchange, folder: Path) -> None:
 # --- real ones ---------------------------------------------------------------------------------------------
 
 
-def test_the_real_ones_are_used_as_they_are(real_data: Path, offline: Offline) -> None:
+def test_real_cassettes_are_replayed_as_they_are(real_data: Path, offline: Offline) -> None:
     from upbit_frames.core.config import current
     from upbit_frames.core.endpoints import candles_endpoint
     from upbit_frames.core.intervals import INTERVALS

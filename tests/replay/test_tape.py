@@ -186,7 +186,7 @@ def test_another_region_is_another_exchange(make_tape: Make, offline: Offline) -
         uf.stream("KRW-BTC", "trade", seconds=1)
 
 
-def test_one_that_was_cut_short_plays_up_to_there(make_tape: Make, offline: Offline) -> None:
+def test_a_tape_that_was_cut_short_plays_up_to_there(make_tape: Make, offline: Offline) -> None:
     path = make_tape("t", 400, end=False)
     path.write_bytes(path.read_bytes()[:-900])
     offline()
@@ -199,7 +199,7 @@ def test_one_that_was_cut_short_plays_up_to_there(make_tape: Make, offline: Offl
     assert problems(path.with_name("t.yaml")) == [f"the tape t.jsonl.gz was cut short: {len(df)} frames are replayed"]
 
 
-def test_a_damaged_one_is_refused_before_anything_is_open(make_tape: Make, offline: Offline, folder: Path) -> None:
+def test_a_damaged_tape_is_refused_before_anything_is_open(make_tape: Make, offline: Offline, folder: Path) -> None:
     path = make_tape("t", 400)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -215,14 +215,14 @@ def test_a_damaged_one_is_refused_before_anything_is_open(make_tape: Make, offli
 
 
 @pytest.mark.parametrize("speed", [0, -1, "fast", None, float("nan")])
-def test_speeds_that_are_none(folder: Path, speed: Any) -> None:
+def test_speeds_that_are_refused(folder: Path, speed: Any) -> None:
     for make in (uf.tape, uf.cassette):
         with pytest.raises(errors.QueryError, match="speed"):
             make("t", speed=speed)
 
 
 @pytest.mark.parametrize("name", ["", "../t", "a/../b", "/etc/x", "con", None])
-def test_names_that_are_none(folder: Path, name: Any) -> None:
+def test_names_that_are_refused(folder: Path, name: Any) -> None:
     with pytest.raises(errors.QueryError):
         uf.tape(name)
 

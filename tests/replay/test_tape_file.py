@@ -107,7 +107,7 @@ def test_cut_anywhere_it_plays_up_to_there(tmp_path: Path, make_tape: Any) -> No
     assert len(lengths) > 1
 
 
-def test_damage_anywhere_is_told(tmp_path: Path, make_tape: Any) -> None:
+def test_damage_anywhere_is_reported(tmp_path: Path, make_tape: Any) -> None:
     path = make_tape("whole", 40)
     data, whole = path.read_bytes(), list(read_tape(path)[1])
     hurt, refused = tmp_path / "hurt.jsonl.gz", 0
@@ -163,7 +163,7 @@ def test_a_deep_line_is_refused(tmp_path: Path) -> None:
         LoadedTape(path)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(errors.StoreError, match="cannot write"):
         TapeWriter(tmp_path / "file" / "sub" / "t.jsonl.gz", "", 0)

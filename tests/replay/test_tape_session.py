@@ -154,7 +154,7 @@ def break_twice(exchange: Exchange, stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("kind", ["trade", "candle.1s", "orderbook"])
-def test_breaks_are_played_and_mended_as_they_were(recording_streams: Exchange, offline: Offline, kind: str) -> None:
+def test_lost_connections_are_replayed_and_backfilled(recording_streams: Exchange, offline: Offline, kind: str) -> None:
     with uf.cassette("t"):
         recording_streams.clock.run(300.0)
         frame, gaps = broken(recording_streams, kind)
@@ -185,7 +185,7 @@ def test_breaks_are_played_and_mended_as_they_were(recording_streams: Exchange, 
             assert told == [one for one in truth.sequential_id.tolist() if told[0] <= one <= told[-1]]
 
 
-def test_a_tape_alone_shows_what_it_cannot_mend(recording_streams: Exchange, offline: Offline) -> None:
+def test_a_tape_alone_reports_what_it_cannot_backfill(recording_streams: Exchange, offline: Offline) -> None:
     recording_streams.clock.run(300.0)
     with uf.tape("t"):
         frame, _ = broken(recording_streams, "trade")
@@ -312,7 +312,7 @@ def test_an_error_leaves_nothing_behind(recording_streams: Exchange, folder: Pat
         pd.testing.assert_frame_equal(look(), first)
 
 
-def test_a_tape_in_which_nothing_was_streamed_is_none(recording_streams: Exchange, folder: Path) -> None:
+def test_a_tape_without_streams_is_not_written(recording_streams: Exchange, folder: Path) -> None:
     with uf.tape("t") as tape:
         uf.ticker("KRW-BTC")
     assert not folder.exists()
@@ -328,7 +328,7 @@ def test_discarding(recording_streams: Exchange, folder: Path, make: Callable[..
 
 
 @pytest.mark.parametrize("make", [uf.tape, uf.cassette])
-def test_a_disk_that_fails_leaves_the_old_one(
+def test_a_disk_that_fails_leaves_the_old_file(
     recording_streams: Exchange, folder: Path, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with make("t"):

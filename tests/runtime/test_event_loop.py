@@ -76,38 +76,35 @@ def test_awaiting_on_the_own_loop_works() -> None:
 
 
 def test_cancelling_the_awaiting_task_cancels_the_work() -> None:
-    ended: list[str] = []
+    begun, unwound = threading.Event(), threading.Event()
 
     async def forever() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
-            ended.append("unwound")
+            unwound.set()
 
     async def outer() -> None:
         task = asyncio.create_task(event_loop.run_async(forever))
-        await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(begun.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        for _ in range(100):
-            if ended:
-                return
-            await asyncio.sleep(0.02)
 
     asyncio.run(outer())
-    assert ended == ["unwound"]
+    assert unwound.wait(60)
 
 
 def test_tick_is_called_while_waiting() -> None:
-    ticks: list[float] = []
+    ticked = threading.Event()
 
     async def slow() -> str:
-        await asyncio.sleep(0.35)
+        await asyncio.to_thread(ticked.wait, 60)
         return "done"
 
-    assert event_loop.run(slow, tick=lambda: ticks.append(time.monotonic())) == "done"
-    assert ticks
+    assert event_loop.run(slow, tick=ticked.set) == "done"
+    assert ticked.is_set()
 
 
 def test_under_uvloop() -> None:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,6 +117,8 @@ def executor_of(scheduler: Any, workers: int | None) -> Iterator[tuple[Executor,
             yield threads, False
     elif scheduler == "processes":
         # Not forked: the child would inherit locks of threads that it does not have.
+        from concurrent.futures import ProcessPoolExecutor  # its import fails while the interpreter ends
+
         with ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn")) as processes:
             yield processes, True
     elif isinstance(scheduler, Executor):

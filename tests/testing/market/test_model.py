@@ -89,7 +89,7 @@ def fresh_model(seed):
     return MarketModel(seed, [GeneratedTrades(one, seed, Maintenance(seed)) for one in DEFAULT_LISTINGS])
 
 
-def test_two_models_of_one_seed_agree_whatever_was_asked_before():
+def test_two_models_of_a_seed_agree_whatever_was_requested_before():
     one, other, third = fresh_model(11), fresh_model(11), fresh_model(12)
     one.candles("KRW-ETH", "1m", NOW - 40 * DAY, NOW - 30 * DAY)
     one.ticker("KRW-ETH", NOW - 100 * DAY)

@@ -36,7 +36,7 @@ def test_it_leaves_nothing_behind():
         assert httpx.get(f"{exchange.rest_url}/v1/market/all").status_code == 200
 
 
-def test_misuse_is_told():
+def test_misuse_is_reported():
     exchange = Exchange()
     with exchange, pytest.raises(UsageError, match="running already"):
         exchange.start()
@@ -97,7 +97,7 @@ def test_the_archive_has_the_same_candles():
         assert [one.status for one in exchange.requests] == [200, 200, 200, 404]
 
 
-def test_the_log_tells_what_was_asked():
+def test_the_log_lists_the_requests():
     with Exchange() as exchange:
         httpx.get(f"{exchange.rest_url}/v1/ticker?markets=KRW-BTC%2CKRW-ETH", headers={"X-Me": "1"})
         httpx.get(f"{exchange.rest_url}/v1/nope")
@@ -152,7 +152,7 @@ def run_process(*arguments, **options):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
 
 
-def test_another_process_tells_the_same_story():
+def test_another_process_generates_the_same_trades():
     with run_process("--json", "--until-eof", "--now", "2026-03-01T03:30:00Z", "--speed", "0") as process:
         url = json.loads(process.stdout.readline())["rest_url"]
         with Exchange(now="2026-03-01T03:30:00Z") as exchange:
@@ -181,7 +181,7 @@ def test_a_process_of_its_own(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_a_process_ends_when_told_to():
+def test_a_process_ends_on_a_signal():
     with run_process("--extra", "1") as process:
         line = process.stdout.readline()
         while not line.startswith("UPBIT_FRAMES_REST_URL="):
@@ -193,7 +193,7 @@ def test_a_process_ends_when_told_to():
 
 @pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_process_that_waits_for_the_end_of_its_input_ends_when_told_to(name):
+def test_a_process_that_waits_for_the_end_of_its_input_ends_on_a_signal(name):
     with run_process("--json", "--until-eof", stderr=subprocess.PIPE) as process:
         json.loads(process.stdout.readline())
         process.send_signal(getattr(signal, name))

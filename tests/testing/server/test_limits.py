@@ -16,7 +16,7 @@ def statuses(limits, times, group="candles"):
     return [limits.admit(group, CALLER, at).status for at in times]
 
 
-def test_a_second_holds_ten_and_the_next_begins_anew():
+def test_a_second_holds_ten_requests_and_the_next_begins_with_none():
     limits = Limits()
     verdicts = [limits.admit("candles", CALLER, 100.0 + n / 50) for n in range(20)]
     assert [one.status for one in verdicts] == [200] * 10 + [429] * 10

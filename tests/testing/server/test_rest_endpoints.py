@@ -82,7 +82,7 @@ def test_the_date_is_the_virtual_clock(ask):
     assert parsedate_to_datetime(ask("market/all").headers["date"]) == from_micros(NOW)
 
 
-def test_gzip_is_given_when_asked_for(unlimited):
+def test_gzip_is_sent_on_request(unlimited):
     connection = http.client.HTTPConnection(unlimited.rest_url.removeprefix("http://"))
     try:
         bodies = {}
@@ -261,7 +261,7 @@ def test_trades_are_of_one_day(rows):
 # --- quotes ---------------------------------------------------------------------------------------
 
 
-def test_tickers_come_as_asked_and_all_by_amount(rows):
+def test_tickers_come_as_requested_and_all_by_amount(rows):
     assert [row["market"] for row in rows("ticker", markets="KRW-XRP,usdt-btc,KRW-BTC")] == [
         "KRW-XRP", "USDT-BTC", "KRW-BTC",
     ]  # fmt: skip
@@ -295,7 +295,7 @@ def test_an_even_ticker_has_plain_zeros():
     assert '"change_price":0E-8,' in trade
 
 
-def test_books_have_the_asked_depth_and_padding(rows):
+def test_books_have_the_requested_depth_and_padding(rows):
     for count, shown in ((None, 30), (1, 1), (7, 7), (31, 30)):
         row = rows("orderbook", markets="KRW-BTC", **({"count": count} if count else {}))[0]
         units = row["orderbook_units"]

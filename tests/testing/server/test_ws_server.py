@@ -105,7 +105,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("type_", "format_"), CASES)
-def test_both_clients_are_told_the_same(exchange: Exchange, sdk: Any, tmp_path: Path, type_: str, format_: str) -> None:
+def test_both_clients_receive_the_same(exchange: Exchange, sdk: Any, tmp_path: Path, type_: str, format_: str) -> None:
     simple, listed = format_.startswith("SIMPLE"), format_.endswith("_LIST")
     events, frames = both(exchange, sdk, tmp_path, type_, format_)
 
@@ -175,7 +175,7 @@ def test_its_list_of_subscriptions(exchange: Exchange, sdk: Any, format_: str) -
         assert isinstance(first, list) is format_.endswith("_LIST")
 
 
-def test_an_error_is_told_and_the_stream_ends(exchange: Exchange, sdk: Any) -> None:
+def test_an_error_is_sent_and_the_stream_ends(exchange: Exchange, sdk: Any) -> None:
     with sdk.ws_public.connect_public() as connection:
         connection.send_raw('[{"ticket":"t"},{"type":"nope","codes":["KRW-BTC"]}]')
         events = list(connection)
