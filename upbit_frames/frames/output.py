@@ -21,8 +21,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "ATTRS", "block_frame", "from_blocks", "names_of", "take_output", "text_type", "to_arrow", "to_output", "to_pandas",
-    "to_polars", "zoned",
+    "ATTRS",
+    "block_frame",
+    "from_blocks",
+    "names_of",
+    "take_output",
+    "text_type",
+    "time_index",
+    "to_arrow",
+    "to_output",
+    "to_pandas",
+    "to_polars",
+    "zoned",
 ]  # fmt: skip
 
 LARGE = 100_000  # rows from which memory is given back to the system column by column
@@ -229,6 +239,13 @@ def _build_frame(
         blocks.append((flat, np.array([places[name]])))
     frame = from_blocks()(blocks, index, names_of(tuple(places)))
     return frame
+
+
+def time_index(column: pa.ChunkedArray, tz: str) -> Any:
+    """An index ``time`` of a column of times, in a zone."""
+    import pandas as pd
+
+    return pd.Index(_column(column, tz), name="time")
 
 
 def block_frame(block: np.ndarray[Any, Any], index: pd.Index, columns: pd.Index) -> pd.DataFrame:

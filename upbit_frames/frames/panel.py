@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from upbit_frames.core.arrow import copy_into, times_of, wrapped
+from upbit_frames.core.arrow import wrapped
 from upbit_frames.core.bar_grid import Grid
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import QueryError
-from upbit_frames.frames.output import ATTRS, block_frame, to_arrow, to_polars, zoned
+from upbit_frames.frames.output import ATTRS, block_frame, time_index, to_arrow, to_polars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,7 @@ class PanelBuilder:
         self.unknown: dict[str, tuple[Span, ...]] = {}
         self._low = self._step = 0
         self._present: NDArray[np.bool_] = np.empty(0, bool)
+        self._full = True  # every period has a candle already
 
     @property
     def periods(self) -> int:
@@ -74,7 +75,7 @@ class PanelBuilder:
         else:  # periods of different lengths: few enough to write them down
             self.times = grid.array(*span)
             count = len(self.times)
-        self._present = np.zeros(count, bool)
+        self._present, self._full = np.zeros(count, bool), not count
         self.block = np.empty((len(self.fields) * len(self.markets), count))
 
     def put(self, number: int, table: pa.Table, unknown: Sequence[Span] = ()) -> None:
@@ -90,27 +91,32 @@ class PanelBuilder:
             Where it is not known whether the market traded.
         """
         self.unknown[self.markets[number]] = tuple(unknown)
-        places = self._places(times_of(table)) if len(table) else slice(0, 0)
-        self._present[places] = True
-        for at, field in enumerate(self.fields):
-            row = self.block[at * len(self.markets) + number]
-            if isinstance(places, slice):
-                row[: places.start] = np.nan
-                copy_into(row[places], table.column(field))
-                row[places.stop :] = np.nan
-            else:
-                row[:] = np.nan
-                row[places] = table.column(field).to_numpy()
+        rows = self.block[number :: len(self.markets)]
+        done = 0  # up to where the rows are filled
+        for batch in table.to_batches():
+            if not len(batch):
+                continue
+            places, low, high = self._places(np.asarray(batch.column("time").view("int64")))
+            if not self._full:
+                self._present[places] = True
+            # A slice is written whole; between scattered places something must stand.
+            rows[:, done : low if isinstance(places, slice) else high] = np.nan
+            for row, field in zip(rows, self.fields, strict=True):
+                row[places] = batch.column(field).to_numpy()
+            done = high
+        rows[:, done:] = np.nan
+        self._full = self._full or bool(self._present.all())
 
-    def _places(self, times: NDArray[np.int64]) -> slice | NDArray[np.int64]:
-        """Where times belong; a slice where no period between them is missing."""
+    def _places(self, times: NDArray[np.int64]) -> tuple[slice | NDArray[np.int64], int, int]:
+        """Where times belong, and the range of these places; a slice where no period between them is missing."""
         if not self._step:
             places: NDArray[np.int64] = np.searchsorted(self.times, times)
-            return places
-        first, last = (int(times[at] - self._low) // self._step for at in (0, -1))
-        if last - first == len(times) - 1:
-            return slice(first, last + 1)
-        return (times - self._low) // self._step
+            return places, int(places[0]), int(places[-1]) + 1
+        low, last = (int(times[at] - self._low) // self._step for at in (0, -1))
+        if last - low == len(times) - 1:
+            return slice(low, last + 1), low, last + 1
+        offsets = times - self._low
+        return np.floor_divide(offsets, self._step, out=offsets), low, last + 1
 
     def close(self) -> None:
         """Finish: leave out the periods in which no market has a candle."""
@@ -215,9 +221,10 @@ def wide_table(builder: PanelBuilder, *, several: bool) -> pa.Table:
 
 def _pandas(builder: PanelBuilder, tz: str, several: bool, attrs: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
+    import pyarrow as pa
 
-    times = pd.DatetimeIndex(builder.times.view("datetime64[us]")).tz_localize("UTC").tz_convert(tz)
-    index = pd.Index(times.astype(zoned("us", tz)), name="time")
+    times = wrapped(builder.times, arrow_schema("candles").field("time").type)
+    index = time_index(pa.chunked_array([times]), tz)
     columns: Any = pd.Index(builder.markets, name="market")
     if several:
         columns = pd.MultiIndex.from_product([builder.fields, builder.markets], names=["field", "market"])

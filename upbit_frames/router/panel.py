@@ -25,6 +25,7 @@ from upbit_frames.router.result import Result
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.task_group import TaskGroup
+from upbit_frames.runtime.thread_map import thread_map
 from upbit_frames.store.base import Series
 
 if TYPE_CHECKING:
@@ -123,16 +124,23 @@ class _Panel:
 
 
 def read_stored_panel(router: CandleRouter, query: CandleQuery, sink: RowSink) -> Result | None:
-    """Read a panel if the store has all of it; works in this thread, one market after the other."""
+    """Read a panel if the store has all of it; works in this thread and its helpers, a market in each."""
     if query.source in ("rest", "live") or router.needs_server_time(query):
         return None
     panel = _Panel.begin(router, query, sink)
-    for number, market in enumerate(query.markets):
-        part = router.read_stored_market(panel.query, market)
+    lacking: list[str] = []
+
+    def read(number: int) -> None:
+        if lacking:
+            return
+        part = router.read_stored_market(panel.query, query.markets[number])
         if part is None:
-            return None
-        panel.take(number, part)
-    return panel.result()
+            lacking.append(query.markets[number])
+        else:
+            panel.take(number, part)
+
+    thread_map(read, range(len(query.markets)))
+    return None if lacking else panel.result()
 
 
 async def fetch_panel(router: CandleRouter, query: CandleQuery, sink: RowSink, progress: Progress) -> Result:

@@ -23,12 +23,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from upbit_frames._version import __version__
+from upbit_frames.core.arrow import wrapped
 from upbit_frames.core.intervals import Span, from_micros
 from upbit_frames.core.schema import SCHEMA_VERSION, arrow_schema
 from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Columns, Series
 from upbit_frames.store.checksums import Damaged, Seal, check_groups, read_seal, seal
+from upbit_frames.store.known_times import KnownTimes
 
 __all__ = ["Damaged", "Footer", "Vanished", "encode", "origins_of", "read_footer", "read_part"]
 
@@ -73,6 +75,8 @@ class Footer:
         How many rows there are up to the end of each row group.
     sound : set of (int, str)
         Row groups and columns that were read and verified since the process began.
+    times : KnownTimes or None
+        Of candles: the times of the row groups that were read. None where periods differ in length.
     """
 
     identity: Identity
@@ -82,6 +86,7 @@ class Footer:
     last: list[int]
     ends: list[int]
     verified: set[tuple[int, str]] = field(default_factory=set)
+    times: KnownTimes | None = None
 
     @property
     def rows(self) -> int:
@@ -172,7 +177,7 @@ def _remember(path: str, footer: Footer) -> Footer:
 
 
 def _weight(footer: Footer) -> int:
-    return 2_000 + 6 * int(footer.seal.metadata.serialized_size)
+    return 2_000 + 6 * int(footer.seal.metadata.serialized_size) + (footer.times.weight if footer.times else 0)
 
 
 def identity_of(path: str) -> Identity:
@@ -261,7 +266,9 @@ def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Fo
         raise Damaged("its row groups are not in order")
     if edges and (edges[0] < span.start or edges[-1] >= span.end):
         raise Damaged(f"it holds rows outside {span}")
-    return Footer(identity, sealed, meta, first, last, ends)
+    grid = series.grid
+    times = None if grid is None or grid.seconds is None else KnownTimes(grid.step, first, last, ends)
+    return Footer(identity, sealed, meta, first, last, ends, times=times)
 
 
 def origins_of(footer: Footer) -> set[str]:
@@ -300,11 +307,23 @@ def read_part(
         return rows.empty(series.kind, columns)
     schema = arrow_schema(series.kind, columns)
     verify = reverify or not footer.is_sound(groups, tuple(schema.names))
-    table = _decode(path, footer, groups, columns, verify=verify)
-    table = pa.Table.from_arrays([table.column(name) for name in schema.names], schema=schema)
+    if not verify and footer.times is not None and footer.times.has(groups):
+        table = _without_times(path, footer, footer.times, groups, schema)
+    else:
+        table = _decode(path, footer, groups, columns, verify=verify)
+        table = pa.Table.from_arrays([table.column(name) for name in schema.names], schema=schema)
     if verify:
         _check(table, footer, series, groups, span)
     return table if part == span else rows.cut(table, part)
+
+
+def _without_times(path: str, footer: Footer, known: KnownTimes, groups: range, schema: pa.Schema) -> pa.Table:
+    """Decode the other columns; the times are known."""
+    times = wrapped(known.times(groups), schema.field(0).type)
+    others = tuple(schema.names[1:])
+    table = _decode(path, footer, groups, others, verify=False) if others else None
+    columns = [] if table is None else [table.column(name) for name in others]
+    return pa.Table.from_arrays([times, *columns], schema=schema)
 
 
 def _decode(path: str, footer: Footer, groups: range, columns: Columns | None, *, verify: bool) -> pa.Table:
@@ -353,6 +372,8 @@ def _check(table: pa.Table, footer: Footer, series: Series, groups: range, span:
         start = (footer.ends[number - 1] if number else 0) - begin
         if (times[start], times[end - 1]) != (footer.first[number], footer.last[number]):
             raise Damaged("its rows are not those that its footer describes")
+        if footer.times is not None:
+            footer.times.add(number, times[start:end])
     footer.verified.update((number, name) for number in groups for name in table.column_names)
 
 

@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -22,6 +21,7 @@ import pyarrow as pa
 from upbit_frames.core.intervals import Span, merge
 from upbit_frames.errors import CorruptFile, StoreError
 from upbit_frames.runtime.clock import Clock
+from upbit_frames.runtime.thread_map import thread_map
 from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout, quarantine, replaced
 from upbit_frames.store import validation as rows
@@ -36,8 +36,8 @@ __all__ = ["SeriesFolder"]
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 200  # lost races in a row before the cause must be another
+FEW_COLUMNS = 2  # that are handed out as they were decoded: one block of them would only be one more copy
 MANY_FILES, MANY_ROWS = 3, 20_000  # from here on threads pay off
-MAX_THREADS = 8
 TOUCH_SECONDS = 3_600
 
 # Damaged files that could not be moved (read-only store), with the identity that was damaged.
@@ -146,7 +146,8 @@ class SeriesFolder:
     ) -> pa.Table:
         """Read the rows of parts of files, as :func:`layout.territories` returns them."""
         read = partial(encoding.read_part, columns=columns, reverify=reverify)
-        if self.series.kind == "candles" and self._worth_threads(parts):
+        few = columns is not None and len(columns) <= FEW_COLUMNS
+        if self.series.kind == "candles" and self._worth_threads(parts) and not few:
             return self._read_into_block(read, parts, columns)
         return rows.join(self.series.kind, self._map_parts(read, parts), columns)
 
@@ -235,12 +236,7 @@ class SeriesFolder:
         if not (threads and self._worth_threads(parts)):
             results = [safely(part) for part in parts]
         else:
-            number = min(len(parts), os.cpu_count() or 1, MAX_THREADS)
-            try:
-                with ThreadPoolExecutor(number, thread_name_prefix="upbit-frames-read") as pool:
-                    results = list(pool.map(safely, parts))
-            except RuntimeError:  # the system allows no more threads
-                results = [safely(part) for part in parts]
+            results = thread_map(safely, parts)
         damaged = [(file, damage) for (file, _), (_, damage) in zip(parts, results, strict=True) if damage is not None]
         if damaged:
             raise self.damaged_error(damaged)
