@@ -25,11 +25,14 @@ from upbit_frames.cli import demo
 from upbit_frames.replay.clocks import use_clock
 from upbit_frames.replay.tape_file import SUFFIX
 from upbit_frames.runtime.clock import SystemClock
+from upbit_frames.testing.market.listings import Listing
+from upbit_frames.testing.market.related import related_listings
 from upbit_frames.testing.server.exchange import Exchange
 
 __all__ = ["main", "record"]
 
 SEED, NOW = 7, "2026-03-01T03:30:30Z"
+RELATED = ("09_panel",)  # notebooks about markets that move together
 SPEED = 60.0  # virtual seconds per real second, while streams are recorded
 
 
@@ -52,19 +55,26 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
     jobs["demo"] = _demo
     for path in sorted(notebooks.glob("*.ipynb")):
         jobs[path.stem] = lambda path=path: run_cells(path)  # type: ignore[misc]
-    with Exchange(seed=SEED, now=NOW, limits=False) as exchange, tempfile.TemporaryDirectory() as room:
+    with tempfile.TemporaryDirectory() as room:
         fresh = Path(room) / "cassettes"
-        settings: dict[str, Any] = {
-            "rest_url": exchange.rest_url, "ws_url": exchange.ws_url, "cassette_dir": fresh,
-            "cache_dir": Path(room) / "store", "record": "once", "progress": False,
-        }  # fmt: skip
-        for job in jobs.values():
-            with uf.using(**settings), time_of(exchange, SPEED):
-                job()
+        settings = {"cassette_dir": fresh, "cache_dir": Path(room) / "store", "record": "once", "progress": False}
+        usual = [job for name, job in jobs.items() if name not in RELATED]
+        related = [job for name, job in jobs.items() if name in RELATED]
+        for markets, some in ((None, usual), (related_listings(), related)):
+            if some:
+                _run(some, settings, markets)
         # Only now: a run that fails half-way leaves the old ones alone.
         folder.mkdir(parents=True, exist_ok=True)
         recorded = sorted([*fresh.glob("*.yaml"), *fresh.glob(f"*{SUFFIX}")])
         return [Path(shutil.copy(path, folder)) for path in recorded]
+
+
+def _run(jobs: list[Callable[[], object]], settings: dict[str, Any], markets: tuple[Listing, ...] | None) -> None:
+    """Run what asks an exchange with these markets; None for the default ones."""
+    with Exchange(seed=SEED, now=NOW, limits=False, markets=markets) as exchange:
+        for job in jobs:
+            with uf.using(rest_url=exchange.rest_url, ws_url=exchange.ws_url, **settings), time_of(exchange, SPEED):
+                job()
 
 
 class _StreamTime(SystemClock):

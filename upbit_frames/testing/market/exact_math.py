@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["exp", "exponentials", "log", "normals", "seeded"]
+__all__ = ["Floats", "exp", "exponentials", "log", "normals", "seeded"]
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from upbit_frames.core.intervals import Span, from_micros, merge, subtract, to_micros
 from upbit_frames.testing.market.columns import Ints, Trades, no_trades
-from upbit_frames.testing.market.exact_math import exp, exponentials, log, normals, seeded
+from upbit_frames.testing.market.exact_math import Floats, exp, exponentials, log, normals, seeded
 from upbit_frames.testing.market.listings import Listing
 from upbit_frames.testing.market.price_ticks import SCALE, ceil_to_tick, floor_to_tick, quote_of, snap
 
@@ -147,7 +147,7 @@ class GeneratedTrades:
         listing, rng = self.listing, seeded(self._seed, self.listing.market, "year", year)
         usual, sigma = log(listing.price), listing.volatility
         levels = [level]
-        for shock in (sigma * normals(rng, days)).tolist():
+        for shock in (sigma * self._shared(normals(rng, days), year)).tolist():
             level += _REVERSION * (usual - level) + shock
             levels.append(level)
         path = np.array(levels)
@@ -165,6 +165,16 @@ class GeneratedTrades:
         high = np.where(wide, ceil_to_tick(self._quote, high * exp(reach[0])), high)
         low = np.where(wide, floor_to_tick(self._quote, low * exp(-reach[1])), low)
         return DayTable(first, count, opening, high, low, close), level
+
+    def _shared(self, own: Floats, year: int) -> Floats:
+        """Mix a market's own shocks of a year with those of the factors that it shares with others."""
+        factors = self.listing.factors
+        if not factors:
+            return own
+        shocks: Floats = own * math.sqrt(max(0.0, 1.0 - sum(weight * weight for _, weight in factors)))
+        for name, weight in factors:
+            shocks = shocks + weight * normals(seeded(self._seed, "factor", name, year), len(own))
+        return shocks
 
     def _closed(self, year: int) -> list[Span]:
         if isinstance(self._maintenance, Maintenance):

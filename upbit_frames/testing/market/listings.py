@@ -53,6 +53,9 @@ class Listing:
         Investment warning (유의).
     cautions : tuple of str
         Names of the caution flags set, out of ``CAUTIONS``.
+    factors : tuple of (str, float)
+        What its days share with other markets: the name of a factor and its correlation with it, as far as the
+        factors are independent of each other; the sum of their squares is at most 1.
     """
 
     market: str
@@ -70,6 +73,7 @@ class Listing:
     silences: tuple[Span, ...] = ()
     warning: bool = False
     cautions: tuple[str, ...] = ()
+    factors: tuple[tuple[str, float], ...] = ()
 
 
 DEFAULT_LISTINGS: tuple[Listing, ...] = (
