@@ -24,6 +24,7 @@ from upbit_frames.api.literals import (
     Moment,
     Output,
     PanelMissing,
+    PanelUniverse,
     ProgressMode,
     QuoteSource,
     ScanEngine,
@@ -456,6 +457,7 @@ async def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Literal["pandas"] | None = None,
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -475,6 +477,7 @@ async def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Literal["arrow"],
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -494,6 +497,7 @@ async def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Literal["polars"],
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -513,6 +517,7 @@ async def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Output | None = None,
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -536,15 +541,15 @@ async def plan(
     """What :func:`candles` with the same arguments would do."""
 
 async def quality(
-    market: str | Iterable[str] | None = None,
-    interval: str | None = None,
-    start: Any = None,
-    end: Any = None,
+    market: Markets | None = None,
+    interval: IntervalLike | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     *,
     quote: str | None = None,
-    tz: str | None = None,
+    tz: Zone | None = None,
     fetch: bool = False,
-    progress: bool | str | None = None,
+    progress: ProgressMode | None = None,
 ) -> Report:
     """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
 
@@ -768,15 +773,15 @@ async def trades(
 ) -> Any:
     """Single trades, oldest first."""
 
-async def universe(at: Any = None, *, quote: str | None = None) -> Report:
+async def universe(at: Moment | None = None, *, quote: str | None = None) -> Report:
     """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""
 
 async def update(
-    markets: str | Iterable[str] | None = None,
-    interval: str | None = None,
+    markets: Markets | None = None,
+    interval: IntervalLike | Literal["trades"] | None = None,
     *,
     quote: str | None = None,
-    errors: str = "row",
-    progress: bool | str | None = None,
+    errors: Literal["row", "raise"] = "row",
+    progress: ProgressMode | None = None,
 ) -> Report:
     """Bring stored series up to now: all of them, or those that are named."""

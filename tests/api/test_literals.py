@@ -12,6 +12,7 @@ import pytest
 
 import upbit_frames as uf
 from upbit_frames.api import literals
+from upbit_frames.api.calls.panel import UNIVERSES
 from upbit_frames.core.bar_grid import parse_grid
 from upbit_frames.core.config import OUTPUTS
 from upbit_frames.core.intervals import INTERVALS
@@ -33,6 +34,7 @@ def test_closed_sets_are_those_of_the_checks() -> None:
     assert set(values("Output")) == set(OUTPUTS)
     assert set(values("ScanEngine")) == set(ENGINES)
     assert set(values("PanelMissing")) == set(MISSING)
+    assert set(values("PanelUniverse")) == set(UNIVERSES)
     assert set(values("Kind")) <= set(STORED_KINDS)
     assert set(values("Source")) <= {*SOURCES, "cache", "shared", "derived"}
     assert set(SOURCES) <= set(values("Source"))

@@ -180,3 +180,28 @@ def test_arguments_and_aio(exchange: Exchange, client: uf.Client) -> None:
             return await other.universe()
 
     assert len(asyncio.run(main())) > 10
+
+
+@pytest.mark.parametrize("field", ["close", ["close", "value"]])
+def test_panels_of_what_was_listed(exchange: Exchange, client: uf.Client, field: str | list[str]) -> None:
+    asked = {"start": "2026-01-10", "end": "2026-01-25", "field": field}
+    codes = ["KRW-BTC", "KRW-NEW", "KRW-QUIET"]
+    whole = client.panel(codes, "1d", **asked)
+    with pytest.raises(uf.errors.QueryError, match="none is kept"):
+        client.panel(codes, "1d", universe="listed", **asked)
+    with pytest.raises(uf.errors.QueryError, match="universe must be one of"):
+        client.panel(codes, "1d", universe="known", **asked)
+    kept = [(11, ["KRW-BTC"]), (12, ["KRW-BTC", "KRW-QUIET"]), (18, ["KRW-BTC", "KRW-NEW"]), (20, ["KRW-NEW"])]
+    for day, listed in kept:
+        lists_of(client).keep(listing(micros(f"2026-01-{day}") + 5, listed))
+    masked = client.panel(codes, "1d", universe="listed", **asked)
+    expected = mask(whole, Universe(lists_of(client).read().lists))
+    pd.testing.assert_frame_equal(masked, expected)
+    first = masked if isinstance(field, str) else masked["close"]
+    assert first["KRW-BTC"].dropna().index.day.tolist() == [11, 12, 18]
+    assert first["KRW-NEW"].dropna().index.day.tolist() == [18, 20]
+    assert masked.attrs["upbit_frames"]["universe"]["listed"] == 6
+    table = client.panel(codes, "1d", universe="listed", output="arrow", **asked)
+    assert np.array_equal(
+        np.stack([table[name].to_numpy() for name in table.column_names[1:]], axis=1), masked.to_numpy(), equal_nan=True
+    )

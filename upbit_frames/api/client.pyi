@@ -25,6 +25,7 @@ from upbit_frames.api.literals import (
     Moment,
     Output,
     PanelMissing,
+    PanelUniverse,
     ProgressMode,
     QuoteSource,
     ScanEngine,
@@ -441,6 +442,7 @@ class Client(Closing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Literal["pandas"] | None = None,
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -460,6 +462,7 @@ class Client(Closing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Literal["arrow"],
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -479,6 +482,7 @@ class Client(Closing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Literal["polars"],
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -498,6 +502,7 @@ class Client(Closing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Output | None = None,
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -523,15 +528,15 @@ class Client(Closing):
 
     def quality(
         self,
-        market: str | Iterable[str] | None = None,
-        interval: str | None = None,
-        start: Any = None,
-        end: Any = None,
+        market: Markets | None = None,
+        interval: IntervalLike | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
         *,
         quote: str | None = None,
-        tz: str | None = None,
+        tz: Zone | None = None,
         fetch: bool = False,
-        progress: bool | str | None = None,
+        progress: ProgressMode | None = None,
     ) -> Report:
         """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
 
@@ -842,16 +847,16 @@ class Client(Closing):
 
     def update(
         self,
-        markets: str | Iterable[str] | None = None,
-        interval: str | None = None,
+        markets: Markets | None = None,
+        interval: IntervalLike | Literal["trades"] | None = None,
         *,
         quote: str | None = None,
-        errors: str = "row",
-        progress: bool | str | None = None,
+        errors: Literal["row", "raise"] = "row",
+        progress: ProgressMode | None = None,
     ) -> Report:
         """Bring stored series up to now: all of them, or those that are named."""
 
-    def universe(self, at: Any = None, *, quote: str | None = None) -> Report:
+    def universe(self, at: Moment | None = None, *, quote: str | None = None) -> Report:
         """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""
 
 class AsyncClient(AsyncClosing):
@@ -1252,6 +1257,7 @@ class AsyncClient(AsyncClosing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Literal["pandas"] | None = None,
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -1271,6 +1277,7 @@ class AsyncClient(AsyncClosing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Literal["arrow"],
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -1290,6 +1297,7 @@ class AsyncClient(AsyncClosing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Literal["polars"],
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -1309,6 +1317,7 @@ class AsyncClient(AsyncClosing):
         base: DayBase | None = None,
         tz: Zone | None = None,
         missing: PanelMissing = "nan",
+        universe: PanelUniverse = "all",
         output: Output | None = None,
         source: Source = "auto",
         progress: ProgressMode | None = None,
@@ -1334,15 +1343,15 @@ class AsyncClient(AsyncClosing):
 
     async def quality(
         self,
-        market: str | Iterable[str] | None = None,
-        interval: str | None = None,
-        start: Any = None,
-        end: Any = None,
+        market: Markets | None = None,
+        interval: IntervalLike | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
         *,
         quote: str | None = None,
-        tz: str | None = None,
+        tz: Zone | None = None,
         fetch: bool = False,
-        progress: bool | str | None = None,
+        progress: ProgressMode | None = None,
     ) -> Report:
         """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
 
@@ -1569,14 +1578,14 @@ class AsyncClient(AsyncClosing):
 
     async def update(
         self,
-        markets: str | Iterable[str] | None = None,
-        interval: str | None = None,
+        markets: Markets | None = None,
+        interval: IntervalLike | Literal["trades"] | None = None,
         *,
         quote: str | None = None,
-        errors: str = "row",
-        progress: bool | str | None = None,
+        errors: Literal["row", "raise"] = "row",
+        progress: ProgressMode | None = None,
     ) -> Report:
         """Bring stored series up to now: all of them, or those that are named."""
 
-    async def universe(self, at: Any = None, *, quote: str | None = None) -> Report:
+    async def universe(self, at: Moment | None = None, *, quote: str | None = None) -> Report:
         """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""

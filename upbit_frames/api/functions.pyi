@@ -24,6 +24,7 @@ from upbit_frames.api.literals import (
     Moment,
     Output,
     PanelMissing,
+    PanelUniverse,
     ProgressMode,
     QuoteSource,
     ScanEngine,
@@ -440,6 +441,7 @@ def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Literal["pandas"] | None = None,
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -459,6 +461,7 @@ def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Literal["arrow"],
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -478,6 +481,7 @@ def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Literal["polars"],
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -497,6 +501,7 @@ def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Output | None = None,
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -520,15 +525,15 @@ def plan(
     """What :func:`candles` with the same arguments would do."""
 
 def quality(
-    market: str | Iterable[str] | None = None,
-    interval: str | None = None,
-    start: Any = None,
-    end: Any = None,
+    market: Markets | None = None,
+    interval: IntervalLike | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     *,
     quote: str | None = None,
-    tz: str | None = None,
+    tz: Zone | None = None,
     fetch: bool = False,
-    progress: bool | str | None = None,
+    progress: ProgressMode | None = None,
 ) -> Report:
     """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
 
@@ -836,15 +841,15 @@ def trades(
 ) -> Any:
     """Single trades, oldest first."""
 
-def universe(at: Any = None, *, quote: str | None = None) -> Report:
+def universe(at: Moment | None = None, *, quote: str | None = None) -> Report:
     """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request."""
 
 def update(
-    markets: str | Iterable[str] | None = None,
-    interval: str | None = None,
+    markets: Markets | None = None,
+    interval: IntervalLike | Literal["trades"] | None = None,
     *,
     quote: str | None = None,
-    errors: str = "row",
-    progress: bool | str | None = None,
+    errors: Literal["row", "raise"] = "row",
+    progress: ProgressMode | None = None,
 ) -> Report:
     """Bring stored series up to now: all of them, or those that are named."""

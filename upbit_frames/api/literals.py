@@ -28,6 +28,7 @@ __all__ = [
     "Moment",
     "Output",
     "PanelMissing",
+    "PanelUniverse",
     "ProgressMode",
     "QuoteSource",
     "ScanEngine",
@@ -56,6 +57,7 @@ Kind: TypeAlias = Literal["candles", "trades"]
 ScanEngine: TypeAlias = Literal["polars", "duckdb", "dask", "arrow"]
 Missing: TypeAlias = Literal["raise", "warn", "ignore", "fetch"]
 PanelMissing: TypeAlias = Literal["nan", "ffill", "drop", "raise"]
+PanelUniverse: TypeAlias = Literal["all", "listed"]
 ProgressMode: TypeAlias = bool | Literal["auto"]
 
 # Not closed sets, but more than a bare ``Any`` says.

@@ -35,6 +35,7 @@ __all__ = [
     "Universe",
     "first_candles",
     "mask",
+    "mask_block",
     "summary",
     "to_rows",
 ]
@@ -203,6 +204,30 @@ def summary(universe: Universe, kept: Kept, moment: int, rows: Sequence[tuple[An
     return lines
 
 
+def mask_block(
+    block: NDArray[np.float64], times: NDArray[np.int64], markets: Sequence[str], universe: Universe
+) -> dict[str, int]:
+    """Put NaN where a market was not listed, or it is not known; return how many places are which.
+
+    Parameters
+    ----------
+    block : numpy.ndarray
+        Changed in place: a row for each field and market, markets innermost, a place for each of ``times``.
+    times : numpy.ndarray
+        int64 microseconds UTC.
+    markets : sequence of str
+    universe : Universe
+    """
+    states = universe.states(times // DAY, markets)
+    for number, row in enumerate(block):
+        row[states[:, number % len(markets)] != 1] = float("nan")
+    return _count(states)
+
+
+def _count(states: NDArray[np.int8]) -> dict[str, int]:
+    return {name: int((states == value).sum()) for name, value in ((LISTED, 1), (NOT_LISTED, 0), (NOT_KNOWN, -1))}
+
+
 def mask(frame: pd.DataFrame, universe: Universe, unknown: str = "nan") -> pd.DataFrame:
     """Return a wide frame with NaN where a market was not listed.
 
@@ -239,9 +264,8 @@ def mask(frame: pd.DataFrame, universe: Universe, unknown: str = "nan") -> pd.Da
     columns = frame.columns
     markets = columns.get_level_values("market") if isinstance(columns, pd.MultiIndex) else columns
     codes, where = np.unique(np.asarray(markets, dtype=object).astype(str), return_inverse=True)
-    days = frame.index.tz_convert("UTC").as_unit("us").asi8 // DAY
-    states = universe.states(days, codes.tolist())[:, where]
+    states = universe.states(frame.index.tz_convert("UTC").as_unit("us").asi8 // DAY, codes.tolist())[:, where]
     masked = frame.where(states != 0 if keep else states == 1)
-    counts = {name: int((states == value).sum()) for name, value in ((LISTED, 1), (NOT_LISTED, 0), (NOT_KNOWN, -1))}
+    counts = _count(states)
     masked.attrs = {**frame.attrs, "upbit_frames": {**frame.attrs.get("upbit_frames", {}), "universe": counts}}
     return masked

@@ -17,6 +17,7 @@ from upbit_frames.api.literals import (
     Moment,
     Output,
     PanelMissing,
+    PanelUniverse,
     ProgressMode,
     Source,
     Zone,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["cross_section", "panel"]
 
 SOURCES = ("auto", "store", "cache", "rest", "archive")
+UNIVERSES = ("all", "listed")
 
 
 def panel(
@@ -57,6 +59,7 @@ def panel(
     base: DayBase | None = None,
     tz: Zone | None = None,
     missing: PanelMissing = "nan",
+    universe: PanelUniverse = "all",
     output: Output | None = None,
     source: Source = "auto",
     progress: ProgressMode | None = None,
@@ -89,6 +92,11 @@ def panel(
         price forward from the market's last candle and puts 0 for volume and value (nothing marks these
         places, nothing is put before the first candle of the range or where it is unknown whether there was
         a trade); ``"drop"`` leaves the row out; ``"raise"`` raises QueryError.
+    universe : {"all", "listed"}
+        With ``"listed"`` the values of a market are NaN on UTC days on which it was not listed by the lists that are
+        kept (:func:`universe`), and on days of which no list is kept; this comes after ``missing``. The attrs count
+        the places: listed, not listed, not known. Delisted markets cannot be fetched; those that are stored are among
+        the columns with ``quote`` and ``source="store"``.
     source : {"auto", "store", "rest", "archive"}
         As for :func:`candles`.
 
@@ -122,6 +130,7 @@ def panel(
     from upbit_frames.frames.panel import MISSING, apply_missing, panel_output
 
     choice("missing", missing, MISSING)
+    choice("universe", universe, UNIVERSES)
     several = not isinstance(field, str)
     query, selection, view = _query(
         config, markets, quote, interval, _fields(field), tz, output, source,
@@ -131,6 +140,8 @@ def panel(
     def finish(answer: Result, builder: PanelBuilder) -> Any:
         apply_missing(builder, missing)
         attrs = {**answer.meta, "fields": list(builder.fields), "missing": missing}
+        if universe == "listed":
+            attrs["universe"] = _mask(config, builder)
         return panel_output(builder, view.output, tz=view.tz, several=several, attrs=attrs)
 
     return _call(config, "panel", query, selection, progress, finish)
@@ -223,6 +234,20 @@ def _query(
         selection, interval, **which, source=source, columns=fields, tz=view.tz, now=server_now(config)
     )
     return query, selection, view
+
+
+def _mask(config: Config, builder: PanelBuilder) -> dict[str, int]:
+    """Leave of a closed panel only what was listed by the lists kept in the store's folder."""
+    from upbit_frames.collect.universe import Universe, mask_block
+
+    lists = engine_for(config).lists
+    kept = () if lists is None else lists.read().lists
+    if not kept:
+        raise QueryError(
+            "universe='listed' needs lists of markets, and none is kept",
+            suggestion="uf.markets() and uf.update() keep today's, once a day; leave universe out until then",
+        )
+    return mask_block(builder.block, builder.times, builder.markets, Universe(kept))
 
 
 def _every_field() -> tuple[str, ...]:

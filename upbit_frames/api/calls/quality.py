@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.literals import IntervalLike, Markets, Moment, ProgressMode, Zone
 from upbit_frames.collect import pages
 from upbit_frames.collect import quality as examining
 from upbit_frames.collect.universe import Universe
@@ -41,15 +41,15 @@ SHOWN = 200  # findings in HTML
 
 def quality(
     config: Config,
-    market: str | Iterable[str] | None = None,
-    interval: str | None = None,
-    start: Any = None,
-    end: Any = None,
+    market: Markets | None = None,
+    interval: IntervalLike | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
     *,
     quote: str | None = None,
-    tz: str | None = None,
+    tz: Zone | None = None,
     fetch: bool = False,
-    progress: bool | str | None = None,
+    progress: ProgressMode | None = None,
 ) -> Call[Report]:
     """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry.
 

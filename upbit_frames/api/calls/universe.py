@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for, server_now
+from upbit_frames.api.literals import Moment
 from upbit_frames.collect import universe as listings
 from upbit_frames.collect.market_lists import Kept
 from upbit_frames.core.config import Config
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["universe"]
 
 
-def universe(config: Config, at: Any = None, *, quote: str | None = None) -> Call[Report]:
+def universe(config: Config, at: Moment | None = None, *, quote: str | None = None) -> Call[Report]:
     """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request.
 
     Every call that fetches the list of markets keeps it, the first one of each UTC day: ``uf.markets()``,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for
+from upbit_frames.api.literals import IntervalLike, Markets, ProgressMode
 from upbit_frames.collect import update as collecting
 from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
@@ -33,12 +33,12 @@ COLUMNS = {
 
 def update(
     config: Config,
-    markets: str | Iterable[str] | None = None,
-    interval: str | None = None,
+    markets: Markets | None = None,
+    interval: IntervalLike | Literal["trades"] | None = None,
     *,
     quote: str | None = None,
-    errors: str = "row",
-    progress: bool | str | None = None,
+    errors: Literal["row", "raise"] = "row",
+    progress: ProgressMode | None = None,
 ) -> Call[Report]:
     """Bring stored series up to now: all of them, or those that are named.
 
