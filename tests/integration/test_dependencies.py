@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -80,6 +81,77 @@ def test_what_a_module_needs_to_load_comes_with_a_plain_install():
 def test_what_is_declared_is_imported():
     used = {name for _, tree in modules() for name, _ in imported(tree)}
     assert declared() <= used
+
+
+def test_what_is_imported_when_used_comes_with_an_extra_of_its_own():
+    """A dependency that is not in the plain install is offered to users by an extra, not only by ``test``."""
+    offered = {
+        name: declared(name) for name in PROJECT["optional-dependencies"] if name not in ("test", "peers", "all")
+    }
+    for where, tree in modules():
+        for name, _ in imported(tree):
+            if name not in declared():
+                assert [extra for extra, names in offered.items() if name in names], (where, name)
+
+
+def test_all_is_every_extra_for_users():
+    extras = set(PROJECT["optional-dependencies"]) - {"all", "test", "peers", "testing"}
+    assert declared("all") == declared(*extras)
+
+
+def test_an_extra_that_an_error_names_installs_what_is_missing():
+    """``pip install "upbit-frames[plot]"`` in a message names an extra that exists."""
+    named = re.compile(r"upbit-frames\[([\w,-]+)\]")
+    for path in sorted((ROOT / "upbit_frames").rglob("*.py")):
+        for extras in named.findall(path.read_text(encoding="utf-8")):
+            assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"]), (path.name, extras)
+
+
+# Licences that allow use in a project under MIT; the text as distributions state it.
+PERMISSIVE = re.compile(
+    r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla Public License 2|Unlicense|0BSD|HPND|Zlib)\b",
+    re.IGNORECASE,
+)
+
+
+def licence_of(name: str) -> str:
+    metadata = distribution(name).metadata
+    classifiers = [text.rpartition(" :: ")[2] for text in metadata.get_all("Classifier") or () if "License ::" in text]
+    texts = [metadata.get("License-Expression"), *classifiers, (metadata.get("License") or "").strip()[:100]]
+    return " | ".join(text for text in texts if text)
+
+
+def installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def closure(names: set[str]) -> set[str]:
+    """The distributions named and everything that they require without extras, as far as installed."""
+    seen: set[str] = set()
+    waiting = set(names)
+    while waiting:
+        name = waiting.pop()
+        if name in seen or not installed(name):
+            continue
+        seen.add(name)
+        for text in distribution(name).requires or ():
+            if "extra ==" not in text:
+                waiting.add(normal(re.split(r"[^\w.-]", text, maxsplit=1)[0]))
+    return seen
+
+
+def test_licences_of_what_users_install_are_permissive():
+    extras = [name for name in PROJECT["optional-dependencies"] if name not in ("test", "peers")]
+    found = {name: licence_of(name) for name in sorted(closure(declared() | declared(*extras)))}
+    assert found.keys() >= declared()
+    unknown = {name: text for name, text in found.items() if not PERMISSIVE.search(text)}
+    assert unknown == {}
+    copyleft = {name: text for name, text in found.items() if re.search(r"\b[AL]?GPL", text)}
+    assert copyleft == {}
 
 
 def test_every_dependency_has_a_lower_bound():
