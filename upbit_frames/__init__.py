@@ -9,7 +9,7 @@
 ``panel``, ``cross_section``            many markets side by side; at one moment
 ``ticker``, ``orderbook``               prices now
 ``markets``, ``instruments``            what is listed, and its price ticks
-``universe``, ``quality``               what was listed when; whether stored candles are sound
+``universe``, ``quality``, ``catalog``  what was listed when; whether what is stored is sound; all of it
 ``stream``, ``follow``                  live rows; history that continues
 ``download``, ``update``, ``cache``     many series at once; up to now; the local store
 ``scan``, ``sql``, ``map``              the store for Polars, DuckDB, Dask, Arrow; one function, many markets
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         bars,
         bundle,
         candles,
+        catalog,
         compare,
         cross_section,
         download,
@@ -80,6 +81,7 @@ _LAZY = {
     "cite": "upbit_frames.datasets.citation",
     "open_bundle": "upbit_frames.datasets.bundle_session",
     "candles": "upbit_frames.api.functions",
+    "catalog": "upbit_frames.api.functions",
     "compare": "upbit_frames.api.functions",
     "cross_section": "upbit_frames.api.functions",
     "download": "upbit_frames.api.functions",
@@ -123,6 +125,7 @@ __all__ = [
     "candles",
     "cassette",
     "cassettes",
+    "catalog",
     "cite",
     "compare",
     "compat",

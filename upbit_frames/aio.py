@@ -15,6 +15,7 @@ __all__ = [
     "bars",
     "bundle",
     "candles",
+    "catalog",
     "compare",
     "cross_section",
     "dashboard",
@@ -41,6 +42,7 @@ __all__ = [
 bars = as_coroutine(calls.bars)
 bundle = as_coroutine(calls.bundle)
 candles = as_coroutine(calls.candles)
+catalog = as_coroutine(calls.catalog)
 compare = as_coroutine(calls.compare)
 cross_section = as_coroutine(calls.cross_section)
 dashboard = as_coroutine(calls.dashboard)

@@ -44,6 +44,7 @@ __all__ = [
     "bars",
     "bundle",
     "candles",
+    "catalog",
     "compare",
     "cross_section",
     "dashboard",
@@ -219,6 +220,9 @@ async def candles(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Candles of any length as one clean frame."""
+
+async def catalog(*, quote: str | None = None) -> Report:
+    """Everything that is stored, as a table that can be searched and sorted in a notebook; no request."""
 
 async def compare(
     kind: str = "ticker",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,16 @@ def test_quality(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, *words, "--json")
     assert code == 1
     assert any('"cause":"unknown"' in line for line in out.splitlines())
+
+
+def test_catalog(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(capsys, "candles", "KRW-XRP", "1h", "--start", "2026-02-20", "--end", "2026-02-22")[0] == 0
+    code, out, _ = run(capsys, "catalog")
+    assert code == 0
+    assert out.startswith("1 series, 48 rows, ")
+    code, out, _ = run(capsys, "catalog", "--quote", "KRW", "--html", str(tmp_path / "c.html"))
+    assert code == 0
+    assert "KRW-XRP" in (tmp_path / "c.html").read_text(encoding="utf-8")
 
 
 def test_cron(capsys: pytest.CaptureFixture[str]) -> None:

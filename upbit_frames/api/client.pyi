@@ -202,6 +202,9 @@ class Client(Closing):
     ) -> Any:
         """Candles of any length as one clean frame."""
 
+    def catalog(self, *, quote: str | None = None) -> Report:
+        """Everything that is stored, as a table that can be searched and sorted in a notebook; no request."""
+
     def compare(
         self,
         kind: str = "ticker",
@@ -1016,6 +1019,9 @@ class AsyncClient(AsyncClosing):
         progress: ProgressMode | None = None,
     ) -> Any:
         """Candles of any length as one clean frame."""
+
+    async def catalog(self, *, quote: str | None = None) -> Report:
+        """Everything that is stored, as a table that can be searched and sorted in a notebook; no request."""
 
     async def compare(
         self,

@@ -9,6 +9,7 @@ __all__ = [
     "bars",
     "bundle",
     "candles",
+    "catalog",
     "compare",
     "cross_section",
     "download",
@@ -33,6 +34,7 @@ __all__ = [
 bars = as_function(calls.bars)
 bundle = as_function(calls.bundle)
 candles = as_function(calls.candles)
+catalog = as_function(calls.catalog)
 compare = as_function(calls.compare)
 cross_section = as_function(calls.cross_section)
 download = as_function(calls.download)

@@ -44,6 +44,7 @@ __all__ = [
     "bars",
     "bundle",
     "candles",
+    "catalog",
     "compare",
     "cross_section",
     "download",
@@ -215,6 +216,9 @@ def candles(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Candles of any length as one clean frame."""
+
+def catalog(*, quote: str | None = None) -> Report:
+    """Everything that is stored, as a table that can be searched and sorted in a notebook; no request."""
 
 def compare(
     kind: str = "ticker",

@@ -1,15 +1,17 @@
-"""Commands that keep what the exchange does not, and look at it: ``update``, ``universe``, ``quality``."""
+"""Commands that keep what the exchange does not, and look at it: ``update``, ``universe``, ``quality``, ``catalog``."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.cli.output import add_output, emit
+from upbit_frames.core.text import counted
 
 __all__ = ["add_collect_parsers"]
 
@@ -46,6 +48,11 @@ def add_collect_parsers(commands: Any) -> None:
     command.add_argument("--errors-only", action="store_true", help="exit code 1 for errors only, not for warnings")
     add_output(command)
     command.set_defaults(run=_quality)
+    command = commands.add_parser("catalog", help="everything that is stored; with --html as a page to search and sort")
+    command.add_argument("--quote", help="only markets of this quote currency")
+    command.add_argument("--html", type=Path, help="write a page that loads nothing")
+    add_output(command)
+    command.set_defaults(run=_catalog)
 
 
 def _update(options: argparse.Namespace) -> int:
@@ -82,6 +89,17 @@ def _quality(options: argparse.Namespace) -> int:
         if wrong.any():
             emit(report[wrong], options)
     return 1 if wrong.any() else 0
+
+
+def _catalog(options: argparse.Namespace) -> int:
+    report = uf.catalog(quote=options.quote)
+    if options.html is not None:
+        report.save(options.html)
+        print(f"{counted(len(report), 'row')} → {options.html}")
+        return 0
+    if options.out is None and not options.json:
+        print(*report.summary_lines, sep="\n")
+    return emit(report, options)
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:

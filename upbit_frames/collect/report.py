@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from html import escape
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from upbit_frames.collect.pages import document
+from upbit_frames.core import html
 
 __all__ = ["Report", "report"]
 
@@ -40,8 +43,18 @@ class Report(pd.DataFrame):
     def _repr_html_(self) -> str:
         if getattr(self, "page", ""):
             return self.page
-        lines = "".join(f"<p>{escape(line)}</p>" for line in getattr(self, "summary_lines", []))
+        lines = "".join(map(html.paragraph, getattr(self, "summary_lines", [])))
         return lines + (pd.DataFrame(self).to_html(max_rows=SHOWN, escape=True) if len(self) else "")
+
+    def save(self, path: str | Path) -> None:
+        """Write what a notebook shows as an HTML file of its own, which loads nothing.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        kind = self.attrs.get("upbit_frames", {}).get("kind", "report")
+        Path(path).write_text(document(f"upbit_frames {kind}", self._repr_html_()), encoding="utf-8")
 
 
 def report(

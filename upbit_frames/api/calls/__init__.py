@@ -11,6 +11,7 @@ from upbit_frames.api.calls.bars import bars
 from upbit_frames.api.calls.bundle import bundle
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.candles import candles, plan
+from upbit_frames.api.calls.catalog import catalog
 from upbit_frames.api.calls.compare import compare
 from upbit_frames.api.calls.datasets import scan, sql
 from upbit_frames.api.calls.download import cross_check, download
@@ -31,6 +32,7 @@ __all__ = [
     "bars",
     "bundle",
     "candles",
+    "catalog",
     "compare",
     "cross_check",
     "cross_section",

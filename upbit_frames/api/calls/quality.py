@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING
 
 from upbit_frames.api.calls.call import Call
@@ -13,6 +12,7 @@ from upbit_frames.collect import pages
 from upbit_frames.collect import quality as examining
 from upbit_frames.collect.universe import Universe
 from upbit_frames.collect.update import choose
+from upbit_frames.core import html
 from upbit_frames.core.arguments import flag
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval, iso
@@ -36,7 +36,8 @@ COLUMNS = {
     "end": "time", "periods": "int64", "detail": "str",
 }  # fmt: skip
 MARKED = ("before listing", "outage", "unknown")  # in coverage bars
-SHOWN = 200  # findings in HTML
+HEAD = ("market", "interval", "severity", "check", "cause", "start", "end", "periods", "detail")
+SEVERITIES = {"error": "#c03030", "warning": "#b06a00", "info": "#2f62b0", "ok": "#606060"}
 
 
 def quality(
@@ -170,26 +171,22 @@ def quality(
 
 
 def _page(results: list[examining.Examination], lines: list[str]) -> str:
-    bars = []
+    bars: list[tuple[object, ...]] = []
     for one in results:
-        parts = [
-            (cause, part) for cause in ("before listing", "outage", "unknown") for part in one.parts.get(cause, ())
-        ]
+        parts = [(cause, part) for cause in MARKED for part in one.parts.get(cause, ())]
         shares = ", ".join(f"{cause} {number:,}" for cause, number in one.periods.items() if number)
-        bar = pages.coverage_bar(one.span, parts, title=shares)
-        bars.append([(escape(str(one.series)), ""), (bar, ""), (shares, "t")])
-    findings = [(one.series, found) for one in results for found in one.findings]
+        bars.append((one.series.market, one.series.interval, pages.coverage_bar(one.span, parts, shares), shares))
     rows = [
-        [(escape(series.market), ""), (escape(series.interval or ""), ""), (pages.dot(found.severity), ""),
-         (found.check, ""), (escape(found.cause), "t"), (iso(found.span.start), ""), (iso(found.span.end), ""),
-         (f"{found.periods:,}", "n"), (escape(found.detail), "t")]
-        for series, found in findings[:SHOWN]
+        (one.series.market, one.series.interval, html.badge(found.severity, SEVERITIES[found.severity]), found.check,
+         found.cause, iso(found.span.start), iso(found.span.end), found.periods, found.detail)
+        for one in results
+        for found in one.findings
     ]  # fmt: skip
-    heads = ("market", "interval", "severity", "check", "cause", "start", "end", "periods", "detail")
-    return pages.page(
-        pages.paragraph(lines[0]),
-        pages.legend(("traded", *MARKED)),
-        pages.table(("series", "coverage", "periods"), bars),
-        pages.table(heads, rows) if rows else "",
-        pages.paragraph(f"… and {len(findings) - SHOWN:,} more findings in the frame") if len(findings) > SHOWN else "",
+    return "".join(
+        [
+            html.paragraph(lines[0]),
+            pages.legend(),
+            html.table(("market", "interval", "coverage", "periods"), bars, unit="series"),
+            html.table(HEAD, rows, unit="finding") if rows else "",
+        ]
     )

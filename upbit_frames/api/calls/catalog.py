@@ -1,0 +1,99 @@
+"""Everything that is stored, to look through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from upbit_frames.api.calls.call import Call
+from upbit_frames.api.engine import engine_for
+from upbit_frames.collect import catalog as stored
+from upbit_frames.collect import pages
+from upbit_frames.core import html
+from upbit_frames.core.config import Config
+from upbit_frames.core.markets import parse_quote
+from upbit_frames.runtime.event_loop import in_thread
+
+if TYPE_CHECKING:
+    from upbit_frames.collect.report import Report
+
+__all__ = ["catalog"]
+
+COLUMNS = {
+    "kind": "str", "market": "str", "interval": "object", "rows": "int64", "files": "int64", "bytes": "int64",
+    "first": "time", "last": "time", "covered_until": "time", "covered": "float64", "holes": "int64",
+    "expires": "time",
+}  # fmt: skip
+HEAD = ("market", "interval", "coverage", "covered", "holes", "rows", "MB", "first", "covered until", "expires")
+
+
+def catalog(config: Config, *, quote: str | None = None) -> Call[Report]:
+    """Everything that is stored, as a table that can be searched and sorted in a notebook; no request.
+
+    Parameters
+    ----------
+    quote : str, optional
+        Only markets of one quote currency.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a series. Its HTML is one piece of text with a coverage bar for each series, a search box and heads
+        that sort; ``.save("catalog.html")`` writes it as a file of its own. Columns kind, market, interval (None for
+        trades), rows, files, bytes, first and last (aware UTC: start of the first and last row), covered_until (aware
+        UTC), covered (share of the time from the first row to now, 0 to 1), holes (ranges between that are not
+        covered), expires (aware UTC: until when the exchange serves what follows; NaT where it goes on doing so).
+
+    Raises
+    ------
+    QueryError
+        If ``quote`` is malformed.
+    StoreError
+        If the store cannot be read.
+
+    Examples
+    --------
+    >>> import upbit_frames as uf
+    >>> uf.catalog().save("catalog.html")  # doctest: +SKIP
+    """
+    currency = None if quote is None else parse_quote(quote)
+    engine = engine_for(config)
+    store = engine.ports.store
+
+    def read() -> list[stored.Entry]:
+        chosen = [one for one in store.series() if currency is None or one.market.startswith(f"{currency}-")]
+        return stored.entries(store, chosen, engine.ports.server_time.now())
+
+    def finish(found: list[stored.Entry]) -> Report:
+        from upbit_frames.collect.report import report
+
+        lines = stored.summary(found, "memory" if store.path is None else str(store.path))
+        rows = [
+            (one.info.series.kind, one.info.series.market, one.info.series.interval, one.info.rows, one.info.files,
+             one.info.bytes, one.info.first, one.info.last, one.covered_until, one.share, len(one.holes), one.expires)
+            for one in found
+        ]  # fmt: skip
+        page = "".join([*map(html.paragraph, lines), pages.legend(("covered", "unknown")), _table(found)])
+        return report(rows, COLUMNS, lines, {"kind": "catalog"}, page=page)
+
+    return Call(lambda: in_thread(read), finish)
+
+
+def _table(found: list[stored.Entry]) -> html.Html:
+    """Build the table: each cell with what it is sorted by."""
+    rows = []
+    for one in found:
+        info, grid = one.info, one.info.series.grid
+        moments = (stored.day(moment) for moment in (info.first, one.covered_until, one.expires))
+        rows.append(
+            [
+                (info.series.market, info.series.market),
+                (info.series.interval or info.series.kind, 0 if grid is None else grid.step),
+                (one.bar, one.share),
+                (f"{one.share:.1%}", one.share),
+                (len(one.holes), len(one.holes)),
+                (info.rows, info.rows),
+                (info.bytes / 1e6, info.bytes),
+                *((text, text) for text in moments),
+            ]
+        )
+    return pages.searchable(HEAD, rows)
