@@ -12,6 +12,7 @@ underscore and look for names ending in ``.parquet``. All other files are named 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from upbit_frames.store.validation import cut, empty, times_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["File", "effective", "file_name", "find_series", "folder_of", "parse_name", "segment_of", "split"]
+__all__ = ["File", "effective", "file_name", "find_series", "folder_of", "parse_name", "segment_of", "series_of_folders", "split"]
 
 VERSION = f"v{SCHEMA_VERSION}"  # a new schema begins folders of its own
 SUFFIX = ".parquet"
@@ -89,6 +90,26 @@ def find_series(root: Path) -> list[Series]:
                 if folder in _INTERVAL_OF_FOLDER:
                     series += _series(kind, market, _INTERVAL_OF_FOLDER[folder])
     return sorted(series, key=sort_key)
+
+
+def series_of_folders(names: Iterable[str]) -> list[Series]:
+    """Return the series whose folders these are, given relative to a store's root with ``/``.
+
+    Examples
+    --------
+    >>> [str(series) for series in series_of_folders(["trades/v1/market=KRW-BTC", "other"])]
+    ['trades KRW-BTC']
+    """
+    series: list[Series] = []
+    for name in names:
+        kind, *parts = name.split("/")
+        values = [part.partition("=")[2] for part in parts[1:]]
+        if kind == "trades" and len(values) == 1:
+            series += _series(kind, values[0], None)
+        elif kind == "candles" and len(values) == 2 and values[1] in _INTERVAL_OF_FOLDER:
+            series += _series(kind, values[0], _INTERVAL_OF_FOLDER[values[1]])
+    wanted = set(names)
+    return sorted((one for one in series if "/".join(parts_of(one)) in wanted), key=sort_key)
 
 
 def _series(kind: str, market: str, interval: str | None) -> list[Series]:
