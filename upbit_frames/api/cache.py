@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -10,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.api import calls
 from upbit_frames.api.engine import engine_for, store_root
 from upbit_frames.api.invocation import call_sync
+from upbit_frames.api.progress import ProgressBar
 from upbit_frames.core import html
 from upbit_frames.core.config import current
 from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.markets import parse_market, parse_markets
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.text import counted, moment_text
+from upbit_frames.core.urls import check_store_url
 from upbit_frames.errors import InvalidMarket, InvalidRange, QueryError, StoreError
+from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import STORED_KINDS, Series, Store, selects
 from upbit_frames.store.results import SeriesInfo
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from upbit_frames.store.parquet import ParquetStore
     from upbit_frames.store.results import Finding
 
 __all__ = ["Cache", "cache"]
@@ -45,6 +50,22 @@ class Cache:
     @property
     def _store(self) -> Store:
         return engine_for(current()).ports.store
+
+    def _files_store(self) -> ParquetStore:
+        """Return the store where it has files.
+
+        Raises
+        ------
+        StoreError
+        """
+        from upbit_frames.store.parquet import ParquetStore
+
+        store = self._store
+        if not isinstance(store, ParquetStore):
+            raise StoreError(
+                "the store is in memory here and has no files", suggestion="call this outside of the cassette"
+            )
+        return store
 
     def ls(self) -> pd.DataFrame:
         """What is stored, one row a series.
@@ -145,12 +166,7 @@ class Cache:
         """
         import pandas as pd
 
-        store = self._store
-        if store.path is None:
-            raise StoreError(
-                "the store is in memory here and has no files",
-                suggestion="call uf.cache.files() outside of the cassette",
-            )
+        store = self._files_store()
         if kind not in STORED_KINDS:
             raise QueryError(f"kind must be one of {', '.join(STORED_KINDS)}, got {kind!r}")
         span = _range_of(start, end)
@@ -192,6 +208,89 @@ class Cache:
         """
         for series in self._chosen(market, interval):
             self._store.compact(series)
+
+    def publish(
+        self,
+        url: str | os.PathLike[str] | None = None,
+        kind: str | None = None,
+        markets: str | Iterable[str] | None = None,
+        interval: str | None = None,
+        start: Any = None,
+        end: Any = None,
+    ) -> pd.DataFrame:
+        """Copy stored files to a store that a team shares, where the setting ``shared_store`` finds them.
+
+        Repeating it sends only what is new. Broken off at any moment it leaves whole files only; the next run goes on.
+
+        Parameters
+        ----------
+        url : str, optional
+            ``s3://bucket/prefix``, ``gs://``, ``abfs://`` or ``file:///folder``; credentials come from the environment.
+            Default: the setting ``shared_store``.
+        kind : {"candles", "trades"}, optional
+        markets : str or iterable of str, optional
+            Only these.
+        interval : str, optional
+            Only this one, of candles.
+        start, end : optional
+            Only files that overlap this half-open range; moments as in ``uf.candles``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a series: kind, market, interval, sent (int: files), bytes (int: of those), present (int: files that
+            were there), removed (int: objects that larger ones hold now).
+
+        Raises
+        ------
+        QueryError
+            If the URL is none of a store, or there is no URL.
+        StoreError
+            If the shared store cannot be reached or refuses; what was sent until then stays.
+
+        Notes
+        -----
+        Rows from Upbit's published archive are published too, if they are stored. Its terms forbid passing them on: a
+        store for others than yourself must not hold them.
+
+        Examples
+        --------
+        >>> import upbit_frames as uf
+        >>> uf.cache.publish("s3://team/upbit", markets="KRW-BTC")  # doctest: +SKIP
+        """
+        import pandas as pd
+
+        from upbit_frames.datasets.publish import publish_series
+        from upbit_frames.store.object_store import ObjectStore
+
+        target = current().shared_store if url is None else url
+        if not target:
+            raise QueryError("there is no URL to publish to", suggestion="give one, or set shared_store")
+        objects = ObjectStore(check_store_url(target), current().origin)
+        store = self._files_store()
+        span, codes = _range_of(start, end), None if markets is None else parse_markets(markets)[0]
+        name = None if interval is None else Interval.parse(interval).name
+        chosen = [
+            series
+            for series in store.series()
+            if kind in (None, series.kind)
+            and (codes is None or series.market in codes)
+            and (name is None or series.interval == name)
+        ]
+        progress = Progress(expected=len(chosen))
+        bar = ProgressBar(progress, current().progress, "publish")
+        rows = []
+        try:
+            for series in chosen:
+                done = publish_series(objects, store, series, span, lambda size: bar.tick())
+                counts = (done.sent, done.bytes, done.present, done.removed)
+                rows.append((series.kind, series.market, series.interval, *counts))
+                progress.requests += 1
+                bar.tick()
+        finally:
+            bar.close(finished=len(rows) == len(chosen))
+        names = ["kind", "market", "interval", "sent", "bytes", "present", "removed"]
+        return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[3:], "int64"))
 
     def _chosen(self, market: str | None, interval: str | None) -> list[Series]:
         code = None if market is None else parse_market(market)

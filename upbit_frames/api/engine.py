@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upbit_frames.archive.importer import Archive
 from upbit_frames.collect.market_lists import MarketKeeper, MarketLists
@@ -27,6 +27,9 @@ from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.clock import Clock, ServerTime, SystemClock
 from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store.base import Store
+
+if TYPE_CHECKING:
+    from upbit_frames.router.shared_store import SharedShelf
 
 __all__ = ["Engine", "engine_for", "open_store"]
 
@@ -120,6 +123,7 @@ def _key(config: Config) -> tuple[object, ...]:
     return (
         config.rest_url, str(config.cache_dir), config.timeout, config.rate, config.region,
         config.archive, config.archive_url, config.archive_listing_url, config.ws_url,
+        config.shared_store,
     )  # fmt: skip
 
 
@@ -181,8 +185,18 @@ def live_ports(config: Config, store: Store | None = None) -> Ports:
         server_time,
         archive=_archive(config, clock),
         archive_allowed=config.archive,
+        shared=_shelf(config, clock),
         rate=config.rate,
     )
+
+
+def _shelf(config: Config, clock: Clock) -> SharedShelf | None:
+    if not config.shared_store:
+        return None
+    from upbit_frames.router.shared_store import SharedShelf
+    from upbit_frames.store.object_store import ObjectStore
+
+    return SharedShelf(ObjectStore(config.shared_store, config.origin), clock)
 
 
 def _archive(config: Config, clock: Clock) -> Archive | None:

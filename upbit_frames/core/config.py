@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from upbit_frames.core import endpoints, html
 from upbit_frames.core.moments import parse_zone, zone_name
-from upbit_frames.core.urls import place_name, redacted
-from upbit_frames.errors import ConfigError
+from upbit_frames.core.urls import check_store_url, place_name, redacted
+from upbit_frames.errors import ConfigError, QueryError
 
 __all__ = ["Config", "ConfigView", "config", "configure", "current", "using"]
 
@@ -48,6 +48,9 @@ class Config:
         Whether the published archive may be used (its terms: personal, non-commercial use).
     cache_dir : pathlib.Path
         Root of the local store.
+    shared_store : str
+        URL of a team's store (s3, gs, abfs, file) from which the local one is filled before the network; empty: none.
+        Credentials come from the environment.
     cassette_dir : pathlib.Path
         Where cassettes and tapes are.
     record : str or None
@@ -76,6 +79,7 @@ class Config:
     archive_listing_url: str = endpoints.ARCHIVE_LISTING_URL
     archive: bool = False
     cache_dir: Path = Path()
+    shared_store: str = ""
     cassette_dir: Path = Path("cassettes")
     record: str | None = None
     tz: str = "UTC"
@@ -186,6 +190,8 @@ def _check(name: str, value: Any) -> Any:
         return _check_url(value, refuse, websocket=name == "ws_url")
     elif name == "archive":
         return _check_bool(value, refuse)
+    elif name == "shared_store":
+        return _check_store(value, refuse)
     elif name == "progress":
         return "auto" if value == "auto" else _check_bool(value, refuse)
     elif name in ("cache_dir", "cassette_dir"):
@@ -225,7 +231,7 @@ def _check_folder(name: str, value: Any, refuse: Any) -> Path:
             raise refuse("the path of a local folder, not a URL")
         raise refuse(
             "the path of a local folder, not a URL: the store needs locks and renames, which object stores lack "
-            "(a read-only shared store in front of it will be the setting shared_store)"
+            "(a read-only shared store behind it is the setting shared_store)"
         )
     try:
         if b"\0" in os.fsencode(text):
@@ -260,9 +266,18 @@ def _check_url(value: Any, refuse: Any, *, websocket: bool) -> str:
     return value.rstrip("/")
 
 
+def _check_store(value: Any, refuse: Any) -> str:
+    if value == "":
+        return ""
+    try:
+        return check_store_url(value)
+    except QueryError as error:
+        raise refuse(error.suggestion or "a URL") from error
+
+
 def _shown(name: str, value: Any) -> Any:
     """A setting as it may be shown: a URL without user name and password."""
-    if not name.endswith("_url") or not isinstance(value, str) or "@" not in value:
+    if not name.endswith(("_url", "_store")) or not isinstance(value, str) or "@" not in value:
         return value
     # What is no URL may have them in another place than redacted() looks for them.
     shown = redacted(value)

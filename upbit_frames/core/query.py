@@ -24,7 +24,7 @@ __all__ = ["CandleQuery", "TradeQuery", "View", "parse_columns", "parse_range"]
 
 GAPS = ("raw", "fill", "nan")
 SOURCES = ("auto", "store", "rest", "live", "archive")
-CANDLE_SOURCES = (*SOURCES, "derived")
+CANDLE_SOURCES = (*SOURCES, "shared", "derived")
 DEFAULT_COUNT = 200
 MAX_COUNT = 100_000_000
 

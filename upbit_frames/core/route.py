@@ -23,6 +23,8 @@ MISSING = "not in the store"
 FORCED = "requested with source='rest'"
 FORMING = "can still change, never stored"
 UNCACHED = "not in the store, and source='store' does not fetch"
+UNSHARED = "not in the shared store, and source='shared' asks nothing else"
+SHARED = "not in the store, but in the shared one"
 OFFLINE = "can still change, and source='store' does not fetch"
 NOWHERE = "neither published in the archive nor served over REST"
 EXPIRED = "older than the three months for which Upbit serves second candles"
@@ -34,7 +36,7 @@ class Step:
 
     Attributes
     ----------
-    channel : {"store", "rest", "archive", "live", "derived", "memory", "none"}
+    channel : {"store", "shared", "rest", "archive", "live", "derived", "memory", "none"}
     reason : str
         Why this channel.
     start, end : int

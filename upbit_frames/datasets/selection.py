@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from upbit_frames.core.availability import sealed_until
 from upbit_frames.core.intervals import INTERVALS, Interval, Span, iso, subtract
+from upbit_frames.datasets.publish import mirror
 from upbit_frames.errors import NotCached
 from upbit_frames.store.base import Series
 from upbit_frames.store.layout import find_series
+from upbit_frames.store.object_store import ObjectStore
 from upbit_frames.store.snapshot import LinkedSeries, Snapshot, take_snapshot
 
-__all__ = ["LATEST", "Missing", "Selection", "check_missing", "missing_of", "missing_text", "select"]
+__all__ = ["LATEST", "Missing", "Selection", "check_missing", "missing_of", "missing_text", "select", "select_shared"]
 
 LATEST = 2**62
 SHOWN = 5  # missing ranges that a message names
@@ -77,18 +82,46 @@ def select(
     start, end : int or None
         Microseconds UTC; None: from the first, to the last stored row.
     """
+    wanted = _wanted(lambda: find_series(root), kind, interval, markets, quotes)
+    return Selection(root, kind, take_snapshot(root, wanted, _span(start, end)), start, end)
+
+
+def select_shared(
+    objects: ObjectStore, kind: str, interval: Interval | None, markets: Sequence[str] | None, quotes: Sequence[str],
+    start: int | None, end: int | None,
+) -> Selection:  # fmt: skip
+    """Copy the files of a shared store that :func:`select` would link, into a folder that goes with the selection."""
+    wanted = _wanted(objects.series, kind, interval, markets, quotes)
+    folder = Path(tempfile.mkdtemp(prefix="upbit-frames-scan-"))
+    try:
+        mirror(objects, folder, wanted, _span(start, end))
+        snapshot = take_snapshot(folder, wanted, _span(start, end))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(snapshot, shutil.rmtree, folder, ignore_errors=True)
+    return Selection(folder, kind, snapshot, start, end)
+
+
+def _wanted(
+    stored: Callable[[], list[Series]], kind: str, interval: Interval | None, markets: Sequence[str] | None,
+    quotes: Sequence[str],
+) -> list[Series]:  # fmt: skip
     name = None if interval is None else interval.name
     wanted = [Series(kind, market, name) for market in markets or ()]
     if quotes or markets is None:
         wanted += [
             series
-            for series in find_series(root)
+            for series in stored()
             if (series.kind, series.interval) == (kind, name)
             and series not in wanted
             and (not quotes or series.market.partition("-")[0] in quotes)
         ]
-    span = None if start is None and end is None else Span(start or 0, LATEST if end is None else end)
-    return Selection(root, kind, take_snapshot(root, wanted, span), start, end)
+    return wanted
+
+
+def _span(start: int | None, end: int | None) -> Span | None:
+    return None if start is None and end is None else Span(start or 0, LATEST if end is None else end)
 
 
 def missing_of(selection: Selection, now: int) -> list[Missing]:

@@ -7,7 +7,7 @@ counts of what happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from upbit_frames.archive.catalog import Published, saving_hint, to_steps
@@ -16,16 +16,17 @@ from upbit_frames.core.availability import rest_horizon, sealed_until, split_exp
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, iso, subtract
 from upbit_frames.core.query import CandleQuery
-from upbit_frames.core.route import EXPIRED, FORCED, MISSING, STORED, UNCACHED, Step, rest_step
+from upbit_frames.core.route import EXPIRED, FORCED, MISSING, SHARED, STORED, UNCACHED, UNSHARED, Step, rest_step
 from upbit_frames.errors import InvalidRange, NotCached
 from upbit_frames.router.plan import PlanContext, StoredEdge
 
 __all__ = [
-    "CandlePlan", "Goal", "at_most", "extend_back", "extend_on", "forming_span", "goal_of",
+    "SHARED_SOURCES", "CandlePlan", "Goal", "at_most", "extend_back", "extend_on", "forming_span", "goal_of",
     "not_cached", "plan_market", "plan_sealed",
 ]  # fmt: skip
 
 
+SHARED_SOURCES = ("auto", "shared")  # calls that look into the shared store
 MIN_SAVED_REQUESTS = 100  # requests the archive must save to be mentioned beside a progress bar
 
 
@@ -128,14 +129,15 @@ def goal_of(query: CandleQuery, market: str, covered: Sequence[Span], now: int) 
     return Goal("range", Span(low, min(end, interval.shift(low, query.count))), query.count)
 
 
-def not_cached(market: str, interval: Interval, missing: Sequence[Span]) -> NotCached:
-    """Build the error that names what the store lacks."""
+def not_cached(market: str, interval: Interval, missing: Sequence[Span], *, shared: bool = False) -> NotCached:
+    """Build the error that names what the store, or the shared one, lacks."""
+    place = "shared store" if shared else "store"
     shown = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
     return NotCached(
-        f"the store lacks {shown} of {market} {interval}"
+        f"the {place} lacks {shown} of {market} {interval}"
         if missing
-        else f"nothing of {market} {interval} is in the store",
-        suggestion="ask without source='store' to fetch it",
+        else f"nothing of {market} {interval} is in the {place}",
+        suggestion="leave source= out to fetch it",
         market=market,
         interval=interval.name,
         missing=[(iso(span.start), iso(span.end)) for span in missing],
@@ -143,15 +145,29 @@ def not_cached(market: str, interval: Interval, missing: Sequence[Span]) -> NotC
 
 
 def plan_sealed(
-    market: str, interval: Interval, span: Span, covered: Sequence[Span], source: str, context: PlanContext
-) -> list[Step]:
-    """Decide who serves a range of final candles; ascending steps that together are the range."""
+    market: str, interval: Interval, span: Span, covered: Sequence[Span], source: str, context: PlanContext,
+    shared: Sequence[Span] = (),
+) -> list[Step]:  # fmt: skip
+    """Decide who serves a range of final candles; ascending steps that together are the range.
+
+    Parameters
+    ----------
+    covered, shared : sequence of Span
+        Ranges that the store covers, and those that the shared store covers.
+    """
     if any(part.start <= span.start and span.end <= part.end for part in covered):
         return [] if span.empty else [Step("store", STORED, *span, rows=interval.slots(*span), market=market)]
     stored = intersect([span], covered)
     steps = [Step("store", STORED, *part, rows=interval.slots(*part), market=market) for part in stored]
     missing = subtract([span], stored)
-    if source == "store":
+    from_shared = intersect(missing, shared) if source in SHARED_SOURCES else []
+    steps += [
+        Step("shared", SHARED, *part, rows=interval.slots(*part), requests=1, market=market) for part in from_shared
+    ]
+    missing = subtract(missing, from_shared)
+    if source == "shared":
+        steps += [Step("none", UNSHARED, *part, market=market) for part in missing]
+    elif source == "store":
         steps += [Step("none", UNCACHED, *part, market=market) for part in missing]
     elif context.archive:
         steps += _file_steps(market, interval, missing, context, only=source == "archive")
@@ -202,6 +218,7 @@ def plan_market(
     covered: Sequence[Span],
     edge: StoredEdge | None,
     context: PlanContext,
+    shared: Callable[[], Sequence[Span]] = tuple,
 ) -> CandlePlan:
     """Decide who serves a question about one market.
 
@@ -212,6 +229,8 @@ def plan_market(
     covered : sequence of Span
     edge : StoredEdge or None
         Of a goal of kind ``last`` or ``first``: what is stored there.
+    shared : callable
+        Looks up what the shared store covers; called only where the store lacks something.
     """
     interval = query.interval
     span = goal.span
@@ -222,7 +241,9 @@ def plan_market(
         high = interval.shift(edge.last, 1) if edge.rows >= goal.count else extend_on(interval, goal, edge)
         span = Span(goal.span.start, high)
     steps = plan_sealed(market, interval, span, covered, query.source, context)
-    lacking = [Span(step.start, step.end) for step in steps if step.reason == UNCACHED]
+    if query.source in SHARED_SOURCES and any(step.channel != "store" for step in steps):
+        steps = plan_sealed(market, interval, span, covered, query.source, context, shared())
+    lacking = [Span(step.start, step.end) for step in steps if step.reason in (UNCACHED, UNSHARED)]
     hint = archive_hint(market, interval, steps, query.source, context)
     if goal.kind == "first":
         steps = at_most(steps, goal.count)
@@ -231,7 +252,7 @@ def plan_market(
     return CandlePlan(
         market, goal, span, tuple(steps),
         forming=None if full else forming_span(query, query.grid.floor(span.end), context.now),
-        error=not_cached(market, interval, lacking) if lacking else None,
+        error=not_cached(market, interval, lacking, shared=query.source == "shared") if lacking else None,
         hint=hint,
     )  # fmt: skip
 

@@ -223,7 +223,8 @@ class CandleRouter:
         covered = history.store.covered(history.series)
         context = history.fetcher.plan_context
         goal = derive.source_goal(query, goal_of(query, history.market, covered, context.now))
-        plan = plan_market(query, history.market, goal, covered, history.read_edge(goal), context)
+        edge = history.read_edge(goal)
+        plan = plan_market(query, history.market, goal, covered, edge, context, history.fetcher.shared_ranges)
         return CandleDecision(plan, covered)
 
     def fetch_stored(self, query: CandleQuery) -> Result | None:

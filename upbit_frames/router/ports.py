@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from upbit_frames.exchange.wire.message_tables import CachedRows
+    from upbit_frames.router.shared_store import SharedShelf
 
 __all__ = [
     "MAX_CONCURRENT_MARKETS",
@@ -108,6 +109,8 @@ class Ports:
         The published files; None where the exchange has none.
     archive_allowed : bool
         Whether they may be used unasked: the user has agreed to their terms.
+    shared : SharedShelf or None
+        A team's store behind the local one; None where the settings name none.
     rate : float
         Share of the request limit in use, for estimates.
     concurrency : int
@@ -126,6 +129,7 @@ class Ports:
     server_time: ServerTime
     archive: Archive | None = None
     archive_allowed: bool = False
+    shared: SharedShelf | None = None
     rate: float = 1.0
     concurrency: int = CONCURRENCY
     streams: bool = True

@@ -29,7 +29,10 @@ from upbit_frames.store.validation import cut, empty, times_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["File", "effective", "file_name", "find_series", "folder_of", "parse_name", "segment_of", "series_of_folders", "split"]
+__all__ = [
+    "File", "effective", "file_name", "find_series", "folder_of", "parse_name", "segment_of", "series_of_folders",
+    "split",
+]  # fmt: skip
 
 VERSION = f"v{SCHEMA_VERSION}"  # a new schema begins folders of its own
 SUFFIX = ".parquet"

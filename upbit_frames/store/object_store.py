@@ -1,12 +1,12 @@
 """Stored files in an object store that a team shares: S3, Google Cloud, Azure, or a folder.
 
-The layout below the prefix is that of the local store, so other engines can read it too. Object stores have neither locks nor
-renames, and need none here: an object appears whole when its last byte is there, the name of a file says what it covers, and a
-file that a larger one holds counts as a leftover. Whoever publishes therefore only adds whole files, and removes leftovers
-afterwards; whoever reads lists once, and lists again where a file is gone meanwhile.
+The layout below the prefix is that of the local store, so other engines can read it too. Object stores have neither
+locks nor renames, and need none here: an object appears whole when its last byte is there, the name of a file says what
+it covers, and a file that a larger one holds counts as a leftover. Publishing therefore only adds whole files, and
+removes leftovers afterwards; a reader lists once, and lists again where a file is gone meanwhile.
 
-What comes from there is distrusted like any file: names that the store does not use are passed over, and a file counts only
-once its seal, its checksums and its rows have been verified on this machine.
+What comes from there is distrusted like any file: names that the store does not use are passed over, and a file counts
+only once its seal, its checksums and its rows have been verified on this machine.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from upbit_frames.core.intervals import Span
-from upbit_frames.core.urls import redacted
-from upbit_frames.errors import CorruptFile, QueryError, StoreError, UsageError
+from upbit_frames.core.urls import S3_OPTIONS, check_store_url, redacted
+from upbit_frames.errors import CorruptFile, StoreError, UsageError
 from upbit_frames.store import encoding, layout
 from upbit_frames.store.base import Series
 from upbit_frames.store.layout import File
@@ -29,48 +29,11 @@ from upbit_frames.store.layout import File
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ObjectStore", "check_store_url"]
+__all__ = ["ObjectStore"]
 
-SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "file")
-S3_OPTIONS = ("region", "endpoint_override", "scheme")  # what the query of an S3 URL may say
-CONNECT_SECONDS = 5.0
-REQUEST_SECONDS = 30.0
+CONNECT_SECONDS = 3.0
+REQUEST_SECONDS = 20.0
 MAX_FILE = 2**30  # bytes; a month of trades of the largest market has a third of it
-
-
-def check_store_url(value: object) -> str:
-    """Return the URL of a shared store, checked without touching it.
-
-    Raises
-    ------
-    QueryError
-        If it is none, or of a kind that pyarrow cannot open.
-
-    Examples
-    --------
-    >>> check_store_url("s3://team/upbit/")
-    's3://team/upbit'
-    """
-    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    parts = urlsplit(text) if isinstance(text, str) else None
-    if text is None or parts is None or parts.scheme not in SCHEMES or not (parts.netloc or parts.path.strip("/")):
-        raise QueryError(
-            f"a shared store must be a URL of {', '.join(f'{scheme}://' for scheme in SCHEMES)}, got {redacted(repr(value))}",
-            suggestion="such as s3://bucket/prefix or file:///mnt/team/upbit",
-        )
-    if any(part in ("..", ".") for part in unquote(parts.path).split("/")) or any(ord(letter) < 33 for letter in text):
-        raise QueryError(f"a shared store's URL may not hold '..', '.' or spaces, got {redacted(text)}")
-    if parts.scheme == "s3":
-        for name, _ in parse_qsl(parts.query):
-            if name not in S3_OPTIONS:
-                raise QueryError(
-                    f"{name!r} is no option of an S3 URL", suggestion=f"there are: {', '.join(S3_OPTIONS)}"
-                )
-    elif parts.query or parts.fragment:
-        raise QueryError(f"a shared store's URL has no query or fragment, got {redacted(text)}")
-    path = parts.path.rstrip("/")
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.scheme}://{parts.netloc}{path}{query}"
 
 
 class ObjectStore:
@@ -140,9 +103,10 @@ class ObjectStore:
             If it is gone.
         """
         system, _ = self._system()
-        with self._explained("reading", passing=FileNotFoundError), system.open_input_file(
-            f"{self._folder(series)}/{file.name}"
-        ) as source:
+        with (
+            self._explained("reading", passing=FileNotFoundError),
+            system.open_input_file(f"{self._folder(series)}/{file.name}") as source,
+        ):
             size = source.size()
             if size > MAX_FILE:
                 raise CorruptFile(f"{file.name} in the shared store has {size:,} bytes", path=redacted(self.url))
@@ -242,6 +206,9 @@ class ObjectStore:
                     **options, connect_timeout=CONNECT_SECONDS, request_timeout=REQUEST_SECONDS,
                     retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=2),
                 )  # fmt: skip
+                bucket = path.partition("/")[0]
+                if system.get_file_info(bucket).type is fs.FileType.NotFound:  # else it would look empty
+                    raise FileNotFoundError(f"there is no bucket {bucket}")
             elif parts.scheme == "file":
                 system, path = fs.LocalFileSystem(), f"/{unquote(parts.path).strip('/')}"
             else:

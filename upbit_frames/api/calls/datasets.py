@@ -28,6 +28,7 @@ from upbit_frames.core.intervals import Interval
 from upbit_frames.core.market_selection import MarketSelection, parse_selection
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.query import View
+from upbit_frames.core.urls import check_store_url
 from upbit_frames.errors import InvalidRange, QueryError, StoreError
 from upbit_frames.router import download as bulk
 from upbit_frames.router.market_selection import resolve
@@ -83,8 +84,9 @@ def scan(
     missing : {"raise", "warn", "ignore", "fetch"}
         What to do where the store lacks a part of the range: raise NotCached, warn, read what there is,
         or fetch it first, which needs ``start``.
-    store : path, optional
-        The folder of another local store.
+    store : path or URL, optional
+        The folder of another local store, or the URL of a shared one (see ``uf.cache.publish``), for workers that have
+        no local store: the files of the range are copied to a temporary folder that goes with the result.
 
     Returns
     -------
@@ -112,7 +114,8 @@ def scan(
     >>> day.group_by("market").agg(pl.col("value").sum()).collect()  # doctest: +SKIP
     """
     from upbit_frames.datasets.engines import build, check_engine, output_columns
-    from upbit_frames.datasets.selection import check_missing, missing_of, missing_text, select
+    from upbit_frames.datasets.selection import check_missing, missing_of, missing_text, select, select_shared
+    from upbit_frames.store.object_store import ObjectStore
 
     choice("kind", kind, STORED_KINDS)
     choice("engine", engine, SCAN_ENGINES)
@@ -134,11 +137,16 @@ def scan(
         raise QueryError(
             "missing='fetch' needs markets or quote, and start, and fetches into the store of the settings"
         )
-    root = _root(config, store)
+    shared = store is not None and "://" in os.fspath(store)
+    objects = ObjectStore(check_store_url(store), config.origin) if shared else None
+    root = None if shared else _root(config, store)
     meter = Progress()
     parts = engine_for(config)
 
     def take(codes: tuple[str, ...], groups: tuple[str, ...]) -> Selection:
+        if objects is not None:
+            return select_shared(objects, kind, unit, codes or None, groups, low, high)
+        assert root is not None
         return select(root, kind, unit, codes or None, groups, low, high)
 
     def stored() -> Selection | None:
@@ -179,8 +187,6 @@ def _root(config: Config, store: str | os.PathLike[str] | None) -> Path:
         if root is None:
             raise StoreError("the store is in memory here and has no files", suggestion="scan outside of the cassette")
         return root
-    if "://" in os.fspath(store):
-        raise QueryError("store must be the folder of a local store", suggestion="copy it here first")
     root = Path(store)
     if not root.is_dir():
         raise QueryError(f"store must be the folder of a store, got {os.fspath(store)!r}, which is no folder")

@@ -1,0 +1,262 @@
+"""A team's store: what one machine fetched, the others never ask the exchange for; readers see whole files only."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import upbit_frames as uf
+from upbit_frames import errors
+from upbit_frames.core.intervals import Span
+from upbit_frames.core.schema import arrow_schema
+from upbit_frames.core.urls import check_store_url
+from upbit_frames.store.base import Series
+from upbit_frames.store.object_store import ObjectStore
+from upbit_frames.store.parquet import ParquetStore
+from upbit_frames.testing import Exchange
+
+RANGE = {"start": "2025-12-20T00:00Z", "end": "2026-02-10T00:00Z"}
+HOURS = Series("candles", "KRW-BTC", "1h")
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    with Exchange(seed=7, now="2026-03-01T12:34:56Z", limits=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """An S3 server on loopback; the end of its URLs."""
+    server = pytest.importorskip("moto.server")
+    import logging
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    _, port = running.get_host_and_port()
+    yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&region=ap-northeast-2"
+    running.stop()
+
+
+@pytest.fixture(params=["s3", "file"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "file":
+        return f"file://{tmp_path}/team"
+    query = request.getfixturevalue("s3")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    bucket = f"bucket-{abs(hash(tmp_path)) % 10**9}"
+    from pyarrow import fs
+
+    options = dict(part.split("=") for part in query[1:].split("&"))
+    fs.S3FileSystem(**options, allow_bucket_creation=True).create_dir(bucket)
+    return f"s3://{bucket}/team{query}"
+
+
+def machine(exchange: Exchange, folder: Path, **settings: Any) -> uf.Config:
+    return exchange.config(cache_dir=folder, **settings)
+
+
+def publish(config: uf.Config, url: str, **arguments: Any) -> pd.DataFrame:
+    with uf.using(**{name: getattr(config, name) for name in ("rest_url", "ws_url", "cache_dir")}):
+        return uf.cache.publish(url, **arguments)
+
+
+def test_what_one_machine_fetched_the_other_never_asks_for(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    first = machine(exchange, tmp_path / "first")
+    frame = uf.Client(first).candles("KRW-BTC", "1h", **RANGE)
+    summary = publish(first, url, interval="1h")
+    stored = ParquetStore(first.cache_dir / first.origin).files(HOURS)
+    assert list(summary["sent"]) == [len(stored)]
+    assert publish(first, url, interval="1h")["sent"].sum() == 0
+
+    second = uf.Client(machine(exchange, tmp_path / "second", shared_store=url))
+    exchange.requests.clear()
+    plan = second.plan("KRW-BTC", "1h", **RANGE)
+    assert {step.channel for step in plan.steps} == {"shared"}
+    assert plan.requests == 0 or all(step.channel == "shared" for step in plan.steps if step.requests)
+    again = second.candles("KRW-BTC", "1h", **RANGE)
+    pd.testing.assert_frame_equal(frame, again)
+    assert {step["channel"] for step in again.attrs["upbit_frames"]["route"]} == {"shared"}
+    assert [request.path for request in exchange.requests if "candles" in request.path] == []
+    stored = second.candles("KRW-BTC", "1h", **RANGE)
+    assert {step["channel"] for step in stored.attrs["upbit_frames"]["route"]} == {"store"}
+
+
+def test_only_what_is_on_no_shelf_is_fetched(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    first = machine(exchange, tmp_path / "first")
+    uf.Client(first).candles("KRW-BTC", "1h", start="2026-01-10T00:00Z", end="2026-01-20T00:00Z")
+    publish(first, url)
+    second = uf.Client(machine(exchange, tmp_path / "second", shared_store=url))
+    frame = second.candles("KRW-BTC", "1h", start="2026-01-05T00:00Z", end="2026-01-25T00:00Z")
+    route = frame.attrs["upbit_frames"]["route"]
+    assert [step["channel"] for step in route] == ["rest", "shared", "rest"]
+    truth = uf.Client(machine(exchange, tmp_path / "third")).candles(
+        "KRW-BTC", "1h", start="2026-01-05T00:00Z", end="2026-01-25T00:00Z"
+    )
+    pd.testing.assert_frame_equal(frame, truth)
+
+
+def test_the_shelf_alone(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    first = machine(exchange, tmp_path / "first")
+    expected = uf.Client(first).candles("KRW-BTC", "1h", **RANGE)
+    publish(first, url)
+    second = uf.Client(machine(exchange, tmp_path / "second", shared_store=url))
+    exchange.requests.clear()
+    pd.testing.assert_frame_equal(second.candles("KRW-BTC", "1h", **RANGE, source="shared"), expected)
+    with pytest.raises(errors.NotCached, match="shared store"):
+        second.candles("KRW-ETH", "1h", **RANGE, source="shared")
+    assert [request for request in exchange.requests if "candles" in request.path] == []
+
+
+def test_a_merge_replaces_smaller_objects(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    config = machine(exchange, tmp_path / "first")
+    client = uf.Client(config)
+    client.candles("KRW-BTC", "1h", start="2026-01-01T00:00Z", end="2026-01-11T00:00Z")
+    publish(config, url, interval="1h")
+    client.candles("KRW-BTC", "1h", start="2026-01-01T00:00Z", end="2026-02-01T00:00Z")
+    ParquetStore(config.cache_dir / config.origin).compact(HOURS)
+    summary = publish(config, url, interval="1h")
+    assert summary["removed"].iloc[0] >= 1
+    files, leftovers = ObjectStore(url, config.origin).files(HOURS)
+    assert len(files) == 1
+    assert leftovers == []
+
+
+def test_foreign_and_damaged_objects_are_passed_over(exchange: Exchange, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/team"
+    first = machine(exchange, tmp_path / "first")
+    expected = uf.Client(first).candles("KRW-BTC", "1h", **RANGE)
+    publish(first, url)
+    folder = next((tmp_path / "team").rglob("interval=1h"))
+    (folder / "README.txt").write_text("hello")
+    victim = sorted(folder.glob("2026-01*.parquet"))[0]
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    victim.write_bytes(bytes(data))
+    second = uf.Client(machine(exchange, tmp_path / "second", shared_store=url))
+    with pytest.warns(errors.UpbitFramesWarning, match="damaged"):
+        frame = second.candles("KRW-BTC", "1h", **RANGE)
+    pd.testing.assert_frame_equal(frame, expected)
+    assert {step["channel"] for step in frame.attrs["upbit_frames"]["route"]} == {"shared", "rest"}
+
+
+def test_a_shelf_that_cannot_be_reached_is_told_once(
+    exchange: Exchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    dead = "s3://bucket/team?endpoint_override=127.0.0.1:9&scheme=http&region=ap-northeast-2"
+    client = uf.Client(machine(exchange, tmp_path / "store", shared_store=dead))
+    with pytest.warns(errors.UpbitFramesWarning, match=r"shared store failed.*passed over"):
+        frame = client.candles("KRW-BTC", "1h", **RANGE)
+    assert len(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client.candles("KRW-ETH", "1h", **RANGE)
+    with pytest.raises(errors.StoreError, match="shared store failed"):
+        publish(machine(exchange, tmp_path / "store"), dead)
+
+
+def test_other_engines_scan_the_shared_store(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    pytest.importorskip("polars")
+    first = machine(exchange, tmp_path / "first")
+    frame = uf.Client(first).candles("KRW-BTC", "1h", **RANGE)
+    publish(first, url)
+    bare = uf.Client(machine(exchange, tmp_path / "bare"))
+    lazy = bare.scan("KRW-BTC", "1h", **RANGE, store=url)
+    assert lazy.collect()["close"].to_list() == frame["close"].to_list()
+    assert bare.scan(interval="1h", **RANGE, store=url, engine="arrow").to_table().num_rows == len(frame)
+    with pytest.raises(errors.NotCached):
+        bare.scan("KRW-ETH", "1h", **RANGE, store=url)
+
+
+PUBLISHER = """
+import sys
+import upbit_frames as uf
+print("ready", flush=True)
+with uf.using(cache_dir=sys.argv[1], rest_url=sys.argv[2]):
+    uf.cache.publish(sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+def test_killed_while_publishing_readers_see_whole_files_only(exchange: Exchange, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/team"
+    config = machine(exchange, tmp_path / "first")
+    client = uf.Client(config)
+    for market in ("KRW-BTC", "KRW-ETH", "KRW-XRP"):
+        client.candles(market, "15m", start="2025-10-01T00:00Z", end="2026-02-01T00:00Z")
+    objects = ObjectStore(url, config.origin)
+    for attempt in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, str(config.cache_dir), config.rest_url, url], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(attempt):  # a little later each time, by work and not by a clock
+            list(tmp_path.rglob("*.parquet"))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        for series in objects.series():
+            for file in objects.files(series)[0]:
+                objects.read(series, file, file.span)
+    publish(config, url)
+    store = ParquetStore(config.cache_dir / config.origin)
+    for series in store.series():
+        names = {file.path.name for file in store.files(series)}
+        assert {file.name for file in objects.files(series)[0]} == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "bucket/prefix",
+        "ftp://host/x",
+        "s3://",
+        "s3://b/../c",
+        "s3://b/x y",
+        "s3://b/x?secret=1",
+        "gs://b/x?region=a",
+        5,
+        None,
+    ],
+)
+def test_what_is_no_url_of_a_store(text: Any) -> None:
+    with pytest.raises(errors.QueryError, match=r"shared|S3 URL"):
+        check_store_url(text)
+
+
+def test_the_setting_and_its_hint(tmp_path: Path) -> None:
+    assert uf.Config(shared_store="s3://team/upbit/").shared_store == "s3://team/upbit"
+    assert "secret" not in repr(uf.Config(shared_store="s3://key:secret@team/upbit"))
+    with pytest.raises(errors.ConfigError, match="shared_store"):
+        uf.Config(shared_store="nowhere")
+    with pytest.raises(errors.ConfigError, match="shared_store"):
+        uf.Config(cache_dir="s3://team/upbit")  # type: ignore[arg-type]
+    with uf.using(cache_dir=tmp_path), pytest.raises(errors.QueryError, match="no URL to publish to"):
+        uf.cache.publish()
+
+
+def test_the_name_of_a_missing_bucket_is_in_the_error(url: str, tmp_path: Path) -> None:
+    if url.startswith("file"):
+        pytest.skip("folders are made")
+    nowhere = url.replace("s3://", "s3://nowhere-")
+    with pytest.raises(errors.StoreError, match="nowhere-"):
+        ObjectStore(nowhere).files(HOURS)
+    with pytest.raises(errors.StoreError, match="nowhere-"), uf.using(cache_dir=tmp_path):
+        ParquetStore(tmp_path).write(HOURS, arrow_schema("candles").empty_table(), Span(0, 3_600_000_000))
+        uf.cache.publish(nowhere)
