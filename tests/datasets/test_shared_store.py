@@ -257,6 +257,6 @@ def test_the_name_of_a_missing_bucket_is_in_the_error(url: str, tmp_path: Path) 
     nowhere = url.replace("s3://", "s3://nowhere-")
     with pytest.raises(errors.StoreError, match="nowhere-"):
         ObjectStore(nowhere).files(HOURS)
-    with pytest.raises(errors.StoreError, match="nowhere-"), uf.using(cache_dir=tmp_path):
-        ParquetStore(tmp_path).write(HOURS, arrow_schema("candles").empty_table(), Span(0, 3_600_000_000))
+    ParquetStore(tmp_path).write(HOURS, arrow_schema("candles").empty_table(), Span(0, 3_600_000_000))
+    with uf.using(cache_dir=tmp_path), pytest.raises(errors.StoreError, match="nowhere-"):
         uf.cache.publish(nowhere)
