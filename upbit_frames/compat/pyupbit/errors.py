@@ -74,8 +74,8 @@ class UpbitLimitError(UpbitError):
 
 
 def _kind(base: type[UpbitError], class_name: str, name: str, msg: str, code: int | None = None) -> Any:
-    facts = {"name": name, "msg": msg, "code": base.code if code is None else code}
-    return type(class_name, (base,), {**facts, "__module__": __name__, "__doc__": f"pyupbit's {class_name}."})
+    attributes = {"name": name, "msg": msg, "code": base.code if code is None else code}
+    return type(class_name, (base,), {**attributes, "__module__": __name__, "__doc__": f"pyupbit's {class_name}."})
 
 
 _ORDER = "the order was refused: it is not complete or not possible"

@@ -347,7 +347,7 @@ class _Client:
 
     async def _watch(self) -> None:
         """Close the connection of a silent client; answer PING with UP."""
-        said = 0
+        sent_for = 0
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await asyncio.sleep(min(1.0, self.server.idle_seconds / 4, self.server.status_seconds / 4))
@@ -358,6 +358,6 @@ class _Client:
                 if self.status_from is None or self.dead:
                     continue
                 due = int((now - self.status_from) / self.server.status_seconds)
-                if due > said:
-                    said = due
+                if due > sent_for:
+                    sent_for = due
                     await self.connection.send(b'{"status":"UP"}')
