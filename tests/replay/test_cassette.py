@@ -224,3 +224,18 @@ def test_other_threads_are_part_of_it_until_it_closes(recording: Exchange) -> No
     assert tape.recorded == 1
     count()
     assert tape.recorded == 1
+
+
+def test_a_replayed_block_keeps_no_later_call_away(folder: Path, tmp_path: Path) -> None:
+    """Neither those that are recorded beside it nor those outside."""
+    with Exchange(seed=7, limits=False) as blocking:
+        blocking.faults.add("418", times=1, match="/v1/ticker")
+        with uf.using(**blocking.settings(), cache_dir=tmp_path), uf.cassette("blocked"), pytest.raises(errors.Blocked):
+            uf.ticker("KRW-BTC")
+    with Exchange(seed=7, limits=False) as other, uf.using(**other.settings(), cache_dir=tmp_path):
+        with uf.cassette("blocked", mode="new_episodes") as cassette:
+            with pytest.raises(errors.Blocked):
+                uf.ticker("KRW-BTC")
+            assert len(uf.orderbook("KRW-BTC")) == 30
+        assert (cassette.played, cassette.recorded) == (1, 1)
+        assert len(uf.ticker("KRW-BTC")) == 1
