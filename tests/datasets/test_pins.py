@@ -155,6 +155,22 @@ def test_what_cannot_be_pinned(client: uf.Client, tmp_path: Path) -> None:
         uf.pinned("x.lock", mode="sometimes")
 
 
+def test_derived_candles_are_pinned_by_their_interval_and_base(client: uf.Client, tmp_path: Path) -> None:
+    path = tmp_path / "study.lock"
+    with uf.pinned(path):
+        client.candles("KRW-BTC", "2h", **RANGE)
+        client.candles("KRW-BTC", "1d", base="Asia/Seoul", **RANGE)
+        client.candles("KRW-BTC", "1d", **RANGE)
+    requests = [call.request for call in load_lock(path).calls.values()]
+    assert [(request["interval"], request.get("base")) for request in requests] == [
+        ("2h", None), ("1d", "Asia/Seoul"), ("1d", None),
+    ]  # fmt: skip
+    with uf.pinned(path, mode="none"):
+        client.candles("KRW-BTC", "1d", base="Asia/Seoul", **RANGE)
+    with pytest.raises(errors.UsageError, match="cannot be packed"):
+        client.bundle(tmp_path / "study.zip", lock=path)
+
+
 def test_threads_and_coroutines_count(client: uf.Client, tmp_path: Path) -> None:
     path = tmp_path / "study.lock"
 

@@ -13,8 +13,10 @@ be located without the rows that were there before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "digest_of", "parts_of"]
 
+T = TypeVar("T")
+
 DIGITS = 32  # hexadecimal digits kept of the digest of a part: 128 bits
 TIMELESS = "all"  # in place of the month, for rows without a time
+LARGE = 200_000  # rows from which on threads are worth starting
 NONE = 0xFFFFFFFFFFFFFFFF  # the length of a text that is null
 
 
@@ -72,9 +77,21 @@ def parts_of(table: pa.Table, market: str = "") -> list[Part]:
     parts = []
     for name, rows in _by_market(table, market):
         values = [(column, *_canonical(rows[column])) for column in names]
-        for month, start, stop in _months(rows):
-            parts.append(Part(name, month, stop - start, _digest(values, start, stop)))
+        months = list(_months(rows))
+        digests = _in_parallel(lambda month: _digest(values, *month[1:]), months, len(rows))  # noqa: B023 - done here
+        parts += [
+            Part(name, month, stop - start, digest)
+            for (month, start, stop), digest in zip(months, digests, strict=True)
+        ]
     return sorted(parts)
+
+
+def _in_parallel(work: Callable[[T], str], items: Sequence[T], rows: int) -> list[str]:
+    """Hash many rows on all processors: hashing lets other threads run."""
+    if rows < LARGE or len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1)) as threads:
+        return list(threads.map(work, items))
 
 
 def digest_of(parts: Iterable[Part]) -> str:
@@ -123,9 +140,9 @@ def _canonical(column: pa.ChunkedArray) -> tuple[str, Sequence[bytes] | Any]:
     if pa.types.is_timestamp(kind):
         return "time", _micros(column).astype("<i8", copy=False)
     if pa.types.is_floating(kind):
-        values = column.cast(pa.float64()).to_numpy().astype("<f8", copy=True)
-        values[np.isnan(values)] = np.nan
-        values += 0.0  # no negative zero
+        values = (column.cast(pa.float64()).to_numpy() + 0.0).astype("<f8", copy=False)  # no negative zero
+        if len(values) and np.isnan(values.min()):
+            values[np.isnan(values)] = np.nan
         return "float", values
     if pa.types.is_boolean(kind):
         return "bool", column.cast(pa.uint8()).fill_null(2).to_numpy()
@@ -146,5 +163,5 @@ def _digest(columns: Sequence[tuple[str, str, Any]], start: int, stop: int) -> s
     for name, kind, values in columns:
         digest.update(f"{name}:{kind}:{stop - start}\n".encode())
         part = values[start:stop]
-        digest.update(part.tobytes() if isinstance(part, np.ndarray) else b"".join(part))
+        digest.update(np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else b"".join(part))
     return digest.hexdigest()[:DIGITS]

@@ -35,7 +35,8 @@ def stored_ranges(lock: Lock, store: Store) -> Iterator[tuple[Series, Span]]:
         For a call whose rows are computed of what it reads in a way that only the call knows.
     """
     for call in lock.calls.values():
-        if call.name not in CHECKED or call.request.get("interval", "1m") not in INTERVALS:
+        native = call.request.get("interval", "1m") in INTERVALS and "base" not in call.request
+        if call.name not in CHECKED or not native:
             raise UsageError(
                 f"{call} cannot be packed: its rows are computed of others",
                 suggestion="pin the candles of Upbit's own intervals or the trades that it is computed of instead",
