@@ -1,4 +1,4 @@
-"""Every recipe of ``docs/recipes.md`` runs as it stands there, with the real library where it is installed."""
+"""Every recipe of ``notebooks/recipes.md`` runs as it stands there, with the real library where it is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import upbit_frames as uf
 from upbit_frames.testing import Exchange
 
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "recipes.md"
+PAGE = Path(__file__).resolve().parent.parent.parent / "notebooks" / "recipes.md"
 RECIPES = dict(re.findall(r"^## (\w+)\n.*?^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S))
 Names = dict[str, Any]
 
