@@ -37,7 +37,7 @@ def add_collect_parsers(commands: Any) -> None:
     add_output(command)
     command.set_defaults(run=_universe)
     command = commands.add_parser(
-        "quality", help="examine stored candles; exit code 1 if something looks wrong, for cron; asks nothing"
+        "quality", help="examine stored candles; exit code 1 if something looks wrong, for cron; sends no request"
     )
     command.add_argument("market", nargs="?", help="default: every stored one")
     command.add_argument("interval", nargs="?", help="default: every stored one")

@@ -302,11 +302,11 @@ def _cassette_ls(options: argparse.Namespace) -> int:
 def _cassette_check(options: argparse.Namespace) -> int:
     from upbit_frames.replay import library
 
-    found = [(path, problem) for path in _recordings(options) for problem in library.problems(path)]
-    for path, problem in found:
+    problems = [(path, problem) for path in _recordings(options) for problem in library.problems(path)]
+    for path, problem in problems:
         print(f"{path}: {problem}")
-    print(f"{len(found)} problem(s) found" if found else "every cassette is sound")
-    return 1 if found else 0
+    print(f"{len(problems)} problem(s) found" if problems else "every cassette is sound")
+    return 1 if problems else 0
 
 
 def _cassette_record(options: argparse.Namespace) -> int:

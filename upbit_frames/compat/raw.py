@@ -110,7 +110,7 @@ class MessageStream:
         """Do nothing: messages follow."""
 
     def frame(self, frame: bytes, received: int) -> None:
-        """Deliver what happens now; pyupbit asks for no snapshots."""
+        """Deliver what happens now; pyupbit requests no snapshots."""
         message = json.loads(frame)
         if message.get("stream_type") != "SNAPSHOT":
             self._deliver(message)

@@ -114,15 +114,15 @@ def problems(path: Path) -> list[str]:
 
 def _tape_problems(path: Path) -> list[str]:
     tape = LoadedTape(path)
-    found = [] if tape.complete else [f"the tape {path.name} was cut short: {tape.frames} frames are replayed"]
+    messages = [] if tape.complete else [f"the tape {path.name} was cut short: {tape.frames} frames are replayed"]
     frames = [entry for entries in tape.connections.values() for entry in entries if entry.kind == "frame"]
     controls = [control(frame.data) for frame in frames]
     unknown = sum(message is not None and message.kind == "unknown" for message in controls)
     data = [frame for frame, message in zip(frames, controls, strict=True) if message is None]
     unknown += len(decode([frame.data for frame in data], [frame.at for frame in data])[1])
     if unknown:
-        found.append(f"{unknown} frames of {path.name} are not of the exchange's formats")
-    return found
+        messages.append(f"{unknown} frames of {path.name} are not of the exchange's formats")
+    return messages
 
 
 def _cassette_problems(path: Path) -> list[str]:
@@ -130,16 +130,16 @@ def _cassette_problems(path: Path) -> list[str]:
         interactions, _ = load(path)
     except (CorruptFile, StoreError) as error:
         return [error.message]
-    found = []
+    messages = []
     for interaction in interactions:
         key = interaction.key
         for secret in [*secrets(interaction.uri, interaction.request_headers), *secrets("", interaction.headers)]:
-            found.append(f"{key.text} carries a {secret}")
+            messages.append(f"{key.text} carries a {secret}")
         if not key.known:
-            found.append(f"{key.text} is not a request of this package, so it is never played")
+            messages.append(f"{key.text} is not a request of this package, so it is never played")
         elif 200 <= interaction.status < 300 and not is_json(interaction.body):
-            found.append(f"the response to {key.text} is not JSON")
-    return found
+            messages.append(f"the response to {key.text} is not JSON")
+    return messages
 
 
 def record_again(path: Path) -> int:

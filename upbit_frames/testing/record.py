@@ -70,7 +70,7 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
 
 
 def _run(jobs: list[Callable[[], object]], settings: dict[str, Any], markets: tuple[Listing, ...] | None) -> None:
-    """Run what asks an exchange with these markets; None for the default ones."""
+    """Run jobs against an exchange with these markets; None for the default markets."""
     with Exchange(seed=SEED, now=NOW, limits=False, markets=markets) as exchange:
         for job in jobs:
             with uf.using(rest_url=exchange.rest_url, ws_url=exchange.ws_url, **settings), time_of(exchange, SPEED):
