@@ -1,7 +1,7 @@
-"""Upbit's public REST API: one typed method an endpoint.
+"""Upbit's public REST API: one typed method per endpoint.
 
 Every method builds the parameters, sends one request, decodes the body and checks the page against
-the request (:class:`~upbit_frames.errors.SchemaError` where they disagree). Whoever needs rows from
+the request (:class:`~upbit_frames.errors.SchemaError` where they disagree). Code that needs rows from
 REST calls a method here; nothing else builds parameters or chooses a decoder (upbit-api 3).
 """
 

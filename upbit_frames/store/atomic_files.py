@@ -1,6 +1,6 @@
-"""Every change to a series' folder as a whole, and the one way to look into it.
+"""Atomic changes to a series' folder, and the only way to list it.
 
-The promises made here hold the store together:
+The store relies on these guarantees:
 
 * A file appears under its name complete and on the disk, or not at all (:func:`commit`).
 * What a change makes superfluous is removed only after its replacement is on the disk.
@@ -30,7 +30,7 @@ TICK = 11_000_000
 """Nanoseconds: longer than the step of any clock that file systems take their times from."""
 
 STALE_SECONDS = 600
-SWEPT = 256  # temporary files looked at by one writer: it holds the lock meanwhile
+SWEPT = 256  # temporary files that a writer checks: it holds the lock meanwhile
 SMALL_BYTES = 16_000_000
 SCANS = 500
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -44,7 +44,7 @@ class Irregular(ValueError):
 
 @contextlib.contextmanager
 def explained(doing: str, path: Path) -> Iterator[None]:
-    """Turn what the system says into a StoreError that says what to do."""
+    """Convert errors of the system to a StoreError with a suggestion."""
     try:
         yield
     except MemoryError as failed:
@@ -67,9 +67,9 @@ def explained(doing: str, path: Path) -> Iterator[None]:
 
 
 def listing(folder: Path) -> list[str]:
-    """The names in a folder, as they were at one moment; none if there is no folder.
+    """List the names in a folder as of a single moment; empty if there is no folder.
 
-    Reading a folder is not atomic: a name put in behind the reader's back and one taken away in
+    Reading a folder is not atomic: a name added behind the reader's back and a name removed in
     front of it are both missed. Taking names away moves the folder's own time, and
     :func:`settle` makes sure that it moves visibly, so a listing during which it did not move
     is whole.
@@ -89,7 +89,7 @@ def listing(folder: Path) -> list[str]:
 
 
 def read_small(path: Path | str) -> bytes:
-    """The contents of a small file, such as the notes; never waits for a fifo.
+    """Read a small file, such as the notes; never waits for a fifo.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def commit(folder: Directory, new: Sequence[tuple[str, Any]], obsolete: Sequence
 
 
 def stage(folder: Directory, data: Any) -> str:
-    """Write a temporary file down to the disk; gives its name."""
+    """Write a temporary file durably; return its name."""
     name = f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:12]}"
     folder.write_new(name, data)
     return name

@@ -147,7 +147,7 @@ class Store(RowStore, Protocol):
     def read_covered(self, series: Series, span: Span, columns: Columns | None = None) -> Reading:
         """Read the rows of a range together with the parts of it that are covered.
 
-        With ``columns`` the table has only these, and no others are decoded. Whoever needs a complete
+        With ``columns`` the table has only these, and no others are decoded. Callers that need a complete
         answer reads with this: the store may have changed since :meth:`covered` was called, and only
         what this returns belongs together.
 
@@ -166,14 +166,14 @@ class Store(RowStore, Protocol):
     def tail_covered(self, series: Series, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`tail` together with the covered range whose last rows they are.
 
-        ``covered`` is empty where no covered range reaches up to ``end``; else it is one range
+        ``covered`` is empty where no covered range reaches up to ``end``; else it is a single range
         that ends at ``end``.
         """
 
     def head_covered(self, series: Series, start: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`head` together with the covered range whose first rows they are.
 
-        ``covered`` is empty where no covered range holds ``start``; else it is one range that
+        ``covered`` is empty where no covered range holds ``start``; else it is a single range that
         begins at ``start``.
         """
 
@@ -199,7 +199,7 @@ class Store(RowStore, Protocol):
             trades ascending and unique in (time, sequential_id), or (time, seq) where the
             archive is their origin. All inside ``span``.
         span : Span
-            An empty one, with no rows, changes nothing.
+            An empty span, with no rows, changes nothing.
         origin : {"rest", "archive", "live"}
             Where the rows are from; kept with them.
         replace : bool
@@ -222,7 +222,7 @@ class Store(RowStore, Protocol):
         """Store a note, a JSON value, under a key; None removes it."""
 
     def fetch_lock(self, series: Series) -> FetchLock | None:
-        """The lock with which one process at a time fetches a series; None where the store is in memory."""
+        """Return the lock with which only one process at a time fetches a series; None where the store is in memory."""
 
     def series(self) -> list[Series]:
         """Return every series with stored data, sorted by kind, market and interval."""

@@ -1,4 +1,4 @@
-"""Checksums over every byte of a file, looked at before any byte is interpreted.
+"""Checksums over every byte of a file, verified before any byte is interpreted.
 
 Parquet's own page checksums leave page headers and the footer open: a changed byte there can
 give wrong rows that look right, or end the process inside the Parquet library. So a block lies
@@ -41,7 +41,7 @@ class Seal(NamedTuple):
     ----------
     metadata : pyarrow.parquet.FileMetaData
     starts : tuple of int
-        Where each row group begins; the last one is where the rows end.
+        Where each row group begins; the last value is where the rows end.
     sums : tuple of int
         CRC-32 of each row group's bytes.
     """
@@ -52,7 +52,7 @@ class Seal(NamedTuple):
 
 
 def seal(body: pa.Buffer) -> bytes:
-    """A Parquet file with the block put in."""
+    """Return a Parquet file with the block of checksums added."""
     view = memoryview(body).cast("B")
     end = len(view) - END - int.from_bytes(view[-END:-4], "little")
     tail = view[end:]
@@ -77,7 +77,7 @@ def _starts(footer: Any, end: int) -> tuple[int, ...]:
 
 
 def read_seal(path: str, size: int) -> Seal:
-    """The footer of a file, once its checksum has been verified.
+    """Read the footer of a file and verify its checksum.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _exactly(file: Any, count: int) -> bytes:
     return bytes(data)
 
 
-def check_groups(path: str, one: Seal, first: int, stop: int) -> None:
+def check_groups(path: str, seal: Seal, first: int, stop: int) -> None:
     """Compare the bytes of some row groups with their checksums.
 
     Raises
@@ -136,8 +136,8 @@ def check_groups(path: str, one: Seal, first: int, stop: int) -> None:
         If they differ.
     """
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a hot path
-        file.seek(one.starts[first], os.SEEK_SET)
+        file.seek(seal.starts[first], os.SEEK_SET)
         for number in range(first, stop):
-            data = _exactly(file, one.starts[number + 1] - one.starts[number])
-            if zlib.crc32(data) != one.sums[number]:
+            data = _exactly(file, seal.starts[number + 1] - seal.starts[number])
+            if zlib.crc32(data) != seal.sums[number]:
                 raise Damaged("the checksum of its rows is wrong")

@@ -1,8 +1,8 @@
 """Folders of the store, reached without following a link, and the calls that change them.
 
-Another user of the machine, or another program, may have put a link where the store expects one
-of its folders. So every folder below the store's own is opened relative to its parent and never
-through a link, and whatever is done in it is done relative to the open folder: a link put there
+Another user of the machine, or another program, may have put a link where the store expects a
+folder of its own. So every folder below the store's own is opened relative to its parent and never
+through a link, and all changes are made relative to the open folder: a link put there
 at any moment leads nothing outside. Where the system cannot do that (Windows), each name is
 looked at before it is used. The store's own folder may be a link: that is the user's choice.
 """
@@ -65,7 +65,7 @@ class Directory:
     # --- folders ---------------------------------------------------------------------------------
 
     def child(self, name: str, *, create: bool = False) -> Directory:
-        """Open a folder in this one.
+        """Open a subfolder.
 
         Raises
         ------
@@ -108,22 +108,22 @@ class Directory:
                 os.unlink(at, **where)
 
     def tree_size(self, name: str) -> int:
-        """Bytes of all files in a folder of this one."""
+        """Return the bytes of all files in a subfolder."""
         if self.kind(name) != "folder":
             return 0
         if self._handle is None:
-            found = [os.lstat(os.path.join(top, one)) for top, _, names in os.walk(self.path / name) for one in names]  # noqa: PTH118
-            return sum(one.st_size for one in found if stat.S_ISREG(one.st_mode))
+            stats = [os.lstat(os.path.join(top, leaf)) for top, _, names in os.walk(self.path / name) for leaf in names]  # noqa: PTH118
+            return sum(status.st_size for status in stats if stat.S_ISREG(status.st_mode))
         total = 0
         for _, _, names, handle in os.fwalk(name, dir_fd=self._handle, follow_symlinks=False):
-            for one in names:
+            for leaf in names:
                 with contextlib.suppress(FileNotFoundError):
-                    facts = os.stat(one, dir_fd=handle, follow_symlinks=False)
-                    total += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+                    status = os.stat(leaf, dir_fd=handle, follow_symlinks=False)
+                    total += status.st_size if stat.S_ISREG(status.st_mode) else 0
         return total
 
     def names(self) -> list[str]:
-        """The names in the folder."""
+        """List the names in the folder."""
         return os.listdir(self.path if self._handle is None else self._handle)
 
     def sync(self) -> None:
@@ -139,14 +139,14 @@ class Directory:
     # --- files -----------------------------------------------------------------------------------
 
     def stat(self, name: str | None = None) -> os.stat_result:
-        """Facts of a name, not of what a link leads to; without a name, of the folder itself."""
+        """Return the status of a name, without following a link; without a name, of the folder itself."""
         if name is None:
             return os.stat(self.path) if self._handle is None else os.fstat(self._handle)
         at, where = self._at(name)
         return os.stat(at, follow_symlinks=False, **where)
 
     def kind(self, name: str) -> str | None:
-        """What lies under a name; None if nothing does. See :func:`kind_of`."""
+        """Return the kind of what has a name; None if nothing has. See :func:`kind_of`."""
         try:
             return kind_of(self.stat(name))
         except FileNotFoundError:
@@ -170,7 +170,7 @@ class Directory:
             os.close(handle)
 
     def replace(self, name: str, target: str, into: Directory | None = None) -> None:
-        """Rename, within this folder or into another one; what has the name there gives way."""
+        """Rename, within this folder or into another one; a file of that name there is replaced."""
         other = into or self
         if self._handle is None or other._handle is None:
             os.replace(self.path / name, other.path / target)
@@ -183,7 +183,7 @@ class Directory:
         os.unlink(at, **where)
 
     def open_lock(self, name: str) -> int:
-        """Open a lock file, made if there is none; gives the handle.
+        """Open a lock file, created if it is absent; return the handle.
 
         Raises
         ------
@@ -251,27 +251,29 @@ def open_below(root: Path, *names: str, create: bool = False) -> Directory:
 def _descend(root: Path, names: tuple[str, ...], create: bool) -> Directory:
     if create:
         _make_root(root)
-    found = Directory(root, os.open(root, _FOLDER) if _BY_HANDLE else None)
+    directory = Directory(root, os.open(root, _FOLDER) if _BY_HANDLE else None)
     for name in names:
-        with found as parent:
-            found = parent.child(name, create=create)
-    return found
+        with directory as parent:
+            directory = parent.child(name, create=create)
+    return directory
 
 
 def _make_root(root: Path) -> None:
     if root.is_dir():
         return
-    missing = [one for one in (root, *root.parents) if not one.exists()]
+    missing = [path for path in (root, *root.parents) if not path.exists()]
     os.makedirs(root, exist_ok=True)
-    for one in missing:
-        with Directory(one.parent, os.open(one.parent, _FOLDER) if _BY_HANDLE else None) as parent:
+    for path in missing:
+        with Directory(path.parent, os.open(path.parent, _FOLDER) if _BY_HANDLE else None) as parent:
             parent.sync()
 
 
-def kind_of(facts: os.stat_result) -> str:
+def kind_of(status: os.stat_result) -> str:
     """``file``, ``folder``, ``link``, ``fifo``, ``socket`` or ``device``."""
-    mode = facts.st_mode
-    if stat.S_ISLNK(mode) or getattr(facts, "st_file_attributes", 0) & getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0):
+    mode = status.st_mode
+    if stat.S_ISLNK(mode) or getattr(status, "st_file_attributes", 0) & getattr(
+        stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0
+    ):
         return "link"
     for holds, name in ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "fifo")):
         if holds(mode):
@@ -279,8 +281,8 @@ def kind_of(facts: os.stat_result) -> str:
     return "socket" if stat.S_ISSOCK(mode) else "device"
 
 
-def _refuse_unless_folder(path: Path, facts: os.stat_result) -> None:
-    kind = kind_of(facts)
+def _refuse_unless_folder(path: Path, status: os.stat_result) -> None:
+    kind = kind_of(status)
     if kind == "link":
         raise StoreError(
             "a link stands where the store expects one of its folders, and it writes, moves and deletes nothing "

@@ -1,9 +1,8 @@
-"""One file of the store: rows to bytes, and bytes to rows that can be trusted.
+"""A file of the store: rows to bytes, and bytes to verified rows.
 
 Every byte is under a checksum (see :mod:`upbit_frames.store.checksums`). The first time a process reads
 a part of a file it verifies the checksums, the order of the rows and that they lie where the
-file's name says; after that the part is trusted for as long as the file is the same one on the
-disk.
+file's name says; after that the part is trusted for as long as the file on the disk is unchanged.
 """
 
 from __future__ import annotations
@@ -124,7 +123,7 @@ def encode(series: Series, table: pa.Table, span: Span, origin: str, written_at:
     names = table.column_names
     encodings = {name: "DELTA_BINARY_PACKED" if name in _INTEGERS else "BYTE_STREAM_SPLIT" for name in names}
     # The description of the columns would make a third of a small file, and is known anyway.
-    schema = pa.schema([one.remove_metadata() for one in table.schema])
+    schema = pa.schema([field.remove_metadata() for field in table.schema])
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -181,17 +180,17 @@ def _weight(footer: Footer) -> int:
 
 
 def identity_of(path: str) -> Identity:
-    """Which file lies there now; Vanished if none does."""
+    """Return which file has the path now; raise Vanished if there is none."""
     try:
-        one = os.stat(path)  # noqa: PTH116  a hot path
+        status = os.stat(path)  # noqa: PTH116  a hot path
     except FileNotFoundError:
         raise Vanished(path) from None
-    return Identity(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_mode)
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)
 
 
 @contextlib.contextmanager
 def _damage_errors(path: str) -> Iterator[None]:
-    """Tell a file's damage from the system's troubles."""
+    """Convert decoding errors to Damaged; errors of the system pass."""
     try:
         yield
     except FileNotFoundError:
@@ -209,7 +208,7 @@ def _damage_errors(path: str) -> Iterator[None]:
 
 
 def read_footer(path: str, series: Series, span: Span) -> Footer:
-    """What the footer of a file says; checked against the file's name and place.
+    """Read the footer of a file; checked against the file's name and place.
 
     Raises
     ------
@@ -239,15 +238,15 @@ def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Fo
     meta = json.loads((metadata.metadata or {}).get(META, b"null"))
     if not isinstance(meta, dict):
         raise Damaged("it was not written by this store")
-    told = (meta["kind"], meta["market"], meta["interval"], meta["schema"])
-    if told != (series.kind, series.market, series.interval, SCHEMA_VERSION):
-        raise Damaged(f"it says that it holds {told}")
+    stated = (meta["kind"], meta["market"], meta["interval"], meta["schema"])
+    if stated != (series.kind, series.market, series.interval, SCHEMA_VERSION):
+        raise Damaged(f"it says that it holds {stated}")
     if "covers" not in meta:
         raise Damaged("it does not say what it covers: it was written before version 0.1")
     if meta["covers"] != covers(span):
         raise Damaged(f"its name claims {covers(span)}, but it was written for {meta['covers']}")
     if not schema.equals(arrow_schema(series.kind)):
-        raise Damaged(f"its columns are {', '.join(f'{one.name}: {one.type}' for one in schema)}")
+        raise Damaged(f"its columns are {', '.join(f'{field.name}: {field.type}' for field in schema)}")
     first, last, ends = [], [], []
     total = 0
     for number in range(metadata.num_row_groups):
@@ -272,7 +271,7 @@ def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Fo
 
 
 def origins_of(footer: Footer) -> set[str]:
-    """Where the rows of a file are from."""
+    """Return the sources of the rows of a file."""
     return set(str(footer.meta.get("origin", "rest")).split("+"))
 
 
@@ -378,7 +377,7 @@ def _check(table: pa.Table, footer: Footer, series: Series, groups: range, span:
 
 
 def count_part(path: str, series: Series, span: Span, part: Span) -> int:
-    """How many rows of a file lie in a part of its span; decodes as little as it can."""
+    """Count the rows of a file in a part of its span, decoding as little as possible."""
     footer = read_footer(path, series, span)
     groups = footer.groups(part)
     total = 0

@@ -1,7 +1,7 @@
 """One process fetches a series at a time; the others wait for what it stores.
 
-Nothing depends on it but the number of requests: writing has a lock of its own. So whoever cannot
-have this one, or waits for a holder that shows no sign of life, fetches on its own.
+Nothing depends on it but the number of requests: writing has a lock of its own. So a process that cannot
+get this lock, or whose holder shows no sign of life, fetches on its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FetchLock:
         Raises
         ------
         StoreError
-            If the lock file cannot be made or locked, for instance in a folder that may not be written.
+            If the lock file cannot be created or locked, for instance in a folder that may not be written.
         """
         with self._mutex, explained("locking a series", self._path):
             if self._closed:

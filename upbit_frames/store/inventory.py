@@ -1,4 +1,4 @@
-"""What a series consists of on the disk: its files, their rows, and what is wrong with them."""
+"""Inventory of a series on the disk: its files, their rows, and problems."""
 
 from __future__ import annotations
 
@@ -85,21 +85,21 @@ def faults(folder: SeriesFolder) -> list[Finding]:
     series = folder.series
     names = folder.names()
     present, leftover = layout.effective(names)
-    found = [
+    problems = [
         Finding(series, "foreign", "the name does not say what it covers", folder.path / name)
         for name in sorted(names)
         if not name.startswith((".", "_")) and layout.parse_name(name) is None
     ]
-    found += [
+    problems += [
         Finding(series, "leftover", "a larger file holds the same range", folder.path / file.name, file.span)
         for file in leftover
     ]
-    found += [
+    problems += [
         Finding(series, "leftover", "a killed writer left it unfinished", folder.path / name)
         for name in sorted(names)
         if name.startswith(layout.TEMPORARY) and _stale(folder.path / name)
     ]
-    found += [
+    problems += [
         Finding(series, "overlap", f"overlaps {after.name}", folder.path / file.name, file.span)
         for file, after in itertools.pairwise(present)
         if after.span.start < file.span.end
@@ -107,15 +107,15 @@ def faults(folder: SeriesFolder) -> list[Finding]:
     for file in present:
         fault = _impossible_prices(folder, file)
         if fault:
-            found.append(Finding(series, "prices", fault, folder.path / file.name, file.span))
-    return found
+            problems.append(Finding(series, "prices", fault, folder.path / file.name, file.span))
+    return problems
 
 
 def _impossible_prices(folder: SeriesFolder, file: File) -> str | None:
     try:
         return rows.prices(folder.series, folder.read_file(file))
     except CorruptFile:
-        return None  # set aside: the quarantine tells
+        return None  # quarantined: problems() lists it
 
 
 def _stale(path: Path) -> bool:

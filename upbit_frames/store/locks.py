@@ -1,4 +1,4 @@
-"""One writer a series: among the threads of this process, and among all processes."""
+"""One writer per series, among the threads of this process and among all processes."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _forget_all() -> None:
 def exclusive(path: Path, timeout: float) -> Iterator[None]:
     """Hold the lock file of a series.
 
-    Threads of one process queue at a mutex and do not poll for the file.
+    Threads of a process queue at a mutex and do not poll for the file.
 
     Raises
     ------
     LockTimeout
-        If it could not be obtained within ``timeout`` seconds.
+        If it was not free within ``timeout`` seconds.
     StoreError
-        If the lock file cannot be made, for instance in a folder that may not be written.
+        If the lock file cannot be created, for instance in a folder that may not be written.
     """
     deadline = time.monotonic() + timeout
     with _guard:

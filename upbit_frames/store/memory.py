@@ -1,4 +1,4 @@
-"""A store in memory, which ends with its process: for cassettes, tests and one-off work."""
+"""A store in memory, which ends with its process: for cassettes, tests and throw-away work."""
 
 from __future__ import annotations
 

@@ -18,21 +18,21 @@ TIERS = 12
 
 
 def tier(size: int) -> int:
-    """The class of a file's size; each holds files eight times as large as the one below.
+    """Return the class of a file's size; each holds files eight times as large as the class below.
 
     Examples
     --------
     >>> [tier(size) for size in (0, 8_192, 8_193, 70_000)]
     [0, 0, 1, 2]
     """
-    found = 0
-    while size > UNIT * FAN_IN**found:
-        found += 1
-    return found
+    level = 0
+    while size > UNIT * FAN_IN**level:
+        level += 1
+    return level
 
 
 def neighbours_to_merge(before: Sequence[int], after: Sequence[int], size: int) -> tuple[int, int]:
-    """How many of the files that touch a new one should become one file with it.
+    """Return how many of the files adjacent to a new file should be merged with it.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def neighbours_to_merge(before: Sequence[int], after: Sequence[int], size: int) 
         while high < len(after) and tier(after[high]) <= level:
             high += 1
         joining = [*before[len(before) - low : len(before) - left], *after[right:high]]
-        alike = sum(tier(one) == level for one in joining) + (tier(size) == level)
+        alike = sum(tier(other) == level for other in joining) + (tier(size) == level)
         if alike >= FAN_IN:
             left, right, size = low, high, size + sum(joining)
     return left, right

@@ -1,4 +1,4 @@
-"""The store on the disk: Parquet files whose names say what is known.
+"""The store on the disk: Parquet files whose names state the range they cover.
 
 See :mod:`upbit_frames.store.layout` for where things lie, :mod:`~upbit_frames.store.reader` for
 reading, :mod:`~upbit_frames.store.writer` for writing, :mod:`~upbit_frames.store.encoding` for
@@ -40,7 +40,7 @@ class ParquetStore:
     Parameters
     ----------
     root : Path or str
-        The folder; made by the first write. Data of different exchanges need different ones.
+        The folder; created by the first write. Data of different exchanges need different ones.
     clock : Clock, optional
         Clock by which :meth:`prune` decides what is old, and stamps the files.
     lock_timeout : float
@@ -150,7 +150,7 @@ class ParquetStore:
         writing.compact(self._folder(series))
 
     def fetch_lock(self, series: Series) -> FetchLock:
-        """The lock with which one process at a time fetches a series."""
+        """Return the lock with which only one process at a time fetches a series."""
         return FetchLock(layout.fetch_lock_of(self._root, series))
 
     # --- looking after it ------------------------------------------------------------------------
@@ -168,41 +168,41 @@ class ParquetStore:
         folder = self._folder(series)
         for _ in range(MAX_ATTEMPTS):
             stored = inventory.stored_files(folder, span)
-            if all(one.span.end <= after.span.start for one, after in itertools.pairwise(stored)):
+            if all(file.span.end <= after.span.start for file, after in itertools.pairwise(stored)):
                 return stored
-            writing.compact(folder)  # other hands put files here that overlap
+            writing.compact(folder)  # another program put files here that overlap
         raise StoreError(
             "files of a series go on overlapping", suggestion="see uf.cache.verify()", path=str(folder.path)
         )
 
     def verify(self, series: Series | None = None, *, repair: bool = False) -> list[Finding]:
-        """Read every file again and tell what is wrong.
+        """Read every file again and return the problems.
 
         Checksums, schema, order, grid, what lies outside the span of a file's name, impossible
         prices, overlaps, leftovers of killed writers (harmless: the next write removes them)
         and files that do not belong here. Damaged files are set aside; what was set aside
         before is listed too. With ``repair`` leftovers are removed and overlaps merged.
         """
-        found: list[Finding] = []
-        for one in layout.find_series(self._root) if series is None else [series]:
-            folder = self._folder(one)
+        problems: list[Finding] = []
+        for each in layout.find_series(self._root) if series is None else [series]:
+            folder = self._folder(each)
             faults = inventory.faults(folder)
             if repair:
                 faults = writing.repair(folder, faults)
-            found += faults + self.problems(one)
-        return found
+            problems += faults + self.problems(each)
+        return problems
 
     def problems(self, series: Series | None = None) -> list[Finding]:
-        """What lies set aside, without reading anything again."""
-        found: list[Finding] = []
-        for one in layout.find_series(self._root) if series is None else [series]:
-            folder = self._folder(one)
-            found += quarantine.findings(folder.path, one, folder.covered())
-        return found
+        """Return the quarantined files as problems, without reading the store again."""
+        problems: list[Finding] = []
+        for each in layout.find_series(self._root) if series is None else [series]:
+            folder = self._folder(each)
+            problems += quarantine.findings(folder.path, each, folder.covered())
+        return problems
 
     def clear(self, market: str | None = None, interval: str | None = None, kind: str | None = None) -> int:
         """Remove the series that match all arguments, with notes and quarantined files; return the bytes freed."""
-        chosen = [one for one in layout.find_series(self._root) if selects(one, market, interval, kind)]
+        chosen = [series for series in layout.find_series(self._root) if selects(series, market, interval, kind)]
         return sum(writing.clear(self._folder(series)) for series in chosen)
 
     def prune(
@@ -220,7 +220,7 @@ class ParquetStore:
         for series in self.series():
             folder = self._folder(series)
             used[series] = folder.used_at()
-            pieces += [Piece(series, one.span, one.rows, one.bytes) for one in inventory.stored_files(folder)]
+            pieces += [Piece(series, file.span, file.rows, file.bytes) for file in inventory.stored_files(folder)]
         chosen = select(
             pieces, used, self._clock.now(),
             max_bytes=max_bytes, before=before, unused_days=unused_days, keep=keep, force=force,

@@ -1,4 +1,4 @@
-"""Which ranges to give up when space is wanted back (pure)."""
+"""Which ranges to remove to free space (pure)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Piece", "select"]
 DAY = 86_400 * 1_000_000
 SERVED_DAYS = {"1s": 90, None: 7}
 """How long REST serves what it does not serve for ever: second candles, and trades (no interval).
-Whatever is older can never be fetched again (upbit-api 4.7 and 3.3)."""
+Older data can never be fetched again (upbit-api 4.7 and 3.3)."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One range that can be given up as a whole."""
+    """A range that can only be removed as a whole."""
 
     series: Series
     span: Span
@@ -28,7 +28,7 @@ class Piece:
 
 
 def irreplaceable(piece: Piece, now: int) -> bool:
-    """Whether some of its rows could not be obtained from REST again."""
+    """Return whether some of its rows can no longer be fetched over REST."""
     days = SERVED_DAYS.get(piece.series.interval)
     return days is not None and piece.rows > 0 and piece.span.start < now - days * DAY
 
@@ -44,7 +44,7 @@ def select(
     keep: Iterable[Series] = (),
     force: bool = False,
 ) -> list[Piece]:
-    """The pieces to remove, in the order in which they should go.
+    """Choose the pieces to remove, in the order of removal.
 
     Parameters
     ----------
@@ -58,15 +58,17 @@ def select(
     Raises
     ------
     StoreError
-        If no limit is given at all, or one makes no sense.
+        If no limit is given at all, or a limit is negative.
     """
     if max_bytes is None and before is None and unused_days is None:
-        raise StoreError("prune() was not told what to remove", suggestion="give max_bytes, before or unused_days")
+        raise StoreError(
+            "prune() needs a limit: max_bytes, before or unused_days", suggestion="give at least one of them"
+        )
     for name, value in (("max_bytes", max_bytes), ("before", before), ("unused_days", unused_days)):
         if value is not None and value < 0:
-            raise StoreError(f"{name}={value} makes no sense", suggestion="give a number of 0 or more")
+            raise StoreError(f"{name} must be a number of 0 or more, got {value}", suggestion="give such a number")
     kept = set(keep)
-    # Ranges without rows are knowledge that costs next to nothing, so they stay.
+    # Ranges without rows take almost no space, so they stay.
     loose = [
         piece
         for piece in pieces
@@ -81,12 +83,12 @@ def select(
     ]
     if max_bytes is None:
         return chosen
-    gone = set(chosen)
-    left = sum(piece.bytes for piece in pieces if piece not in gone)
+    removed = set(chosen)
+    left = sum(piece.bytes for piece in pieces if piece not in removed)
     for piece in loose:
         if left <= max_bytes:
             break
-        if piece not in gone:
+        if piece not in removed:
             chosen.append(piece)
             left -= piece.bytes
     return chosen

@@ -29,7 +29,7 @@ def set_aside(folder: Directory, series: Series, file: File, reason: str, now: i
         replaced.drop(folder, file)
         files.settle(folder)
         folder.replace(file.name, target, aside)
-        # From here on the file is quarantined, whatever else fails: the user must be warned.
+        # From here on the file is quarantined, even if a later step fails: the user must be warned.
         announce(series, file, reason, aside.path / target)
         noted = {"reason": reason, "found_at": from_micros(now).isoformat()}
         with contextlib.suppress(OSError):  # findings() says that the reason is missing

@@ -4,11 +4,11 @@ A replacement puts the new file in place before it removes the old ones. After a
 between both are there, which is harmless: the new file covers the old ones. Should the new file
 later be damaged, however, it is moved aside, and the old files would count again with rows that
 were meant to go. After a merge that is right, because the old files hold the same rows; after a
-replacement it is not, and a damaged file cannot be asked which of the two it was. So a replacement
+replacement it is not, and a damaged file no longer says which of the two it was. So a replacement
 writes down the names of the old files before anything else happens.
 
 The list is a file that other tools ignore. It lives only while a replacement is under way, or until
-the next writer has removed what a killed one left.
+the next writer has removed what a killed writer left.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Reading(NamedTuple):
     """Rows, and the ranges for which they are complete.
 
     Both come from one listing of the series and from the files that were opened for it, so they
-    agree whatever other threads and processes do to the store meanwhile.
+    agree, even if other threads and processes change the store meanwhile.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ LOCK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class LinkedSeries:
-    """The files of one series in a snapshot.
+    """The files of a series in a snapshot.
 
     Attributes
     ----------
@@ -141,7 +141,9 @@ def _link_series(source: SeriesFolder, folder: Path, span: Span | None) -> Linke
         if all(file.span.end <= after.span.start for file, after in itertools.pairwise(files)):
             source.touch()
             return LinkedSeries(
-                source.series, tuple(os.fspath(target / file.name) for file in files), tuple(one.span for one in files)
+                source.series,
+                tuple(os.fspath(target / file.name) for file in files),
+                tuple(file.span for file in files),
             )
         writer.compact(source)  # other hands put files here that overlap
     raise StoreError(
@@ -150,7 +152,7 @@ def _link_series(source: SeriesFolder, folder: Path, span: Span | None) -> Linke
 
 
 def _link(path: str, target: Path) -> None:
-    """Link a file, or copy it where links are impossible; a name linked in an earlier try is taken anew."""
+    """Link a file, or copy it where links are impossible; a name linked in an earlier attempt is replaced."""
     target.parent.mkdir(exist_ok=True)
     target.unlink(missing_ok=True)
     try:

@@ -50,7 +50,7 @@ def cut(table: pa.Table, span: Span) -> pa.Table:
 
 
 def join(kind: str, tables: list[pa.Table], columns: tuple[str, ...] | None = None) -> pa.Table:
-    """The tables one after the other; without any, no rows of these columns."""
+    """Concatenate tables; without any, return an empty table of these columns."""
     filled = [table for table in tables if len(table)]
     return pa.concat_tables(filled) if filled else empty(kind, columns)
 
@@ -64,17 +64,17 @@ class Block:
         self._numbers = np.empty((len(arrow_schema("candles", columns)) - 1, length))
 
     def put(self, low: int, table: pa.Table) -> None:
-        """The table's rows from the place ``low`` on."""
+        """Copy the rows of a table to the positions from ``low`` on."""
         for target, column in zip((self._times, *self._numbers), table.columns, strict=True):
             copy_into(target[low:], column)
 
     def table(self) -> pa.Table:
-        """All of it, without copying."""
+        """Return the block as a table, without copying."""
         return candle_table(self._times, self._numbers, self._columns)
 
 
 def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") -> pa.Table:
-    """The table with exactly the kind's schema, if it may be stored.
+    """Return the table with exactly the kind's schema, if it may be stored.
 
     Raises
     ------
@@ -89,8 +89,8 @@ def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") 
         )
     schema = arrow_schema(series.kind)
     if not isinstance(table, pa.Table) or not table.schema.equals(schema):
-        shown = getattr(table, "schema", type(table).__name__)
-        raise _refused(series, span, f"the table is not of the schema of {series.kind}: {shown}")
+        actual = getattr(table, "schema", type(table).__name__)
+        raise _refused(series, span, f"the table is not of the schema of {series.kind}: {actual}")
     fault = disorder(series, table, span)
     if fault:
         raise _refused(series, span, fault)
@@ -100,7 +100,7 @@ def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") 
 def _refused(series: Series, span: Span, fault: str) -> StoreError:
     return StoreError(
         f"rows of {series} are not fit to be stored: {fault}",
-        suggestion="nothing was written; this points to a fault in what made the rows, please report it",
+        suggestion="nothing was written; this points to a defect in the source of the rows, please report it",
         market=series.market,
         interval=series.interval,
         span=tuple(span),
@@ -108,7 +108,7 @@ def _refused(series: Series, span: Span, fault: str) -> StoreError:
 
 
 def disorder(series: Series, table: pa.Table, span: Span) -> str | None:
-    """What keeps the rows from being stored under this span; None if nothing does."""
+    """Return why the rows may not be stored under this span; None if they may."""
     for name in table.column_names:
         if name not in NULLABLE and table.column(name).null_count:
             return f"column {name!r} has nulls"

@@ -38,7 +38,7 @@ FILE_BYTES = 700
 # The work of a writer for others is bounded, because it holds the lock meanwhile:
 TIDY_FILES = 1_000  # leftovers removed
 TIDY_READS = 128  # files read again because leftovers are inside them
-MAX_MERGED = 128  # files merged on each side of a new one
+MAX_MERGED = 128  # files merged on each side of a new file
 
 
 @dataclass
@@ -70,7 +70,7 @@ def write(folder: SeriesFolder, table: pa.Table, span: Span, origin: str, *, rep
 
 @contextlib.contextmanager
 def _locked_tidy_folder(folder: SeriesFolder) -> Iterator[tuple[Directory, list[File]]]:
-    """Hold the lock over a tidy folder; give the open folder and the files that count."""
+    """Hold the lock over a tidy folder; yield the open folder and the effective files."""
     doing = files.explained("writing to the store", folder.path)
     with folder.locked(), doing, folder.directory(create=True) as directory:
         yield directory, _tidy(folder, directory)
@@ -107,11 +107,11 @@ def _superseded(folder: SeriesFolder, present: list[File], leftover: list[File])
 
 
 def repair(folder: SeriesFolder, faults: Sequence[Finding]) -> list[Finding]:
-    """Remove leftovers and merge overlaps; give the faults with what was done about them."""
+    """Remove leftovers and merge overlaps; return the faults with what was done about them."""
     left = {fault.path for fault in faults if fault.problem == "leftover"}
     while left:
         before = len(left)
-        with _locked_tidy_folder(folder):  # anew each time, so that other writers have their turn
+        with _locked_tidy_folder(folder):  # taken again each time, so that other writers have their turn
             left &= {folder.path / name for name in folder.names()}
         if len(left) >= before:
             break
@@ -170,7 +170,7 @@ def _origins(folder: SeriesFolder, present: Sequence[File]) -> set[str]:
 def _plan_addition(
     folder: SeriesFolder, present: list[File], table: pa.Table, span: Span, origin: str
 ) -> list[_NewFile]:
-    """The files to write so that what is not covered of a span becomes so."""
+    """Return the files to write so that the missing parts of a span become covered."""
     near = present[bisect_right(present, span.start, key=_end) : bisect_left(present, span.end, key=_start)]
     missing = subtract([span], (file.span for file in near))
     pieces = [piece for part in missing for piece in layout.split(folder.series, part, rows.cut(table, part))]
@@ -190,7 +190,7 @@ def _plan_addition(
 def _mergeable_neighbours(
     folder: SeriesFolder, present: list[File], parts: list[Span], part: Span, count: int
 ) -> list[File]:
-    """The files that should become one with a new one; all touch, none leaves the segment."""
+    """Return the adjacent files to merge with a new file, all within its segment."""
     segment = layout.segment_of(folder.series.segment, part.start)
     if part.end > segment.end:
         return []
@@ -213,7 +213,7 @@ def _mergeable_neighbours(
     if len(before) + len(after) >= MAX_FILES:
         return [*before, *after]
     coming = overlapping(parts, segment)
-    few = len(near) <= 2 * MAX_MERGED  # else they could not all become one file anyway
+    few = len(near) <= 2 * MAX_MERGED  # else they could not all be merged into one file
     if few and not subtract([segment], [*(file.span for file in near), *coming]):
         return [*before, *after]
     left, right = neighbours_to_merge(_sizes(folder, before), _sizes(folder, after), FILE_BYTES + ROW_BYTES * count)
@@ -241,7 +241,7 @@ def _merge_with_neighbours(folder: SeriesFolder, new: _NewFile, neighbours: list
 def _plan_replacement(
     folder: SeriesFolder, present: list[File], table: pa.Table, span: Span, origin: str
 ) -> list[_NewFile]:
-    """The files to write so that the rows of a span are the new ones, and all others stay."""
+    """Return the files to write so that the rows of a span are replaced and all others stay."""
     touched = [file for file in present if file.span.start < span.end and span.start < file.span.end]
     hull = merge([span, *(file.span for file in touched)])[0]
     sides = [
@@ -259,7 +259,7 @@ def _plan_replacement(
 
 
 def compact(folder: SeriesFolder) -> None:
-    """One file a segment and covered range; one for each range between that has no rows."""
+    """Merge files: one per segment and covered range, and one per range between segments without rows."""
     present, leftover = folder.listed()
     if len(present) < 2 and not leftover:
         return
@@ -280,8 +280,8 @@ def _compact_range(folder: SeriesFolder, directory: Directory, present: list[Fil
     whole = {file.span for file, part in parts if file.span == part}
     for span in resting:
         if span not in whole:
-            low = bisect_right(parts, span.start, key=lambda one: one[1].end)
-            high = bisect_left(parts, span.end, key=lambda one: one[1].start)
+            low = bisect_right(parts, span.start, key=lambda part: part[1].end)
+            high = bisect_left(parts, span.end, key=lambda part: part[1].start)
             inside = [(file, _intersection(part, span)) for file, part in parts[low:high]]
             table = folder.rows_of(inside, reverify=True)
             _commit(folder, directory, [_NewFile(span, table, _origins(folder, [file for file, _ in inside]))])
@@ -289,8 +289,8 @@ def _compact_range(folder: SeriesFolder, directory: Directory, present: list[Fil
     files.remove(directory, [file.name for file in present if file.name not in keep])
 
 
-def _intersection(one: Span, other: Span) -> Span:
-    return Span(max(one.start, other.start), min(one.end, other.end))
+def _intersection(first: Span, second: Span) -> Span:
+    return Span(max(first.start, second.start), min(first.end, second.end))
 
 
 def _segments_with_rows(folder: SeriesFolder, parts: list[tuple[File, Span]]) -> list[Span]:
@@ -309,7 +309,7 @@ def _segments_with_rows(folder: SeriesFolder, parts: list[tuple[File, Span]]) ->
 
 
 def remove_files(folder: SeriesFolder, wanted: set[str]) -> int:
-    """Remove files by name, as far as they are still there; bytes freed."""
+    """Remove files by name, as far as they still exist; return the bytes freed."""
     with _locked_tidy_folder(folder) as (directory, present):
         chosen = [file.name for file in present if file.name in wanted]
         freed = sum(directory.stat(name).st_size for name in chosen)
@@ -318,7 +318,7 @@ def remove_files(folder: SeriesFolder, wanted: set[str]) -> int:
 
 
 def clear(folder: SeriesFolder) -> int:
-    """Remove a series with everything kept beside it; bytes freed."""
+    """Remove a series with its notes and quarantine; return the bytes freed."""
     *above, name = layout.parts_of(folder.series)
     freed = 0
     with folder.locked(), files.explained("clearing the store", folder.path):
@@ -329,7 +329,7 @@ def clear(folder: SeriesFolder) -> int:
         with parent, open_below(folder.root, layout.TRASH, create=True) as trash:
             if parent.kind(name) is not None:
                 freed = parent.tree_size(name)
-                # Moved away in one step, so that no reader meets a series half gone.
+                # Moved away at once, so that no reader sees a series half removed.
                 files.settle(parent)
                 parent.replace(name, uuid.uuid4().hex, trash)
                 parent.sync()
@@ -362,9 +362,9 @@ def read_notes(folder: SeriesFolder) -> dict[str, Any]:
 
 
 def note(folder: SeriesFolder, key: str, value: Any) -> None:
-    """Keep a small fact; None removes it."""
+    """Store a note; None removes it."""
     note_text(folder.series, key, value)
-    doing = files.explained("noting a fact", folder.path)
+    doing = files.explained("storing a note", folder.path)
     with folder.locked(), doing, folder.directory(create=True) as directory:
         notes = read_notes(folder)
         notes.pop(key, None)

@@ -1,8 +1,8 @@
-"""A small file that all processes of one user share and change under a lock.
+"""A small file that all processes of a user share and change under a lock.
 
 Others may have touched it. The folder must belong to this user, be writable by no one else and be
 no link; so must the file. Otherwise the next folder is taken. The content carries a checksum, so
-damage is noticed, whatever caused it.
+damage of any cause is noticed.
 
 The lock is never waited for, because callers run on an event loop: where another process holds it,
 :class:`LockBusy` says so and the caller tries again later. A process that was stopped while it
@@ -27,7 +27,7 @@ __all__ = ["GuardedFile", "LockBusy", "State", "Unsafe"]
 
 MAGIC = b"UFS3"
 _HEAD = struct.Struct("<4sI")  # magic, checksum of what follows
-MOST_GENERATIONS = 64  # each one is a process that was stopped within some ten microseconds
+MAX_GENERATIONS = 64  # each one is a process that was stopped within some ten microseconds
 TRIES = 10  # how often the file may be replaced while it is being opened
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | _FLAGS  # a FIFO must not make it wait
@@ -60,7 +60,7 @@ class State:
     content : bytearray
         To be changed in place.
     new : bool
-        Whether the file was made now; the content is zeros then.
+        Whether the file was created now; the content is zeros then.
     lost : bool
         Whether there was a state that cannot be known any more: it is damaged, or a process that
         was stopped holds it. The content is zeros then.
@@ -72,12 +72,12 @@ class State:
 
 
 class GuardedFile:
-    """One shared file.
+    """A shared file.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Made if it is absent.
+        Created if it is absent.
     name : str
     size : int
         Bytes of content.
@@ -92,8 +92,8 @@ class GuardedFile:
 
     def move_on(self) -> None:
         """Give up the present generation of the file, whose lock is not coming free."""
-        if self._generation >= MOST_GENERATIONS:
-            raise Unsafe(f"{MOST_GENERATIONS} generations of {self._name} in {self.folder} are locked")
+        if self._generation >= MAX_GENERATIONS:
+            raise Unsafe(f"{MAX_GENERATIONS} generations of {self._name} in {self.folder} are locked")
         self._generation += 1
 
     @contextlib.contextmanager
@@ -162,20 +162,20 @@ class GuardedFile:
 
     def _lock_newest(self, place: int | None) -> int:
         """Lock the newest generation of the file."""
-        for _ in range(TRIES + MOST_GENERATIONS):
-            while self._generation < MOST_GENERATIONS and self._stat(place, self._generation + 1):
+        for _ in range(TRIES + MAX_GENERATIONS):
+            while self._generation < MAX_GENERATIONS and self._stat(place, self._generation + 1):
                 self._generation += 1
             fd = os.open(self._path(place, self._generation), _OPEN, 0o600, dir_fd=place)
             locked = False
             try:
-                facts = os.fstat(fd)
-                if facts.st_nlink == 0:
+                status = os.fstat(fd)
+                if status.st_nlink == 0:
                     continue  # removed since
-                _check(facts, self.folder / self._file(self._generation), stat.S_ISREG)
-                _lock(fd, self._size, (self._generation, facts.st_mtime_ns))
+                _check(status, self.folder / self._file(self._generation), stat.S_ISREG)
+                _lock(fd, self._size, (self._generation, status.st_mtime_ns))
                 locked = True
                 named = self._stat(place, self._generation)
-                if named and named.st_ino == facts.st_ino and not self._stat(place, self._generation + 1):
+                if named and named.st_ino == status.st_ino and not self._stat(place, self._generation + 1):
                     return fd
                 _unlock(fd, self._size)
                 locked = False
@@ -197,17 +197,17 @@ class GuardedFile:
             return None
 
 
-def _check(facts: os.stat_result, path: Path, kind: Callable[[int], bool]) -> None:
+def _check(status: os.stat_result, path: Path, kind: Callable[[int], bool]) -> None:
     """Refuse what another user could have put there or could change."""
-    if not kind(facts.st_mode):
+    if not kind(status.st_mode):
         raise Unsafe(f"{path} is a link or not of the expected kind")
     if not hasattr(os, "geteuid"):
         return
-    if facts.st_uid != os.geteuid():
-        raise Unsafe(f"{path} belongs to another user (uid {facts.st_uid})")
-    if facts.st_mode & 0o022:
-        raise Unsafe(f"{path} can be changed by other users (mode {stat.S_IMODE(facts.st_mode):o})")
-    if stat.S_ISREG(facts.st_mode) and facts.st_nlink != 1:
+    if status.st_uid != os.geteuid():
+        raise Unsafe(f"{path} belongs to another user (uid {status.st_uid})")
+    if status.st_mode & 0o022:
+        raise Unsafe(f"{path} can be changed by other users (mode {stat.S_IMODE(status.st_mode):o})")
+    if stat.S_ISREG(status.st_mode) and status.st_nlink != 1:
         raise Unsafe(f"{path} has a second name elsewhere")
 
 

@@ -1,7 +1,7 @@
 """What the heads of answers state, each value within bounds. No I/O.
 
 A header comes from outside and may hold anything. What is absent, malformed or beyond its bound is
-None: one odd answer must neither raise an error of its own nor have an effect that lasts.
+None: an odd answer must neither raise an error of its own nor have a lasting effect.
 """
 
 from __future__ import annotations

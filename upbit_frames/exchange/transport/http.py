@@ -1,6 +1,6 @@
 """HTTP answers with limits on everything: time, size on the wire, size inflated, encodings.
 
-A timeout of the HTTP library begins anew with every byte, so a server that sends one byte a second
+A timeout of the HTTP library restarts with every byte, so a server that sends a byte a second
 would hold a caller for ever. Here one deadline covers an answer as a whole, from the moment its
 request is sent. Bodies are inflated here and in small pieces, so that their size is known before
 they are in memory.
@@ -24,9 +24,9 @@ from upbit_frames.core.urls import redacted
 from upbit_frames.errors import ConfigError, ConnectionFailed, SchemaError
 from upbit_frames.runtime.network import check_allowed
 
-__all__ = ["ERROR_BODY_MOST", "Connections", "Incoming", "answering", "certificates", "open_client"]
+__all__ = ["MAX_ERROR_BODY", "Connections", "Incoming", "answering", "certificates", "open_client"]
 
-ERROR_BODY_MOST = 1 << 16  # bytes of a refusal that are read; its message is within the first few
+MAX_ERROR_BODY = 1 << 16  # bytes of a refusal that are read; its message is within the first few
 PIECE = 1 << 16  # bytes inflated at a time
 IDLE = 6.0  # seconds after the last answer; a connection is not used again after five anyway
 _PROXIES = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment"
@@ -174,8 +174,8 @@ class Incoming:
         refusal = not 200 <= self.status < 300
         async for piece in self.pieces(most):
             whole += piece
-            if refusal and len(whole) >= ERROR_BODY_MOST:
-                return bytes(whole[:ERROR_BODY_MOST])
+            if refusal and len(whole) >= MAX_ERROR_BODY:
+                return bytes(whole[:MAX_ERROR_BODY])
         return bytes(whole)
 
     async def pieces(self, most: int) -> AsyncIterator[bytes]:
@@ -205,7 +205,7 @@ class Incoming:
         if codings in (["gzip"], ["x-gzip"]):
             return _Gunzip()
         raise SchemaError(
-            f"the answer is encoded as {', '.join(codings)[:80]!r}; gzip, once, is what was asked for",
+            f"the answer is encoded as {', '.join(codings)[:80]!r}; expected gzip, applied once",
             suggestion="nothing of it was used; a proxy may be altering answers: check HTTPS_PROXY",
             url=self.url,
         )
@@ -216,7 +216,7 @@ class _Plain:
         yield raw
 
     def end(self) -> None:
-        """Nothing can be missing that the length of the body would not tell."""
+        """Do nothing: a missing end shows in the length of the body."""
 
 
 class _Gunzip:

@@ -10,7 +10,7 @@ __all__ = ["Interceptor", "RawResponse"]
 
 @dataclass(frozen=True)
 class RawResponse:
-    """A response as received, whatever its status; the body is decompressed."""
+    """A response as received, of any status; the body is decompressed."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -18,7 +18,7 @@ class RawResponse:
 
 
 class Interceptor(Protocol):
-    """Replays or records the requests of one transport; those of other libraries do not pass it."""
+    """Replays or records the requests of a transport; those of other libraries do not pass it."""
 
     def replay(self, url: str) -> RawResponse | None:
         """Return a recorded response; None if the request is to be sent."""

@@ -1,4 +1,4 @@
-"""Request slots that all processes of one user share.
+"""Request slots that all processes of a user share.
 
 Upbit counts by address, so two notebooks must share one budget. The slots stand in a small file
 of fixed layout (:mod:`upbit_frames.exchange.transport.guarded_file`). Times are those of the system-wide
@@ -41,7 +41,7 @@ QUIET = 1.1  # seconds without requests where it is not known what was sent in t
 FEW, MANY, DOUBT = 10, 40, 0.03  # how many round trips are trusted how far, and seconds of doubt
 TOO_FAR = 3600.0  # a time further ahead than this is from before a reboot
 RECENT = 30.0  # seconds: of round trips the fastest of this and of the last such time count
-MOST_TRIPS = 1_000_000  # counted in such a time
+MAX_TRIPS = 1_000_000  # counted in such a time
 
 _HEAD = struct.Struct("<d")  # blocked until (wall seconds)
 _TRIPS = struct.Struct("<ddqdq")  # since when; the fastest and how many since then, and of the time before
@@ -66,7 +66,7 @@ class Taken:
 
 
 class SharedSlots:
-    """The slots of one exchange.
+    """The slots of an exchange.
 
     Every method raises :class:`LockBusy` at once where another process holds the lock, and
     :class:`NoHandles` where no file can be opened; nothing was changed then.
@@ -110,7 +110,7 @@ class SharedSlots:
         return self._change(now, _leave_room, taken, now, seconds, left, allowed)
 
     def rest(self, group: str, now: float, seconds: float, allowed: int) -> None:
-        """A request was refused: leave one slot to whoever else asks from this address, for a while.
+        """A request was refused: leave a slot to other programs on this address, for a while.
 
         Without that every second would begin with as many refusals as strangers use of it. One
         slot always stays in use.
@@ -118,7 +118,7 @@ class SharedSlots:
         self._change(now, _rest, group, now, seconds, allowed)
 
     def pause(self, group: str, now: float, until: float) -> None:
-        """Nobody may take a slot of the group until then."""
+        """Block the slots of the group until then."""
         self._change(now, _pause, group, now, until)
 
     def block(self, now: float, until: float) -> None:
@@ -130,7 +130,7 @@ class SharedSlots:
         return self._change(now, _blocked_until, wall)
 
     def move_on(self) -> None:
-        """Stop waiting for a lock that is not coming free: whoever holds it was stopped."""
+        """Stop waiting for a lock that is not coming free: its holder was stopped."""
         with self._threads:
             if self._file is not None:
                 log.warning(
@@ -285,7 +285,7 @@ def _idle_since(state: bytearray, group: str, index: int, moment: float, now: fl
 
 
 def _round_trips(state: bytearray, now: float, trip: float) -> tuple[float, int]:
-    """One more round trip; the fastest of late, and how many there were."""
+    """Count a round trip; return the fastest recent one and their number."""
     since, fastest, seen, before, seen_before = _TRIPS.unpack_from(state, _HEAD.size)
     if not (_is_trip(fastest, seen) and _is_trip(before, seen_before)):
         since, fastest, seen, before, seen_before = now, 0.0, 0, 0.0, 0
@@ -293,13 +293,13 @@ def _round_trips(state: bytearray, now: float, trip: float) -> tuple[float, int]
         follows = since + RECENT <= now < since + 2 * RECENT
         before, seen_before = (fastest, seen) if follows else (0.0, 0)
         since, seen = now, 0
-    fastest, seen = min(trip, fastest) if seen else trip, min(seen + 1, MOST_TRIPS)
+    fastest, seen = min(trip, fastest) if seen else trip, min(seen + 1, MAX_TRIPS)
     _TRIPS.pack_into(state, _HEAD.size, since, fastest, seen, before, seen_before)
     return min(fastest, before) if seen_before else fastest, seen + seen_before
 
 
 def _is_trip(fastest: float, count: int) -> bool:
-    return 0 <= fastest <= TOO_FAR and 0 <= count <= MOST_TRIPS
+    return 0 <= fastest <= TOO_FAR and 0 <= count <= MAX_TRIPS
 
 
 def _certain(fastest: float, seen: int) -> float:

@@ -1,4 +1,4 @@
-"""Keeps to Upbit's request limits, exactly, at the highest rate they allow.
+"""Rate limiter for Upbit's request limits: never exceeded, at the highest rate they allow.
 
 Upbit allows ten requests a second for each group of endpoints and address, counted as they
 arrive (upbit-api section 5). Each group has ten slots. A slot is held while its request is under
@@ -38,10 +38,10 @@ from upbit_frames.runtime.fork import on_fork
 __all__ = ["Limiter", "NullLimiter", "Pacer", "Slot", "limiter_for"]
 
 MARGIN = 0.004  # of a second: the server's clock and ours do not run at exactly the same speed
-REST = (10.0, 20.0)  # seconds for which a refusal costs a slot; random, so that not all come back at once
+REFUSED_SLOT_PAUSE = (10.0, 20.0)  # seconds for which a refusal costs a slot; random, so that not all come back at once
 FIRST_BLOCK = 60.0  # seconds to keep away when the server does not say how long
 LONGEST_BLOCK = 3600.0
-LOOK_AGAIN = 0.002  # seconds; the lock is held for some hundredths of that
+LOCK_POLL = 0.002  # seconds; the lock is held for some hundredths of that
 PATIENCE = 3.0  # seconds for which a lock may be held while nothing is written: then its holder was stopped
 LONGEST_NAME = 100  # letters of a host in a file name
 
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class Slot(Protocol):
-    """The permission for one request."""
+    """The permission for a request."""
 
     def sent(self) -> None:
         """The request begins to leave now: waiting for a slot and connecting are over."""
@@ -65,7 +65,7 @@ class Pacer(Protocol):
     """What the transport needs of a limiter."""
 
     async def acquire(self, group: str) -> Slot:
-        """Wait for the permission to send one request."""
+        """Wait for the permission to send a request."""
 
     def refused(self, group: str, times: int) -> None:
         """The server said 429, for the so-many-th time in a row."""
@@ -114,7 +114,7 @@ class Limiter:
         self._clock = clock or SystemClock()
         self._window = 1.0 / rate + MARGIN
         self._blocks = 0
-        self._blocked_until = 0.0  # wall seconds, as far as this process was told
+        self._blocked_until = 0.0  # wall seconds, as far as this process knows
         self._queues: dict[tuple[int, str], asyncio.Lock] = {}
         self._lock = threading.Lock()
         self._postponed: deque[Callable[[], object]] = deque()
@@ -157,16 +157,16 @@ class Limiter:
     def refused(self, group: str, times: int) -> None:
         """Keep the whole group quiet until the next second, longer when it happens again.
 
-        Somebody else on this address uses the limit too, so a slot is left to them for a while.
+        Another program on this address uses the limit too, so a slot is left to them for a while.
         """
         now = self._clock.monotonic()
-        rest = random.uniform(*REST) * self._window
+        rest = random.uniform(*REFUSED_SLOT_PAUSE) * self._window
         until = now + min(60.0, self._window * 2 ** min(times - 1, 10))
         self._soon(lambda: self._slots.rest(group, now, rest, LIMITS[group]))
         self._soon(lambda: self._slots.pause(group, now, until))
 
     def blocked(self, url: str, seconds: float | None) -> Blocked:
-        """Open the circuit: no process of this user asks again until the block is over."""
+        """Open the circuit: no process of this user sends a request until the block is over."""
         self._blocks += 1
         stated = seconds is not None and 0 < seconds <= LONGEST_WAIT
         if seconds is None or not stated:
@@ -209,7 +209,7 @@ class Limiter:
                 ) from failure
             if stuck:
                 self._slots.move_on()
-            await self._clock.sleep(LOOK_AGAIN)
+            await self._clock.sleep(LOCK_POLL)
 
     def _soon(self, operation: Callable[[], object]) -> None:
         """Do something now, or in the background where another process holds the lock."""
@@ -277,7 +277,7 @@ class NullLimiter:
         """A recorded refusal needs no waiting."""
 
     def blocked(self, url: str, seconds: float | None) -> Blocked:
-        """The error, without keeping anybody away."""
+        """Return the error, without blocking later requests."""
         return _blocked(0.0, url)
 
 
@@ -294,7 +294,7 @@ def _after_fork() -> None:
 
 
 def limiter_for(url: str, *, rate: float = 1.0) -> Limiter:
-    """The limiter of the exchange at that URL, one for the whole process."""
+    """Return the limiter of the exchange at that URL, shared by the whole process."""
     parts = urlsplit(url)
     host = re.sub(r"[^a-z0-9.-]", "_", parts.hostname or "")
     if len(host) > LONGEST_NAME:  # a file name is made of it

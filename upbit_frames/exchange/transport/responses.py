@@ -26,7 +26,7 @@ __all__ = ["classify", "worth_repeating"]
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> UpbitFramesError | None:
-    """Return the error that an answer stands for, or None if it is a good one.
+    """Return the error that an answer stands for, or None if it is a success.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The REST transport: one pool of connections, limits kept, transient failures repeated.
+"""The REST transport: a connection pool, rate limits, and retries of transient failures.
 
 What an answer means is decided in :mod:`upbit_frames.exchange.transport.responses`; limits on time
 and size are kept in :mod:`upbit_frames.exchange.transport.http`.
@@ -96,7 +96,7 @@ class RestTransport:
         Scheme and host, without path.
     clock : Clock
     server_time : ServerTime
-        Told of every ``Date`` header.
+        Observes every ``Date`` header.
     limiter : Pacer
     timeout : float
         Seconds for connecting, and for a whole answer.
@@ -142,7 +142,7 @@ class RestTransport:
         ----------
         endpoint : Endpoint
         params : mapping of str to str
-            Lists as one comma-joined value; everything is percent-encoded here.
+            Lists as a single comma-joined value; everything is percent-encoded here.
 
         Raises
         ------
@@ -272,7 +272,7 @@ class RestTransport:
 
 
 def _broken(cause: BaseException) -> ConnectionFailed:
-    """The error for a connection that was not made or broke."""
+    """Return the error for a connection that could not be opened or broke."""
     text = f"{cause} {cause.__cause__ or ''} {cause.__context__ or ''}"
     if isinstance(cause, httpx.ProxyError):
         hint = "check the proxy in HTTPS_PROXY and NO_PROXY"

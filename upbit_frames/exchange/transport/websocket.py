@@ -1,6 +1,6 @@
 """The WebSocket transport: opens sockets within the limits, and says what went wrong.
 
-Whether one is alive is told by ping and pong, never by data: a quiet market is no failure
+Whether a connection is alive is decided by ping and pong, never by data: a quiet market is no failure
 (upbit-api 6.1).
 """
 
@@ -37,7 +37,7 @@ from upbit_frames.runtime.network import check_allowed
 __all__ = ["SocketDialer"]
 
 GROUP = "websocket"
-PING_INTERVAL = 30.0  # the exchange drops whoever is silent for a minute
+PING_INTERVAL = 30.0  # the exchange drops clients that are silent for a minute
 PING_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
 MAX_FRAME = 32 * 1024 * 1024  # a list format holds the snapshots of every market in one frame
@@ -103,7 +103,7 @@ class SocketDialer:
         self._refused = 0
 
     async def dial(self) -> Wire:
-        """Connect, or say why not.
+        """Open a connection.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class SocketDialer:
 
 
 def _header(response: Response | None, name: str) -> str | None:
-    """The first value of a header; asked for all of them because a repeated one would raise."""
+    """Return the first value of a header; get_all, because a repeated header would raise."""
     values = response.headers.get_all(name) if response is not None else []
     return values[0] if values else None
 
