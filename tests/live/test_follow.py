@@ -605,7 +605,7 @@ def test_interrupted_or_left_open_a_program_ends(exchange: Exchange, tmp_path: P
     ("arguments", "error", "hint"),
     [
         ({"interval": "1d"}, errors.InvalidInterval, "4h"),
-        ({"interval": "2m"}, errors.InvalidInterval, "1m"),
+        ({"interval": "7m"}, errors.InvalidInterval, "6m"),
         ({"history": -1}, errors.InvalidRange, "integer from 0"),
         ({"history": 1.5}, errors.InvalidRange, "integer from 0"),
         ({"history": True}, errors.InvalidRange, "integer from 0"),

@@ -312,6 +312,7 @@ class Client(Closing):
         *,
         forming: bool = False,
         keep: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Output | None = None,
     ) -> Follow:
@@ -1130,6 +1131,7 @@ class AsyncClient(AsyncClosing):
         *,
         forming: bool = False,
         keep: int | None = None,
+        base: DayBase | None = None,
         tz: Zone | None = None,
         output: Output | None = None,
     ) -> Follow:

@@ -315,6 +315,7 @@ def follow(
     *,
     forming: bool = False,
     keep: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Output | None = None,
 ) -> Follow:

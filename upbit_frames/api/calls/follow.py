@@ -5,8 +5,9 @@ from __future__ import annotations
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.stream import hub_opener
 from upbit_frames.api.engine import engine_for
-from upbit_frames.api.literals import IntervalLike, Markets, Output, Zone
+from upbit_frames.api.literals import DayBase, IntervalLike, Markets, Output, Zone
 from upbit_frames.core.arguments import flag, whole
+from upbit_frames.core.bar_grid import BarGrid, Grid, parse_grid, sources
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import INTERVALS, Interval
 from upbit_frames.core.markets import parse_markets
@@ -30,6 +31,7 @@ def follow(
     *,
     forming: bool = False,
     keep: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Output | None = None,
 ) -> Call[Follow]:
@@ -39,8 +41,9 @@ def follow(
     ----------
     market : str or iterable of str
         Several markets give frames indexed by (market, time).
-    interval : str
-        One that Upbit streams: ``1s 1m 3m 5m 10m 15m 30m 1h 4h``.
+    interval : str or datetime.timedelta
+        One that Upbit streams: ``1s 1m 3m 5m 10m 15m 30m 1h 4h``; or any other that is derived from one of
+        these, such as ``"45m"``, ``"2h"``, ``"3d"``, as in :func:`candles`.
     history : int
         So many of the newest sealed candles to begin with, as ``uf.candles(count=history)`` gives
         them; 0 for none.
@@ -50,8 +53,8 @@ def follow(
     keep : int, optional
         Most sealed candles of each market that stay in memory for ``.to_frame()``, at least
         ``history``. Default: 100,000, or ``history`` if that is more.
-    tz, output : str, optional
-        As for :func:`candles`.
+    base, tz, output : str, optional
+        As for :func:`candles`; with ``base="Asia/Seoul"`` also days, weeks and months.
 
     Returns
     -------
@@ -75,6 +78,7 @@ def follow(
     A candle is sealed when its period and a grace of 5 s are over by the exchange's clock; then it
     is fetched over REST (one request a market and period; of second candles several at once, every
     5 s or more), put into the store, and handed out, so it always equals what ``uf.candles`` gives.
+    A derived candle is sealed when the last candle that it consists of is.
     Forming candles come from the stream (upbit-api 6.9). While the stream is down, sealed candles
     go on coming. A period without a trade has no candle.
 
@@ -86,8 +90,8 @@ def follow(
     ...         print(batch.tail(1))
     """
     meter = Progress()
-    made = _build_follow(config, market, interval, history, forming, keep, tz, output, meter)
-    title = f"{', '.join(made.asked.markets[:3])}{' …' if len(made.asked.markets) > 3 else ''} {made.asked.interval}"
+    made = _build_follow(config, market, interval, history, forming, keep, base, tz, output, meter)
+    title = f"{', '.join(made.asked.markets[:3])}{' …' if len(made.asked.markets) > 3 else ''} {made.asked.grid}"
     return Call(made._open, lambda _: made.opened(), meter, title, config.progress)
 
 
@@ -99,6 +103,7 @@ def open_follow(
     *,
     forming: bool = False,
     keep: int | None = None,
+    base: DayBase | None = None,
     tz: Zone | None = None,
     output: Output | None = None,
 ) -> Follow:
@@ -106,7 +111,7 @@ def open_follow(
 
     Parameters
     ----------
-    market, interval, history, forming, keep, tz, output
+    market, interval, history, forming, keep, base, tz, output
         As for ``uf.follow``.
 
     Returns
@@ -121,12 +126,12 @@ def open_follow(
     ...     async for batch in f:
     ...         print(batch)
     """
-    return _build_follow(config, market, interval, history, forming, keep, tz, output, Progress())
+    return _build_follow(config, market, interval, history, forming, keep, base, tz, output, Progress())
 
 
 def _build_follow(
     config: Config, market: object, interval: object, history: object, forming: object, keep: object,
-    tz: object, output: str | None, meter: Progress,
+    base: object, tz: object, output: str | None, meter: Progress,
 ) -> Follow:  # fmt: skip
     """Everything checked, nothing opened."""
     view = View.build(config, tz, output)
@@ -135,18 +140,21 @@ def _build_follow(
     least = max(1, number)
     fits = "keep must have room for the history"
     room = max(DEFAULT_KEEP, number) if keep is None else whole("keep", keep, least, suggestion=fits)
-    asked = Asked(markets, many, _streamable(interval), number, flag("forming", forming), room)
+    streamed, bars = _streamable(parse_grid(interval, base, view.tz))
+    asked = Asked(markets, many, streamed, number, flag("forming", forming), room, bars)
     return Follow(asked, view, Following(asked, engine_for(config).candles, hub_opener(config, markets), meter))
 
 
-def _streamable(interval: object) -> Interval:
-    unit = Interval.parse(interval)
-    if unit.stream is None:
+def _streamable(grid: Grid) -> tuple[Interval, BarGrid | None]:
+    """Return the interval that is streamed for a grid, and what its candles are aggregated to, if anything."""
+    if isinstance(grid, BarGrid):
+        return next(one for one in sources(grid) if one.stream is not None), grid  # seconds are, at the latest
+    if grid.stream is None:
         streamed = [one.name for one in INTERVALS.values() if one.stream is not None]
         raise InvalidInterval(
-            f"there is no stream of {unit.name} candles to follow",
-            suggestion=f"follow one of {', '.join(streamed)}, or ask uf.candles(market, {unit.name!r}, forming=True) "
-            "now and then",
-            interval=unit.name,
+            f"there is no stream of {grid.name} candles to follow",
+            suggestion=f"follow one of {', '.join(streamed)}, or what is derived from them (such as '2h' or "
+            f"'1d' with base='Asia/Seoul'), or ask uf.candles(market, {grid.name!r}, forming=True) now and then",
+            interval=grid.name,
         )
-    return unit
+    return grid, None

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.bar_grid import BarGrid, Grid, named
 from upbit_frames.core.endpoints import LIMITS
 from upbit_frames.core.intervals import Interval, Span
-from upbit_frames.core.route import FORMING, Step, metadata
+from upbit_frames.core.query import CandleQuery
+from upbit_frames.core.route import FORMING, Step, derived, metadata
 from upbit_frames.core.topics import Topic
 
 if TYPE_CHECKING:
@@ -31,12 +33,14 @@ class Asked:
     many : bool
         Whether a list was given.
     interval : Interval
-        One that is streamed.
+        One that is streamed; what is fetched.
     history : int
     forming : bool
         Whether readers get the changes of forming candles too.
     keep : int
         Sealed candles of each market kept in memory; at least ``history``.
+    bars : BarGrid or None
+        What the candles of ``interval`` are aggregated to; None where they are what is followed.
     """
 
     markets: tuple[str, ...]
@@ -45,6 +49,16 @@ class Asked:
     history: int
     forming: bool
     keep: int
+    bars: BarGrid | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the candles that are followed."""
+        return self.interval if self.bars is None else self.bars
+
+    def query(self, end: int) -> CandleQuery:
+        """Return the query for the history before a moment."""
+        return CandleQuery(self.markets, self.many, self.interval, None, end, self.history, bars=self.bars)
 
     @property
     def topics(self) -> frozenset[Topic]:
@@ -54,7 +68,7 @@ class Asked:
     def batch(self, rate: float) -> int:
         """How much time one request for sealed candles is worth waiting for, microseconds."""
         crowd = len(self.markets) / (LIMITS["candles"] * rate * SHARE)
-        return max(self.interval.step, SHORTEST, int(crowd) * SECOND if self.interval.step < SHORTEST else 0)
+        return max(self.grid.step, SHORTEST, int(crowd) * SECOND if self.grid.step < SHORTEST else 0)
 
 
 @dataclass
@@ -98,7 +112,7 @@ def meta_of(batch: Batch, asked: Asked, now: int) -> dict[str, Any]:
         "candles",
         [*batch.earlier, *(step for part in batch.parts for step in _route(part, asked))],
         market=list(asked.markets) if asked.many else asked.markets[0],
-        interval=asked.interval.name,
+        **named(asked.grid),
         span=Span(min(part.span.start for part in batch.parts), max(_end(part, asked) for part in batch.parts)),
         gaps="raw",
         fetched_at=now,
@@ -127,9 +141,10 @@ def _route(part: Part, asked: Asked) -> list[Step]:
     if not len(part.forming):
         return part.route
     start = part.forming["time"][0].value
-    return [*part.route, Step("live", FORMING, start, _end(part, asked), len(part.forming), market=part.market)]
+    step = Step("live", FORMING, start, _end(part, asked), len(part.forming), market=part.market)
+    return [*part.route, step if asked.bars is None else derived(step, asked.interval)]
 
 
 def _end(part: Part, asked: Asked) -> int:
     last = part.forming["time"][-1].value if len(part.forming) else None
-    return part.span.end if last is None else max(part.span.end, asked.interval.shift(last, 1))
+    return part.span.end if last is None else max(part.span.end, asked.grid.shift(last, 1))

@@ -224,10 +224,10 @@ class Follow:
         asked, told = self.asked, self.stats
         shown = ", ".join(asked.markets[:3]) + (f" and {len(asked.markets) - 3} more" if len(asked.markets) > 3 else "")
         if not self._used:
-            return f"<Follow {asked.interval} of {shown}: not open>"
+            return f"<Follow {asked.grid} of {shown}: not open>"
         state = f"ended: {self.error.message}" if self.error else told["state"]
         return (
-            f"<Follow {asked.interval} of {shown}: {state}, sealed until {told['sealed_until']}, "
+            f"<Follow {asked.grid} of {shown}: {state}, sealed until {told['sealed_until']}, "
             f"{told['sealed']} since the history of {asked.history}, {told['forming']} forming, "
             f"{told['breaks']} breaks>"
         )

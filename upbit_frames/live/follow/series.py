@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import SEAL_GRACE
+from upbit_frames.core.bar_grid import BarGrid
 from upbit_frames.core.intervals import Interval, Span, to_micros
+from upbit_frames.core.resample import resample
 from upbit_frames.core.route import Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import SchemaError
@@ -42,6 +44,7 @@ class Track:
     ----------
     market : str
     interval : Interval
+        Of the candles on the stream.
     keep : int
         How many sealed candles stay in memory.
     sealed : int
@@ -56,6 +59,8 @@ class Track:
         The latest time that the exchange has told on the stream, microseconds.
     version, shown : int
         Counts changes of forming candles; which of them the reader has had.
+    bars : BarGrid, optional
+        What the candles of the stream are aggregated to.
     """
 
     market: str
@@ -68,6 +73,7 @@ class Track:
     heard: int = 0
     version: int = 0
     shown: int = 0
+    bars: BarGrid | None = None
     steps: deque[Step] = field(default_factory=lambda: deque(maxlen=MOST_STEPS))
     totals: list[Step] = field(default_factory=list)
     _open: dict[int, tuple[Row, int]] = field(default_factory=dict)
@@ -143,18 +149,25 @@ class Track:
             return
         self.version += 1
         self._open[start] = (row, self.version)
-        if len(self._open) > MOST_OPEN:
+        # A bar needs all that it consists of; while it cannot be sealed, the one after it may lack some.
+        least = self.sealed if self.bars is None else self.bars.shift(self.sealed, 1)
+        if len(self._open) > MOST_OPEN and start >= least:
             del self._open[min(self._open)]
 
     @property
     def forming(self) -> int:
         """How many candles are known that can still change."""
-        return len(self._open)
+        return len(self._open if self.bars is None else {self.bars.floor(start) for start in self._open})
 
     def open_table(self, since: int = 0) -> pa.Table:
         """The forming candles that changed after a version, in order of time."""
-        rows = [self._open[start][0] for start in sorted(self._open) if self._open[start][1] > since]
-        return _table(self.interval, rows)
+        if self.bars is None:
+            rows = [self._open[start][0] for start in sorted(self._open) if self._open[start][1] > since]
+            return _table(self.interval, rows)
+        floor = self.bars.floor
+        changed = {floor(start) for start, (_, version) in self._open.items() if version > since}
+        rows = [self._open[start][0] for start in sorted(self._open) if floor(start) in changed]
+        return resample(_table(self.interval, rows), self.interval, self.bars, edges="keep")
 
 
 def _later(row: Row, known: Row) -> bool:

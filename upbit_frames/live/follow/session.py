@@ -19,7 +19,6 @@ from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import SEAL_GRACE, sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import Span
-from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.route import Step
 from upbit_frames.errors import TransportError, UpbitFramesError
 from upbit_frames.exchange.transport.retry import RetryPolicy
@@ -30,6 +29,7 @@ from upbit_frames.live.follow.series import Track
 from upbit_frames.live.hub.connection_clock import AHEAD
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Gaps, Listener
+from upbit_frames.router import derive
 from upbit_frames.router.candle_history import CandleHistory
 from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import sync_server_time
@@ -72,7 +72,7 @@ class Following:
         self.router = router
         self.ports = router.ports
         self.meter = meter
-        self.tracks = {market: Track(market, asked.interval, asked.keep) for market in asked.markets}
+        self.tracks = {market: Track(market, asked.interval, asked.keep, bars=asked.bars) for market in asked.markets}
         self.gaps = Gaps()
         self.warnings: list[str] = []
         self.over = False
@@ -148,11 +148,10 @@ class Following:
     async def _begin(self) -> None:
         asked, ports = self.asked, self.ports
         await sync_server_time(ports, asked.markets[0], self.meter)
-        end = sealed_until(asked.interval, ports.server_time.now())
+        end = sealed_until(asked.grid, ports.server_time.now())
         answer: Result | None = None
         if asked.history:
-            query = CandleQuery(asked.markets, asked.many, asked.interval, None, end, asked.history)
-            answer = await self.router.fetch(query, self.meter)
+            answer = await self.router.fetch(asked.query(end), self.meter)
             self._history, self.warnings = answer.meta, answer.warnings
             telemetry.answered(answer.meta)
             self._history_route = answer.meta["route"]
@@ -161,15 +160,27 @@ class Following:
             track.begin(table, end if answer is None else answer.ends[track.market])
 
     async def _fill_seam(self) -> None:
-        """Candles whose period is over but not their grace: no snapshot tells of them."""
+        """Fetch candles whose period is over but not their grace, and of bars those that they consist of so far.
+
+        No snapshot of the stream tells of them.
+        """
         interval = self.asked.interval
         now = interval.floor(self.ports.server_time.now())
 
         async def one(track: Track) -> None:
-            count = min(CANDLES_MAX_COUNT, interval.slots(track.sealed, now) + 1)
+            start = track.sealed
+            if self.asked.bars is not None:
+                source = self._source(track.market)
+                final = sealed_until(interval, self.ports.server_time.now())
+                async with self._room:
+                    table, span = await source.read_range(Span(start, max(start, final)))
+                for row in rows_from_rest(str(interval.stream), track.market, table, 0):
+                    track.hear(row)
+                start = span.end
+            count = min(CANDLES_MAX_COUNT, interval.slots(start, now) + 1)
             async with self._room:
                 page = await self.ports.api.candles(track.market, interval, count=count)
-            fresh = slice_time(page.table, Span(track.sealed, track.sealed + 2 * CANDLES_MAX_COUNT * interval.step))
+            fresh = slice_time(page.table, Span(start, start + 2 * CANDLES_MAX_COUNT * interval.step))
             for row in rows_from_rest(str(interval.stream), track.market, fresh, page.received):
                 track.hear(row)
 
@@ -192,6 +203,8 @@ class Following:
                 await hub.join(listener)
                 self._joined.set()
                 self.live_error, began = None, loop.time()
+                if failures and self.asked.bars is not None:  # a bar lacks the candles that passed meanwhile
+                    self._spawn(self._fill_seam())
                 while rows := await listener.take():
                     self._heard(rows)
                     if listener.ended and not listener.rows:  # the others are asked for again together with it
@@ -235,7 +248,7 @@ class Following:
         its candle. What is stored is final by the exchange's settled time and the date of the very
         answer that brought it, whatever is believed here.
         """
-        return sealed_until(self.asked.interval, max(self.ports.server_time.now(), self._told - SECOND))
+        return sealed_until(self.asked.grid, max(self.ports.server_time.now(), self._told - SECOND))
 
     async def _seal_on(self) -> None:
         batch = self.asked.batch(self.ports.rate)
@@ -257,11 +270,15 @@ class Following:
         """Seconds to sleep, a slice at most."""
         now, time = self.ports.server_time.now(), asyncio.get_running_loop().time()
         waits = [
-            max((track.sealed + batch + SEAL_GRACE - now) / SECOND, self._troubles.again(track.market) - time)
+            max((self._ready_at(track, batch) + SEAL_GRACE - now) / SECOND, self._troubles.again(track.market) - time)
             for track in self.tracks.values()
             if track.market not in self._busy
         ]
         return min(SLICE, max(0.005, min(waits, default=SLICE)))
+
+    def _ready_at(self, track: Track, batch: int) -> int:
+        """Return when the next candles of a market are due."""
+        return max(track.sealed + batch, self.asked.grid.shift(track.sealed, 1))
 
     async def _seal(self, track: Track, due: int) -> None:
         why: UpbitFramesError | None = None
@@ -298,10 +315,19 @@ class Following:
         """Sealed candles on the way of ``uf.candles``, and up to where they are known now."""
         source = self._source(track.market)
         try:
-            table, span = await source.read_range(Span(track.sealed, due))
+            table, span, steps = await self._read(source, Span(track.sealed, due))
         finally:
             self.requests += source.progress.requests
-        return table, span.end, source.route(span, table)
+        return table, span.end, steps
+
+    async def _read(self, source: CandleHistory, span: Span) -> tuple[pa.Table, Span, list[Step]]:
+        """Read sealed candles of a range on the grid, up to where they are known, and say what served them."""
+        table, span = await source.read_range(span)
+        if self.asked.bars is None:
+            return table, span, source.route(span, table)
+        query = self.asked.query(span.end)
+        bars, whole = derive.aggregate(query, table, span, source.fetcher.unavailable)
+        return bars, whole, derive.derived_steps(query, source.route(whole, table), bars)
 
     def _source(self, market: str) -> CandleHistory:
         return CandleHistory(self.ports, market, self.asked.interval, "auto", Progress(), 1)
@@ -347,8 +373,8 @@ class Following:
         table = track.window(Span(max(span.start, track.low), span.end))
         if span.start < track.low:  # the reader is far behind
             source, older = self._source(track.market), Span(span.start, min(track.low, span.end))
-            found, older = await source.read_range(older)
-            table, route = pa.concat_tables([found, table]), [*source.route(older, found), *route]
+            found, _, steps = await self._read(source, older)
+            table, route = pa.concat_tables([found, table]), [*steps, *route]
         return Part(track.market, span, table, forming, route, version if changes else track.shown)
 
     def had(self, batch: Batch) -> None:
