@@ -303,3 +303,36 @@ def test_async(exchange: Exchange, tmp_path: Path) -> None:
             return await client.update()
 
     assert list(asyncio.run(main())["status"]) == ["updated"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_three_hundred_series_a_day_old_killed_and_completed(tmp_path: Path) -> None:
+    with Exchange(seed=7, now="2026-03-01T03:30:00Z", limits=False, maintenance=(), extra=300) as exchange:
+        client = uf.Client(exchange.config(cache_dir=tmp_path / "store", progress=False))
+        store, begin, end = open_store(client.config), micros("2026-02-20"), micros("2026-02-28T03:00")
+        chosen = [Series("candles", f"KRW-C{number:03d}", "1h") for number in range(1, 301)]
+        for series in chosen:
+            table = exchange.market.candles(series.market, INTERVALS["1h"], begin, end).table()
+            store.write(series, table, Span(begin, end))
+        process = subprocess.Popen([sys.executable, str(SCRIPT), exchange.rest_url, str(client.config.cache_dir)])
+        deadline = time.monotonic() + 150
+        while len(exchange.requests) < 100 and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        reached = micros("2026-03-01T03:00")
+        left = [series for series in chosen if store.covered(series)[-1].end < reached]
+        assert 0 < len(left) < 300
+        exchange.requests.clear()
+        report = client.update()
+        assert dict(report["status"].value_counts()) == {"updated": len(left), "current": 300 - len(left)}
+        assert report["requests"].sum() == sum(pages(exchange).values()) == len(left)
+        for series in chosen:
+            expected = exchange.market.candles(series.market, INTERVALS["1h"], begin, reached).table()
+            assert store.read(series, Span(begin, reached)).combine_chunks().equals(expected)
+        exchange.requests.clear()
+        assert set(client.update()["status"]) == {"current"}
+        assert exchange.requests == []

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Gain", "catch_up", "due"]
 
 HELD_PERIODS = 100 * CANDLES_MAX_COUNT  # of a series whose new candles are held in memory until they are compared
-TRIES = 3  # of a page that came back short, and of a candle that differs
+TRIES = 2  # of a page that came back short, and of a candle that differs: two readings count
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,7 @@ class _Candles:
         async with single_flight(self.ports, self.store, self.series, lacking):
             if not await in_thread(lacking):  # another call has just brought it
                 return Gain(Span(span.end, span.end))
-            table, date = await self._pages(span, last["time"])
-            served = _row(table.slice(0, 1)) if len(table) and _row(table)["time"] == last["time"] else None
-            await self._require_same(last, served)
+            table, date = await self._agreeing_pages(span, last)
             new = table.slice(1)
             if len(new) and _row(new)["time"] < span.start:
                 market, name = self.series.market, self.interval.name
@@ -149,6 +147,30 @@ class _Candles:
                 )
             await self.fetcher.keep(span, Page(len(new), None, (new, date)))
         return await self._gain(span, compared=True)
+
+    async def _agreeing_pages(self, span: Span, last: Row) -> tuple[pa.Table, int | None]:
+        """Fetch the pages, again where they are odd in the last stored candle: then they may be so in others.
+
+        Raises
+        ------
+        SeriesChanged
+            If that candle, fetched alone, is not as it is stored either.
+        SchemaError
+            If page and candle go on contradicting each other.
+        """
+        for attempt in range(1, TRIES + 1):
+            table, date = await self._pages(span, last["time"])
+            first = _row(table) if len(table) else None
+            if first is not None and first["time"] == last["time"] and same_candle(last, first):
+                return table, date
+            await pause(self.ports, attempt)
+            await self._require_same(last)
+        raise SchemaError(
+            f"the exchange serves the candle of {self.series.market} {self.interval} at {iso(last['time'])} with one "
+            "number in a page and another alone",
+            suggestion="try again later; nothing was stored",
+            market=self.series.market,
+        )
 
     async def _pages(self, span: Span, oldest: int) -> tuple[pa.Table, int | None]:
         """Fetch every candle from ``oldest`` up to the end of a span, newest page first; with the first page's date."""
@@ -192,7 +214,7 @@ class _Candles:
     async def _apart(self, span: Span, last: Row | None, horizon: int) -> Gain:
         """Compare the last stored candle, if it is still served, then fetch like a download."""
         if last is not None:
-            await self._require_same(last, await self._served(last["time"]))
+            await self._require_same(last)
         history = CandleHistory(
             self.ports, self.series.market, self.interval, "auto", self.progress, self.concurrency, into_store=True
         )
@@ -212,15 +234,14 @@ class _Candles:
         page = await self.fetcher.page(self.interval.shift(start, 1), 1)
         return _row(page.payload[0]) if page.oldest == start else None
 
-    async def _require_same(self, stored: Row, served: Row | None) -> None:
-        """Raise SeriesChanged if the exchange serves other numbers, and does so again."""
-        for attempt in range(1, TRIES):
+    async def _require_same(self, stored: Row) -> None:
+        """Fetch the candle alone; raise SeriesChanged if the exchange serves other numbers, and does so again."""
+        for attempt in range(1, TRIES + 1):
+            served = await self._served(stored["time"])
             if same_candle(stored, served):
                 return
-            await pause(self.ports, attempt)
-            served = await self._served(stored["time"])
-        if same_candle(stored, served):
-            return
+            if attempt < TRIES:
+                await pause(self.ports, attempt)
         raise await self._changed(stored, served)
 
     async def _changed(self, stored: Row, served: Row | None) -> SeriesChanged:
