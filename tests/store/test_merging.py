@@ -123,3 +123,11 @@ def test_compacting_twice_changes_nothing(store: ParquetStore, kit: Any) -> None
         name: (store._folder(kit.series).path / name).stat().st_mtime_ns for name in kit.names(store, kit.series)
     }
     assert len(before) == 1
+
+
+def test_a_merged_file_counts_with_its_new_size() -> None:
+    """Eight small files become one that is the eighth of the next size, so all become one."""
+    larger, smaller = [30_000] * 7, [5_000] * 7
+    assert neighbours_to_merge([*larger, *smaller], [], 5_000) == (14, 0)
+    assert neighbours_to_merge([], [*smaller, *larger], 5_000) == (0, 14)
+    assert neighbours_to_merge([*larger[1:], *smaller], [], 5_000) == (7, 0)
