@@ -36,6 +36,8 @@ interval, url, status … whatever is known), and survives pickling with these, 
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 __all__ = [
@@ -68,6 +70,9 @@ __all__ = [
     "UsageError",
 ]
 
+PACKAGE = str(Path(__file__).resolve().parent)
+LONG = 60  # letters of a fact that is written behind the others
+
 
 def __dir__() -> list[str]:
     return sorted(__all__)
@@ -96,7 +101,7 @@ class UpbitFramesError(Exception):
     >>> error.market
     'KRW-BTC'
     >>> print(error)
-    no such thing (market=KRW-BTC). Suggestion: ask again
+    no such thing. Suggestion: ask again [market=KRW-BTC]
     """
 
     def __init__(self, message: str, *, suggestion: str | None = None, **context: Any) -> None:
@@ -113,17 +118,56 @@ class UpbitFramesError(Exception):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __str__(self) -> str:
-        text = self.message
-        shown = [f"{key}={_short(value)}" for key, value in self.context.items() if not _says(text, value)]
-        if shown:
-            text = f"{text.rstrip('.')} ({', '.join(shown)})"
+        text, facts = self.message, self._facts()
         if self.suggestion:
             text = f"{text.rstrip('.')}. Suggestion: {self.suggestion}"
-        return text
+        return f"{text} [{facts}]" if facts else text
+
+    def _facts(self) -> str:
+        """Write the context that the message does not name itself; what is long, such as a URL, comes last."""
+        facts = [
+            f"{key}={_short(value)}"
+            for key, value in self.context.items()
+            if value not in ([], ()) and not _says(self.message, value)
+        ]
+        return ", ".join(sorted(facts, key=lambda fact: len(fact) > LONG))
+
+    def _render_traceback_(self) -> list[str]:
+        """Write what IPython shows: the caller's own lines, then message, suggestion and context, a line each.
+
+        ``%xmode Verbose`` shows every frame instead, those of this package and causes included.
+        """
+        from IPython import get_ipython
+
+        formatter = get_ipython().InteractiveTB
+        trace = self.__traceback__
+        if formatter.mode in ("Verbose", "Docs"):
+            lines: list[str] = formatter.structured_traceback(type(self), self, trace)
+            return lines
+        short = type(self)(self.message)
+        lines = formatter.structured_traceback(type(self), short, _own_frames(trace))
+        if self.suggestion:
+            lines.append(f"  Suggestion: {self.suggestion}")
+        facts = self._facts()
+        return [*lines, f"  [{facts}]"] if facts else lines
 
     def __reduce__(self) -> tuple[Any, ...]:
         notes = getattr(self, "__notes__", [])
         return _rebuild, (type(self), self.message, self.suggestion, self.context, _portable(self.__cause__), notes)
+
+
+def _own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without what comes after the caller's last line: frames of this package and of its helpers."""
+    frames = []
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            break
+        frames.append(trace)
+        trace = trace.tb_next
+    kept = None
+    for frame in reversed(frames):
+        kept = TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return kept
 
 
 def _rebuild(
