@@ -233,7 +233,7 @@ async def compare(
     depth: int = 5,
     progress: ProgressMode | None = None,
 ) -> pd.DataFrame:
-    """Ask the same of REST and of the stream, again and again, and compare what they tell."""
+    """Request the same from REST and from the stream repeatedly, and compare the answers."""
 
 @overload
 async def cross_section(
@@ -302,7 +302,7 @@ async def cross_section(
 async def dashboard(
     *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
 ) -> Any:
-    """As ``uf.dashboard``: latency, channels, request rate, ages and trouble of the last minutes in one figure."""
+    """Draw latency, channels, request rate, ages and errors of the last minutes, as ``uf.dashboard`` does."""
 
 async def download(
     markets: Markets | None = None,
@@ -315,10 +315,10 @@ async def download(
     source: Source = "auto",
     progress: ProgressMode | None = None,
 ) -> pd.DataFrame:
-    """Have a range of many markets in the local store."""
+    """Download a range of many markets into the local store."""
 
 async def explain(call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-    """Who would answer a call now, why, and why nobody else; nothing is asked and nothing changes."""
+    """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
 
 def follow(
     market: Markets,
@@ -391,7 +391,7 @@ async def markets(quote: str | None = None, *, output: Output | None = None) -> 
     """Every market the exchange lists today."""
 
 async def metrics(by: str = "call") -> pd.DataFrame:
-    """As ``uf.metrics``: what the calls of this process were like, whoever made them."""
+    """Summarise the calls of this process, of all clients, as ``uf.metrics`` does."""
 
 @overload
 async def orderbook(
@@ -543,7 +543,7 @@ async def plan(
     source: Source = "auto",
     base: DayBase | None = None,
 ) -> Plan:
-    """What :func:`candles` with the same arguments would do."""
+    """Plan what :func:`candles` with the same arguments would do."""
 
 async def quality(
     market: Markets | None = None,

@@ -240,7 +240,7 @@ def test_the_dashboard_draws(client: uf.Client, tmp_path: Path) -> None:
         figure.savefig(tmp_path / f"{style}.png")
         assert (tmp_path / f"{style}.png").stat().st_size > 10_000
         assert [axes.get_title(loc="left") for axes in figure.axes][1:] == [
-            "What callers waited, ms", "Who answered", "Requests a second, by limit group", "p50 — p95 — p99, ms",
+            "What callers waited, ms", "Source", "Requests a second, by limit group", "p50 — p95 — p99, ms",
         ]  # fmt: skip
     with pytest.raises(UsageError, match="needs a notebook"):
         uf.dashboard(live=True)

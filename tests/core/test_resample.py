@@ -98,7 +98,7 @@ def test_an_interval_that_does_not_divide_is_refused(candles: Any):
         ("3m", "10m"),
         ("1w", "1y"),
     ):
-        with pytest.raises(InvalidInterval, match=f"{coarse} cannot be made of candles of {base}"):
+        with pytest.raises(InvalidInterval, match=f"{coarse} cannot be aggregated from candles of {base}"):
             resample(candles({}), INTERVALS[base], INTERVALS[coarse])
 
 

@@ -99,7 +99,7 @@ def test_a_frame_with_a_base_keeps_its_abilities(hours: pd.DataFrame) -> None:
     days = parts.uf.resample("1d", base="America/New_York")
     pd.testing.assert_frame_equal(days, hours.uf.resample("1d", base="America/New_York"))
     with pytest.raises(
-        InvalidInterval, match=r"1d cannot be made of candles of 2h \(base America/New_York\)"
+        InvalidInterval, match=r"1d cannot be aggregated from candles of 2h \(base America/New_York\)"
     ) as caught:
         parts.uf.resample("1d")
     assert "resample with base='America/New_York'" in str(caught.value)
@@ -139,9 +139,11 @@ def test_trades_become_candles_of_any_length() -> None:
 def test_what_cannot_be_is_refused_and_what_became_nothing_warns(hours: pd.DataFrame) -> None:
     with pytest.raises(InvalidInterval, match="did you mean '6h' or '8h'"):
         hours.uf.resample("7h")
-    with pytest.raises(InvalidInterval, match="candles of 45m cannot be made of candles of 1h"):
+    with pytest.raises(InvalidInterval, match="candles of 45m cannot be aggregated from candles of 1h"):
         hours.uf.resample("45m")
-    with pytest.raises(InvalidInterval, match=r"candles of 1d \(base Asia/Kathmandu\) cannot be made of candles of 1h"):
+    with pytest.raises(
+        InvalidInterval, match=r"candles of 1d \(base Asia/Kathmandu\) cannot be aggregated from candles of 1h"
+    ):
         hours.uf.resample("1d", base="Asia/Kathmandu")
     with pytest.raises(QueryError, match="base must say when a day begins, got '1m'"):
         hours.uf.resample("1d", base="1m")

@@ -68,7 +68,7 @@ class Cache:
         return store
 
     def ls(self) -> pd.DataFrame:
-        """What is stored, one row a series.
+        """List what is stored, one row a series.
 
         Returns
         -------
@@ -92,12 +92,12 @@ class Cache:
         return frame
 
     def coverage(self, market: str, interval: str | None = "1m", kind: str = "candles") -> pd.DataFrame:
-        """The stretches of which everything is known.
+        """Return the covered ranges of a series: with or without trades, everything in them is known.
 
         Returns
         -------
         pandas.DataFrame
-            Columns start, end (half open, aware UTC) and rows. A stretch from 1970 on means
+            Columns start, end (half open, aware UTC) and rows. A range from 1970 on means
             that the beginning of history is known.
 
         Examples
@@ -300,7 +300,7 @@ class Cache:
     def verify(
         self, market: str | None = None, interval: str | None = None, *, sample: int = 0, repair: bool = False
     ) -> list[Finding]:
-        """Read every file again, and compare with the exchange if asked to.
+        """Read every file again, and compare with the exchange on request.
 
         Parameters
         ----------
@@ -355,7 +355,7 @@ class Cache:
         market, interval : str, optional
             Only these.
         everything : bool
-            Must be True where no market is named, so that nobody empties the store by mistake.
+            Must be True where no market is named, so that the store is not emptied by mistake.
 
         Returns
         -------
@@ -430,7 +430,7 @@ def _series(market: str, interval: str | None, kind: str) -> Series:
 
 
 def _known_ranges(info: SeriesInfo) -> list[Span]:
-    """The covered stretches, without the emptiness before the first row."""
+    """Return the covered ranges, without the emptiness before the first row."""
     first = info.first if info.first is not None else 0
     return [Span(max(span.start, first), span.end) for span in info.covered if span.end > first]
 

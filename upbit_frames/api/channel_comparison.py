@@ -1,6 +1,6 @@
-"""REST and the stream side by side: what each to_rows, how old it was, and whether they agree.
+"""REST and the stream side by side: the rows of each, their age, and whether they agree.
 
-The loop asks both in turn and knows no network; everything else here is pure.
+The loop requests both in turn and knows no network; everything else here is pure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DAY = 86_400_000_000
 
 @dataclass(frozen=True)
 class State:
-    """What one answer to_rows of one market.
+    """What one answer says of one market.
 
     Attributes
     ----------
@@ -90,25 +90,25 @@ class Sample:
     error: str = ""
 
 
-# --- asking -------------------------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------------
 
 
 async def sample_alternately(
     fetch: Callable[[str], Awaitable[tuple[dict[str, State], int]]], n: int, every: float, clock: Clock,
     done: Callable[[Sample], None] = lambda _: None,
 ) -> list[Sample]:  # fmt: skip
-    """Ask both channels ``n`` times, one right after the other, each first in every other round.
+    """Request both channels ``n`` times, one right after the other, each first in every other round.
 
     Parameters
     ----------
     fetch : coroutine function (str) -> (dict of str to State, int)
-        Asks one channel; gives what it to_rows, and how many requests that took.
+        Requests one channel; returns its states, and how many requests that took.
     n : int
     every : float
         Seconds between the beginnings of two rounds, if answers come in time.
     clock : Clock
     done : function (Sample), optional
-        Told of each answer.
+        Called with each answer.
 
     Raises
     ------
@@ -135,11 +135,11 @@ async def sample_alternately(
     return samples
 
 
-# --- what was to_rows --------------------------------------------------------------------------------------
+# --- states --------------------------------------------------------------------------------------
 
 
 def states_of(kind: str, table: pa.Table, market: str = "") -> dict[str, State]:
-    """What a table of the package tells of each market.
+    """Return the state of each market in a table of the package.
 
     Parameters
     ----------
@@ -163,16 +163,16 @@ def states_of(kind: str, table: pa.Table, market: str = "") -> dict[str, State]:
             code: _row(kind, times[place], {name: columns[name][place] for name in _STATE[kind]})
             for place, code in enumerate(columns["market"])
         }
-    found: dict[str, State] = {}
-    shown = ("ask_price", "ask_size", "bid_price", "bid_size")
+    states: dict[str, State] = {}
+    names = ("ask_price", "ask_size", "bid_price", "bid_size")
     for place, code in enumerate(columns["market"]):
-        state = found.setdefault(code, State(times[place], (times[place],), {}))
-        state.values[columns["level"][place]] = tuple(columns[name][place] for name in shown)
-    return found
+        state = states.setdefault(code, State(times[place], (times[place],), {}))
+        state.values[columns["level"][place]] = tuple(columns[name][place] for name in names)
+    return states
 
 
 def _row(kind: str, time: int, values: dict[str, Any]) -> State:
-    # Several trades can share a millisecond; what was traded by then tells them apart.
+    # Several trades can share a millisecond; the volume traded by then distinguishes them.
     return State(time, (time, values["volume_day" if kind == "ticker" else "volume"] or 0.0), values)
 
 
@@ -213,7 +213,7 @@ def _follows(kind: str, older: State, newer: State) -> bool:
     if kind == "orderbook":
         return True
     if (kind == "candle" and older.time != newer.time) or older.time // DAY != newer.time // DAY:
-        return True  # another candle, or another day, begins anew
+        return True  # another candle, or another day, starts from zero
 
     def grown(names: Iterable[str], sign: int) -> bool:
         pairs = [(older.values[name] * sign, newer.values[name] * sign) for name in names]
@@ -261,7 +261,7 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def age(kind: str, sample: Sample, offset: int) -> float:
-    """Milliseconds from what was to_rows to when it was here, on average over markets; NaN of a candle.
+    """Return the milliseconds from the time of the values to their arrival, on average over markets; NaN of a candle.
 
     ``offset`` is the exchange's clock minus this machine's, in microseconds.
     """
@@ -275,13 +275,13 @@ def _relations(kind: str, samples: list[Sample]) -> list[list[str]]:
     rounds: dict[int, dict[str, Sample]] = {}
     for sample in samples:
         rounds.setdefault(sample.round, {})[sample.channel] = sample
-    found = []
+    relations = []
     for both in rounds.values():
         rest, live = (both[channel].states for channel in CHANNELS)
         shared = [code for code in rest if code in live]
         if shared:
-            found.append([relation(kind, rest[code], live[code]) for code in shared])
-    return found
+            relations.append([relation(kind, rest[code], live[code]) for code in shared])
+    return relations
 
 
 def summary(kind: str, samples: list[Sample], offset: int) -> dict[str, dict[str, float]]:
@@ -300,7 +300,7 @@ def summary(kind: str, samples: list[Sample], offset: int) -> dict[str, dict[str
         # The first answer has to open a connection, which the others do not.
         settled = [one for one in answered if one is not mine[0]]
         latencies = [one.latency for one in settled]
-        ages = [found for found in (age(kind, one, offset) for one in settled) if not isnan(found)]
+        ages = [value for value in (age(kind, one, offset) for one in settled) if not isnan(value)]
         rows[channel] = {
             "attempts": len(mine),
             "answered": len(answered),

@@ -1,6 +1,6 @@
 """The sync and the async client: every call with settings of its own.
 
-The calls are made at run time, see ``invocation``.
+The calls are built at run time, see ``invocation``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Client(Closing):
     Parameters
     ----------
     config : Config, optional
-        Default: the settings in force where the client is made.
+        Default: the settings in force when the client is created.
     **settings
         Single settings on top of it.
 

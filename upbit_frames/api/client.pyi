@@ -215,7 +215,7 @@ class Client(Closing):
         depth: int = 5,
         progress: ProgressMode | None = None,
     ) -> pd.DataFrame:
-        """Ask the same of REST and of the stream, again and again, and compare what they tell."""
+        """Request the same from REST and from the stream repeatedly, and compare the answers."""
 
     @overload
     def cross_section(
@@ -285,7 +285,7 @@ class Client(Closing):
     def dashboard(
         self, *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
     ) -> Any:
-        """As ``uf.dashboard``: latency, channels, request rate, ages and trouble of the last minutes in one figure."""
+        """Draw latency, channels, request rate, ages and errors of the last minutes, as ``uf.dashboard`` does."""
 
     def download(
         self,
@@ -299,10 +299,10 @@ class Client(Closing):
         source: Source = "auto",
         progress: ProgressMode | None = None,
     ) -> pd.DataFrame:
-        """Have a range of many markets in the local store."""
+        """Download a range of many markets into the local store."""
 
     def explain(self, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-        """Who would answer a call now, why, and why nobody else; nothing is asked and nothing changes."""
+        """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
 
     def follow(
         self,
@@ -373,7 +373,7 @@ class Client(Closing):
         """Every market the exchange lists today."""
 
     def metrics(self, by: str = "call") -> pd.DataFrame:
-        """As ``uf.metrics``: what the calls of this process were like, whoever made them."""
+        """Summarise the calls of this process, of all clients, as ``uf.metrics`` does."""
 
     @overload
     def orderbook(
@@ -528,7 +528,7 @@ class Client(Closing):
         source: Source = "auto",
         base: DayBase | None = None,
     ) -> Plan:
-        """What :func:`candles` with the same arguments would do."""
+        """Plan what :func:`candles` with the same arguments would do."""
 
     def quality(
         self,
@@ -1034,7 +1034,7 @@ class AsyncClient(AsyncClosing):
         depth: int = 5,
         progress: ProgressMode | None = None,
     ) -> pd.DataFrame:
-        """Ask the same of REST and of the stream, again and again, and compare what they tell."""
+        """Request the same from REST and from the stream repeatedly, and compare the answers."""
 
     @overload
     async def cross_section(
@@ -1104,7 +1104,7 @@ class AsyncClient(AsyncClosing):
     async def dashboard(
         self, *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
     ) -> Any:
-        """As ``uf.dashboard``: latency, channels, request rate, ages and trouble of the last minutes in one figure."""
+        """Draw latency, channels, request rate, ages and errors of the last minutes, as ``uf.dashboard`` does."""
 
     async def download(
         self,
@@ -1118,10 +1118,10 @@ class AsyncClient(AsyncClosing):
         source: Source = "auto",
         progress: ProgressMode | None = None,
     ) -> pd.DataFrame:
-        """Have a range of many markets in the local store."""
+        """Download a range of many markets into the local store."""
 
     async def explain(self, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-        """Who would answer a call now, why, and why nobody else; nothing is asked and nothing changes."""
+        """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
 
     def follow(
         self,
@@ -1192,7 +1192,7 @@ class AsyncClient(AsyncClosing):
         """Every market the exchange lists today."""
 
     async def metrics(self, by: str = "call") -> pd.DataFrame:
-        """As ``uf.metrics``: what the calls of this process were like, whoever made them."""
+        """Summarise the calls of this process, of all clients, as ``uf.metrics`` does."""
 
     @overload
     async def orderbook(
@@ -1347,7 +1347,7 @@ class AsyncClient(AsyncClosing):
         source: Source = "auto",
         base: DayBase | None = None,
     ) -> Plan:
-        """What :func:`candles` with the same arguments would do."""
+        """Plan what :func:`candles` with the same arguments would do."""
 
     async def quality(
         self,

@@ -33,14 +33,14 @@ MIN_SPAN = 10.0  # seconds
 
 
 def dashboard(*, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean") -> Any:
-    """Latency, channels, request rate, ages and trouble of the last minutes, in one figure.
+    """Draw latency, channels, request rate, ages and errors of the last minutes in one figure.
 
     Parameters
     ----------
     seconds : float
         How far back to look.
     live : bool
-        In a notebook: draw it anew ``every`` so many seconds below the cell, while other cells run.
+        In a notebook: redraw it every ``every`` seconds below the cell, while other cells run.
     every : float
         Seconds between two pictures, at least 0.2.
     style : str or Style
@@ -56,7 +56,7 @@ def dashboard(*, seconds: float = 300.0, live: bool = False, every: float = 1.0,
     QueryError
         For times that are none.
     UsageError
-        If ``live=True`` is asked for outside of a notebook.
+        If ``live=True`` is given outside of a notebook.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def dashboard(*, seconds: float = 300.0, live: bool = False, every: float = 1.0,
 
 
 class LiveDashboard:
-    """A picture that is drawn anew again and again; made by ``uf.dashboard(live=True)``.
+    """A picture that is redrawn periodically; returned by ``uf.dashboard(live=True)``.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class LiveDashboard:
 
     @property
     def running(self) -> bool:
-        """Whether it is still drawn anew."""
+        """Whether it is still redrawn."""
         return self._thread.is_alive()
 
     def stop(self) -> None:
@@ -220,7 +220,7 @@ def _ago(axes: Axes, span: float) -> None:
 
 
 def _shares(axes: Axes, calls: list[CallRecord], style: Style) -> None:
-    _plain(axes, "Who answered", style, grid=None)
+    _plain(axes, "Source", style, grid=None)
     shares = Counter(one.channel or "-" for one in calls).most_common(MAX_ROWS)
     if not shares:
         return _empty(axes, style)

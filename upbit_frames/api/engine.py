@@ -95,7 +95,7 @@ def open_store(config: Config) -> Store:
 
 
 def engine_for(config: Config) -> Engine:
-    """The engine of these settings, made on first use and anew after a fork."""
+    """Return the engine of these settings, built on first use and again after a fork."""
     global _generation
     substitution = active()
     ports = None if substitution is None else substitution.ports_for(config)

@@ -229,7 +229,7 @@ def compare(
     depth: int = 5,
     progress: ProgressMode | None = None,
 ) -> pd.DataFrame:
-    """Ask the same of REST and of the stream, again and again, and compare what they tell."""
+    """Request the same from REST and from the stream repeatedly, and compare the answers."""
 
 @overload
 def cross_section(
@@ -306,7 +306,7 @@ def download(
     source: Source = "auto",
     progress: ProgressMode | None = None,
 ) -> pd.DataFrame:
-    """Have a range of many markets in the local store."""
+    """Download a range of many markets into the local store."""
 
 def follow(
     market: Markets,
@@ -322,7 +322,7 @@ def follow(
     """Candles that continue: history first, then each sealed candle exactly once, without a hole."""
 
 def explain(call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-    """Who would answer a call now, why, and why nobody else; nothing is asked and nothing changes."""
+    """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
 
 @overload
 def instruments(
@@ -527,7 +527,7 @@ def plan(
     source: Source = "auto",
     base: DayBase | None = None,
 ) -> Plan:
-    """What :func:`candles` with the same arguments would do."""
+    """Plan what :func:`candles` with the same arguments would do."""
 
 def quality(
     market: Markets | None = None,

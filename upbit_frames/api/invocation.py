@@ -48,7 +48,7 @@ T = TypeVar("T")
 def call_sync(
     func: Callable[Concatenate[Config, P], Call[T]], config: Config, /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a call on the background loop and wait for it here; what is at hand or stored needs no loop."""
+    """Run a call on the background loop and wait for it here; what is in memory or stored needs no loop."""
     begun = perf_counter()
     with _system_errors():
         load()
@@ -62,7 +62,7 @@ def call_sync(
 async def call_async(
     func: Callable[Concatenate[Config, P], Call[T]], config: Config, /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a call on the background loop and await it here, on whatever loop this is."""
+    """Run a call on the background loop and await it here, on the caller's loop."""
     begun = perf_counter()
     with _system_errors():
         load()

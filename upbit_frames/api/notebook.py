@@ -69,7 +69,7 @@ def enable_nested() -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a frame came from; shows itself as a table.
+    """Where a frame came from, printed as a table.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Provenance:
 
 
 def provenance(frame: pd.DataFrame) -> Provenance:
-    """Where a frame came from: who answered which stretch, and why.
+    """Return where a frame came from: which source served each range, and why.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def provenance(frame: pd.DataFrame) -> Provenance:
     Raises
     ------
     QueryError
-        If the frame does not know, because it was not made here or pandas dropped its ``attrs``.
+        If the frame does not know, because it is not of this package or pandas dropped its ``attrs``.
 
     Examples
     --------

@@ -18,7 +18,7 @@ REQUESTS_PER_SECOND = 10
 
 
 class ProgressBar:
-    """Follows a :class:`Meter`; shows itself only where somebody looks and it takes a while.
+    """Follows a :class:`Progress`; appears only in interactive use, and where the work takes a while.
 
     Parameters
     ----------

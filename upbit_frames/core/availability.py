@@ -2,7 +2,7 @@
 
 An answer of the exchange can be wrong once: an empty page in a bad second, a page that ends too
 early, a ``Date`` from a gateway with a wrong clock. The store keeps what it learns for ever. So
-whatever is kept needs two independent signs, and a single odd answer leaves nothing that lasts.
+everything kept needs two independent signs, and a single odd answer leaves nothing that lasts.
 
 **What time it is at the exchange** (:class:`upbit_frames.runtime.clock.ServerTime`). The signs are the
 ``Date`` of each answer and this machine's clock. Two answers that agree within ``AGREEMENT`` settle
@@ -10,15 +10,15 @@ it, or one answer with which the machine's clock agrees. Until then the earliest
 so nothing is taken for over too soon. Once it is settled, an answer that disagrees is ignored;
 three in a row on the same side, with none that agrees between them, move it, to the earliest
 of the three. The machine's clock alone decides nothing about recent moments: a call that needs
-the present asks the exchange first, once a process. Where answers carry no ``Date``, the time of the newest trade
-stands in for it, which is never later than the truth.
+the present requests the exchange's time first, once a process. Where answers
+carry no ``Date``, the time of the newest trade stands in for it, which is never later than the truth.
 
 **When a candle is final** (:func:`sealed_until`). ``SEAL_GRACE`` after its period has ended, both by the
 settled time and by the ``Date`` of the very answer that brought it. The second one refuses what a
 proxy kept for a while.
 
 **When a range is known to be empty.** Inside history: between two rows of one page, or above the newest
-row of a page up to where the page was asked from, as far as that is final. Before history: nothing is older than
+row of a page up to where the page was requested from, as far as that is final. Before history: nothing is older than
 the first row if two pages with rows agree on that row, and the market's first month candle
 (or first day candle) agrees too, which is kept once it has; nothing is older than a moment without any row
 if the first month or day begins after it (:func:`nothing_before`). An empty page
@@ -130,7 +130,7 @@ def nothing_before(interval: Interval, claim: int, *, row: bool, first: Span) ->
     Returns
     -------
     bool or None
-        Whether the claim agrees; None where the first period is too long to tell.
+        Whether the claim agrees; None where the first period is too long to decide.
 
     Examples
     --------

@@ -56,7 +56,7 @@ class Config:
     record : str or None
         Record mode of cassettes; None: ``once``, or ``none`` where the environment has CI set.
     tz : str
-        How naive times are read and in which zone the index is shown.
+        Zone in which naive times are read and the index is expressed.
     output : {"pandas", "arrow", "polars"}
         What calls return.
     progress : bool or "auto"
@@ -276,12 +276,12 @@ def _check_store(value: Any, refuse: Any) -> str:
 
 
 def _shown(name: str, value: Any) -> Any:
-    """A setting as it may be shown: a URL without user name and password."""
+    """A setting as it may be printed: a URL without user name and password."""
     if not name.endswith(("_url", "_store")) or not isinstance(value, str) or "@" not in value:
         return value
     # What is no URL may have them in another place than redacted() looks for them.
-    shown = redacted(value)
-    return shown if "@" not in shown.replace("://***@", "") else f"***@{value.rpartition('@')[2]}"
+    text = redacted(value)
+    return text if "@" not in text.replace("://***@", "") else f"***@{value.rpartition('@')[2]}"
 
 
 def _check_bool(value: Any, refuse: Any) -> bool:
@@ -318,11 +318,11 @@ def current() -> Config:
     values = {**_env_values(os.environ), **_configured, **(_using.get() or {})}
     # Checking every setting takes longer than the rest of a small call, so it is done when one changes.
     proof = (values, [os.environ.get(name) for name in _HOMES])
-    known_proof, found = _latest
-    if found is None or known_proof != proof:
-        found = Config(**values)
-        _latest = (proof, found)
-    return found
+    known_proof, latest = _latest
+    if latest is None or known_proof != proof:
+        latest = Config(**values)
+        _latest = (proof, latest)
+    return latest
 
 
 def configure(**settings: Any) -> None:

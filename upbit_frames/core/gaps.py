@@ -1,6 +1,6 @@
 """Periods without a trade: finding them, and what may stand for them (pure; design section 2).
 
-Upbit has no candle for a period without a trade. Whoever reads candles decides what that means:
+Upbit has no candle for a period without a trade. The reader of candles decides what that means:
 nothing (``"raw"``), a flat candle at the previous close (``"fill"``), or not-a-number (``"nan"``).
 The store never sees any of this.
 """
@@ -67,7 +67,7 @@ def fill(table: pa.Table, interval: Grid, span: Span, policy: str, previous_clos
         time on the interval's grid and inside ``span``.
     interval : Interval or BarGrid
     span : Span
-        The stretch to cover, half-open; every period that starts inside counts.
+        The range to cover, half-open; every period that starts inside counts.
     policy : {"raw", "fill", "nan"}
         ``"raw"``: the table as it is. ``"fill"``: a flat candle at the previous close with volume
         and value 0, and a boolean column ``filled``. ``"nan"``: NaN in every column.
@@ -128,7 +128,7 @@ def _check_places(times: Any, slots: Any, places: Any, interval: Grid, span: Spa
         bad = from_micros(int(times[np.argmin(fine)]))
         raise InvalidRange(
             f"the candle at {bad:%Y-%m-%dT%H:%M:%SZ} starts no further period of {interval.name} inside {span}",
-            suggestion="gaps can be filled in candles of one interval, sorted by time, inside the stretch",
+            suggestion="gaps can be filled in candles of one interval, sorted by time, inside the range",
             interval=interval.name,
         )
 

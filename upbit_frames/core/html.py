@@ -58,7 +58,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int =
     rows : iterable of sequence
         Cells, as many as ``head`` has.
     limit : int
-        Rows that are shown; a last line says how many more there are.
+        Rows in the table; a last line gives the number of further rows.
     unit : str
         What a row is called there, in the singular.
 
@@ -71,7 +71,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int =
     titles = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows[:limit])
     left = len(rows) - limit
-    more = paragraph(f"… and {left:,} more {unit}{'' if left == 1 else 's'}") if left > 0 else ""
+    more = paragraph(f"… and {left:,} more {unit}{'' if left == 1 or unit.endswith('s') else 's'}") if left > 0 else ""
     return Html(f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{more}")
 
 

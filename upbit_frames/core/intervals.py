@@ -186,11 +186,11 @@ class Interval:
         low = self.ceil(start)
         if self.seconds is not None:
             return list(range(low, end, self.step))
-        found = []
+        starts = []
         while low < end:
-            found.append(low)
+            starts.append(low)
             low = self.shift(low, 1)
-        return found
+        return starts
 
     def array(self, start: int, end: int) -> NDArray[np.int64]:
         """:meth:`starts` as an array."""
@@ -344,15 +344,15 @@ def overlapping(spans: Sequence[Span], span: Span) -> Sequence[Span]:
 def intersect(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:
     """The moments that are in both."""
     first, second = merge(one), merge(other)
-    found: list[Span] = []
+    common: list[Span] = []
     i = j = 0
     while i < len(first) and j < len(second):
         low = max(first[i].start, second[j].start)
         high = min(first[i].end, second[j].end)
         if low < high:
-            found.append(Span(low, high))
+            common.append(Span(low, high))
         if first[i].end < second[j].end:
             i += 1
         else:
             j += 1
-    return found
+    return common

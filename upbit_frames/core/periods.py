@@ -101,7 +101,7 @@ def read_period(value: object) -> Period | None:
     """
     if isinstance(value, str):
         return _of_text(value.strip())
-    if isinstance(value, dt.timedelta):  # a pandas Timedelta is one, too; its nanoseconds cannot be told here
+    if isinstance(value, dt.timedelta):  # a pandas Timedelta is one, too; its nanoseconds are lost here
         if getattr(value, "nanoseconds", 0):
             return None
         return _of_micros(value // dt.timedelta(microseconds=1))

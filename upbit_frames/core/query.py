@@ -1,6 +1,6 @@
-"""Questions, checked and brought to UTC before anything else happens (pure).
+"""Queries: arguments checked and converted to UTC before anything else happens (pure).
 
-A query object is only ever made through its ``build`` function, so whoever holds one may rely
+A query object is only ever made through its ``build`` function, so its user may rely
 on it: markets are well formed, times are microseconds UTC, the range makes sense.
 """
 
@@ -80,7 +80,7 @@ def _with_time(kind: str, names: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class View:
-    """How an answer is shown: zone of the index and kind of frame."""
+    """How a result is presented: zone of the index and kind of frame."""
 
     tz: str
     output: str
@@ -88,13 +88,13 @@ class View:
     @classmethod
     def build(cls, config: Config, tz: object, output: str | None) -> View:
         """From arguments, or the settings where they are None."""
-        shown = config.tz if tz is None else zone_name(parse_zone(tz))
-        return cls(shown, choice("output", config.output if output is None else output, OUTPUTS))
+        zone = config.tz if tz is None else zone_name(parse_zone(tz))
+        return cls(zone, choice("output", config.output if output is None else output, OUTPUTS))
 
 
 @dataclass(frozen=True)
 class CandleQuery:
-    """What ``candles`` was asked, checked.
+    """The checked arguments of ``candles``.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ def _fetched(grid: Grid, *, derived: bool) -> tuple[Interval, BarGrid | None]:
     native = sources(grid)
     if not native:
         raise InvalidInterval(
-            f"candles of {grid} cannot be derived: Upbit has none of which they could be made",
+            f"candles of {grid} cannot be derived: Upbit has no finer interval with these boundaries",
             suggestion="leave out source='derived'" if isinstance(grid, Interval) else "choose another base",
             interval=grid.name,
         )
@@ -211,7 +211,7 @@ def parse_range(
 
 @dataclass(frozen=True)
 class TradeQuery:
-    """What ``trades`` was asked, checked; the attributes mean what they do in CandleQuery."""
+    """The checked arguments of ``trades``; the attributes mean what they do in CandleQuery."""
 
     markets: tuple[str, ...]
     many: bool

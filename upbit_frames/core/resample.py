@@ -37,18 +37,18 @@ def resample(table: pa.Table, fine: Grid, coarse: Grid, *, span: Span | None = N
     coarse : Interval or BarGrid
         What is wanted; each of its boundaries must be one of ``fine``.
     span : Span, optional
-        The stretch in which ``table`` knows every candle. Default: from the first candle to the
+        The range in which ``table`` has every candle. Default: from the first candle to the
         end of the last.
     edges : {"drop", "keep", "flag"}
         What becomes of a candle whose period does not lie in ``span`` as a whole: left out; kept
-        as if it were complete; or kept and told by a boolean column ``complete``.
+        as if it were complete; or kept and marked in a boolean column ``complete``.
 
     Returns
     -------
     pyarrow.Table
         The same columns: open of the first, highest high, lowest low, close of the last, sums
         of volume and value. A period without a candle has none. Sums below 2**26 (67,108,864) equal
-        those of the decimal numbers to all eight decimals; above, a float64 cannot tell neighbouring
+        those of the decimal numbers to all eight decimals; above, a float64 cannot distinguish neighbouring
         amounts apart, and the last digit may differ.
 
     Raises
@@ -73,7 +73,7 @@ def resample(table: pa.Table, fine: Grid, coarse: Grid, *, span: Span | None = N
 
 
 def candles_of_trades(table: pa.Table, interval: Grid, *, span: Span | None = None, edges: str = "drop") -> pa.Table:
-    """Candles made from trades; like :func:`resample`, whose arguments these are.
+    """Aggregate trades into candles; like :func:`resample`, whose arguments these are.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def candles_of_trades(table: pa.Table, interval: Grid, *, span: Span | None = No
         Schema ``trades``, ascending by time and, within a moment, by id.
     interval : Interval or BarGrid
     span : Span, optional
-        The stretch in which ``table`` knows every trade. Default: from the first trade to the last.
+        The range in which ``table`` has every trade. Default: from the first trade to the last.
     edges : {"drop", "keep", "flag"}
 
     Returns
@@ -98,7 +98,7 @@ def candles_of_trades(table: pa.Table, interval: Grid, *, span: Span | None = No
 
 
 def check_divides(fine: Grid, coarse: Grid) -> None:
-    """Refuse if bars of ``coarse`` are not made of whole ones of ``fine``.
+    """Refuse if bars of ``coarse`` do not consist of whole bars of ``fine``.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def check_divides(fine: Grid, coarse: Grid) -> None:
     """
     if fine != coarse and not contains(fine, coarse):
         raise InvalidInterval(
-            f"candles of {coarse} cannot be made of candles of {fine}",
+            f"candles of {coarse} cannot be aggregated from candles of {fine}",
             suggestion=f"fetch candles of {coarse} itself, or of an interval that has each of its boundaries"
             + (f", or resample with base={fine.base.name!r}" if isinstance(fine, BarGrid) and fine.base.name else ""),
             interval=coarse.name,

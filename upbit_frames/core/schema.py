@@ -116,7 +116,7 @@ KINDS: dict[str, tuple[Column, ...]] = {
         Column("high_52w_date", _DATE, "UTC date", "day of that high", "highest_52_week_date"),
         Column("low_52w", _FLOAT, _QUOTE, "lowest in 52 weeks", "lowest_52_week_price"),
         Column("low_52w_date", _DATE, "UTC date", "day of that low", "lowest_52_week_date"),
-        Column("updated", _TIME, "UTC", "when Upbit made this row", "timestamp"),
+        Column("updated", _TIME, "UTC", "when Upbit created this row", "timestamp"),
     ),
     "orderbook": (
         Column("market", _MARKET, "", "market code", "market"),

@@ -1,4 +1,4 @@
-"""What is listened to, and how it is shown: the arguments of a stream, checked."""
+"""The checked arguments of a stream: topics and buffer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StreamQuery:
     level : float
         Their price grouping; 0 for none.
     buffer : int
-        Most rows that may wait for whoever reads.
+        Most rows that may wait for the reader.
     """
 
     type: str

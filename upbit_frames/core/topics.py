@@ -1,4 +1,4 @@
-"""What can be listened to, and how it is asked for (upbit-api 6.2; pure).
+"""Topics of streams, and how to subscribe to them (upbit-api 6.2; pure).
 
 A new request replaces everything a connection was subscribed to before, so what several consumers
 want is merged into one set of topics, and the whole set is sent each time.
@@ -26,7 +26,7 @@ _PLURALS = {"tickers": "ticker", "trades": "trade", "orderbooks": "orderbook"}
 
 
 Key = tuple[str, str, float]
-"""What a frame can be told by: type, market, grouping."""
+"""What identifies the topic of a frame: type, market, grouping."""
 
 
 @dataclass(frozen=True, order=True)
@@ -52,7 +52,7 @@ class Topic:
 
     @property
     def key(self) -> Key:
-        """What its frames can be told by: type, market, grouping."""
+        """Return what identifies its frames: type, market, grouping."""
         return self.type, self.market, self.level
 
 

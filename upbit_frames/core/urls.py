@@ -1,4 +1,4 @@
-"""URLs: how they may be shown, and the names that folders get from them. No I/O."""
+"""URLs: how they may be printed, and the names that folders get from them. No I/O."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``df.uf``: what a frame of candles or trades can do beyond pandas.
 
 Loaded with the first frame this package makes, or on first use. It works on any frame that has the columns,
-whoever made it, so a frame that was sliced, joined or read from a file keeps its abilities.
+of any origin, so a frame that was sliced, joined or read from a file keeps its abilities.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class UpbitFrames:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What was asked and who answered: ``df.attrs["upbit_frames"]``, or an empty dict."""
+        """Query and provenance: ``df.attrs["upbit_frames"]``, or an empty dict."""
         return dict(self._frame.attrs.get(frames.ATTRS, {}))
 
     def gaps(self, *, interval: str | None = None, start: Any = None, end: Any = None) -> pd.DataFrame:
-        """The stretches without a candle.
+        """List the ranges without a candle.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class UpbitFrames:
         Returns
         -------
         pandas.DataFrame
-            A row for each stretch: ``start`` (inclusive) and ``end`` (exclusive) in the frame's
+            A row for each range: ``start`` (inclusive) and ``end`` (exclusive) in the frame's
             zone, and ``periods`` (int64), how many candles are not there; with several markets,
             ``market`` before them. A candle that was filled in counts as not there.
 
@@ -112,8 +112,8 @@ class UpbitFrames:
         """
         rows = []
         for market, table, step, span in self._ranges(interval, start, end):
-            found = gaps.missing_ranges(micros_of(table), step, span)
-            rows += [(market, one.start, one.end, step.slots(*one)) for one in found]
+            missing = gaps.missing_ranges(micros_of(table), step, span)
+            rows += [(market, one.start, one.end, step.slots(*one)) for one in missing]
         zone = zone_of(self._frame)
         columns = {
             "start": moments([row[1] for row in rows], zone),
@@ -123,7 +123,7 @@ class UpbitFrames:
         return self._report([row[0] for row in rows], columns)
 
     def validate(self, *, interval: str | None = None) -> pd.DataFrame:
-        """What in the candles cannot be.
+        """List what is impossible in the candles.
 
         Parameters
         ----------
@@ -236,7 +236,7 @@ class UpbitFrames:
         Parameters
         ----------
         policy : {"fill", "nan", "raw"}
-            For a period without a trade: a flat candle at the previous close with volume 0, told
+            For a period without a trade: a flat candle at the previous close with volume 0, marked
             by a boolean column ``filled``; NaN; or no row.
         interval : str, optional
             Of the candles.
@@ -473,7 +473,7 @@ class UpbitFrames:
         return exports.to_backtesting(self._frame, tz)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the candles; :func:`upbit_frames.frames.plot.candles` tells the options.
+        """Draw the candles; :func:`upbit_frames.frames.plot.candles` has the options.
 
         Returns
         -------
@@ -486,10 +486,10 @@ class UpbitFrames:
         >>> uf.candles("KRW-BTC", "1d", count=90).uf.plot()  # doctest: +SKIP
         """
         self._candles(ordered=False)
-        if len(found := markets_of(self._frame)) > 1 and names_markets(self._frame):
+        if len(markets := markets_of(self._frame)) > 1 and names_markets(self._frame):
             raise QueryError(
-                f"one chart shows one market, and this frame has {len(found)}",
-                suggestion=f"choose one: df.loc[{found[0]!r}].uf.plot()",
+                f"one chart shows one market, and this frame has {len(markets)}",
+                suggestion=f"choose one: df.loc[{markets[0]!r}].uf.plot()",
             )
         from upbit_frames.frames import plot
 
@@ -536,13 +536,13 @@ class UpbitFrames:
         return Span(low, high)
 
     def _ranges(self, interval: Any, start: Any, end: Any) -> list[tuple[str | None, pa.Table, Grid, Span | None]]:
-        """The candles market by market, their interval, and the stretch to look at."""
+        """The candles market by market, their interval, and the range to look at."""
         parts = self._candles()
         rows = np.concatenate([micros_of(table) for _, table in parts]) if parts else np.empty(0, np.int64)
         step = self._interval(interval)
         if step is None:
             if not len(rows) and (start is None or end is None):
-                return []  # nothing is known, and nothing was asked for
+                return []  # nothing is known, and no range was given
             step = infer_interval(rows)
         return [(market, table, step, self._span(table, step, start, end)) for market, table in parts]
 

@@ -133,7 +133,7 @@ def tables(
     """The rows market by market, with the columns of the kind that ``df.uf`` needs.
 
     Candles that :mod:`upbit_frames.core.gaps` put in (``filled``, or NaN) are left out, because no
-    trade made them; flat ones are kept if ``filled`` asks for them. With ``sides`` trades have a column
+    trade made them; flat ones are kept with ``filled``. With ``sides`` trades have a column
     ``bought``: whether the taker bought.
 
     Raises
@@ -205,7 +205,7 @@ def infer_interval(times: NDArray[np.int64]) -> Interval:
     fitting = [one for one in INTERVALS.values() if shortest >= one.step and (one.floors(times) == times).all()]
     if not fitting:
         raise InvalidInterval(
-            "the interval of these candles cannot be told from their times",
+            "the interval of these candles cannot be inferred from their times",
             suggestion="name it, such as interval='1m'",
         )
     return max(fitting, key=lambda one: one.step)

@@ -1,6 +1,6 @@
 """Arrow tables → what the user wants to hold: pandas, Arrow or Polars.
 
-The same schema comes out whoever answered, also when there is no row: times aware and in
+The schema does not depend on the source, also without rows: times aware and in
 microseconds, amounts float64, ids int64, names text.
 """
 
@@ -69,7 +69,7 @@ def to_output(
         Which of :data:`upbit_frames.schema.KINDS` it is.
     output : {"pandas", "arrow", "polars"}
     tz : str
-        IANA name of the zone in which times are shown; the moments stay the same.
+        IANA name of the zone in which times are expressed; the moments stay the same.
     index : list of str, optional
         Columns that become the index in pandas. Default: what suits the kind.
     attrs : dict, optional
@@ -109,9 +109,9 @@ def take_output(
 ) -> Any:
     """As :func:`to_output`, of a table that is given away.
 
-    ``holder`` holds the one table and is empty afterwards. Where nobody else refers to it, its
+    ``holder`` holds the one table and is empty afterwards. Where nothing else refers to it, its
     columns are let go of one by one, so that a long frame and its table never lie side by side.
-    With ``reuse_buffers`` nobody else has its memory either, and the frame may go on in it.
+    With ``reuse_buffers`` nothing else has its memory either, and the frame may use it.
     """
     if output == "pandas":
         return _take_pandas(holder, _INDEX[kind] if index is None else index, tz, attrs, reuse_buffers=reuse_buffers)
@@ -124,7 +124,7 @@ def take_output(
 
 
 def to_arrow(table: pa.Table, *, tz: str = "UTC", attrs: dict[str, Any] | None = None) -> pa.Table:
-    """The table with its times shown in ``tz`` and ``attrs`` as JSON in the schema's metadata."""
+    """Return the table with its times in ``tz`` and ``attrs`` as JSON in the schema's metadata."""
     table = _in_zone(table, tz)
     if attrs is None:
         return table
@@ -172,7 +172,7 @@ def to_pandas(
 def _take_pandas(
     holder: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None, *, reuse_buffers: bool = False
 ) -> pd.DataFrame:
-    import upbit_frames.frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
+    import upbit_frames.frames.accessor  # noqa: F401 - every frame of this package has df.uf
 
     table = holder.pop()
     rows = _index(table, index, tz)
@@ -252,7 +252,7 @@ def block_frame(block: np.ndarray[Any, Any], index: pd.Index, columns: pd.Index)
     """A frame in the memory of an array that has a row for each of its columns."""
     import pandas as pd
 
-    import upbit_frames.frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
+    import upbit_frames.frames.accessor  # noqa: F401 - every frame of this package has df.uf
 
     return pd.DataFrame(block.T, index=index, columns=columns, copy=False)
 
@@ -294,7 +294,7 @@ def text_type() -> Any:
 def _copy_floats(columns: dict[str, pa.ChunkedArray], names: list[str], length: int) -> np.ndarray[Any, Any]:
     """Float columns as the rows of one array; they are taken out of ``columns`` and let go of as they are copied.
 
-    Chunk after chunk, because all columns of a chunk may lie in one stretch of memory: it is given
+    Chunk after chunk, because all columns of a chunk may lie in one block of memory: it is given
     back only when the last of them is gone.
     """
     import numpy as np

@@ -161,7 +161,7 @@ class PanelBuilder:
         """Count for each market the rows without a value, where there are any."""
         counts = {
             market: int(np.isnan(row).sum())
-            for market, row in zip(self.markets, self.block, strict=False)  # one field tells of all
+            for market, row in zip(self.markets, self.block, strict=False)  # one field is enough
         }
         return {market: count for market, count in counts.items() if count}
 
@@ -179,11 +179,11 @@ def apply_missing(builder: PanelBuilder, missing: str) -> None:
     elif missing == "drop":
         builder.drop_incomplete()
     elif missing == "raise" and (lacking := builder.incomplete()):
-        shown = ", ".join(f"{market} ({count:,})" for market, count in list(lacking.items())[:NAMED])
+        markets = ", ".join(f"{market} ({count:,})" for market, count in list(lacking.items())[:NAMED])
         more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
         raise QueryError(
             f"{len(lacking)} of {len(builder.markets)} markets have no candle in some of the "
-            f"{len(builder.times):,} rows: {shown}{more}",
+            f"{len(builder.times):,} rows: {markets}{more}",
             suggestion="missing='nan' keeps these rows, 'drop' leaves them out, 'ffill' carries prices forward; "
             "the frame's attrs say how often each market was not traded or not listed",
             markets=list(lacking),

@@ -71,7 +71,7 @@ class _PandasFinder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.Loader):
-    """Loads as the loader that was found, whose place it takes only until then."""
+    """Loads as the original loader, whose place it takes only until then."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader

@@ -1,4 +1,4 @@
-"""Frames of what a stream has at hand, which is asked for again and again."""
+"""Frames of cached stream rows, built once and copied for each call."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["cached_frame"]
 
 
 def cached_frame(cached: CachedRows, index: Sequence[str], tz: str, attrs: dict[str, Any]) -> pd.DataFrame:
-    """As :func:`~upbit_frames.frames.output.to_pandas`, of what is asked for again and again: made once, then copied.
+    """As :func:`~upbit_frames.frames.output.to_pandas`, of cached rows: built once, then copied.
 
-    Nobody's changes reach the others: from pandas 3 on a copy is made when somebody writes, before
+    Changes to one frame never reach another: from pandas 3 on it is copied on write, before that
     at once.
     """
     import pandas as pd
@@ -72,7 +72,7 @@ class _ColumnGroup(NamedTuple):
 
 @cache
 def _ticker_plan() -> dict[str, Any]:
-    import upbit_frames.frames.accessor  # noqa: F401 - whoever holds a frame of ours has df.uf
+    import upbit_frames.frames.accessor  # noqa: F401 - every frame of this package has df.uf
 
     columns = ticker_columns()
     plan: dict[str, Any] = {"names": names_of(tuple(name for name, *_ in columns))}

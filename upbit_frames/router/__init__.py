@@ -7,7 +7,7 @@ The hops of one call, ``uf.candles`` as the example, from the query to the table
    exchange's clock once (``router.ports.sync_server_time``) where the present matters.
 3. ``router.candle_plan`` decides (no I/O): the goal, the steps, their channels and reasons.
    ``uf.plan`` and ``uf.explain`` show this plan; the route is its steps with counts.
-4. ``router.candle_history`` executes the plan: reads rows with the ranges they cover, and asks for
+4. ``router.candle_history`` executes the plan: reads rows with the ranges they cover, and fetches
    what is missing until the range is complete.
 5. ``router.candle_fetch`` fetches what is missing, one caller a series (``router.single_flight``):
    from the archive (``archive.importer``) and over REST.

@@ -30,7 +30,7 @@ __all__ = ["VANISHED_TRIES", "CallStore", "StallGuard", "vanishing_error"]
 
 T = TypeVar("T")
 
-CORRUPT_TRIES = 100  # files that may be found damaged in one reading before we give up
+CORRUPT_TRIES = 100  # damaged files set aside in one reading before it fails
 VANISHED_TRIES = 20  # times in a row that the store may lose what was just fetched
 
 _warned: set[str] = set()

@@ -50,7 +50,7 @@ class CandleFetcher:
     fetched : list of Step
         What was fetched, with the requests it took.
     unavailable : list of Span
-        What nobody serves any more.
+        Ranges that no source serves any more.
     unproven : list of Span
         What the exchange has no candles in, where no other sign confirms it.
     open : list of Span
@@ -92,7 +92,7 @@ class CandleFetcher:
         return subtract([span], [*covered, *self.unavailable, *self.unproven, *self.pending])
 
     async def ensure(self, span: Span, covered: Sequence[Span] | None = None) -> None:
-        """Fetch what is missing of a range on the grid, as far as it can be had.
+        """Fetch what is missing of a range on the grid, as far as any source serves it.
 
         Parameters
         ----------

@@ -142,9 +142,9 @@ class CandleHistory:
             return self._nothing(), span
         for _ in range(VANISHED_TRIES):
             await self.fetcher.ensure(span, covered)
-            table, found = await in_thread(self.store.read_covered, self.series, span)
-            end = self._final_end(span.end, found)
-            if not self.fetcher.missing(Span(span.start, end), found):
+            table, covers = await in_thread(self.store.read_covered, self.series, span)
+            end = self._final_end(span.end, covers)
+            if not self.fetcher.missing(Span(span.start, end), covers):
                 return (table if end == span.end else table.slice(0, rows_before(table, end))), Span(span.start, end)
             covered = None
             self.store.keep_archive()
@@ -242,21 +242,21 @@ class CandleHistory:
         return [*self.fetcher.warnings, *([unusable] if unusable else [])]
 
     def unavailable_text(self, span: Span) -> str | None:
-        """Say what of the span cannot be had; None if nothing."""
+        """Describe the ranges of the span that no source serves; None if there are none."""
         unavailable = intersect([span], self.fetcher.unavailable)
         if not unavailable:
             return None
-        more = "" if self.ports.archive is None else "; uf.plan tells whether Upbit's published archive has it"
+        more = "" if self.ports.archive is None else "; uf.plan shows whether Upbit's published archive has it"
         return f"{self._name} of {', '.join(map(str, unavailable))} is {self.fetcher.unavailable_reason}{more}"
 
     def route(self, span: Span, table: pa.Table) -> list[Step]:
         """List who served which part of the span, with the rows each gave."""
-        asked = [Span(step.start, step.end) for step in self.fetcher.fetched]
-        unavailable = intersect(subtract([span], asked), self.fetcher.unavailable)
-        stored = subtract([span], [*asked, *unavailable])
+        fetched = [Span(step.start, step.end) for step in self.fetcher.fetched]
+        unavailable = intersect(subtract([span], fetched), self.fetcher.unavailable)
+        stored = subtract([span], [*fetched, *unavailable])
         steps = [Step("store", STORED, *part, market=self.market) for part in stored]
         steps += [Step("none", self.fetcher.unavailable_reason, *part, market=self.market) for part in unavailable]
-        # Where the machine's clock was ahead, more was asked for than there could be.
+        # Where the machine's clock was ahead, more was requested than there could be.
         steps += [replace(step, end=max(step.start, min(step.end, span.end))) for step in self.fetcher.fetched]
         return sorted((_with_rows(step, table) for step in steps), key=lambda step: step.start)
 

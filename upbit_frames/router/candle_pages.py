@@ -1,7 +1,7 @@
 """Walking pages of candles: several walks at once, none of them asking for anything twice (pure).
 
 Upbit pages only backwards: a request says ``to`` and ``count`` and is answered by the newest
-``count`` existing candles that start before ``to`` (upbit-api 3.2). A page therefore tells more
+``count`` existing candles that start before ``to`` (upbit-api 3.2). A page therefore contains more
 than its rows: between its oldest row and ``to`` there is nothing else. One walk alone is bound
 by the round trip, so the range is cut into segments that are walked side by side; a walk that is
 done takes half of what the slowest one has left. A cut costs at most one request too many,
@@ -31,10 +31,10 @@ SHORT_PAGE_TRIES = 4  # of a page that is empty or short although there is more
 
 
 class Page(NamedTuple):
-    """What one request told.
+    """The answer of one request.
 
     ``rows`` candles, the oldest starting at ``oldest``; None for an empty page. ``payload`` is
-    whatever the fetch function wants to hand to the keep function.
+    what the fetch function passes to the keep function.
     """
 
     rows: int
@@ -56,7 +56,7 @@ async def _nothing_known(moment: int) -> bool:
 
 
 async def settled(begun: Sequence[asyncio.Future[None]]) -> None:
-    """Wait until all has ended, even if whoever waits is cancelled meanwhile; raise what failed."""
+    """Wait until all tasks have ended, even if the waiting task is cancelled; raise the first failure."""
     if not begun:
         return
     waiting = asyncio.ensure_future(asyncio.wait(begun))
@@ -71,7 +71,7 @@ async def settled(begun: Sequence[asyncio.Future[None]]) -> None:
 
 @dataclass
 class BackfillResult:
-    """What a backfill found out.
+    """The result of a backfill.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class BackfillResult:
     unproven : list of Span
         Where the exchange has nothing, and no independent sign confirms it.
     requests, rows : int
-        How much was asked, and how many rows came (rows seen twice count twice).
+        Requests sent and rows received (rows received twice count twice).
     """
 
     covered: list[Span] = field(default_factory=list)
@@ -119,14 +119,14 @@ async def backfill(
         What is missing, on the interval's grid.
     interval : Interval
     fetch : coroutine function (to, count) -> Page
-        Asks for the newest ``count`` candles before ``to``.
+        Fetches the newest ``count`` candles before ``to``.
     keep : function (span, page) -> awaitable
-        Told of each page: inside the span the candles are exactly the page's. Each walk asks for
-        its next page meanwhile, but never is more than one page ahead. Whatever was begun has
+        Called with each page: inside the span the candles are exactly the page's. Each walk requests
+        its next page meanwhile, but is never more than one page ahead. All of these calls have
         ended when this returns or raises.
     nothing_older : coroutine function (moment, row) -> bool or None
-        Whether an independent sign confirms that no candle is older than the moment; None where it cannot tell. ``row``
-        says whether a candle begins at the moment.
+        Whether an independent sign confirms that no candle is older than the moment; None where it is
+        inconclusive. ``row`` says whether a candle begins at the moment.
     page_size : int
         Most rows a page can have.
     concurrency : int
@@ -176,7 +176,7 @@ class _Backfill:
         self.empty_below = EPOCH  # a page before this moment was empty: perhaps nothing is older
         self.start_lock = asyncio.Lock()
 
-    # --- which stretch next -------------------------------------------------------------------
+    # --- which segment next -------------------------------------------------------------------
 
     def plan(self, spans: Sequence[Span], concurrency: int) -> None:
         """Cut the spans into about as many segments as there are walks, whole pages each."""
@@ -191,7 +191,7 @@ class _Backfill:
             self.segments.append(_Segment(span.start, high))
 
     def next_segment(self) -> _Segment | None:
-        """A segment nobody walks, else half of the one with most left, else None."""
+        """Return a segment without a walk, else half of the longest remaining, else None."""
         idle = [one for one in self.segments if not one.walked and one.high > one.low]
         if idle:
             return max(idle, key=lambda one: one.high)

@@ -88,7 +88,7 @@ def goal_of(query: CandleQuery, market: str, covered: Sequence[Span], now: int) 
     Raises
     ------
     InvalidRange
-        If the range lies in the future, or a stream is asked for history.
+        If the range lies in the future, or history is requested of a stream.
     NotCached
         With ``source="store"`` and no end, where nothing is stored.
     """
@@ -132,9 +132,9 @@ def goal_of(query: CandleQuery, market: str, covered: Sequence[Span], now: int) 
 def not_cached(market: str, interval: Interval, missing: Sequence[Span], *, shared: bool = False) -> NotCached:
     """Build the error that names what the store, or the shared one, lacks."""
     place = "shared store" if shared else "store"
-    shown = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
+    ranges = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
     return NotCached(
-        f"the {place} lacks {shown} of {market} {interval}"
+        f"the {place} lacks {ranges} of {market} {interval}"
         if missing
         else f"nothing of {market} {interval} is in the {place}",
         suggestion="leave source= out to fetch it",
@@ -208,7 +208,7 @@ def bar_hint(market: str, interval: Interval, missing: list[Span], source: str, 
     pages = sum(-(-interval.slots(*span) // CANDLES_MAX_COUNT) for span in missing)
     if pages - needed < MIN_SAVED_REQUESTS:
         return ""
-    return f"the archive needs {needed:,} requests instead of {pages:,}, uf.plan tells more"
+    return f"the archive needs {needed:,} requests instead of {pages:,}, uf.plan shows details"
 
 
 def plan_market(

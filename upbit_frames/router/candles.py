@@ -1,6 +1,6 @@
-"""Answers questions about candles: store first, the exchange for the rest, and says who answered.
+"""Serve candles: from the store, the rest from the exchange, with a route that names the sources.
 
-The router knows every port and no pandas; what it gives is Arrow and plain facts.
+The router knows every port and no pandas; it returns Arrow tables and metadata.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class CandleDecision:
     plan : CandlePlan
         Of the candles that are final.
     covered : list of Span
-        What the store covered when it was made.
+        What the store covered at the time of the decision.
     forming : Step or None
         Of the candles that can still change, if they are wanted.
     choice : Choice or None
@@ -115,7 +115,7 @@ class _Chosen:
 
 
 class CandleRouter:
-    """Decides for each stretch of a question who answers it.
+    """Decides which source serves each range of a query.
 
     Parameters
     ----------
@@ -143,11 +143,11 @@ class CandleRouter:
 
     def _combine(self, query: CandleQuery, parts: list[MarketResult]) -> Result:
         table = joined(query.markets, [part.table for part in parts]) if query.many else parts[0].table
-        told = [text for part in parts for text in part.warnings]
+        warnings = [text for part in parts for text in part.warnings]
         # What is read from a folder is read for this answer; a store in memory keeps what it gives.
         fresh = self.ports.store.path is not None and query.source != "rest"
         ends = {market: part.span.end for market, part in zip(query.markets, parts, strict=True)}
-        return Result(table, self._meta(query, parts), told, fresh=fresh, ends=ends)
+        return Result(table, self._meta(query, parts), warnings, fresh=fresh, ends=ends)
 
     def _meta(self, query: CandleQuery, parts: list[MarketResult]) -> dict[str, Any]:
         return metadata(
@@ -178,7 +178,7 @@ class CandleRouter:
         return part
 
     def needs_server_time(self, query: CandleQuery) -> bool:
-        """Return whether what is asked for ends at the present, and that is not settled."""
+        """Return whether the requested range ends at the present, and the server's time is not settled."""
         if self.ports.server_time.settled or query.source in ("store", "live"):
             return False
         now = self.ports.server_time.now()

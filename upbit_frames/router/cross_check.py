@@ -143,25 +143,25 @@ def _gaps(store: Store, series: Series, interval: Interval, known: list[Span]) -
     """Ranges that are stored as empty, the longest first."""
     import numpy as np
 
-    found: list[Span] = []
+    gaps: list[Span] = []
     for span in known:
         times = np.asarray(store.read(series, span)["time"].cast("int64"))
-        found += missing_ranges(times, interval, Span(max(span.start, interval.ceil(EPOCH)), span.end))
-    return sorted(found, key=lambda gap: gap.start - gap.end)
+        gaps += missing_ranges(times, interval, Span(max(span.start, interval.ceil(EPOCH)), span.end))
+    return sorted(gaps, key=lambda gap: gap.start - gap.end)
 
 
 def differences(stored: pa.Table, fresh: pa.Table) -> list[str]:
     """Describe every row and column in which two tables of candles differ."""
     ours = {row["time"]: row for row in stored.to_pylist()}
     theirs = {row["time"]: row for row in fresh.to_pylist()}
-    found: list[str] = []
+    texts: list[str] = []
     for time in sorted(ours.keys() | theirs.keys()):
         mine, other = ours.get(time), theirs.get(time)
         at = time.isoformat()
         if mine is None or other is None:
-            found.append(f"{at} is {'not stored' if mine is None else 'stored, but the source has no such candle'}")
+            texts.append(f"{at} is {'not stored' if mine is None else 'stored, but the source has no such candle'}")
             continue
-        found += [
+        texts += [
             f"{at} {name}: stored {mine[name]!r}, source {other[name]!r}" for name in mine if mine[name] != other[name]
         ]
-    return found
+    return texts

@@ -39,7 +39,7 @@ class DownloadSummary:
         Rows that were there before, came over REST, came from the archive.
     requests : int
     missing : list of str
-        Stretches nobody could answer.
+        Ranges that no source serves.
     error : str or None
         Why this market could not be finished.
     """
@@ -63,9 +63,9 @@ async def download(
     source: str,
     progress: Progress,
 ) -> list[DownloadSummary]:
-    """Have a stretch of many markets in the store; None as interval means trades.
+    """Download a range of many markets into the store; None as interval means trades.
 
-    A market that fails does not stop the others; whatever was fetched of it is stored.
+    A market that fails does not stop the others; what was fetched of it is stored.
     """
     semaphore = asyncio.Semaphore(MAX_CONCURRENT_MARKETS)
 

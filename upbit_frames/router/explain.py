@@ -1,4 +1,4 @@
-"""Why a channel answers: what ``uf.explain`` gives."""
+"""Why a channel serves a call: the result of ``uf.explain``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ExplainedPart", "Explanation", "explain_error", "explain_step"]
 
 COLUMNS = ("market", "channel", "rule", "reason", "requests", "start", "end", "instead")
 NO_HISTORY = "a stream has no history"
-# Of a stretch of time: by channel, why each of the others does not answer it.
+# By channel that serves a range: why each of the other channels does not.
 _ALTERNATIVES = {
     "store": {"rest": "it is stored already", "archive": "it is stored already", "live": NO_HISTORY},
     "rest": {"store": "not stored", "archive": "not published, or slower for so little", "live": NO_HISTORY},
@@ -39,7 +39,7 @@ _FORCED_STORE = {"rest": _STORE, "archive": _STORE, "live": _STORE, "store": "no
 
 @dataclass(frozen=True)
 class ExplainedPart:
-    """One part of a call, and who would answer it.
+    """One part of a call, and the source that would serve it.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class ExplainedPart:
     requests : int
         HTTP requests expected.
     start, end : int or None
-        The stretch of time, microseconds UTC, half open; None for what is true now.
+        The range, microseconds UTC, half open; None for values of the present.
     """
 
     market: str
@@ -68,7 +68,7 @@ class ExplainedPart:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Who would answer a call, why, and why nobody else. Printing it shows all; nothing was asked.
+    """The source that would serve a call, why, and why not the others. No request was sent for it.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Explanation:
     @property
     def reason(self) -> str:
         """Why, of the last part: the newest data."""
-        return self.parts[-1].reason if self.parts else "nothing is asked"
+        return self.parts[-1].reason if self.parts else "nothing is requested"
 
     @property
     def alternatives(self) -> dict[str, str]:

@@ -22,7 +22,7 @@ NOTE_KEY = "first"  # keeps a market's first month or day with a candle
 
 
 async def pause(ports: Ports, attempt: int) -> None:
-    """Wait before an answer that cannot be right is asked for again."""
+    """Wait before an implausible page is requested again."""
     await ports.clock.sleep(RetryPolicy().pause(attempt))
 
 
@@ -45,7 +45,7 @@ async def nothing_older(
     Returns
     -------
     bool or None
-        Whether the sign agrees; None where it cannot tell, or the exchange shows none.
+        Whether the sign agrees; None where it is inconclusive, or the exchange has none.
     """
     interval = INTERVALS[series.interval or ""]
     first = await in_thread(stored_first_period, store, series.market)

@@ -49,8 +49,8 @@ async def resolve_query(quotes: QuoteRouter, selection: MarketSelection, query: 
     if selection.settled:
         return query
     if query.source == "store":
-        found: Q = await in_thread(stored_query, quotes.ports.store, selection, query)
-        return found
+        resolved: Q = await in_thread(stored_query, quotes.ports.store, selection, query)
+        return resolved
     return replace(query, markets=await resolve(quotes, selection))
 
 

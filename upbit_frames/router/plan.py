@@ -57,7 +57,7 @@ class StoredEdge:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call would do. Printing it shows a table; nothing was asked yet.
+    """What a call would do. Printing it shows a table; no request was sent.
 
     Attributes
     ----------

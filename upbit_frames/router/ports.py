@@ -114,11 +114,11 @@ class Ports:
     rate : float
         Share of the request limit in use, for estimates.
     concurrency : int
-        Most requests one series may have under way at once. With one, what is asked does not
+        Most requests one series may have under way at once. With 1, the requests do not
         depend on the order in which answers come, as a recording needs it.
     streams : bool
         Whether a stream may be opened unasked. Inside a cassette it may not: when one is worth
-        opening depends on the moment, and a recording must be asked the same every time.
+        opening depends on the moment, and a recording needs the same requests every time.
     series_locks, sync_lock, lists_cache
         What simultaneous callers share.
     """
@@ -143,7 +143,7 @@ class Ports:
         Raises
         ------
         QueryError
-            If it was asked for and there is none.
+            If it was requested and there is none.
         """
         if source == "archive" and self.archive is None:
             raise QueryError(
@@ -158,7 +158,7 @@ class Ports:
         return PlanContext(self.server_time.now(), self.rate, self.archive is not None, archive)
 
     def series_lock(self, series: Series) -> asyncio.Lock:
-        """One fetcher a series: whoever comes second finds it stored."""
+        """Return the lock of a series: a second caller waits, and finds the rows stored."""
         return self.series_locks.setdefault(series, asyncio.Lock())
 
 
@@ -199,7 +199,7 @@ async def fill_from_archive(
         if rest_from is None:
             raise
         return ImportResult(
-            rest=missing, warnings=[f"the archive cannot be used: {error.message}. REST is asked instead"]
+            rest=missing, warnings=[f"the archive cannot be used: {error.message}. REST serves instead"]
         )
 
 

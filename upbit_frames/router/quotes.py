@@ -1,4 +1,4 @@
-"""Market lists, tickers and order books: what is true now, fetched now.
+"""Market lists, tickers and order books: values of the present.
 
 Prices and books are never kept. The market list and the instruments change rarely, so they are
 kept in memory for a minute and shared by simultaneous callers; an error is never kept.
@@ -38,7 +38,7 @@ FetchCodes = Callable[[Sequence[str]], Awaitable[Page]]
 
 
 class QuoteRouter:
-    """The endpoints that tell what is true now.
+    """Serves values of the present: market lists, tickers, order books.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class QuoteRouter:
     region : str
         Decides which quote currencies there are.
     live : LiveSource, optional
-        Answers what is asked again and again; without one REST does.
+        Serves frequent requests; without it REST does.
     keep_list : function (table, time), optional
         Keeps each list of markets that is fetched, with when it was true (microseconds UTC); may block.
     """
@@ -91,8 +91,8 @@ class QuoteRouter:
                 await in_thread(self.keep_list, page.table, page.server_time or self.ports.server_time.now())
             return page.table
 
-        found, kept = await self.lists_cache.get("markets", self.ports.clock.monotonic, fetch)
-        return found, kept
+        table, cached = await self.lists_cache.get("markets", self.ports.clock.monotonic, fetch)
+        return table, cached
 
     async def require(self, markets: Sequence[str], level: float = 0.0) -> None:
         """Make sure that the exchange knows these markets, and can group their books by ``level``.
@@ -134,9 +134,7 @@ class QuoteRouter:
         """The latest of the markets, of a quote currency, or of everything, each in one request."""
         if markets is None:
             if source == "live":
-                raise QueryError(
-                    "a stream needs to be told the markets", suggestion="give them, or leave out source='live'"
-                )
+                raise QueryError("a stream needs a list of markets", suggestion="give them, or leave out source='live'")
             quotes = self.quotes if quote is None else (quote.upper(),)
             if quote is not None and quote.upper() not in self.quotes:
                 raise QueryError(
@@ -144,9 +142,9 @@ class QuoteRouter:
                 )
             table = (await self.ports.api.tickers_by_quote(quotes)).table
             return Result(table, self._meta("ticker", [self._step(False, len(table))]))
-        found, why = await self._try_live("ticker", _topics("ticker", markets, None, None), source, None)
-        if found is not None:
-            return found
+        live, why = await self._try_live("ticker", _topics("ticker", markets, None, None), source, None)
+        if live is not None:
+            return live
         table, skipped, requests = await self._fetch_codes("ticker", markets, self.ports.api.tickers, skip=skip)
         table = sort_by_request(table, markets)
         return Result(table, self._meta("ticker", [self._step(False, len(table), requests, why)], markets, skipped))
@@ -156,12 +154,12 @@ class QuoteRouter:
     def cached_quotes(
         self, kind: str, markets: Sequence[str] | None, source: str, depth: int | None = None, level: str | None = None
     ) -> Result | None:
-        """The answer, if the stream has it at hand; from any thread, in microseconds."""
+        """Return the cached rows of the stream, if there are any; from any thread, in microseconds."""
         if self.live is None or markets is None or source != "auto":
             return None
         topics = _topics(kind, markets, depth, level)
-        found = self.live.cached_quotes(self._live_request(kind, topics, source), topics, depth)
-        return None if found is None or found.cached is None else self._live_result(kind, topics, found, found.cached)
+        live = self.live.cached_quotes(self._live_request(kind, topics, source), topics, depth)
+        return None if live is None or live.cached is None else self._live_result(kind, topics, live, live.cached)
 
     async def _try_live(
         self, kind: str, topics: list[Topic], source: str, depth: int | None
@@ -171,27 +169,27 @@ class QuoteRouter:
             return None, NOT_CACHEABLE
         if source == "live":
             await self.require([topic.market for topic in topics], topics[0].level)
-        found = await self.live.live_quotes(self._live_request(kind, topics, source), topics, depth)
-        if found.cached is None:
-            return None, found.choice.text
-        return self._live_result(kind, topics, found, found.cached), ""
+        live = await self.live.live_quotes(self._live_request(kind, topics, source), topics, depth)
+        if live.cached is None:
+            return None, live.choice.text
+        return self._live_result(kind, topics, live, live.cached), ""
 
     def _live_request(self, kind: str, topics: Sequence[Topic], source: str) -> LiveRequest:
         return LiveRequest(kind, markets=len(topics), source=source, may_subscribe=self.ports.streams)
 
-    def _live_result(self, kind: str, topics: Sequence[Topic], found: LiveResult, cached: CachedRows) -> Result:
+    def _live_result(self, kind: str, topics: Sequence[Topic], live: LiveResult, cached: CachedRows) -> Result:
         now = self.ports.server_time.now()
-        step = Step("live", found.choice.text, now, now, len(cached))
+        step = Step("live", live.choice.text, now, now, len(cached))
         meta = self._meta(kind, [step], [topic.market for topic in topics])
-        return Result(None, meta | {"age_ms": round(found.age, 3)}, cached=cached)
+        return Result(None, meta | {"age_ms": round(live.age, 3)}, cached=cached)
 
     async def orderbook(
         self, markets: Sequence[str], depth: int, level: str | None, skip: bool, source: str = "auto"
     ) -> Result:
         """The books of the markets to the given depth, in one request."""
-        found, why = await self._try_live("orderbook", _topics("orderbook", markets, depth, level), source, depth)
-        if found is not None:
-            return found
+        live, why = await self._try_live("orderbook", _topics("orderbook", markets, depth, level), source, depth)
+        if live is not None:
+            return live
         fetch = partial(self.ports.api.order_books, depth=depth, level=level)
         table, skipped, requests = await self._fetch_codes("orderbook", markets, fetch, skip=skip)
         answered = set(table["market"].cast("string").to_pylist())
@@ -211,7 +209,7 @@ class QuoteRouter:
         """Table, skipped codes and requests of an endpoint that takes a list of codes.
 
         One unknown code makes Upbit refuse the whole list without naming it, so the market list
-        tells which one it was; only if that cannot, the list is halved until it is found.
+        identifies it; only if that fails, the list is bisected.
         """
         import pyarrow as pa
 
@@ -223,8 +221,8 @@ class QuoteRouter:
                 try:
                     tables.append((await fetch(part)).table)
                 except MarketNotFound as error:
-                    unknown, asked = await self._find_unknown(part, fetch)
-                    requests += asked
+                    unknown, sent = await self._find_unknown(part, fetch)
+                    requests += sent
                     if not skip or not unknown:
                         raise _not_found(unknown or part, error) from error
                     skipped += unknown
@@ -239,16 +237,16 @@ class QuoteRouter:
         unknown = [code for code in markets if code not in listed]
         if unknown or len(markets) == 1:
             return unknown or markets, 1
-        asked = 1
+        sent = 1
         for half in (markets[: len(markets) // 2], markets[len(markets) // 2 :]):
-            asked += 1
+            sent += 1
             try:
                 await fetch(half)
             except MarketNotFound:
-                found, more = ([half[0]], 0) if len(half) == 1 else await self._find_unknown(half, fetch)
-                unknown += found
-                asked += more
-        return unknown, asked
+                culprits, more = ([half[0]], 0) if len(half) == 1 else await self._find_unknown(half, fetch)
+                unknown += culprits
+                sent += more
+        return unknown, sent
 
     # --- telling ------------------------------------------------------------------------------------------
 
@@ -299,7 +297,7 @@ def _level_error(markets: list[str], level: str) -> QueryError:
 
 
 def sort_by_request(table: pa.Table, markets: Sequence[str]) -> pa.Table:
-    """The rows in the order in which the markets were asked for."""
+    """Return the rows in the order of the requested markets."""
     import pyarrow as pa
 
     place = {code: i for i, code in enumerate(markets)}
@@ -307,7 +305,7 @@ def sort_by_request(table: pa.Table, markets: Sequence[str]) -> pa.Table:
     unexpected = {code for code in codes if code not in place}
     if unexpected:
         raise SchemaError(
-            f"the exchange answered with {', '.join(sorted(unexpected)[:5])}, which was not asked for",
+            f"the exchange answered with {', '.join(sorted(unexpected)[:5])}, which was not requested",
             suggestion="check what stands between you and the exchange",
         )
     order = sorted(range(len(codes)), key=lambda i: place[codes[i]])

@@ -24,7 +24,7 @@ class Result:
     meta : dict
         JSON scalars, lists and dicts only; becomes ``attrs["upbit_frames"]``.
     warnings : list of str
-        Shown to the user, at the line of the call.
+        Emitted for the user, at the line of the call.
     cached : CachedRows or None
         Cached rows of the live stream, with the tables and frames built of them so far.
     fresh : bool

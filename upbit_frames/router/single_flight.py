@@ -1,6 +1,6 @@
 """One fetch of a series at a time: among the calls of this process, and among all processes.
 
-Whoever comes second waits, and finds stored what the first has fetched. Waiting has a bound: a
+A second caller waits, and finds stored what the first has fetched. Waiting has a bound: a
 holder shows every second that it is alive, and one that does not (a stopped process, a machine that
 sleeps) is waited for no longer than :data:`HEARTBEAT_TIMEOUT`. A holder that dies loses its lock at once.
 """
@@ -61,7 +61,7 @@ async def _acquire(lock: FetchLock, lacking: Callable[[], bool]) -> bool:
             if await in_thread(lock.try_acquire):
                 return True
         except StoreError:
-            return False  # a folder that may not be written: then nobody else fetches into it either
+            return False  # a folder that may not be written: then no other process fetches into it either
         if not await in_thread(lacking):
             return False
         latest = await in_thread(lock.pulse)

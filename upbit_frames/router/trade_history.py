@@ -1,6 +1,6 @@
 """The trades of one market: what the store lacks is fetched, then the store answers.
 
-Upbit serves the last seven UTC days (upbit-api 3.3). A stretch that is over by the exchange's
+Upbit serves the last seven UTC days (upbit-api 3.3). A range that has ended by the exchange's
 clock is stored and outlives them; the newest seconds, into which trades may still come, are
 fetched every time.
 """
@@ -113,7 +113,7 @@ class TradeHistory:
         return await self.read_range(goal.span), goal.span
 
     async def read_range(self, span: Span) -> pa.Table:
-        """Get every trade of ``[start, end)`` that can be had, ascending."""
+        """Get every trade of ``[start, end)`` that any source serves, ascending."""
         import pyarrow as pa
 
         for _ in range(VANISHED_TRIES):
@@ -160,11 +160,11 @@ class TradeHistory:
                 table = table.slice(max(0, len(table) - count))
                 start = table["time"][0].value if len(table) >= count else low
                 return table, Span(start, end)
-            # The density seen so far tells how much further to look, with some to spare.
+            # Estimate how much further to look from the density seen so far, with a margin.
             reach = min(reach * 16, max(2 * reach, int(1.3 * reach * count / max(len(table), 1))))
 
     async def _fetch_newest(self, end: int, count: int) -> int:
-        """How far back to look first: one page tells the newest trades of any market, and is kept."""
+        """Return how far back to look first: one page has the newest trades of any market, and is kept."""
         size = TRADES_MAX_COUNT
         now = self.ports.server_time.now()
         if self.source not in ("auto", "rest") or end < now - SEAL_GRACE or count >= size:
@@ -207,7 +207,7 @@ class TradeHistory:
     # --- fetching -------------------------------------------------------------------------------
 
     async def ensure(self, span: Span) -> None:
-        """Fetch the trades of a range into the store, or into ``recent``, as far as they can be had."""
+        """Fetch the trades of a range into the store, or into ``recent``, as far as any source serves them."""
         missing = self._missing(span, await in_thread(self.store.covered, self.series))
         if not missing:
             return
@@ -256,13 +256,13 @@ class TradeHistory:
         return subtract([span], [*covered, *self.unavailable, *self.unproven, self.recent_span])
 
     async def _fetch(self, missing: list[Span]) -> None:
-        asked = [0] * len(missing)
+        sent = [0] * len(missing)
 
         async def fetch(request: TradeRequest) -> list[Trade]:
             around = next(
                 (i for i, one in enumerate(missing) if one.start < request.day + DAY and one.end > request.day), 0
             )
-            asked[around] += 1
+            sent[around] += 1
             return await self.requests.page(request)
 
         try:
@@ -274,8 +274,7 @@ class TradeHistory:
         finally:
             reason = FORCED if self.source == "rest" else MISSING
             self.fetched += [
-                Step("rest", reason, *one, requests=n, market=self.market)
-                for one, n in zip(missing, asked, strict=True)
+                Step("rest", reason, *one, requests=n, market=self.market) for one, n in zip(missing, sent, strict=True)
             ]
 
     async def _confirm_empty(self, span: Span) -> Span | None:
@@ -314,9 +313,11 @@ class TradeHistory:
 
     def route(self, span: Span, table: pa.Table) -> list[Step]:
         """Who answered which part of the span, with the rows each gave."""
-        asked = [Span(step.start, step.end) for step in self.fetched]
-        unavailable = intersect(subtract([span], asked), self.unavailable)
-        steps = [Step("store", STORED, *part, market=self.market) for part in subtract([span], [*asked, *unavailable])]
+        fetched = [Span(step.start, step.end) for step in self.fetched]
+        unavailable = intersect(subtract([span], fetched), self.unavailable)
+        steps = [
+            Step("store", STORED, *part, market=self.market) for part in subtract([span], [*fetched, *unavailable])
+        ]
         steps += [Step("none", self.unavailable_reason, *part, market=self.market) for part in unavailable]
         steps += self.fetched
         counted = [
@@ -327,7 +328,7 @@ class TradeHistory:
         return sorted(counted, key=lambda step: step.start)
 
     def unavailable_text(self, span: Span) -> str | None:
-        """What of the span cannot be had, in words; None if nothing."""
+        """Describe the ranges of the span that no source serves; None if there are none."""
         unavailable = intersect([span], self.unavailable)
         if not unavailable:
             return None

@@ -85,12 +85,12 @@ def implausible(rows: Sequence[TradeRow], request: TradeRequest, now: int) -> st
         and request.before is not None
         and any(row.time >= request.before + SECOND for row in rows)
     ):
-        return "with trades after the moment asked for"
+        return "with trades after the requested moment"
     ordered = sorted(rows, key=lambda row: row.sequential_id)
     if any(late.time > early.time + DISORDER for late, early in pairwise(ordered)):
         return MISDATED
     # Ids of today begin with the trade's millisecond. It is no promise, so nothing is taken from
-    # it; but a row that differs from its page in this is asked for again.
+    # it; but a row that differs from its page in this is requested again.
     alike = sum(row.sequential_id // IDS_IN_A_MS * 1000 == row.time for row in rows)
     return MISDATED if len(rows) > alike > len(rows) // 2 else None
 
@@ -126,14 +126,14 @@ async def backfill_trades(
     fetch : coroutine function (TradeRequest) -> list
         At most ``page_size`` trades, the newest that fit, in any order.
     keep : coroutine function (span, trades)
-        Told piece by piece: inside the span the trades are exactly these.
+        Called piece by piece: inside the span the trades are exactly these.
     page_size, concurrency : int
         Most trades a page can have; most requests under way at once.
     confirm_empty : coroutine function (span) -> Span or None
         Whether another sign confirms that a span without trades has none: the part that is
         confirmed, None where the sign denies it. By default two empty pages are enough.
     unproven : function (span)
-        Told of each span in which the exchange has no trades, and no other sign confirms it.
+        Called with each span in which the exchange has no trades, and no other sign confirms it.
     pause : coroutine function (attempt)
         Wait before asking again for what cannot be right.
 
@@ -290,7 +290,7 @@ def _floor_second(moment: int) -> int:
 def _whole_second_after(end: int, day: int) -> int | None:
     """The ``to`` that surely includes everything before ``end``; None for the whole day.
 
-    Whether the very second of ``to`` is included is not documented, so one more is asked for.
+    Whether the very second of ``to`` is included is not documented, so one more is requested.
     """
     second = _floor_second(end - 1) + 2 * SECOND
     return second if second < day + DAY else None

@@ -81,9 +81,9 @@ def goal_of(query: TradeQuery, covered: Sequence[Span], now: int) -> TradeGoal:
 
 def not_cached(market: str, missing: Sequence[Span]) -> NotCached:
     """Build the error that names what the store lacks."""
-    shown = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
+    ranges = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
     return NotCached(
-        f"the store lacks {shown} of the trades of {market}" if missing else f"no trades of {market} are in the store",
+        f"the store lacks {ranges} of the trades of {market}" if missing else f"no trades of {market} are in the store",
         suggestion="ask without source='store' to fetch them",
         market=market,
         missing=[(iso(span.start), iso(span.end)) for span in missing],

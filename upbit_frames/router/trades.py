@@ -1,4 +1,4 @@
-"""Answers questions about trades: the stream, the store, or the exchange, and says who answered."""
+"""Serve trades: from the stream, the store, the archive or REST, with a route that names the sources."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TradeDecision", "TradeRouter"]
 
-SEED_TRIES = 5  # to join what REST tells to what the stream tells
-REST_LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+SEED_TRIES = 5  # to join rows of REST to those of the stream
+REST_LAG = 0.3  # seconds after which REST has a trade that the stream has sent
 
 
 def _joined(markets: Sequence[str], results: Sequence[Result]) -> Result:
@@ -103,28 +103,28 @@ class TradeRouter:
         if self.live is None or not newest or query.source not in ("auto", "rest"):
             return await self._fetch_history(query, progress, "")
         count = query.count or 0
-        found = await self.live.trades(query.market, count, query.source)
-        if found.table is not None:
-            return self._live_result(query, found)
-        answer = await self._fetch_history(replace(query, columns=None), progress, found.choice.text)
+        live_rows = await self.live.trades(query.market, count, query.source)
+        if live_rows.table is not None:
+            return self._live_result(query, live_rows)
+        answer = await self._fetch_history(replace(query, columns=None), progress, live_rows.choice.text)
         self.live.seed(query.market, answer.table, count)
         return answer
 
     async def _fetch_live(self, query: TradeQuery, progress: Progress, newest: bool) -> Result:
-        """Asked for by name; REST only tells what was traded before the stream began."""
+        """Serve the newest trades of the stream; REST only gives those from before it began."""
         count = query.count or 0
         live = self._require_live(query, newest)
         before = progress.requests
         for attempt in range(SEED_TRIES):
-            found = await live.trades(query.market, count, "live")
-            if found.table is not None:
-                found.requests = progress.requests - before
-                return self._live_result(query, found)
+            live_rows = await live.trades(query.market, count, "live")
+            if live_rows.table is not None:
+                live_rows.requests = progress.requests - before
+                return self._live_result(query, live_rows)
             await self.ports.clock.sleep(REST_LAG * attempt)
             answer = await self._fetch_history(replace(query, source="rest", columns=None), progress, "")
             live.seed(query.market, answer.table, count)
         raise ConnectionFailed(
-            f"REST does not tell the trade of {query.market} with which the stream began",
+            f"REST does not have the trade of {query.market} with which the stream began",
             suggestion="leave out source='live', then REST answers",
             market=query.market,
         )
@@ -138,14 +138,14 @@ class TradeRouter:
             )
         return self.live
 
-    def _live_result(self, query: TradeQuery, found: LiveResult) -> Result:
-        assert found.table is not None
-        table, now = found.table, self.ports.server_time.now()
+    def _live_result(self, query: TradeQuery, live_rows: LiveResult) -> Result:
+        assert live_rows.table is not None
+        table, now = live_rows.table, self.ports.server_time.now()
         times = table["time"].cast("int64")
         start, end = (times[0].as_py(), times[-1].as_py() + 1) if len(table) else (now, now)
-        reason, rows = found.choice.text, len(table)
-        step = Step("live", reason, start, end, rows=rows, requests=found.requests, market=query.market)
-        return Result(table, self._meta(query, Span(start, end), [step]) | {"age_ms": round(found.age, 3)})
+        reason, rows = live_rows.choice.text, len(table)
+        step = Step("live", reason, start, end, rows=rows, requests=live_rows.requests, market=query.market)
+        return Result(table, self._meta(query, Span(start, end), [step]) | {"age_ms": round(live_rows.age, 3)})
 
     async def _fetch_history(self, query: TradeQuery, progress: Progress, why: str) -> Result:
         """From the store, the archive and REST; ``why`` is why not from the stream."""

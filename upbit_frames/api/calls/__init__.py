@@ -1,7 +1,7 @@
 """Every call of the public surface, described once.
 
 Each function here takes the settings first, checks its arguments and returns a ``Call``.
-``Client``, ``AsyncClient``, the module-level functions and ``aio`` are made from these (see
+``Client``, ``AsyncClient``, the module-level functions and ``aio`` are built from these (see
 ``upbit_frames.api.client``), so a call has one signature and one docstring.
 """
 

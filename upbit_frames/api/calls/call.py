@@ -42,7 +42,7 @@ class Call(Generic[T]):
         What a progress bar calls it.
     progress : bool or "auto"
     cached : function, optional
-        The answer where it is at hand in memory, else None; runs in whatever thread or loop asks.
+        The result if it is in memory, else None; runs in the thread or loop of the caller.
     stored : function, optional
         The answer where it needs no network, else None; runs in the caller's thread.
     """
@@ -82,7 +82,7 @@ def warn_user(texts: Iterable[str]) -> None:
 
 
 def render(answer: Result, kind: str, view: View, index: list[str]) -> Any:
-    """The answer as the kind of frame the user wants, its warnings told."""
+    """Convert a result to the requested kind of frame, and emit its warnings."""
     from upbit_frames.frames.output import take_output
 
     pin = active_pin()

@@ -59,7 +59,7 @@ def candles(
 ) -> Call[Frame]:
     """Candles of any length as one clean frame.
 
-    What the local store lacks is fetched, stored, and never asked for again.
+    What the local store lacks is fetched once and stored.
 
     Parameters
     ----------
@@ -87,13 +87,13 @@ def candles(
         a period without a trade), or with ``gaps`` other than ``"raw"`` the periods.
     forming : bool
         Also append the candles that can still change (the running period, and for 5 s the one
-        before). They are asked for every time and never stored; ``count`` counts them too.
+        before). They are fetched every time and never stored; ``count`` counts them too.
     gaps : {"raw", "fill", "nan"}
         What stands for a period without a trade: nothing; a flat candle at the previous close
         with volume 0, marked in a boolean column ``filled``; or NaN.
     tz : str, zoneinfo.ZoneInfo or datetime.timezone, optional
         ``"Asia/Seoul"``, ``"KST"``, ``"+09:00"``: zone in which naive times are read and the index is
-        shown. Default: the setting, UTC.
+        expressed. Default: the setting, UTC.
     output : {"pandas", "arrow", "polars"}, optional
         Default: the setting, pandas.
     source : {"auto", "store", "rest", "live", "archive", "derived"}
@@ -123,13 +123,13 @@ def candles(
     Raises
     ------
     InvalidMarket, InvalidInterval, InvalidRange, QueryError
-        Before anything is read or asked.
+        Before anything is read or requested.
     MarketNotFound
         If the exchange does not know the market.
     NotCached
         With ``source="store"``, naming what is missing.
     RateLimited, Blocked, ServerError, Timeout, ConnectionFailed, SchemaError, StoreError
-        If it could not be had. Everything fetched until then is stored; the next call continues.
+        If it could not be fetched. Everything fetched until then is stored; the next call continues.
 
     Notes
     -----
@@ -152,12 +152,12 @@ def candles(
         selection, interval, start=start, end=end, count=count, forming=forming,
         gaps=gaps, source=source, columns=columns, base=base, tz=view.tz, now=server_now(config),
     )  # fmt: skip
-    asked, query = query, pin_query("candles", selection, query)
+    original, query = query, pin_query("candles", selection, query)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        check_pinned(config, "candles", selection, asked, answer)
+        check_pinned(config, "candles", selection, original, answer)
         index = ["market", "time"] if query.many else ["time"]
         if not len(answer.arrow):
             answer.warnings += _unlisted(engine.ports.store, query, answer.ends)
@@ -211,7 +211,7 @@ def plan(
     source: Source = "auto",
     base: DayBase | None = None,
 ) -> Call[Plan]:
-    """What :func:`candles` with the same arguments would do.
+    """Plan what :func:`candles` with the same arguments would do.
 
     Nothing is requested, but for the list of markets where ``quote`` or a Korean name needs it.
 

@@ -40,7 +40,7 @@ def compare(
     depth: int = 5,
     progress: ProgressMode | None = None,
 ) -> Call[pd.DataFrame]:
-    """Ask the same of REST and of the stream, again and again, and compare what they tell.
+    """Request the same from REST and from the stream repeatedly, and compare the answers.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ def compare(
         ``"ticker"``, ``"orderbook"``, ``"trades"`` (the newest 30), or ``"candle.<interval>"`` from
         1s to 4h (the newest sealed one and the one that can still change).
     markets : str or iterable of str
-        Trades and candles of several markets are asked for side by side.
+        Trades and candles of several markets are requested side by side.
     n : int
-        How often each channel is asked, 2 to 5,000.
+        Requests to each channel, 2 to 5,000.
     every : float
         Seconds between two rounds. Below 0.1 s REST waits for its limit of ten requests a second,
         and that wait is part of its latency.
@@ -68,13 +68,13 @@ def compare(
         * opening: latency of the first answer, which had to open a connection; not part of the rest
         * latency_p50, latency_p95, latency_max: from asking until the table was there (making a
           frame of it takes the same over both channels)
-        * age_p50, age_p95: the exchange's time when the answer was here, minus the time of what it
-          told: of the last trade (ticker, trades) or the last change (order book), on average over
+        * age_p50, age_p95: the exchange's time when the answer was here, minus the time of its
+          values: of the last trade (ticker, trades) or the last change (order book), on average over
           the markets. A quiet market makes both channels old; what counts is the difference. The
           exchange's time is known to within ``attrs["upbit_frames"]["clock_uncertainty"]`` ms, an
           error that both share. NaN for candles, whose rows carry no time of change
-        * newer: share of the pairs of states of one market in which this channel told the later one
-        * same: share in which both told the same
+        * newer: share of the pairs of states of one market in which this channel had the later one
+        * same: share in which both had the same
         * agreement: share of the rounds in which nothing contradicts: the same time means the same
           values, and the newer state explains the older one (trades reached by both are the same
           ones; volume and high have not fallen, low has not risen, open has stayed). Of two books
@@ -87,13 +87,13 @@ def compare(
     Raises
     ------
     InvalidMarket, InvalidInterval, QueryError
-        Before anything is asked.
+        Before anything is requested.
     MarketNotFound, Blocked
-        Any other failure of a single answer is counted, and told in the samples.
+        Any other failure of a single answer is counted, and stands in the samples.
 
     Notes
     -----
-    Both channels are asked one right after the other, and take turns in being first. It takes
+    Both channels are requested right after each other, and take turns in being first. It takes
     ``n * every`` seconds and at least ``n`` requests.
 
     Examples
@@ -145,7 +145,7 @@ def compare(
 async def _fetch_states(
     engine: Engine, type_: str, codes: tuple[str, ...], depth: int, channel: str
 ) -> tuple[dict[str, comparison.State], int]:
-    """What one channel tells now, and the requests that this took."""
+    """Return the states one channel has now, and the requests that this took."""
     if type_ == "ticker":
         answer = await engine.quotes.ticker(codes, None, False, channel)
         return comparison.states_of("ticker", answer.arrow), _requests(answer)
@@ -163,8 +163,8 @@ async def _fetch_states(
             answer = await engine.candles.fetch(candle_query, Progress())
         return comparison.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
 
-    found = await asyncio.gather(*(one(market) for market in codes))
-    return {code: state for states, _ in found for code, state in states.items()}, sum(count for _, count in found)
+    answers = await asyncio.gather(*(one(market) for market in codes))
+    return {code: state for states, _ in answers for code, state in states.items()}, sum(count for _, count in answers)
 
 
 def _requests(answer: Result) -> int:

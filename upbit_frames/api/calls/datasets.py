@@ -63,7 +63,7 @@ def scan(
     """Read stored rows lazily with another engine: Polars, DuckDB, Dask or Arrow.
 
     The engine is given exactly the files that count, kept as they are for as long as the result, or
-    anything made from it, exists: other processes may write and merge meanwhile.
+    anything derived from it, exists: other processes may write and merge meanwhile.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def download(
     source: Source = "auto",
     progress: ProgressMode | None = None,
 ) -> Call[pd.DataFrame]:
-    """Have a range of many markets in the local store.
+    """Download a range of many markets into the local store.
 
     Nothing is fetched twice: a run that was broken off goes on where it stopped, and a market that
     fails does not stop the others.
@@ -67,7 +67,7 @@ def download(
     -------
     pandas.DataFrame
         Index ``market``; columns rows (in the range now), stored (were there before), rest, archive
-        (came from there), requests, missing (stretches nobody has), error (empty where all is well).
+        (came from there), requests, missing (ranges that no source serves), error (empty where all is well).
 
     Examples
     --------
@@ -112,4 +112,4 @@ def cross_check(
     codes, _ = parse_markets(market)
     unit = Interval.parse(interval)
     engine = engine_for(config)
-    return Call(lambda: checking.cross_check(engine.ports, codes[0], unit, sample, repair), lambda found: found)
+    return Call(lambda: checking.cross_check(engine.ports, codes[0], unit, sample, repair), lambda findings: findings)

@@ -1,4 +1,4 @@
-"""Why a channel is chosen, without asking anybody."""
+"""Why a channel is chosen, without a request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NOT_FOR_LISTS = {
 
 
 def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Call[Explanation]:
-    """Who would answer a call now, why, and why nobody else; nothing is asked and nothing changes.
+    """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
         tz = config.tz if zone is None else zone_name(parse_zone(zone))
         return Explanation(f"{name}({', '.join(texts)})", tuple(await parts(config, engine, name, arguments)), tz)
 
-    return Call(work, lambda found: found)
+    return Call(work, lambda explanation: explanation)
 
 
 async def _lists(_: Config, engine: Engine, name: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
@@ -91,7 +91,7 @@ async def _lists(_: Config, engine: Engine, name: str, arguments: dict[str, Any]
 
 async def _quotes(_: Config, engine: Engine, name: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
     if arguments["markets"] is None:
-        others = _NOT_FOR_LISTS | {"live": "a stream needs to be told the markets"}
+        others = _NOT_FOR_LISTS | {"live": "a stream needs a list of markets"}
         return [ExplainedPart("", "rest", "whole", "every market in one request", others, 1)]
     codes = parse_markets(arguments["markets"])[0]
     level, depth = float(arguments.get("level") or 0), arguments.get("depth") or DEPTHS[-1]

@@ -70,7 +70,7 @@ def follow(
         Before anything is opened.
     MarketNotFound
     RateLimited, Blocked, ServerError, Timeout, ConnectionFailed, SchemaError, StoreError
-        If the history cannot be had. Later, what passes is tried again until it has passed; what
+        If the history cannot be fetched. Later, what passes is tried again until it has passed; what
         cannot pass is raised to the reader, after everything that came before it.
 
     Notes
@@ -90,9 +90,11 @@ def follow(
     ...         print(batch.tail(1))
     """
     meter = Progress()
-    made = _build_follow(config, market, interval, history, forming, keep, base, tz, output, meter)
-    title = f"{', '.join(made.asked.markets[:3])}{' …' if len(made.asked.markets) > 3 else ''} {made.asked.grid}"
-    return Call(made._open, lambda _: made.opened(), meter, title, config.progress)
+    follow_ = _build_follow(config, market, interval, history, forming, keep, base, tz, output, meter)
+    title = (
+        f"{', '.join(follow_.asked.markets[:3])}{' …' if len(follow_.asked.markets) > 3 else ''} {follow_.asked.grid}"
+    )
+    return Call(follow_._open, lambda _: follow_.opened(), meter, title, config.progress)
 
 
 def open_follow(

@@ -177,7 +177,7 @@ def _with_end(read: Callable[..., Any], codes: Sequence[str], arguments: dict[st
 def run_here(
     func: Callable[[Any], Any], read: Callable[..., Any], market: str, arguments: Mapping[str, Any]
 ) -> Outcome:
-    """Read one market's frame and give it to the function; whatever fails becomes the outcome's error."""
+    """Read one market's frame and give it to the function; a failure becomes the outcome's error."""
     texts: list[str] = []
     try:
         token = warning_sink.set(texts.append)  # one frame of many: the caller of map sees each text once

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def metrics(config: Config, by: str = "call") -> Call[pd.DataFrame]:
-    """As ``uf.metrics``: what the calls of this process were like, whoever made them.
+    """Summarise the calls of this process, of all clients, as ``uf.metrics`` does.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def metrics(config: Config, by: str = "call") -> Call[pd.DataFrame]:
 def dashboard(
     config: Config, *, seconds: float = 300.0, live: bool = False, every: float = 1.0, style: str | Style = "korean"
 ) -> Call[Any]:
-    """As ``uf.dashboard``: latency, channels, request rate, ages and trouble of the last minutes in one figure.
+    """Draw latency, channels, request rate, ages and errors of the last minutes, as ``uf.dashboard`` does.
 
     Parameters
     ----------
@@ -56,6 +56,6 @@ def dashboard(
 
 def _local_call(make: Callable[[], T]) -> Call[T]:
     async def work() -> None:
-        """Nothing has to be asked."""
+        """Nothing has to be requested."""
 
     return Call(work, lambda _: make(), cached=lambda: True)

@@ -183,7 +183,7 @@ def cross_section(
     -------
     pandas.DataFrame, pyarrow.Table or polars.DataFrame
         Index ``market``; columns open, high, low, close, volume, value (float64). A market without a trade
-        in that period has NaN; ``attrs["upbit_frames"]["coverage"]`` tells whether it was not listed yet.
+        in that period has NaN; ``attrs["upbit_frames"]["coverage"]`` says whether it was not listed yet.
         ``attrs["upbit_frames"]["start"]`` and ``"end"`` are the period's.
 
     Raises
@@ -270,7 +270,7 @@ def _call(
     """Run a panel: from the store in the caller's thread, else on the loop."""
     from upbit_frames.frames.panel import PanelBuilder, wide_table
 
-    asked, query = query, pin_query(name, selection, query)
+    original, query = query, pin_query(name, selection, query)
     meter, builder = Progress(), PanelBuilder(query.columns or ())
     engine: Engine = engine_for(config)
 
@@ -283,13 +283,13 @@ def _call(
             return None
         return read_stored_panel(engine.candles, stored_query(engine.ports.store, selection, query), builder)
 
-    def shown(answer: Result) -> Any:
+    def finish_panel(answer: Result) -> Any:
         builder.close()
         if active_pin() is not None:
             answer.table = wide_table(builder, several=True)
-            check_pinned(config, name, selection, asked, answer)
+            check_pinned(config, name, selection, original, answer)
         warn_user(answer.warnings)
         return finish(answer, builder)
 
     title = f"{selection.title} {query.grid}"
-    return Call(work, shown, meter, title, config.progress if progress is None else progress, stored)
+    return Call(work, finish_panel, meter, title, config.progress if progress is None else progress, stored)

@@ -69,7 +69,7 @@ def check_pinned(
         try:
             rows, covered = store.read_covered(Series(name, market, interval), span)
         except CorruptFile:
-            return None  # set aside: it cannot tell
+            return None  # set aside: unknown
         return None if subtract([span], covered) else rows.select(_columns(answer.arrow))
 
     derived = getattr(query, "bars", None) is not None  # which are not stored
@@ -79,7 +79,7 @@ def check_pinned(
 
 
 def request_of(selection: MarketSelection, query: CandleQuery | TradeQuery, **more: Any) -> dict[str, Any]:
-    """Return what identifies a call: its checked arguments, but for how the answer is shown and who serves it."""
+    """Return what identifies a call: its checked arguments, but for the form of the result and its source."""
     request: dict[str, Any] = {
         "market": list(selection.markets) or None,
         "quote": list(selection.quotes) or None,

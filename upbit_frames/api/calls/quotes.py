@@ -123,13 +123,13 @@ def ticker(
     output, tz : str, optional
         As for :func:`candles`.
     source : {"auto", "rest", "live"}
-        With ``"auto"`` REST answers, until the same is asked again and again: then a stream does, from
+        With ``"auto"`` REST serves infrequent requests, and a stream frequent ones, from
         memory. ``attrs["upbit_frames"]["route"]`` says which and why; ``uf.explain`` says it before.
 
     Returns
     -------
     pandas.DataFrame, pyarrow.Table or polars.DataFrame
-        Index ``market``, in the order asked for (by 24 h value where all were). ``uf.schema("ticker")``
+        Index ``market``, in the requested order (by 24 h value without ``markets``). ``uf.schema("ticker")``
         lists the columns: prices in the quote currency, ``value*`` (거래대금) too, ``volume*`` in the
         base currency, times aware. ``change_price`` and ``change_rate`` are signed. Never kept.
 
@@ -249,4 +249,4 @@ def _grouping(level: float | str) -> str:
 
 
 def _finish(kind: str, view: View, index: list[str]) -> Any:
-    return lambda found: render(found, kind, view, index)
+    return lambda result: render(result, kind, view, index)

@@ -61,9 +61,9 @@ def stream(
     -------
     pandas.DataFrame, pyarrow.Table or polars.DataFrame
         With ``seconds`` or ``count``. Index ``time``; columns market, those that REST gives for
-        the kind, ``stream_type`` (SNAPSHOT, REALTIME, or REST for a row that mended a gap) and
+        the kind, ``stream_type`` (SNAPSHOT, REALTIME, or REST for a backfilled row) and
         ``received_at`` (aware, by this machine's clock). Each trade once, in order of time; of a
-        candle its latest state. ``attrs["upbit_frames"]["gaps"]`` tells the breaks. Ctrl-C ends it
+        candle its latest state. ``attrs["upbit_frames"]["gaps"]`` lists the breaks. Ctrl-C ends it
         early, with what has come, ``attrs["upbit_frames"]["interrupted"]`` and a warning.
     Feed
         With ``background=True``; ``for batch in feed`` gives what is in the buffer, then what comes.
@@ -76,7 +76,7 @@ def stream(
         Before anything is opened.
     MarketNotFound
     ConnectionFailed, Timeout, RateLimited, Blocked
-        If no connection can be opened. Later breaks are repaired and told in ``.gaps``.
+        If no connection can be opened. Later breaks are repaired and listed in ``.gaps``.
 
     Warns
     -----
@@ -102,20 +102,21 @@ def stream(
         raise QueryError("background was given with seconds or count", suggestion="give one of them")
     if collecting:
         checked(seconds, count)
-    made = open_stream(config, markets, kind, depth=depth, level=level, buffer=buffer, tz=tz, output=output)
+    stream_ = open_stream(config, markets, kind, depth=depth, level=level, buffer=buffer, tz=tz, output=output)
     if background:
-        return Feed(made)
+        return Feed(stream_)
     if not collecting:
-        return made
-    bar = CollectProgressBar(seconds, count, config.progress, f"{made.query.type} {', '.join(made.query.markets[:3])}")
+        return stream_
+    title = f"{stream_.query.type} {', '.join(stream_.query.markets[:3])}"
+    bar = CollectProgressBar(seconds, count, config.progress, title)
     with telemetry.call("stream") as record:
         try:
-            frame, mended = made.collected(seconds, count, bar.tick if bar.wanted else None)
+            frame, backfilled = stream_.collected(seconds, count, bar.tick if bar.wanted else None)
         finally:
             bar.close()
-        route = [{"channel": "live", "reason": "collected", "rows": len(frame) - mended}]
-        if mended:
-            route.append({"channel": "rest", "reason": "after a break", "rows": mended})
+        route = [{"channel": "live", "reason": "collected", "rows": len(frame) - backfilled}]
+        if backfilled:
+            route.append({"channel": "rest", "reason": "after a break", "rows": backfilled})
         record.answered({"route": route})
     return frame
 

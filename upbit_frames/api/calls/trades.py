@@ -54,8 +54,8 @@ def trades(
         Read and return only these, in this order; of Parquet files only their column chunks are read. The
         index always comes too. Default: all.
     source : {"auto", "store", "rest", "live", "archive"}
-        The newest trades (neither ``start`` nor ``end``), asked for again and again, are answered from a
-        stream; ``"live"`` asks for that by name, up to 500 of them.
+        The newest trades (neither ``start`` nor ``end``), requested frequently, are served from a
+        stream; ``"live"`` requires that, up to 500 of them.
 
     Returns
     -------
@@ -91,12 +91,12 @@ def trades(
     query = TradeQuery.build(
         selection, start=start, end=end, count=count, source=source, columns=columns, tz=view.tz, now=server_now(config)
     )
-    asked, query = query, pin_query("trades", selection, query)
+    original, query = query, pin_query("trades", selection, query)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        check_pinned(config, "trades", selection, asked, answer)
+        check_pinned(config, "trades", selection, original, answer)
         return render(answer, "trades", view, ["market", "time"] if query.many else ["time"])
 
     async def work() -> Result:

@@ -24,7 +24,7 @@ def universe(config: Config, at: Moment | None = None, *, quote: str | None = No
     """Markets as they were listed at a moment, by the lists that are kept in the store's folder; no request.
 
     Every call that fetches the list of markets keeps it, the first one of each UTC day: ``uf.markets()``,
-    ``uf.update()`` and others. Upbit serves no old lists, so what nobody kept is not known.
+    ``uf.update()`` and others. Upbit serves no old lists, so what was not kept is not known.
 
     Parameters
     ----------

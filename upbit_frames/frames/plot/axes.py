@@ -50,7 +50,7 @@ class Prices(Formatter):
 
 
 def decimals_of(step: float) -> int:
-    """Decimals that tell apart values so far from each other; at most Upbit's eight, and one for a half step."""
+    """Return the decimals that distinguish values a step apart: at most Upbit's eight, one for a half step."""
     for decimals in range(9):
         scaled = step * 10**decimals
         if scaled >= 1 and math.isclose(scaled, round(scaled), rel_tol=1e-6):

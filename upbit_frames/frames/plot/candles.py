@@ -148,11 +148,11 @@ def _chart(frame: pd.DataFrame, named: str | None, most: int) -> tuple[_Chart, A
     if len(table) > most:
         table, drawn = _coarser(table, step, most)
         note = (len(frame), step.name, drawn.name)
-        shown = drawn
+        visible = drawn
     else:
-        shown = step
+        visible = step
     times = micros_of(table)
-    ends = shown.nexts(times)
+    ends = visible.nexts(times)
     left = times / _MICROS_A_DAY
     columns = {name: np.asarray(table[name]) for name in ("open", "high", "low", "close", "volume")}
     chart = _Chart(left=left, width=(ends - times) / _MICROS_A_DAY, note=note, **columns)
@@ -160,7 +160,7 @@ def _chart(frame: pd.DataFrame, named: str | None, most: int) -> tuple[_Chart, A
 
 
 def _guess(times: Array) -> Grid:
-    """The interval by the times; a day for a single candle, whose width tells nothing anyway."""
+    """The interval by the times; a day for a single candle, whose width means nothing anyway."""
     from upbit_frames.frames.from_pandas import infer_interval
 
     return infer_interval(times) if len(times) > 1 else INTERVALS["1d"]
@@ -171,18 +171,18 @@ def _coarser(table: pa.Table, step: Grid, most: int) -> tuple[pa.Table, Grid]:
     from upbit_frames.core.resample import resample
     from upbit_frames.errors import InvalidInterval
 
-    made, used = table, step
+    coarse, used = table, step
     base = step.base if isinstance(step, BarGrid) else None
     for one in (parse_grid(interval, base) for interval in sorted(INTERVALS.values(), key=lambda one: one.step)):
         if one.step <= used.step:
             continue
         try:
-            made, used = resample(table, step, one, edges="keep"), one
+            coarse, used = resample(table, step, one, edges="keep"), one
         except InvalidInterval:
             continue
-        if len(made) <= most:
+        if len(coarse) <= most:
             break
-    return made, used
+    return coarse, used
 
 
 # --- axes ----------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ class Style:
     ink, grid : str
         Text and axes; lines of the grid.
     paper : str
-        Background of the axes, and of a figure that is made for the chart.
+        Background of the axes, and of a figure that is created for the chart.
     """
 
     up: str
