@@ -13,7 +13,7 @@ import pytest
 import upbit_frames as uf
 from upbit_frames import aio
 from upbit_frames.core import arguments
-from upbit_frames.errors import ConfigError, InvalidArgument, QueryError
+from upbit_frames.errors import ConfigError, InvalidArgument, InvalidMarket, QueryError
 
 
 @pytest.mark.parametrize("value", [1, 30, np.int64(7), np.uint8(30)])
@@ -91,7 +91,6 @@ def test_a_choice_names_the_nearest() -> None:
         (lambda: uf.candles("KRW-BTC", Count=5), "no argument 'Count'.*use count="),
         (lambda: uf.candles("KRW-BTC", xyzzy=5), "no argument 'xyzzy'.*there are market, interval, quote, start"),
         (lambda: uf.candles("KRW-BTC", market="KRW-ETH"), "got market twice"),
-        (lambda: uf.candles(), "neither markets nor quote was given"),
         (lambda: uf.trades("KRW-BTC", limit=5), "use count="),
         (lambda: uf.trades("KRW-BTC", 5), "trades.. takes market by position.*write count=5"),
         (lambda: uf.ticker(market="KRW-BTC"), "use markets="),
@@ -119,3 +118,8 @@ def test_a_setting_that_does_not_exist_names_the_one_meant(name: str, near: str)
         uf.configure(**{name: "x"})
     with pytest.raises(ConfigError, match=r"there is no setting 'xyzzy'.*there are: archive"):
         uf.configure(xyzzy=1)
+
+
+def test_candles_without_markets_say_what_is_missing() -> None:
+    with pytest.raises(InvalidMarket, match="neither markets nor quote was given"):
+        uf.candles()
