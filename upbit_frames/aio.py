@@ -8,6 +8,8 @@ Examples
 
 from __future__ import annotations
 
+from typing import Any
+
 from upbit_frames.api import calls
 from upbit_frames.api.invocation import as_coroutine, as_open_function, as_threaded
 
@@ -64,6 +66,11 @@ ticker = as_coroutine(calls.ticker)
 trades = as_coroutine(calls.trades)
 universe = as_coroutine(calls.universe)
 update = as_coroutine(calls.update)
+
+
+for _name in __all__:  # found there by pickle, which sends them to other processes by name
+    _face: Any = globals()[_name]
+    _face.__module__, _face.__name__, _face.__qualname__ = __name__, _name, _name
 
 
 def __dir__() -> list[str]:

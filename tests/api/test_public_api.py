@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -35,3 +37,11 @@ def test_every_call_has_an_example(name: str, value: Any) -> None:
 
 def test_errors_have_docstrings() -> None:
     assert [error.__name__ for error in error_classes() if not vars(error).get("__doc__")] == []
+
+
+@pytest.mark.parametrize("module", ["upbit_frames.api.functions", "upbit_frames.aio"])
+def test_calls_can_be_sent_to_other_processes(module: str) -> None:
+    faces = importlib.import_module(module)
+    for name in faces.__all__:
+        function = getattr(faces, name)
+        assert pickle.loads(pickle.dumps(function)) is function, name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from upbit_frames.api import calls
 from upbit_frames.api.invocation import as_function, as_open_function
 
@@ -54,3 +56,7 @@ ticker = as_function(calls.ticker)
 trades = as_function(calls.trades)
 universe = as_function(calls.universe)
 update = as_function(calls.update)
+
+for _name in __all__:  # found there by pickle, which sends them to other processes by name
+    _face: Any = globals()[_name]
+    _face.__module__, _face.__name__, _face.__qualname__ = __name__, _name, _name
