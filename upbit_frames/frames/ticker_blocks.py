@@ -41,7 +41,7 @@ def cached_frame(cached: CachedRows, index: Sequence[str], tz: str, attrs: dict[
 
 
 def _ticker_frame(rows: Sequence[Row], tz: str) -> pd.DataFrame:
-    """The frame of tickers without a table in between, which would take five times as long."""
+    """Build the frame of tickers without a table in between, which takes 4 (250 markets) to 10 times (5) as long."""
     plan = _ticker_plan()
     numbers = np.array([list(map(read, rows)) for read in plan["double"].readers], np.float64)
     millis = np.array([list(map(read, rows)) for read in plan["timestamp"].readers], np.int64)
