@@ -254,7 +254,7 @@ class ArchiveTransport:
             try:
                 with self._http.client() as client:
                     async with answering(
-                        client, url, timeout=self._timeout, shown=redacted(url), slowest=SLOWEST, **options
+                        client, url, timeout=self._timeout, public_url=redacted(url), slowest=SLOWEST, **options
                     ) as incoming:
                         status = incoming.status
                         try:

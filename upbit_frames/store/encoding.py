@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import stat
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,9 +28,10 @@ from upbit_frames.runtime.fork import on_fork
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Columns, Series
 from upbit_frames.store.checksums import Damaged, Seal, check_groups, read_seal, seal
+from upbit_frames.store.identity import Identity, Vanished, identity_of
 from upbit_frames.store.known_times import KnownTimes
 
-__all__ = ["Damaged", "Footer", "Vanished", "encode", "origins_of", "read_footer", "read_part"]
+__all__ = ["Damaged", "Footer", "Vanished", "encode", "identity_of", "origins_of", "read_footer", "read_part"]
 
 META = b"upbit_frames"
 GROUP_ROWS = 16_384  # fewer make 200 rows out of a month faster, more make a year faster; measured
@@ -41,20 +41,6 @@ CACHE_BYTES = 32_000_000
 _INTEGERS = ("time", "sequential_id", "seq")
 _WORDS = ("side",)
 TIME = ("time",)
-
-
-class Vanished(Exception):
-    """A file is no longer there, or was replaced while it was opened: list again."""
-
-
-class Identity(NamedTuple):
-    """Two files with the same identity are the same file with the same contents."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int
-    mode: int
 
 
 @dataclass(eq=False)
@@ -177,15 +163,6 @@ def _remember(path: str, footer: Footer) -> Footer:
 
 def _weight(footer: Footer) -> int:
     return 2_000 + 6 * int(footer.seal.metadata.serialized_size) + (footer.times.weight if footer.times else 0)
-
-
-def identity_of(path: str) -> Identity:
-    """Return which file has the path now; raise Vanished if there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  a hot path
-    except FileNotFoundError:
-        raise Vanished(path) from None
-    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)
 
 
 @contextlib.contextmanager

@@ -248,7 +248,7 @@ async def answering(
     url: httpx.URL | str,
     *,
     timeout: float,
-    shown: str,
+    public_url: str,
     sent: Callable[[], None] | None = None,
     slowest: float | None = None,
     **options: Any,
@@ -261,7 +261,7 @@ async def answering(
     url : httpx.URL or str
     timeout : float
         Seconds for connecting, and again from sending the request to the end of the answer.
-    shown : str
+    public_url : str
         The URL as errors may show it.
     sent : function, optional
         Called when the request begins to leave: waiting for a connection is over.
@@ -296,6 +296,6 @@ async def answering(
                     limit.reschedule(began + timeout + size / slowest)
 
             async with client.stream("GET", url, extensions={"trace": trace}, **options) as response:
-                yield Incoming(response, progress, shown)
+                yield Incoming(response, progress, public_url)
     except TimeoutError as error:
         raise httpx.ReadTimeout(f"the answer is not complete after {timeout:g} s") from error

@@ -239,11 +239,11 @@ class RestTransport:
 
     async def _exchange(self, request: _Request, slot: Slot) -> RawResponse | UpbitFramesError:
         """Send, and read the answer whole; every failure of the wire becomes one of our errors."""
-        shown, failure = request.context["url"], None
+        public_url, failure = request.context["url"], None
         try:
             with self._connections.client() as client:
                 async with answering(
-                    client, request.url, timeout=self._timeout, shown=shown, sent=slot.sent
+                    client, request.url, timeout=self._timeout, public_url=public_url, sent=slot.sent
                 ) as incoming:
                     body = await incoming.body(MAX_BODY)
                     response = RawResponse(incoming.status, tuple(incoming.headers.multi_items()), body)
