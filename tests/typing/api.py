@@ -5,7 +5,7 @@ Every ``type: ignore`` here is an expectation: mypy complains where the error it
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import assert_type
 
 import pandas as pd
@@ -32,7 +32,9 @@ def calls() -> None:
     assert_type(uf.stream("KRW-BTC", "trade", count=10), pd.DataFrame)
     assert_type(uf.stream("KRW-BTC", "ticker", background=True), Feed)
     assert_type(uf.stream("KRW-BTC"), Stream)
-    assert_type(uf.plan("KRW-BTC", "1d", count=5), Plan)
+    uf.candles("KRW-BTC", "2h", base="17:00 America/New_York")
+    uf.candles("KRW-BTC", "1d", base=time(9, 30), tz="Asia/Seoul", source="derived")
+    assert_type(uf.plan("KRW-BTC", "1d", count=5, base="Asia/Seoul"), Plan)
     assert_type(uf.plan("KRW-BTC").seconds, float)
     assert_type(uf.schema("candles"), pd.DataFrame)
     assert_type(uf.download(["KRW-BTC"], "1h", "2026-01-01"), pd.DataFrame)

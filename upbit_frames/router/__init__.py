@@ -16,6 +16,9 @@ The hops of one call, ``uf.candles`` as the example, from the query to the table
 8. ``router.candles`` joins the markets, adds what can still change from the live stream or REST,
    and returns a ``router.result.Result``; ``frames.output`` builds the frame of it.
 
+Candles that Upbit does not have take the same hops, as a query for those of which they are made:
+``router.derive`` translates the goal, the rows and the steps, and ``core.bar_grid`` knows where they begin.
+
 Trades take the same hops: ``trades``, ``trade_plan``, ``trade_history``, ``trade_pages``,
 ``trade_requests``. Prices and books (``quotes``) have no range: ``live_rules`` chooses between the
 stream and REST. Everything outside is reached through ``router.ports.Ports``.
