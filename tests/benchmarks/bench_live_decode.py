@@ -9,7 +9,7 @@ interleaved rounds (medians):
   Arrow table, ccxt's unified dicts, cryptofeed's objects (it asks for the short spelling, so it
   gets that). One frame at a time and in batches of 100, as a burst brings them.
 - the wire: a loopback server sends the frames as fast as it can; raw ``websockets`` with
-  ``json.loads`` against our connection, hub and listener.
+  ``json.loads`` against our connection, hub and subscriber.
 
 A peer that is not installed is left out, and said so.
 """
@@ -35,7 +35,7 @@ from upbit_frames.exchange.transport.websocket import SocketDialer
 from upbit_frames.exchange.wire.message_tables import to_table
 from upbit_frames.exchange.wire.messages import decode
 from upbit_frames.live.hub.hub import Hub
-from upbit_frames.live.hub.subscriber import Listener
+from upbit_frames.live.hub.subscriber import Subscriber
 from upbit_frames.runtime.clock import ServerTime, SystemClock
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.market.listings import default_listings
@@ -167,7 +167,7 @@ def compare(title: str, works: dict[str, tuple[Work, list[bytes]]]) -> None:
 # --- the wire -------------------------------------------------------------------------------------
 
 
-class NoMender:
+class NoBackfill:
     """Nothing breaks here."""
 
     async def fetch(self, *_: object) -> list[Any]:
@@ -176,7 +176,7 @@ class NoMender:
 
 
 async def on_the_wire(frames: list[bytes], kind: str) -> tuple[float, float]:
-    """Seconds for raw websockets with json, and for our connection, hub and listener."""
+    """Seconds for raw websockets with json, and for our connection, hub and subscriber."""
 
     async def send(socket: Any) -> None:
         await socket.recv()
@@ -196,13 +196,13 @@ async def on_the_wire(frames: list[bytes], kind: str) -> tuple[float, float]:
         async def ours() -> None:
             clock = SystemClock()
             hub = Hub(
-                SocketDialer(url, clock=clock, limiter=NullLimiter()), NoMender(), clock=clock,
+                SocketDialer(url, clock=clock, limiter=NullLimiter()), NoBackfill(), clock=clock,
                 server_time=ServerTime(clock), linger=0.0,
             )  # fmt: skip
-            listener = Listener(frozenset([Topic(kind, MARKET)]), len(frames) + 10)
-            await hub.join(listener)
+            subscriber = Subscriber(frozenset([Topic(kind, MARKET)]), len(frames) + 10)
+            await hub.subscribe(subscriber)
             while hub.frames < len(frames):
-                await listener.take()
+                await subscriber.take()
                 await asyncio.sleep(0)
             await hub.aclose()
 
@@ -254,7 +254,7 @@ def main() -> None:
         raw, ours = asyncio.run(on_the_wire(some, kind))
         print(
             f"{'wire, ' + kind:<20} websockets + json {len(some) / raw / 1000:,.0f} k/s · "
-            f"ours, to rows of a listener {len(some) / ours / 1000:,.0f} k/s ({raw / ours:.2f}×)",
+            f"ours, to rows of a subscriber {len(some) / ours / 1000:,.0f} k/s ({raw / ours:.2f}×)",
             flush=True,
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from live.wires import lively
+from support.streams import lively
 
 import upbit_frames as uf
 from upbit_frames.testing import Exchange

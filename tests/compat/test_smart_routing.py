@@ -183,7 +183,7 @@ def test_legacy_shapes_are_json(sr: Any, rows: Any) -> None:
 
 
 def test_a_warm_market_says_websocket(tmp_path: Any) -> None:
-    from live.wires import lively
+    from support.streams import lively
 
     with Exchange(seed=13, now="2026-03-01T03:07:00Z", markets=lively(60_000.0), limits=False) as busy:
         busy.clock.run(5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -32,12 +31,7 @@ def exchange() -> Iterator[Exchange]:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take longer for the first frame."""
-    monkeypatch.setattr(live_channel, "FIRST", 60.0)
-
-
-@pytest.fixture
-def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
-    return uf.Client(exchange.config(cache_dir=tmp_path, progress=False))
+    monkeypatch.setattr(live_channel, "FIRST_FRAME_TIMEOUT", 60.0)
 
 
 def route(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -61,7 +55,7 @@ def until(ask: Callable[[], pd.DataFrame], wanted: str, seconds: float = 60.0, p
         time.sleep(pause)
 
 
-def test_asked_once_opens_nothing(exchange: Exchange, client: uf.Client) -> None:
+def test_one_request_opens_no_stream(exchange: Exchange, client: uf.Client) -> None:
     frame = client.ticker(MARKET)
     assert route(frame) == [("rest", "infrequent: requested for the first time")]
     assert not exchange.streams.connections
@@ -78,7 +72,7 @@ def test_asked_once_opens_nothing(exchange: Exchange, client: uf.Client) -> None
     ],
     ids=["ticker", "orderbook", "grouped", "trades", "forming"],
 )
-def test_asked_again_and_again_is_answered_by_the_stream(
+def test_frequent_requests_are_served_by_the_stream(
     exchange: Exchange, client: uf.Client, ask: Callable[[uf.Client], pd.DataFrame]
 ) -> None:
     first = ask(client)
@@ -106,7 +100,7 @@ def test_the_answer_is_what_rest_would_have_said(exchange: Exchange, client: uf.
     until(lambda: client.orderbook(MARKET, depth=5), "live")
     until(lambda: client.trades(MARKET, count=50), "live")
     until(lambda: client.candles(MARKET, "1m", count=3, forming=True), "live")
-    # Books are told on a grid of tenths of a second, so the clock must stop on it.
+    # Books are sent on a grid of tenths of a second, so the clock must stop on it.
     exchange.clock.freeze()
     exchange.clock.set((exchange.clock.now() // 1_000_000 + 1) * 1_000_000)
     calls: list[tuple[Any, dict[str, Any]]] = [
@@ -146,7 +140,7 @@ def test_a_history_or_too_much_is_never_live(client: uf.Client) -> None:
     assert channel(client.ticker()) == "rest"
 
 
-def test_asked_for_by_name(exchange: Exchange, client: uf.Client) -> None:
+def test_source_live(exchange: Exchange, client: uf.Client) -> None:
     assert route(client.ticker(MARKET, source="live")) == [("live", "forced: requested with source='live'")]
     assert channel(client.orderbook(MARKET, source="live", depth=1)) == "live"
     trades = client.trades(MARKET, count=20, source="live")
@@ -164,7 +158,7 @@ def test_asked_for_by_name(exchange: Exchange, client: uf.Client) -> None:
         client.ticker(source="live")
 
 
-def test_by_name_and_not_to_be_had_is_an_error(exchange: Exchange, client: uf.Client) -> None:
+def test_source_live_without_a_connection_is_an_error(exchange: Exchange, client: uf.Client) -> None:
     dead = uf.Client(client.config.replace(ws_url="ws://127.0.0.1:9"))
     with pytest.raises(ConnectionFailed, match="does not answer"):
         dead.ticker(MARKET, source="live")
@@ -202,7 +196,7 @@ def test_a_broken_stream_costs_no_answer_and_recovers(exchange: Exchange, client
         assert channel(client.ticker("KRW-ETH")) in ("live", "rest")
 
 
-def test_what_nobody_asks_for_any_more_ends(exchange: Exchange, client: uf.Client) -> None:
+def test_an_idle_subscription_ends(exchange: Exchange, client: uf.Client) -> None:
     until(lambda: client.ticker("KRW-ETH"), "live", pause=0.02)
     ends = time.monotonic() + 60.0
     while exchange.streams.open:
@@ -211,33 +205,33 @@ def test_what_nobody_asks_for_any_more_ends(exchange: Exchange, client: uf.Clien
     assert channel(client.ticker("KRW-ETH")) == "rest"
 
 
-def test_explain_says_what_the_next_call_does_and_asks_nobody(exchange: Exchange, client: uf.Client) -> None:
+def test_explain_predicts_the_next_call_without_a_request(exchange: Exchange, client: uf.Client) -> None:
     rule, ends = "", time.monotonic() + 60.0
     while rule != "hot":
         assert time.monotonic() < ends, rule
         sent = len(exchange.requests)
-        told = client.explain("ticker", MARKET)
+        explained = client.explain("ticker", MARKET)
         assert len(exchange.requests) == sent
         frame = client.ticker(MARKET)
         after = client.explain("ticker", MARKET)
         # Between two calls the stream may have opened, or have become stale on a busy machine.
-        if not rule or told.rule == after.rule == "hot":
-            rule = told.rule
-            assert (told.channel, rule) == (channel(frame), route(frame)[0][1].partition(":")[0])
+        if not rule or explained.rule == after.rule == "hot":
+            rule = explained.rule
+            assert (explained.channel, rule) == (channel(frame), route(frame)[0][1].partition(":")[0])
         time.sleep(0.1)
-    assert told.channel == "live"
-    assert set(told.alternatives) == {"rest", "store", "archive"}
-    assert "not rest" in repr(told)
-    assert "<table>" in told._repr_html_()
-    assert list(told.to_frame()["channel"]) == ["live"]
+    assert explained.channel == "live"
+    assert set(explained.alternatives) == {"rest", "store", "archive"}
+    assert "not rest" in repr(explained)
+    assert "<table>" in explained._repr_html_()
+    assert list(explained.to_frame()["channel"]) == ["live"]
 
 
 def test_explain_candles(client: uf.Client) -> None:
-    told = client.explain("candles", MARKET, "1m", count=10, forming=True)
-    assert [part.channel for part in told.parts] == ["rest", "rest"]
+    explained = client.explain("candles", MARKET, "1m", count=10, forming=True)
+    assert [part.channel for part in explained.parts] == ["rest", "rest"]
     client.candles(MARKET, "1m", count=10)
-    told = client.explain("candles", MARKET, "1m", count=10, forming=True)
-    assert [(part.channel, part.rule) for part in told.parts] == [("store", "stored"), ("rest", "infrequent")]
-    assert told.channel == "store+rest"
+    explained = client.explain("candles", MARKET, "1m", count=10, forming=True)
+    assert [(part.channel, part.rule) for part in explained.parts] == [("store", "stored"), ("rest", "infrequent")]
+    assert explained.channel == "store+rest"
     with pytest.raises(QueryError, match="cannot be explained"):
         client.explain("tickers")

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -44,11 +43,6 @@ def exchange() -> Iterator[Exchange]:
         yield exchange
 
 
-@pytest.fixture
-def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
-    return uf.Client(exchange.config(cache_dir=tmp_path, progress=False))
-
-
 def eventually(true: Any, seconds: float = 60.0) -> None:
     """Wait until something is so."""
     ends = time.monotonic() + seconds
@@ -68,9 +62,9 @@ def test_collected_into_a_frame(client: uf.Client, kind: str) -> None:
     assert frame["received_at"].dt.tz is not None
     expected = [name for name in stream_schema(kind).names if name != "time"]
     assert list(frame.columns) == expected
-    told = frame.attrs["upbit_frames"]
-    assert json.loads(json.dumps(told)) == told
-    assert (told["kind"], told["channel"], told["dropped"]) == (kind, "live", 0)
+    attrs = frame.attrs["upbit_frames"]
+    assert json.loads(json.dumps(attrs)) == attrs
+    assert (attrs["kind"], attrs["channel"], attrs["dropped"]) == (kind, "live", 0)
 
 
 def test_trades_come_once_and_in_order(client: uf.Client, exchange: Exchange) -> None:
@@ -86,7 +80,9 @@ def test_trades_come_once_and_in_order(client: uf.Client, exchange: Exchange) ->
         assert (both[name] == both[f"{name}_rest"]).all()
 
 
-def test_what_rest_mended_is_counted_apart_as_far_as_it_was_taken(client: uf.Client, exchange: Exchange) -> None:
+def test_backfilled_rows_are_counted_separately_as_far_as_they_were_taken(
+    client: uf.Client, exchange: Exchange
+) -> None:
     def broken() -> None:
         eventually(lambda: any(log.sent > 3 for log in exchange.streams.connections[opened:]))
         exchange.streams.faults.refuse = [503] * 1_000_000
@@ -186,7 +182,7 @@ def test_in_the_background(client: uf.Client) -> None:
     feed.close()
 
 
-def test_a_feed_nobody_holds_ends(client: uf.Client, exchange: Exchange) -> None:
+def test_an_abandoned_feed_ends(client: uf.Client, exchange: Exchange) -> None:
     eventually(lambda: exchange.streams.open == 0)
     feed = client.stream("KRW-BTC", "trade", background=True)
     eventually(lambda: exchange.streams.open == 1)
@@ -217,7 +213,7 @@ def test_closed_from_another_thread_a_reader_ends(client: uf.Client) -> None:
 
 
 @pytest.mark.parametrize("broken", ["drop", "close"])
-def test_breaks_are_mended_and_told(client: uf.Client, exchange: Exchange, broken: str) -> None:
+def test_gaps_are_repaired_and_reported(client: uf.Client, exchange: Exchange, broken: str) -> None:
     with client.stream("KRW-BTC", "trade", background=True) as feed:
         eventually(lambda: len(feed) >= 5)
         getattr(exchange.streams, broken)()
@@ -263,10 +259,10 @@ def test_what_is_wrong_is_said_at_once(client: uf.Client, asked: dict[str, Any],
     assert str(caught.value)
 
 
-def test_nobody_there(client: uf.Client) -> None:
-    nobody = uf.Client(client.config.replace(ws_url="ws://127.0.0.1:9"))
+def test_an_unreachable_exchange_is_an_error(client: uf.Client) -> None:
+    unreachable = uf.Client(client.config.replace(ws_url="ws://127.0.0.1:9"))
     with pytest.raises(ConnectionFailed):
-        nobody.stream("KRW-BTC", seconds=1)
+        unreachable.stream("KRW-BTC", seconds=1)
 
 
 def test_used_wrongly(client: uf.Client) -> None:

@@ -17,7 +17,7 @@ from support.trade_frames import SPEED
 import upbit_frames as uf
 from upbit_frames import aio, errors
 from upbit_frames.exchange.transport.retry import instant_retries
-from upbit_frames.live.collection import MOST_TOLD
+from upbit_frames.live.collection import MOST_WARNINGS
 from upbit_frames.live.stream import Stream
 from upbit_frames.replay import tape_file
 from upbit_frames.replay.library import problems
@@ -196,9 +196,9 @@ def test_a_tape_alone_reports_what_it_cannot_backfill(recording_streams: Exchang
     texts = [str(warning.message) for warning in warned]
     named = [text for text in texts if "a tape alone holds no REST responses" in text]
     further = [text for text in texts if text not in named]
-    assert len(named) == min(lost, MOST_TOLD) > 0
+    assert len(named) == min(lost, MOST_WARNINGS) > 0
     assert further == (
-        [f"further gaps of the frame, listed in its attrs: {lost - MOST_TOLD}"] if lost > MOST_TOLD else []
+        [f"further gaps of the frame, listed in its attrs: {lost - MOST_WARNINGS}"] if lost > MOST_WARNINGS else []
     )
     assert set(again["sequential_id"]) == set(frame[frame["stream_type"] != "REST"]["sequential_id"])
     assert attempts == []

@@ -1,1 +1,1 @@
-"""Live streams: one connection, shared by everything that listens, with its gaps mended over REST."""
+"""Live streams: one connection, shared by all subscribers, with gaps backfilled over REST."""

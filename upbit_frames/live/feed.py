@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.stream import Stream
-from upbit_frames.live.stream_frames import collected, framed, told
+from upbit_frames.live.stream_frames import collected, framed, summary
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.caller import warn
 
@@ -20,10 +20,10 @@ __all__ = ["Feed"]
 
 
 class Feed:
-    """Live rows in the background, in a buffer that keeps the newest so many; can be iterated over.
+    """Live rows in the background, in a buffer that keeps the newest; can be iterated over.
 
-    Made by ``uf.stream(..., background=True)``. Ends on :meth:`close`, at the end of a ``with``
-    block, when nobody holds it any more, or with the interpreter.
+    Returned by ``uf.stream(..., background=True)``. Ends on :meth:`close`, at the end of a ``with``
+    block, when it is garbage-collected, or with the interpreter.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ class Feed:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._listener = stream._listener
-        self._listener.ring = True
+        self._subscriber = stream._subscriber
+        self._subscriber.ring = True
         event_loop.run(stream._open)
 
     def to_frame(self, last: int | None = None) -> Any:
-        """What is in the buffer now.
+        """Return the rows in the buffer.
 
         Parameters
         ----------
         last : int, optional
-            Only the newest so many rows (order books are counted whole).
+            Return only the newest rows, at most so many (order books are counted whole).
 
         Returns
         -------
@@ -57,26 +57,26 @@ class Feed:
 
     def _rows(self) -> list[Row]:
         async def copy() -> list[Row]:
-            return list(self._listener.rows)
+            return list(self._subscriber.rows)
 
-        return list(self._listener.rows) if self._listener.over else event_loop.run(copy)
+        return list(self._subscriber.rows) if self._subscriber.closed else event_loop.run(copy)
 
     def __iter__(self) -> Iterator[Any]:
-        """Batches: first what is in the buffer, then whatever comes, until the feed is closed.
+        """Yield batches: first the rows in the buffer, then new ones, until the feed is closed.
 
-        The buffer keeps its rows, so several loops may run and each has all of them, unless it takes
-        longer for a batch than the buffer lasts; then a warning tells how many rows it has missed.
+        The buffer keeps its rows, so each of several loops gets all of them. A loop that is slower
+        than the buffer lasts misses rows; a warning says how many.
 
         Raises
         ------
         UpbitFramesError
-            If the feed ended because of it, once what came before was taken.
+            After the last batch, if the feed ended with an error.
         """
-        query, taken = self._stream.query, -1
+        query, consumed = self._stream.query, -1
         while True:
-            rows, missed, taken = event_loop.run(self._after, taken)
+            rows, missed, consumed = event_loop.run(self._rows_after, consumed)
             if missed:
-                text = f"{missed} rows of {query.type} were dropped before this loop came to them"
+                text = f"{missed} rows of {query.type} were dropped before this loop reached them"
                 warn(f"{text}; take batches faster, or give a larger buffer")
             if not rows:
                 break
@@ -84,20 +84,20 @@ class Feed:
         if self.error is not None:
             raise self.error
 
-    async def _after(self, taken: int) -> tuple[list[Row], int, int]:
-        """The rows after the first so many, how many of them are gone, and how many there were; waits for some."""
-        listener = self._listener
-        if taken < 0:
-            taken = listener.received - len(listener.rows)
-        while listener.received <= taken and not listener.over:
-            listener.news.clear()
-            await listener.news.wait()
-        fresh = listener.received - taken
-        rows = list(listener.rows)[-fresh:] if fresh else []
-        return rows, fresh - len(rows), listener.received
+    async def _rows_after(self, consumed: int) -> tuple[list[Row], int, int]:
+        """Return the rows after the first ``consumed``, how many of them were dropped, and the new count."""
+        subscriber = self._subscriber
+        if consumed < 0:
+            consumed = subscriber.received - len(subscriber.rows)
+        while subscriber.received <= consumed and not subscriber.closed:
+            subscriber.changed.clear()
+            await subscriber.changed.wait()
+        fresh = subscriber.received - consumed
+        rows = list(subscriber.rows)[-fresh:] if fresh else []
+        return rows, fresh - len(rows), subscriber.received
 
     def latest(self) -> Any:
-        """The newest row of each market."""
+        """Return the newest row of each market."""
         newest = {row.code: row for row in self._rows()}
         query = self._stream.query
         return framed(query, self._stream._view, list(newest.values()), self._stream._attrs())
@@ -114,20 +114,20 @@ class Feed:
 
     @property
     def error(self) -> UpbitFramesError | None:
-        """Why it ended by itself; None while it goes on."""
-        return self._listener.error
+        """The error that ended the feed, or None."""
+        return self._subscriber.error
 
     @property
     def closed(self) -> bool:
-        """Whether nothing will come any more."""
-        return self._listener.over
+        """Whether the feed has ended."""
+        return self._subscriber.closed
 
     def close(self) -> None:
-        """Listen no more; what is in the buffer stays. May be called twice."""
+        """Unsubscribe; the rows in the buffer stay. May be called twice."""
         self._stream.close()
 
     def __len__(self) -> int:
-        return len(self._listener.rows)
+        return len(self._subscriber.rows)
 
     def __enter__(self) -> Self:
         return self
@@ -138,4 +138,4 @@ class Feed:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Feed {told(self._stream.query, self._listener, self._stream._hub)}>"
+        return f"<Feed {summary(self._stream.query, self._subscriber, self._stream._hub)}>"

@@ -1,7 +1,7 @@
-"""Streams as users hold them: iterated over, or collected into a frame.
+"""The public stream: iterated over, or collected into a frame.
 
-What is here runs in the user's thread or on the user's loop and hands everything over to the
-background loop; it may be used from a script, a notebook cell, a thread, or a coroutine anywhere.
+It runs in the caller's thread or on the caller's loop and does all its work on the background loop,
+so that it can be used in a script, a notebook cell, a thread, or a coroutine of any loop.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import Row
 from upbit_frames.live.collection import Collection
 from upbit_frames.live.hub.hub import Hub
-from upbit_frames.live.hub.subscriber import Listener
-from upbit_frames.live.stream_frames import attrs, checked, collected, framed, gaps_frame, stats, told
+from upbit_frames.live.hub.subscriber import Subscriber
+from upbit_frames.live.stream_frames import attrs, checked, collected, framed, gaps_frame, stats, summary
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.caller import warn
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Stream", "let_go"]
+__all__ = ["Stream", "release_abandoned"]
 
 
 class Stream:
     """Live rows, batch by batch; an iterator and a context manager, with and without ``async``.
 
-    Made by ``uf.stream``, ``aio.stream`` and the clients. Iterating opens it; it is closed by ``close``,
-    at the end of a ``with`` block, or when nobody holds it any more.
+    Returned by ``uf.stream``, ``aio.stream`` and the clients. Iterating opens it; it is closed by
+    ``close``, at the end of a ``with`` block, or when it is garbage-collected.
 
     Parameters
     ----------
     query : StreamQuery
     view : View
-        Kind of frame and time zone.
+        Output format and time zone.
     open_hub : coroutine function () -> Hub
-        Runs on the background loop; also checks that the markets exist.
+        Runs on the background loop and also checks that the markets exist.
 
     Examples
     --------
@@ -59,18 +59,18 @@ class Stream:
         self._view = view
         self._open_hub = open_hub
         self._hub: Hub | None = None
-        self._listener = Listener(query.topics, query.buffer)
+        self._subscriber = Subscriber(query.topics, query.buffer)
         self._used = False
 
     # --- life -------------------------------------------------------------------------------------
 
     async def open(self) -> Self:
-        """Subscribe; returns when the connection is open.
+        """Subscribe; return when the connection is open.
 
         Raises
         ------
         MarketNotFound
-            The exchange would ignore an unknown market without a word.
+            The exchange itself silently ignores an unknown market.
         UpbitFramesError
             If no connection can be opened.
         """
@@ -79,15 +79,15 @@ class Stream:
 
     async def _open(self) -> None:
         if self._used:
-            raise UsageError("this stream was opened before", suggestion="make a new one")
+            raise UsageError("this stream was opened before", suggestion="open a new one")
         self._used = True
         hub = await self._open_hub()
-        await hub.join(self._listener)
+        await hub.subscribe(self._subscriber)
         self._hub = hub
-        weakref.finalize(self, let_go, hub, self._listener, os.getpid())
+        weakref.finalize(self, release_abandoned, hub, self._subscriber, os.getpid())
 
     async def aclose(self) -> None:
-        """Listen no more; may be called twice."""
+        """Unsubscribe; may be called twice."""
         await event_loop.run_async(self._close)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Stream:
 
     async def _close(self) -> None:
         if self._hub is not None:
-            self._hub.leave(self._listener)
+            self._hub.unsubscribe(self._subscriber)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -134,41 +134,49 @@ class Stream:
     def __next__(self) -> Any:
         if self._hub is None and not self._used:
             event_loop.run(self._open)
-        rows = self._told(event_loop.run(self._open_listener().take))
+        rows = self._checked(event_loop.run(self._open_subscriber().take))
         if not rows:
             raise StopIteration
         return self._frame(rows)
 
-    async def rows(self, most: int | None = None) -> list[Row]:
-        """Every row that has come since the last call, as plain structs; waits for the first.
+    async def rows(self, limit: int | None = None) -> list[Row]:
+        """Return all rows received since the last call as plain structs, waiting for the first.
 
-        Empty when the stream is over.
+        Parameters
+        ----------
+        limit : int, optional
+            Return at most so many.
+
+        Returns
+        -------
+        list
+            Empty when the stream has ended.
 
         Raises
         ------
         UpbitFramesError
-            If the stream ended because of it, once what came before was taken.
+            After the last row, if the stream ended with an error.
         """
-        return self._told(await event_loop.run_async(self._open_listener().take, most))
+        return self._checked(await event_loop.run_async(self._open_subscriber().take, limit))
 
-    def _open_listener(self) -> Listener:
+    def _open_subscriber(self) -> Subscriber:
         if self._hub is None:
             raise UsageError("this stream is not open", suggestion="use it inside 'with' or 'async with'")
-        return self._listener
+        return self._subscriber
 
-    def _told(self, rows: list[Row]) -> list[Row]:
-        if not rows and self._listener.error is not None:
-            raise self._listener.error
+    def _checked(self, rows: list[Row]) -> list[Row]:
+        if not rows and self._subscriber.error is not None:
+            raise self._subscriber.error
         return rows
 
     async def collect(self, *, seconds: float | None = None, count: int | None = None) -> Any:
-        """Rows as one frame: of so many seconds, or so many of them, whichever comes first.
+        """Return the rows of some seconds, or a number of rows, as one frame; the first limit reached ends it.
 
         Parameters
         ----------
         seconds : float, optional
         count : int, optional
-            Rows; order books are counted whole. Updates of one candle count as one.
+            Number of rows; an order book counts as one, and so do the updates of one candle.
 
         Returns
         -------
@@ -184,27 +192,27 @@ class Stream:
         Warns
         -----
         UpbitFramesWarning
-            If something is missing that could not be fetched, or the stream ended early.
+            If rows are missing that could not be fetched, or the stream ended early.
         """
-        self._open_listener()
-        collection = Collection(self._listener, self.query.type, *checked(seconds, count))
+        self._open_subscriber()
+        collection = Collection(self._subscriber, self.query.type, *checked(seconds, count))
         await event_loop.run_async(self._collect, collection)
         return self._collected(collection)
 
     def collected(
         self, seconds: float | None, count: int | None, tick: Callable[[int], None] | None = None
     ) -> tuple[Any, int]:
-        """Open, :meth:`collect` and close, without ``await``; the frame, and its rows that REST told.
+        """Open, :meth:`collect` and close, without ``await``; return the frame and its number of backfilled rows.
 
-        Ctrl-C ends it early: what has come until then is returned, with a warning.
+        Ctrl-C ends it early: the rows received until then are returned, with a warning.
 
         Parameters
         ----------
         seconds, count : float, int, optional
         tick : function (int), optional
-            Told now and then how many rows have come, in the caller's thread.
+            Called about ten times a second, and at the end, with the number of rows, in the caller's thread.
         """
-        collection = Collection(self._listener, self.query.type, *checked(seconds, count))
+        collection = Collection(self._subscriber, self.query.type, *checked(seconds, count))
 
         async def work() -> None:
             async with self:
@@ -213,10 +221,10 @@ class Stream:
         try:
             event_loop.run(work, tick=None if tick is None else lambda: tick(len(collection.rows)))
         except KeyboardInterrupt:
-            if self._hub is None:  # nothing had begun
+            if self._hub is None:  # the stream is not open yet
                 raise
             collection.interrupt()
-        if tick is not None:  # on a busy machine this thread may not have run meanwhile
+        if tick is not None:  # on a busy machine this thread may not have run before
             tick(len(collection.rows))
         return self._collected(collection), sum(row.stream_type == BACKFILLED for row in collection.rows)
 
@@ -225,10 +233,10 @@ class Stream:
         await collection.run(self._hub)
 
     def _collected(self, collection: Collection) -> Any:
-        """The frame of a collection, its warnings told."""
+        """Return the frame of a collection, after its warnings."""
         for text in collection.warnings:
             warn(text)
-        return framed(self.query, self._view, collection.sorted(), self._attrs() | collection.facts)
+        return framed(self.query, self._view, collection.sorted(), self._attrs() | collection.attrs)
 
     def _frame(self, rows: Sequence[Row]) -> Any:
         return framed(self.query, self._view, collected(self.query.type, rows, ordered=False), self._attrs())
@@ -237,32 +245,32 @@ class Stream:
 
     @property
     def gaps(self) -> pd.DataFrame:
-        """Every break of the connection, one row a market.
+        """Every gap of the stream, one row for each disconnect and market.
 
         Columns: market, kind, since and until (time of the last row before and the first after),
         broken_at and restored_at (by this machine's clock), reason, rows (fetched over REST that
         the stream had missed), outcome.
         """
-        return gaps_frame(self._listener.gaps, self._view.tz)
+        return gaps_frame(self._subscriber.gaps, self._view.tz)
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Counts so far: rows received, dropped for want of a reader, waiting; breaks; state."""
-        return stats(self._listener, self._hub)
+        """Counts so far: rows received, dropped because the buffer was full, waiting; breaks; state."""
+        return stats(self._subscriber, self._hub)
 
     def _attrs(self) -> dict[str, Any]:
-        return attrs(self.query, self._listener, self._hub)
+        return attrs(self.query, self._subscriber, self._hub)
 
     def __repr__(self) -> str:
-        return f"<Stream {told(self.query, self._listener, self._hub)}>"
+        return f"<Stream {summary(self.query, self._subscriber, self._hub)}>"
 
 
-def let_go(hub: Hub, listener: Listener, pid: int) -> None:
-    """Whoever held it is gone: end it without waiting; from any thread, also while the interpreter ends."""
+def release_abandoned(hub: Hub, subscriber: Subscriber, pid: int) -> None:
+    """Unsubscribe an abandoned stream without waiting; from any thread, also while the interpreter ends."""
 
-    async def leave() -> None:
-        hub.leave(listener)
+    async def unsubscribe() -> None:
+        hub.unsubscribe(subscriber)
 
-    if listener.over or os.getpid() != pid:
+    if subscriber.closed or os.getpid() != pid:
         return
-    event_loop.start(leave)
+    event_loop.start(unsubscribe)

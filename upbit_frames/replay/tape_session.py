@@ -128,8 +128,8 @@ class TapeSession:
         clock = TapeClock(self.clock)
         connection = TapeConnection(self, config, live, clock, FixedServerTime(clock))
         return Source(
-            connection, live.mender if self.repairs else connection, clock, connection.server_time,
-            tempo=clock, joined=connection.joined, linger=LINGER if self.shared else 0.0,
+            connection, live.backfill if self.repairs else connection, clock, connection.server_time,
+            tempo=clock, on_subscribe=connection.on_subscribe, linger=LINGER if self.shared else 0.0,
         )  # fmt: skip
 
     # --- replay -------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ class TapeConnection:
         """Whether the markets are to be fetched before a stream begins."""
         return self._session.checks_markets()
 
-    def joined(self, topics: frozenset[Topic], known: frozenset[Topic]) -> None:
+    def on_subscribe(self, topics: frozenset[Topic], known: frozenset[Topic]) -> None:
         """Choose the recording of a stream that begins, or note that the stream is recorded.
 
         Raises
@@ -340,7 +340,7 @@ class TapeConnection:
     async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
         """Backfill a gap over REST while recording; a tape alone has no REST responses to replay."""
         if self._player is None:
-            return await self._live.mender.fetch(type_, market, span)
+            return await self._live.backfill.fetch(type_, market, span)
         raise NotRecorded(
             "a tape alone holds no REST responses", suggestion="record the stream inside uf.cassette",
             request=f"{type_} {market}",

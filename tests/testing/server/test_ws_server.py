@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live.wires import listened, lively, until
+from support.streams import listened, lively, until
 
 from upbit_frames.core.topics import CANDLES, FORMATS, TYPES, Topic
 from upbit_frames.exchange.wire.messages import SIMPLE_KEYS, decode

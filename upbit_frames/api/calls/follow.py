@@ -13,9 +13,9 @@ from upbit_frames.core.intervals import INTERVALS, Interval
 from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.query import MAX_COUNT, View
 from upbit_frames.errors import InvalidInterval, InvalidRange
-from upbit_frames.live.follow.batches import Asked
+from upbit_frames.live.follow.batches import FollowQuery
 from upbit_frames.live.follow.follow import Follow
-from upbit_frames.live.follow.session import Following
+from upbit_frames.live.follow.session import FollowSession
 from upbit_frames.runtime.progress import Progress
 
 __all__ = ["follow", "open_follow"]
@@ -91,9 +91,8 @@ def follow(
     """
     meter = Progress()
     follow_ = _build_follow(config, market, interval, history, forming, keep, base, tz, output, meter)
-    title = (
-        f"{', '.join(follow_.asked.markets[:3])}{' …' if len(follow_.asked.markets) > 3 else ''} {follow_.asked.grid}"
-    )
+    query = follow_.query
+    title = f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.grid}"
     return Call(follow_._open, lambda _: follow_.opened(), meter, title, config.progress)
 
 
@@ -143,8 +142,8 @@ def _build_follow(
     fits = "keep must have room for the history"
     room = max(DEFAULT_KEEP, number) if keep is None else whole("keep", keep, least, suggestion=fits)
     streamed, bars = _streamable(parse_grid(interval, base, view.tz))
-    asked = Asked(markets, many, streamed, number, flag("forming", forming), room, bars)
-    return Follow(asked, view, Following(asked, engine_for(config).candles, hub_opener(config, markets), meter))
+    query = FollowQuery(markets, many, streamed, number, flag("forming", forming), room, bars)
+    return Follow(query, view, FollowSession(query, engine_for(config).candles, hub_opener(config, markets), meter))
 
 
 def _streamable(grid: Grid) -> tuple[Interval, BarGrid | None]:

@@ -1,4 +1,4 @@
-"""What went wrong with the markets of a follow: when each is asked again, and when it is given up."""
+"""Backoff of the markets of a follow: when each is requested again, and when an error ends the follow."""
 
 from __future__ import annotations
 
@@ -15,40 +15,46 @@ from upbit_frames.errors import (
 )
 from upbit_frames.exchange.transport.retry import RetryPolicy
 
-__all__ = ["Troubles"]
+__all__ = ["MarketBackoff"]
 
-DOUBTS = 10  # answers in a row that are not what the API promises, after which it is given up
-SHORTEST = 0.05  # seconds to the next attempt
+MOST_SCHEMA_ERRORS = 10  # responses in a row that are not what the API promises, after which the follow ends
+SHORTEST_PAUSE = 0.05  # seconds
 
 
 @dataclass
-class _Trouble:
+class _State:
     failures: int = 0
-    doubts: int = 0  # the last so many in a row were answers that are not what the API promises
-    again: float = 0.0
+    schema_errors: int = 0  # in a row
+    retry_at: float = 0.0
 
 
-class Troubles:
-    """Failures of each market since one of its candles was last sealed. Times are those of the loop."""
+class MarketBackoff:
+    """The failures of each market since its last sealed candle; times are the event loop's."""
 
     def __init__(self) -> None:
-        self._of: dict[str, _Trouble] = defaultdict(_Trouble)
+        self._states: dict[str, _State] = defaultdict(_State)
         self._retry = RetryPolicy()
 
-    def again(self, market: str) -> float:
-        """Before which time the market is not to be asked for; in the past if nothing went wrong."""
-        return self._of[market].again
+    def retry_at(self, market: str) -> float:
+        """Return the time before which a market must not be requested; 0 without a failure."""
+        return self._states[market].retry_at
 
-    def over(self, market: str) -> None:
-        """It went well."""
-        self._of.pop(market, None)
+    def succeeded(self, market: str) -> None:
+        """Forget the failures of a market."""
+        self._states.pop(market, None)
 
-    def failed(self, market: str, why: UpbitFramesError | None, now: float) -> None:
-        """It did not, or (None) nothing was final yet; raises ``why`` where trying again will not help."""
-        trouble = self._of[market]
-        trouble.failures += 1
-        trouble.doubts = trouble.doubts + 1 if isinstance(why, SchemaError) else 0
-        passing = (TransportError, RateLimited, ServerError, LockTimeout)
-        if not (why is None or isinstance(why, passing) or 0 < trouble.doubts < DOUBTS):
-            raise why
-        trouble.again = now + max(SHORTEST, self._retry.pause(trouble.failures))
+    def failed(self, market: str, error: UpbitFramesError | None, now: float) -> None:
+        """Count a failure, or (None) candles that were not final yet.
+
+        Raises
+        ------
+        UpbitFramesError
+            The error itself, if trying again does not help.
+        """
+        state = self._states[market]
+        state.failures += 1
+        state.schema_errors = state.schema_errors + 1 if isinstance(error, SchemaError) else 0
+        transient = (TransportError, RateLimited, ServerError, LockTimeout)
+        if not (error is None or isinstance(error, transient) or 0 < state.schema_errors < MOST_SCHEMA_ERRORS):
+            raise error
+        state.retry_at = now + max(SHORTEST_PAUSE, self._retry.pause(state.failures))

@@ -1,4 +1,4 @@
-"""What is followed, and what a reader gets of it (pure)."""
+"""The query of a follow, and the batches that its reader receives (no I/O)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from upbit_frames.core.topics import Topic
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Asked", "Batch", "Part", "meta_of", "table_of"]
+__all__ = ["Batch", "FollowQuery", "Part", "metadata_of", "table_of"]
 
 SECOND = 1_000_000
-SHORTEST = 5 * SECOND  # candles of a second are asked for several at once
-SHARE = 0.5  # of the request limit that may go to them
+SHORTEST_BATCH = 5 * SECOND  # candles of a second are requested several at once
+SHARE = 0.5  # of the request limit that sealing may use
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is followed, checked.
+class FollowQuery:
+    """The validated arguments of a follow.
 
     Attributes
     ----------
@@ -33,14 +33,14 @@ class Asked:
     many : bool
         Whether a list was given.
     interval : Interval
-        One that is streamed; what is fetched.
+        The interval that is streamed and fetched.
     history : int
     forming : bool
-        Whether readers get the changes of forming candles too.
+        Whether batches include the changes of forming candles.
     keep : int
         Sealed candles of each market kept in memory; at least ``history``.
     bars : BarGrid or None
-        What the candles of ``interval`` are aggregated to; None where they are what is followed.
+        What the candles of ``interval`` are aggregated to; None if they are followed themselves.
     """
 
     markets: tuple[str, ...]
@@ -53,27 +53,27 @@ class Asked:
 
     @property
     def grid(self) -> Grid:
-        """The grid of the candles that are followed."""
+        """The grid of the followed candles."""
         return self.interval if self.bars is None else self.bars
 
-    def query(self, end: int) -> CandleQuery:
-        """Return the query for the history before a moment."""
+    def candle_query(self, end: int) -> CandleQuery:
+        """Return the query for the history before a time."""
         return CandleQuery(self.markets, self.many, self.interval, None, end, self.history, bars=self.bars)
 
     @property
     def topics(self) -> frozenset[Topic]:
-        """What to subscribe to."""
+        """The topics to subscribe to."""
         return frozenset(Topic(str(self.interval.stream), market) for market in self.markets)
 
     def batch(self, rate: float) -> int:
-        """How much time one request for sealed candles is worth waiting for, microseconds."""
-        crowd = len(self.markets) / (LIMITS["candles"] * rate * SHARE)
-        return max(self.grid.step, SHORTEST, int(crowd) * SECOND if self.grid.step < SHORTEST else 0)
+        """Return the shortest range of one request for sealed candles, microseconds."""
+        needed = len(self.markets) / (LIMITS["candles"] * rate * SHARE)
+        return max(self.grid.step, SHORTEST_BATCH, int(needed) * SECOND if self.grid.step < SHORTEST_BATCH else 0)
 
 
 @dataclass
 class Part:
-    """What a frame holds of one market: sealed candles of a span, then forming ones."""
+    """The candles of one market in a batch: the sealed ones of a span, then forming ones."""
 
     market: str
     span: Span
@@ -85,13 +85,13 @@ class Part:
 
 @dataclass
 class Batch:
-    """One part a market.
+    """The candles of all markets, one part each.
 
     Attributes
     ----------
     parts : list of Part
     meta : dict, optional
-        What ``uf.candles`` tells, where it is the history.
+        The metadata of ``uf.candles``, if the batch is the history.
     earlier : list of dict
         Steps of the route that come before those of the parts.
     """
@@ -102,31 +102,31 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """In all."""
+        """Candles of all parts."""
         return sum(len(part.sealed) + len(part.forming) for part in self.parts)
 
 
-def meta_of(batch: Batch, asked: Asked, now: int) -> dict[str, Any]:
-    """What ``uf.candles`` tells about a frame, of this one."""
+def metadata_of(batch: Batch, query: FollowQuery, now: int) -> dict[str, Any]:
+    """Return the metadata of a batch, as ``uf.candles`` has them."""
     return metadata(
         "candles",
-        [*batch.earlier, *(step for part in batch.parts for step in _route(part, asked))],
-        market=list(asked.markets) if asked.many else asked.markets[0],
-        **named(asked.grid),
-        span=Span(min(part.span.start for part in batch.parts), max(_end(part, asked) for part in batch.parts)),
+        [*batch.earlier, *(step for part in batch.parts for step in _route(part, query))],
+        market=list(query.markets) if query.many else query.markets[0],
+        **named(query.grid),
+        span=Span(min(part.span.start for part in batch.parts), max(_end(part, query) for part in batch.parts)),
         gaps="raw",
         fetched_at=now,
     )
 
 
-def table_of(parts: Sequence[Part], many: bool, told: bool) -> pa.Table:
-    """One table, sealed candles first; in it which are, if ``told``."""
+def table_of(parts: Sequence[Part], many: bool, flag_sealed: bool) -> pa.Table:
+    """Return one table, sealed candles first; with a boolean column ``sealed`` if ``flag_sealed``."""
     import pyarrow as pa
 
     tables = []
     for part in parts:
         table = pa.concat_tables([part.sealed, part.forming])
-        if told:
+        if flag_sealed:
             flags = [True] * len(part.sealed) + [False] * len(part.forming)
             table = table.append_column("sealed", pa.array(flags, pa.bool_()))
         tables.append(table)
@@ -137,14 +137,14 @@ def table_of(parts: Sequence[Part], many: bool, told: bool) -> pa.Table:
     return joined([part.market for part in parts], tables)
 
 
-def _route(part: Part, asked: Asked) -> list[Step]:
+def _route(part: Part, query: FollowQuery) -> list[Step]:
     if not len(part.forming):
         return part.route
     start = part.forming["time"][0].value
-    step = Step("live", FORMING, start, _end(part, asked), len(part.forming), market=part.market)
-    return [*part.route, step if asked.bars is None else derived(step, asked.interval)]
+    step = Step("live", FORMING, start, _end(part, query), len(part.forming), market=part.market)
+    return [*part.route, step if query.bars is None else derived(step, query.interval)]
 
 
-def _end(part: Part, asked: Asked) -> int:
+def _end(part: Part, query: FollowQuery) -> int:
     last = part.forming["time"][-1].value if len(part.forming) else None
-    return part.span.end if last is None else max(part.span.end, asked.grid.shift(last, 1))
+    return part.span.end if last is None else max(part.span.end, query.grid.shift(last, 1))

@@ -1,4 +1,4 @@
-"""Candles that continue, as users hold them: iterated over, or looked at as one frame at any time."""
+"""The public follow: candles that continue, iterated over, or read as one frame at any time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from upbit_frames.core.intervals import iso
 from upbit_frames.core.query import View
 from upbit_frames.errors import UpbitFramesError, UsageError
-from upbit_frames.live.follow.batches import Asked, Batch, meta_of, table_of
-from upbit_frames.live.follow.session import Following
+from upbit_frames.live.follow.batches import Batch, FollowQuery, metadata_of, table_of
+from upbit_frames.live.follow.session import FollowSession
 from upbit_frames.live.stream_frames import gaps_frame
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.caller import warn
@@ -23,20 +23,20 @@ __all__ = ["Follow"]
 
 
 class Follow:
-    """Candles that continue: history, then each sealed one once; the forming one at any time.
+    """Candles that continue: history, then each sealed candle once; the forming one at any time.
 
-    Made by ``uf.follow`` (open already), ``aio.follow`` and the clients. It goes on in the
-    background until :meth:`close`, the end of its ``with`` block, or the interpreter's, or until
-    nobody holds it any more. For one reader: a second one makes a follow of its own, which shares
+    Returned by ``uf.follow`` (already open), ``aio.follow`` and the clients. It goes on in the
+    background until :meth:`close`, the end of its ``with`` block or of the interpreter, or until it
+    is garbage-collected. It has one reader; a second reader opens a follow of its own, which shares
     connection and store.
 
     Parameters
     ----------
-    asked : Asked
+    query : FollowQuery
     view : View
-        Kind of frame and time zone.
-    core : Following
-        What works for it on the background loop.
+        Output format and time zone.
+    session : FollowSession
+        Its part on the background loop.
 
     Examples
     --------
@@ -48,46 +48,48 @@ class Follow:
     >>> f.to_frame(forming=True).tail(3); f.close()  # doctest: +SKIP
     """
 
-    def __init__(self, asked: Asked, view: View, core: Following) -> None:
-        self.asked = asked
+    def __init__(self, query: FollowQuery, view: View, session: FollowSession) -> None:
+        self.query = query
         self._view = view
-        self._core = core
+        self._session = session
         self._used = False
 
     # --- life -------------------------------------------------------------------------------------
 
     async def open(self) -> Self:
-        """Return when the history is there.
+        """Fetch the history and begin to follow.
 
         Raises
         ------
         MarketNotFound
         UpbitFramesError
-            If the history cannot be had.
+            If the history cannot be fetched.
         """
         await event_loop.run_async(self._open)
         return self.opened()
 
     async def _open(self) -> None:
         if self._used:
-            raise UsageError("this follow was opened before", suggestion="make a new one")
+            raise UsageError("this follow was opened before", suggestion="open a new one")
         self._used = True
-        weakref.finalize(self, _let_go, self._core, os.getpid()).atexit = False  # the loop ends everything then
-        await self._core.open()
+        weakref.finalize(
+            self, _release_abandoned, self._session, os.getpid()
+        ).atexit = False  # at exit the loop ends every follow
+        await self._session.open()
 
     def opened(self) -> Self:
         """Issue the warnings about the history, in the caller's thread."""
-        for text in self._core.warnings:
+        for text in self._session.warnings:
             warn(text)
         return self
 
     async def aclose(self) -> None:
-        """End; what is in memory stays. May be called twice."""
-        await event_loop.run_async(self._core.aclose)
+        """End the follow; candles in memory stay. May be called twice."""
+        await event_loop.run_async(self._session.aclose)
 
     def close(self) -> None:
-        """As :meth:`aclose`, without ``await``, and from any thread: a waiting reader ends."""
-        event_loop.run(self._core.aclose)
+        """As :meth:`aclose`, without ``await`` and from any thread; a waiting reader ends."""
+        event_loop.run(self._session.aclose)
 
     async def __aenter__(self) -> Self:
         if not self._used:
@@ -117,124 +119,125 @@ class Follow:
         return self
 
     def __next__(self) -> Any:
-        batch = event_loop.run(self._taking().take)
+        batch = event_loop.run(self._opened_session().take)
         if batch is None:
             raise StopIteration
-        return self._handed(batch)
+        return self._deliver(batch)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        batch = await event_loop.run_async(self._taking().take)
+        batch = await event_loop.run_async(self._opened_session().take)
         if batch is None:
             raise StopAsyncIteration
-        return self._handed(batch)
+        return self._deliver(batch)
 
-    def _taking(self) -> Following:
+    def _opened_session(self) -> FollowSession:
         if not self._used:
             raise UsageError("this follow is not open", suggestion="use it inside 'with' or 'async with'")
-        return self._core
+        return self._session
 
-    def _handed(self, batch: Batch) -> Any:
-        frame = self._frame(batch, self.asked.forming)
-        self._core.had(batch)
+    def _deliver(self, batch: Batch) -> Any:
+        frame = self._frame(batch, self.query.forming)
+        self._session.reader.mark_read(batch)
         return frame
 
     def to_frame(self, forming: bool | None = None) -> Any:
-        """History and everything sealed since, the newest ``keep`` of each market.
+        """Return the history and all candles sealed since, the newest ``keep`` of each market.
 
         Parameters
         ----------
         forming : bool, optional
-            Also the candles that can still change: the running one, and for 5 s the one before
-            (of second candles, those of the last ten seconds or so). Default: as ``uf.follow`` was
-            told.
+            Include the candles that can still change: the running one, and for 5 s the one before
+            (of second candles, those of about the last ten seconds). Default: the argument
+            ``forming`` of ``uf.follow``.
 
         Returns
         -------
         pandas.DataFrame, pyarrow.Table or polars.DataFrame
             As of ``uf.candles``; with ``forming`` there or here, a boolean column ``sealed`` too.
         """
-        wanted = self.asked.forming if forming is None else bool(forming)
-        core = self._taking()
+        include = self.query.forming if forming is None else bool(forming)
+        session = self._opened_session()
 
-        async def look() -> Batch:
-            return core.whole(forming=wanted)
+        async def read() -> Batch:
+            return session.reader.everything(forming=include)
 
-        batch = core.whole(forming=wanted) if core.over else event_loop.run(look)
-        return self._frame(batch, wanted or self.asked.forming)
+        batch = session.reader.everything(forming=include) if session.closed else event_loop.run(read)
+        return self._frame(batch, include or self.query.forming)
 
-    def _frame(self, batch: Batch, told: bool) -> Any:
+    def _frame(self, batch: Batch, flag_sealed: bool) -> Any:
         from upbit_frames.frames import output as frames
 
-        asked, view = self.asked, self._view
-        index = ["market", "time"] if asked.many else ["time"]
-        table = table_of(batch.parts, asked.many, told)
-        meta = batch.meta or meta_of(batch, asked, self._core.ports.server_time.now())
+        query, view = self.query, self._view
+        index = ["market", "time"] if query.many else ["time"]
+        table = table_of(batch.parts, query.many, flag_sealed)
+        meta = batch.meta or metadata_of(batch, query, self._session.ports.server_time.now())
         return frames.to_output(table, "candles", view.output, tz=view.tz, index=index, attrs=meta)
 
     # --- what happened ----------------------------------------------------------------------------
 
     @property
     def gaps(self) -> pd.DataFrame:
-        """Every break of the connection, one row a market; see ``Stream.gaps``.
+        """Every gap of the stream, one row for each disconnect and market; see ``Stream.gaps``.
 
-        They concern the forming candle only: sealed ones come over REST and have none.
+        Gaps concern the forming candle only: sealed candles come over REST and have none.
         """
-        return gaps_frame(self._core.gaps, self._view.tz)
+        return gaps_frame(self._session.gaps, self._view.tz)
 
     @property
     def stats(self) -> dict[str, Any]:
         """Counts so far, as JSON scalars.
 
-        ``state`` of the stream (open, connecting, waiting, closed …) and ``live``, whether forming
-        candles are told now; while not, sealed ones go on coming over REST. ``received`` rows of
-        the stream, ``forming`` candles known now, ``sealed`` candles and ``requests`` since
-        history, ``retries``, ``breaks``; ``sealed_until``, before which every candle of every
-        market is there; ``error`` of the stream or of all, or None.
+        ``state`` of the stream (open, connecting, waiting, closed …) and ``live``, whether the
+        stream updates forming candles now; while it does not, sealed candles go on coming over
+        REST. ``received`` rows of the stream, ``forming`` candles now, ``sealed`` candles and
+        ``requests`` since the history, ``retries``, ``breaks``; ``sealed_until``, before which every
+        candle of every market is included; ``error`` of the follow or of the stream, or None.
         """
-        core = self._core
-        error = core.error or core.live_error
-        tracks = list(core.tracks.values())
+        session, sealer = self._session, self._session.sealer
+        error = session.error or session.stream_error
+        series = list(session.series.values())
         return {
-            "state": core.state,
-            "live": core.state == "open",
-            "received": core.received,
-            "forming": sum(track.forming for track in tracks),
-            "sealed": core.sealed,
-            "sealed_until": iso(min(track.sealed for track in tracks)),
-            "requests": core.requests,
-            "retries": core.retries,
-            "breaks": core.gaps.breaks,
+            "state": session.state,
+            "live": session.state == "open",
+            "received": session.received,
+            "forming": sum(each.forming_count for each in series),
+            "sealed": sealer.rows,
+            "sealed_until": iso(min(each.sealed_until for each in series)),
+            "requests": sealer.requests,
+            "retries": sealer.retries,
+            "breaks": session.gaps.disconnects,
             "error": None if error is None else error.message,
         }
 
     @property
     def error(self) -> UpbitFramesError | None:
-        """Why it ended by itself; None while it goes on."""
-        return self._core.error
+        """The error that ended the follow, or None."""
+        return self._session.error
 
     @property
     def closed(self) -> bool:
-        """Whether nothing will come any more."""
-        return self._core.over
+        """Whether the follow has ended."""
+        return self._session.closed
 
     def __repr__(self) -> str:
-        asked, told = self.asked, self.stats
-        shown = ", ".join(asked.markets[:3]) + (f" and {len(asked.markets) - 3} more" if len(asked.markets) > 3 else "")
+        query, stats = self.query, self.stats
+        more = f" and {len(query.markets) - 3} more" if len(query.markets) > 3 else ""
+        markets = ", ".join(query.markets[:3]) + more
         if not self._used:
-            return f"<Follow {asked.grid} of {shown}: not open>"
-        state = f"ended: {self.error.message}" if self.error else told["state"]
+            return f"<Follow {query.grid} of {markets}: not open>"
+        state = f"ended: {self.error.message}" if self.error else stats["state"]
         return (
-            f"<Follow {asked.grid} of {shown}: {state}, sealed until {told['sealed_until']}, "
-            f"{told['sealed']} since the history of {asked.history}, {told['forming']} forming, "
-            f"{told['breaks']} breaks>"
+            f"<Follow {query.grid} of {markets}: {state}, sealed until {stats['sealed_until']}, "
+            f"{stats['sealed']} since the history of {query.history}, {stats['forming']} forming, "
+            f"{stats['breaks']} breaks>"
         )
 
 
-def _let_go(core: Following, pid: int) -> None:
-    """Whoever held it is gone: end it without waiting, from any thread."""
-    if core.over or os.getpid() != pid:
+def _release_abandoned(session: FollowSession, pid: int) -> None:
+    """End an abandoned follow without waiting, from any thread."""
+    if session.closed or os.getpid() != pid:
         return
-    event_loop.start(core.aclose)
+    event_loop.start(session.aclose)

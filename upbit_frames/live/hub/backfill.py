@@ -1,4 +1,4 @@
-"""What a break has cost, fetched over REST."""
+"""Backfills gaps over REST."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from upbit_frames.errors import ApiError, UpbitFramesError
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.message_tables import rows_from_rest
 from upbit_frames.exchange.wire.messages import Row
-from upbit_frames.live.hub.sequencer import Gap
+from upbit_frames.live.hub.gaps import Gap
 from upbit_frames.router.ports import Ports, sync_server_time
 from upbit_frames.router.trade_pages import backfill_trades
 from upbit_frames.router.trade_plan import EXPIRED, split_expired
@@ -19,46 +19,46 @@ from upbit_frames.router.trade_requests import Trade, TradeRequests, trades_tabl
 from upbit_frames.runtime.clock import Clock
 from upbit_frames.runtime.progress import Progress
 
-__all__ = ["Mender", "RestMender", "fetch_whole"]
+__all__ = ["REST_LAG", "GapBackfill", "RestBackfill", "fetch_gap"]
 
-TRIES = 4  # to fetch what a gap lacks
-LAG = 0.3  # seconds for REST to learn of a trade that the stream has told
+TRIES = 4  # attempts to fetch a gap
+REST_LAG = 0.3  # seconds until REST serves a trade that the stream has sent
 
 
-class Mender(Protocol):
-    """Fetches what a stream has missed."""
+class GapBackfill(Protocol):
+    """Fetches rows that a stream has missed."""
 
     async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
-        """The rows of the span, ascending."""
+        """Return the rows of the span, ascending."""
 
 
-async def fetch_whole(mender: Mender, gap: Gap, clock: Clock, retry: RetryPolicy) -> list[Row] | str:
-    """What a gap lacks, up to the row that came after it; or why it cannot be had.
+async def fetch_gap(backfill: GapBackfill, gap: Gap, clock: Clock, retry: RetryPolicy) -> list[Row] | str:
+    """Return the rows of a gap up to the first row after it, or the reason why they cannot be fetched.
 
-    Of trades the answer must hold that row too: REST learns of a trade later than the stream, and
-    what it does not know yet may not be the only one.
+    Trades must include that first row: REST serves a trade later than the stream, and it may lack
+    more of them until it serves this one.
     """
     assert gap.span is not None
-    anchor, first = None, gap.first
+    anchor, first = None, gap.first_row
     if gap.type == "trade" and first is not None and gap.span.start <= first.trade_timestamp * 1000 < gap.span.end:
         anchor = first.sequential_id
-    why = ""
+    reason = ""
     for attempt in range(1, TRIES + 1):
         try:
-            rows = await mender.fetch(gap.type, gap.market, gap.span)
+            rows = await backfill.fetch(gap.type, gap.market, gap.span)
         except UpbitFramesError as error:
-            why = error.message
+            reason = error.message
             await clock.sleep(retry.pause(attempt))
             continue
         if anchor is None or any(row.sequential_id == anchor for row in rows):
             return rows
-        why = "REST does not tell the trade that came after the break"
-        await clock.sleep(LAG * attempt)
-    return why
+        reason = "REST does not serve the first trade after the gap"
+        await clock.sleep(REST_LAG * attempt)
+    return reason
 
 
-class RestMender:
-    """Asks the REST API.
+class RestBackfill:
+    """Fetches over the REST API.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class RestMender:
         self._ports = ports
 
     async def fetch(self, type_: str, market: str, span: Span) -> list[Row]:
-        """The trades or candles of the span.
+        """Return the trades or candles of the span.
 
         Raises
         ------
         UpbitFramesError
-            If they cannot be had.
+            If they cannot be fetched.
         """
         interval = interval_of(type_)
         if interval is not None:
@@ -97,7 +97,7 @@ class RestMender:
         return rows_from_rest("trade", market, trades_table(trades.values()), self._ports.clock.now())
 
     async def _candles(self, type_: str, interval: Interval, market: str, span: Span) -> list[Row]:
-        to, found = span.end, list[Row]()
+        to, rows = span.end, list[Row]()
         while to > span.start:
             count = min(CANDLES_MAX_COUNT, interval.slots(span.start, to))
             reply = await self._ports.api.candles(market, interval, to=to, count=count)
@@ -105,8 +105,8 @@ class RestMender:
             times = table["time"].cast("int64").to_pylist()
             inside = sum(1 for time in times if time >= span.start)
             page = table.slice(len(table) - inside)
-            found = rows_from_rest(type_, market, page, reply.received) + found
+            rows = rows_from_rest(type_, market, page, reply.received) + rows
             if inside < len(table) or len(table) < count:
                 break
             to = times[0]
-        return found
+        return rows

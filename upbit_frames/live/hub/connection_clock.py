@@ -1,8 +1,8 @@
-"""What time it is at the exchange, by the frames of one connection (pure).
+"""Estimates the exchange's time from the frames of one connection (no I/O).
 
-Each frame that tells of something new says when it was sent; against the time of its arrival this
-gives an offset. The median of the newest offsets is believed, so that a frame with a wrong time
-changes nothing, and a clock that is set takes effect after a few frames.
+The send time of a realtime frame minus its arrival time is an offset. The estimate is the median of
+the newest offsets, so that one frame with a wrong time has no effect, and a changed clock takes
+effect after a few frames.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from upbit_frames.exchange.wire.messages import Row
 
 __all__ = ["AHEAD", "ConnectionClock"]
 
-AHEAD = 60_000_000  # microseconds after the connection's clock from which a time is not believed
+AHEAD = 60_000_000  # microseconds after the connection's clock from which a time is not credible
 WINDOW = 31  # frames
-FEW = 4
+FEW = 4  # frames below which the offset that REST gives counts too
 
 
 class ConnectionClock:
-    """The offset of the exchange's clock against ours, as a connection tells it."""
+    """The offset of the exchange's clock against ours, by the frames of a connection."""
 
     def __init__(self) -> None:
         self._offsets: deque[int] = deque(maxlen=WINDOW)
@@ -28,7 +28,7 @@ class ConnectionClock:
         self._votes: tuple[int, ...] = ()  # replaced as a whole, as it is read from any thread
 
     def observe(self, rows: Iterable[Row]) -> None:
-        """Learn from the newest rows."""
+        """Add the offsets of new rows."""
         for row in rows:
             offset = row.timestamp * 1000 - row.received_at
             if row.stream_type == "REALTIME":
@@ -38,12 +38,12 @@ class ConnectionClock:
         self._votes = tuple(sorted(self._offsets))
 
     def offset(self, server: int | None = None) -> int | None:
-        """The exchange's clock minus ours in microseconds, or less; None while nothing is known.
+        """Return the exchange's clock minus ours in microseconds, or less; None while unknown.
 
         Parameters
         ----------
         server : int, optional
-            The same as REST tells it, which counts as one more frame while there are few.
+            The same by the dates of REST responses, which counts as a frame while there are few.
         """
         votes = self._votes
         if server is not None and len(votes) < FEW:

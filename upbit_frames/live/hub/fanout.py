@@ -1,4 +1,4 @@
-"""Who listens to what, and what each row is worth to them (pure)."""
+"""Maps topics to subscribers and de-duplicates rows per topic (no I/O)."""
 
 from __future__ import annotations
 
@@ -10,193 +10,208 @@ import msgspec
 from upbit_frames.core.topics import Key, Topic, merged
 from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.messages import Row, type_of
-from upbit_frames.live.hub.sequencer import Gap, Line
-from upbit_frames.live.hub.subscriber import Listener
+from upbit_frames.live.hub.gaps import Gap
+from upbit_frames.live.hub.sequencer import TopicSequencer, sequencer_for
+from upbit_frames.live.hub.subscriber import Subscriber
 
-__all__ = ["Audience", "Torn"]
+__all__ = ["FanOut", "PendingGap"]
 
 
-class Torn(NamedTuple):
-    """A gap that has to be fetched."""
+class PendingGap(NamedTuple):
+    """A gap that has to be backfilled."""
 
     key: Key
-    line: Line
+    sequencer: TopicSequencer
     gap: Gap
 
 
-class Audience:
-    """The listeners of one connection, and one line for each thing that somebody listens to.
+class FanOut:
+    """The subscribers of one connection, and a sequencer for each subscribed topic.
 
     Attributes
     ----------
-    listeners : list of Listener
-    lines : dict of Key to Line
+    subscribers : list of Subscriber
+    sequencers : dict of Key to TopicSequencer
     rows : int
-        How many came, wanted or not.
+        All rows that arrived, subscribed or not.
     """
 
     def __init__(self) -> None:
-        self.listeners: list[Listener] = []
+        self.subscribers: list[Subscriber] = []
         self.rows = 0
-        self.lines: dict[Key, Line] = {}
-        self._by_key: dict[Key, list[Listener]] = {}
-        self._trusted: set[Key] = set()
-        self._told: dict[Key, int] = {}  # the last epoch in which anything came
+        self.sequencers: dict[Key, TopicSequencer] = {}
+        self._by_key: dict[Key, list[Subscriber]] = {}
+        self._confirmed: set[Key] = set()  # topics on which a row has ever arrived
+        self._epochs: dict[Key, int] = {}  # the last epoch in which a row arrived
+
+    # --- subscriptions ------------------------------------------------------------------------
 
     @property
     def topics(self) -> set[Topic]:
-        """Everything that somebody wants."""
-        return {topic for one in self.listeners for topic in one.topics}
+        """The union of all subscriptions."""
+        return {topic for subscriber in self.subscribers for topic in subscriber.topics}
 
     def knows(self, topic: Topic) -> bool:
-        """Whether the others who listen have been told the state, and as deep as it is wanted."""
-        line = self.lines.get(topic.key)
-        if line is None or line.shown is None:
+        """Return whether the state of a topic was delivered to other subscribers, as deep as it is requested."""
+        sequencer = self.sequencers.get(topic.key)
+        if sequencer is None or sequencer.last_delivered is None:
             return False
-        others = [other for one in self._by_key[topic.key] for other in one.topics if other.key == topic.key]
+        others = [other for each in self._by_key[topic.key] for other in each.topics if other.key == topic.key]
         return merged([topic, *others]) == merged(others)
 
-    def add(self, listener: Listener, known: Iterable[Topic], started: int) -> bool:
-        """Tell a newcomer the state of what is known; whether something is wanted that nobody wanted before."""
-        fresh = False
-        for topic in listener.topics:
-            line = self.lines.get(topic.key)
-            if line is None:
-                self.lines[topic.key] = Line(topic.type, topic.market, started)
-                fresh = True
+    def add(self, subscriber: Subscriber, known: Iterable[Topic], started: int) -> bool:
+        """Add a subscriber and deliver the state of known topics to it; return whether a topic is new."""
+        self.subscribers.append(subscriber)
+        new_topic = False
+        for topic in subscriber.topics:
+            sequencer = self.sequencers.get(topic.key)
+            if sequencer is None:
+                self.sequencers[topic.key] = sequencer_for(topic.type, topic.market, started)
+                new_topic = True
             elif topic in known:
-                # The exchange sends the state only to whoever asks first; here it is known already.
-                listener.push([_as_snapshot(line.shown)])
-            self._by_key.setdefault(topic.key, []).append(listener)
-        return fresh
+                # The exchange sends a snapshot to the first subscription only.
+                subscriber.push([_as_snapshot(sequencer.last_delivered)])
+            self._by_key.setdefault(topic.key, []).append(subscriber)
+        return new_topic
 
-    def remove(self, listener: Listener) -> None:
-        """It listens no more, and what only it wanted is forgotten."""
-        self.listeners.remove(listener)
-        for topic in listener.topics:
-            self._forget(listener, topic)
+    def remove(self, subscriber: Subscriber) -> None:
+        """Remove a subscriber, and the topics that only it had."""
+        self.subscribers.remove(subscriber)
+        for topic in subscriber.topics:
+            self._remove_topic(subscriber, topic)
 
-    def _forget(self, listener: Listener, topic: Topic) -> None:
+    def _remove_topic(self, subscriber: Subscriber, topic: Topic) -> None:
         others = self._by_key[topic.key]
-        others.remove(listener)
+        others.remove(subscriber)
         if not others:
-            del self._by_key[topic.key], self.lines[topic.key]
-            self._trusted.discard(topic.key)
-            self._told.pop(topic.key, None)
+            del self._by_key[topic.key], self.sequencers[topic.key]
+            self._confirmed.discard(topic.key)
+            self._epochs.pop(topic.key, None)
 
-    def end(self, key: Key, error: UpbitFramesError) -> list[Listener]:
-        """End one thing for everybody, after what waits was handed out; the listeners that want nothing else."""
-        line = self.lines[key]
-        self.hand_out(key, line, line.surrender(error.message))
+    def end_topic(self, key: Key, error: UpbitFramesError) -> list[Subscriber]:
+        """End a topic after delivering the rows held back; return the subscribers without any other topic."""
+        sequencer = self.sequencers[key]
+        self.deliver(key, sequencer, sequencer.close(error.message))
         done = []
-        for listener in list(self._by_key[key]):
-            ended = [topic for topic in listener.topics if topic.key == key]
-            if len(ended) == len(listener.topics):
-                done.append(listener)
+        for subscriber in list(self._by_key[key]):
+            ended = [topic for topic in subscriber.topics if topic.key == key]
+            if len(ended) == len(subscriber.topics):
+                done.append(subscriber)
                 continue
             for topic in ended:
-                self._forget(listener, topic)
-            listener.topics -= set(ended)
-            listener.ended[line.market] = error
+                self._remove_topic(subscriber, topic)
+            subscriber.topics -= set(ended)
+            subscriber.ended_markets[sequencer.market] = error
         return done
 
-    def suspects(self) -> list[Listener]:
-        """Whoever wants something of which nothing has ever come."""
-        return [one for one in self.listeners if any(topic.key not in self._trusted for topic in one.topics)]
+    def subscribers_of(self, key: Key) -> list[Subscriber]:
+        """Return the subscribers of a topic."""
+        return self._by_key.get(key, [])
 
-    def whole(self, key: Key, epoch: int) -> bool:
-        """Whether the connection has told the state of this in that epoch."""
-        line = self.lines.get(key)
-        return line is not None and self._told.get(key) == epoch and not line.broken
+    def unconfirmed(self) -> list[Subscriber]:
+        """Return the subscribers with a topic on which no row has ever arrived."""
+        return [
+            subscriber
+            for subscriber in self.subscribers
+            if any(topic.key not in self._confirmed for topic in subscriber.topics)
+        ]
 
-    def believed(self, key: Key, clock: int | None) -> bool:
-        """Whether the newest row is not from far ahead of the connection's clock."""
-        line = self.lines.get(key)
-        return line is not None and (line.last is None or not line.rows.ahead(line.last, clock))
+    def is_primed(self, key: Key, epoch: int) -> bool:
+        """Return whether the state of a topic arrived in an epoch, and no gap is open."""
+        sequencer = self.sequencers.get(key)
+        return sequencer is not None and self._epochs.get(key) == epoch and sequencer.gap is None
 
-    def heard(self, rows: Iterable[Row], epoch: int, offset: int | None = None) -> list[Torn]:
-        """Hand out rows in the order in which they arrived; the gaps that they made known.
+    def is_credible(self, key: Key, clock: int | None) -> bool:
+        """Return whether the newest row of a topic is not stamped far ahead of the connection's clock."""
+        sequencer = self.sequencers.get(key)
+        return sequencer is not None and (sequencer.last is None or not sequencer.rows.ahead(sequencer.last, clock))
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def distribute(self, rows: Iterable[Row], epoch: int, offset: int | None = None) -> list[PendingGap]:
+        """Deliver rows in order of arrival; return the gaps that they ended.
 
         ``offset`` is the connection's clock against ours, microseconds; see :class:`ConnectionClock`.
         """
         rows = list(rows)
         self.rows += len(rows)
-        ready: dict[Listener, list[Row]] = {}  # so that each listener is woken once
-        torn = []
+        ready: dict[Subscriber, list[Row]] = {}  # so that each subscriber is woken once
+        pending = []
         for row in rows:
             level = getattr(row, "level", 0.0)
             key = (type_of(row), row.code, 0.0 if level is msgspec.UNSET else level)
-            line = self.lines.get(key)
-            if line is None:
-                continue  # of a subscription that is over
-            self._trusted.add(key)
-            self._told[key] = epoch
-            fresh, gap = line.row(row, row.received_at, None if offset is None else row.received_at + offset)
-            if line.rows.dropped:
-                self._note_dropped(key, line, row.received_at)
+            sequencer = self.sequencers.get(key)
+            if sequencer is None:
+                continue  # of a subscription that has ended
+            self._confirmed.add(key)
+            self._epochs[key] = epoch
+            fresh, gap = sequencer.accept(row, row.received_at, None if offset is None else row.received_at + offset)
+            if sequencer.rows.dropped:
+                self._report_late_rows(key, sequencer, row.received_at)
             if fresh:
-                for listener in self._by_key[key]:
-                    ready.setdefault(listener, []).extend(fresh)
+                for subscriber in self._by_key[key]:
+                    ready.setdefault(subscriber, []).extend(fresh)
             if gap is not None:
-                torn.append(Torn(key, line, gap))
-        for listener, fresh in ready.items():
-            listener.push(fresh)
-        return torn
+                pending.append(PendingGap(key, sequencer, gap))
+        for subscriber, fresh in ready.items():
+            subscriber.push(fresh)
+        return pending
 
-    def _note_dropped(self, key: Key, line: Line, at: int) -> None:
-        """Tell the listeners of rows that were left out."""
-        number = line.rows.dropped
-        gap = line.dropped(at)
-        for listener in self._by_key[key]:
-            listener.dropped += number
+    def _report_late_rows(self, key: Key, sequencer: TopicSequencer, at: int) -> None:
+        number = sequencer.rows.dropped
+        gap = sequencer.drop_late_rows(at)
+        for subscriber in self._by_key[key]:
+            subscriber.dropped += number
             if gap is not None:
-                listener.gaps.append(gap)
+                subscriber.gaps.append(gap)
 
-    def broke(self, at: int, reason: str, keys: Iterable[Key] | None = None) -> None:
-        """The connection broke, or these lost something: each line that was whole has a gap now."""
-        for key in list(self.lines) if keys is None else keys:
-            gap = self.lines[key].broke(at, reason)
+    def deliver(self, key: Key, sequencer: TopicSequencer, rows: list[Row]) -> None:
+        """Deliver rows that were held back or fetched."""
+        # Rows fetched for subscribers that have left are of no use to later ones.
+        if rows and self.sequencers.get(key) is sequencer:
+            for subscriber in self._by_key[key]:
+                subscriber.push(rows)
+
+    def count_invalid_frame(self, keys: Iterable[Key]) -> None:
+        """Count a frame of these topics that was left out."""
+        for subscriber in {subscriber for key in keys for subscriber in self._by_key[key]}:
+            subscriber.invalid_frames += 1
+
+    # --- gaps -----------------------------------------------------------------------------------
+
+    def disconnect(self, at: int, reason: str, keys: Iterable[Key] | None = None) -> None:
+        """Open a gap of all topics, or of these, where none is open."""
+        for key in list(self.sequencers) if keys is None else keys:
+            gap = self.sequencers[key].disconnect(at, reason)
             if gap is not None:
-                for listener in self._by_key[key]:
-                    listener.gaps.append(gap)
+                for subscriber in self._by_key[key]:
+                    subscriber.gaps.append(gap)
 
-    def count_odd(self, keys: Iterable[Key]) -> None:
-        """A frame of these was left out."""
-        for listener in {one for key in keys for one in self._by_key[key]}:
-            listener.odd += 1
-
-    def silent(self, at: int, now: int, keys: Iterable[Key] | None = None) -> list[Torn]:
-        """Nothing came although all of this is subscribed again: the gaps that have to be fetched."""
-        torn = []
-        for key in list(self.lines) if keys is None else keys:
-            gap = self.lines[key].silent(at, now)
+    def settle(self, at: int, now: int, keys: Iterable[Key] | None = None) -> list[PendingGap]:
+        """End the gaps of topics on which nothing arrived since the reconnect; return those to backfill."""
+        pending = []
+        for key in list(self.sequencers) if keys is None else keys:
+            gap = self.sequencers[key].settle(at, now)
             if gap is not None:
-                torn.append(Torn(key, self.lines[key], gap))
-        return torn
+                pending.append(PendingGap(key, self.sequencers[key], gap))
+        return pending
 
-    def cut_off(self, listener: Listener, at: int, now: int) -> list[Torn]:
-        """A listener wants no more while lines are broken: the gaps that have to be fetched for it, up to now."""
-        torn = []
-        for key in {topic.key for topic in listener.topics}:
-            line = self.lines.get(key)
-            if line is None or line.gap is None:
+    def end_gaps(self, subscriber: Subscriber, at: int, now: int) -> list[PendingGap]:
+        """End the open gaps of a subscriber that stops while disconnected; return those to backfill."""
+        pending = []
+        for key in {topic.key for topic in subscriber.topics}:
+            sequencer = self.sequencers.get(key)
+            if sequencer is None or sequencer.gap is None:
                 continue
-            reason = line.gap.reason
-            gap = line.cut_off(at, now)
+            reason = sequencer.gap.reason
+            gap = sequencer.end_gap(now)
             if gap is not None:
-                torn.append(Torn(key, line, gap))
-            again = line.broke(at, reason)  # for the others it goes on
+                pending.append(PendingGap(key, sequencer, gap))
+            rest = sequencer.disconnect(at, reason)  # the connection is still down for the others
             for other in self._by_key[key]:
-                if other is not listener and again is not None:
-                    other.gaps.append(again)
-        return torn
-
-    def hand_out(self, key: Key, line: Line, rows: list[Row]) -> None:
-        """Rows that had to be waited for."""
-        # What was being mended for those who have left is of no use to who came later.
-        if rows and self.lines.get(key) is line:
-            for listener in self._by_key[key]:
-                listener.push(rows)
+                if other is not subscriber and rest is not None:
+                    other.gaps.append(rest)
+        return pending
 
 
 def _as_snapshot(row: Row) -> Row:

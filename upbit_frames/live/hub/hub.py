@@ -1,13 +1,18 @@
-"""One connection for everything that listens: subscriptions merged, rows handed out, gaps mended.
+"""Shares one connection among subscribers: merged subscriptions, fan-out, backfilled gaps.
 
-A :class:`Hub` lives on the background loop. It never waits for a listener: each has a bounded
-queue of its own, and what does not fit any more is dropped there, oldest first, and counted.
+A :class:`Hub` lives on the background loop and never waits for a subscriber: each has a bounded
+queue, whose oldest rows are dropped and counted when it is full. The hub supervises the connection
+and the subscriptions; the rest is done by its parts:
+
+- :mod:`upbit_frames.live.hub.frame_buffer` decodes frames in batches.
+- :mod:`upbit_frames.live.hub.invalid_frames` has the policy for frames that are not what the API promises.
+- :mod:`upbit_frames.live.hub.fanout` distributes rows, with a sequencer for each topic.
+- :mod:`upbit_frames.live.hub.gap_supervisor` decides when gaps are backfilled, and runs the backfills.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,51 +21,54 @@ from upbit_frames.core.topics import Key, Topic
 from upbit_frames.errors import ApiError, ConnectionFailed, UpbitFramesError
 from upbit_frames.exchange.transport.reconnecting import Dialer, WsConnection
 from upbit_frames.exchange.transport.retry import RetryPolicy
-from upbit_frames.exchange.wire.messages import Row
-from upbit_frames.live.hub.backfill import LAG, Mender
+from upbit_frames.live.hub.backfill import GapBackfill
 from upbit_frames.live.hub.connection_clock import ConnectionClock
-from upbit_frames.live.hub.fanout import Audience
-from upbit_frames.live.hub.frame_buffer import FrameBuffer, OddFrame
-from upbit_frames.live.hub.gap_supervisor import GapSupervisor
-from upbit_frames.live.hub.odd_frames import OddFrames
-from upbit_frames.live.hub.subscriber import Listener, Tempo
+from upbit_frames.live.hub.fanout import FanOut
+from upbit_frames.live.hub.frame_buffer import FrameBuffer, InvalidFrame
+from upbit_frames.live.hub.gap_supervisor import SETTLE, GapSupervisor
+from upbit_frames.live.hub.invalid_frames import InvalidFrames
+from upbit_frames.live.hub.subscriber import Subscriber, Tempo
 from upbit_frames.runtime.clock import Clock, ServerTime
 from upbit_frames.runtime.telemetry import telemetry
 
 __all__ = ["LINGER", "Hub"]
 
-SETTLE = 5.0  # seconds after which a snapshot that has not come will not come
-LINGER = 2.0  # seconds for which a connection stays open that nobody listens to any more
-PATIENCE = 30.0  # seconds for which a newcomer waits while the connection is down
-COMPLAINTS = 3  # errors one after the other, of names not known, until the newcomers are to blame
-NEVER = 2**63
-LATE = 0.05  # seconds: what arrived in time is handed in before the time is said to be over
+LINGER = 2.0  # seconds for which a connection without subscribers stays open
+OPEN_TIMEOUT = 30.0  # seconds for which a new subscriber waits while the connection is down
+MOST_REFUSALS = 3  # refused connections in a row, with unknown error names, until the newest subscribers are ended
 
 
 class Hub:
-    """Shares one connection among listeners.
+    """Shares one connection among subscribers.
 
     Parameters
     ----------
     dialer : Dialer
-    mender : Mender
+    backfill : GapBackfill
     clock, server_time
     retry : RetryPolicy, optional
     format : str
-        In which format frames are asked for; makes no difference to the rows.
-    settle, linger, patience : float
-        Seconds; see the constants of this module.
+        The format in which frames are requested; makes no difference to the rows.
+    settle, linger, open_timeout : float
+        Seconds; see ``SETTLE``, ``LINGER`` and ``OPEN_TIMEOUT``.
     tempo : Tempo, optional
-        Of a tape that is recorded or played.
-    joined : callable, optional
-        Told the topics of every stream that begins, before anything else, and those whose state
-        it is told at once because others listen to them; may refuse it.
+        Of a tape that is recorded or replayed.
+    on_subscribe : callable, optional
+        Called first with the topics of every new subscription, and those of them whose state is
+        known and delivered at once; may refuse the subscription by raising.
+
+    Attributes
+    ----------
+    breaks : int
+        How many times the connection broke.
+    last_received : float
+        When the last frame or pong arrived, monotonic seconds.
     """
 
     def __init__(
         self,
         dialer: Dialer,
-        mender: Mender,
+        backfill: GapBackfill,
         *,
         clock: Clock,
         server_time: ServerTime,
@@ -68,170 +76,184 @@ class Hub:
         format: str = "DEFAULT",  # noqa: A002 - the exchange's own name for it
         settle: float = SETTLE,
         linger: float = LINGER,
-        patience: float = PATIENCE,
+        open_timeout: float = OPEN_TIMEOUT,
         tempo: Tempo | None = None,
-        joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
+        on_subscribe: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None,
     ) -> None:
         self.breaks = 0
-        self.heard = 0.0
+        self.last_received = 0.0
         self._dialer = dialer
         self._clock = clock
         self._server_time = server_time
         self._retry = retry or RetryPolicy()
         self._format = format
-        self._settle = settle
         self._linger = linger
-        self._patience = patience
+        self._open_timeout = open_timeout
         self._tempo = tempo
-        self._joined = joined
-        self._due = (NEVER, 0)  # when it will have settled, by our clock and by the exchange's
-        self._time = ConnectionClock()
-        self._torn = False
-        self._complaints = 0
+        self._on_subscribe = on_subscribe
+        self._connection_clock = ConnectionClock()
+        self._drain_at_once = False
+        self._refusals = 0
         self._connection: WsConnection | None = None
-        self._audience = Audience()
-        self._odd = OddFrames(self._audience)
-        self._repairs = GapSupervisor(self._audience, mender, clock, self._retry, self._spawn)
+        self._fan_out = FanOut()
+        self._invalid = InvalidFrames(self._fan_out)
+        self._gaps = GapSupervisor(
+            self._fan_out, backfill, clock, self._retry,
+            settle=settle, drain=self._drain, spawn=self._spawn, call_later=self._call_later,
+        )  # fmt: skip
         self._frames = FrameBuffer()
-        self._drains = False
+        self._drain_scheduled = False
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    # --- listeners ------------------------------------------------------------------------------
+    # --- state ----------------------------------------------------------------------------------
 
     @property
     def state(self) -> str:
-        """Of the connection: idle, connecting, open, waiting (to try again) or ended."""
+        """Of the connection: idle, connecting, open, waiting (to reconnect) or ended."""
         return self._connection.state if self._connection is not None else "idle"
 
     @property
     def frames(self) -> int:
-        """How many frames were taken."""
+        """Frames decoded so far."""
         return self._frames.count
 
     @property
-    def refused_frames(self) -> int:
-        """How many frames were not what the API promises."""
-        return self._odd.count
+    def invalid_frames(self) -> int:
+        """Frames that were not what the API promises."""
+        return self._invalid.count
 
     @property
     def live(self) -> bool:
-        """Whether an exchange is at the other end, not a tape."""
+        """Whether the frames come from an exchange, not from a tape."""
         return self._dialer.live
 
     @property
     def epoch(self) -> int:
-        """How many times the connection was open."""
+        """How many times the connection was opened."""
         return self._connection.epoch if self._connection is not None else 0
 
     @property
-    def listeners(self) -> int:
-        """How many listen."""
-        return len(self._audience.listeners)
+    def subscribers(self) -> int:
+        """Number of subscribers."""
+        return len(self._fan_out.subscribers)
 
-    def current(self, key: Key) -> bool:
-        """Whether the connection as it is now has told the state of this, and nothing is being mended."""
-        if self.state != "open" or not self._audience.whole(key, self.epoch):
+    def is_primed(self, key: Key) -> bool:
+        """Return whether the newest row of a topic is its current, credible state."""
+        if self.state != "open" or not self._fan_out.is_primed(key, self.epoch):
             return False
-        return self._audience.believed(key, self.exchange_time)
+        return self._fan_out.is_credible(key, self.exchange_time)
+
+    def is_backfilling(self, key: Key) -> bool:
+        """Return whether a gap of a topic is being backfilled."""
+        sequencer = self._fan_out.sequencers.get(key)
+        return sequencer is not None and sequencer.backfilling
+
+    def now(self) -> int:
+        """Return the time by the clock that stamps arriving frames, microseconds UTC."""
+        return self._clock.now()
 
     @property
     def exchange_time(self) -> int | None:
-        """What time it is at the exchange, by its frames and its REST answers; None where nothing has come yet."""
-        offset = self._offset()
+        """The exchange's time by its frames and REST responses, microseconds UTC; None while unknown."""
+        offset = self._clock_offset()
         return None if offset is None else self._clock.now() + offset
 
-    def _offset(self) -> int | None:
+    def _clock_offset(self) -> int | None:
         known = self._server_time.known
-        return self._time.offset(self._server_time.now() - self._clock.now() if known else None)
+        return self._connection_clock.offset(self._server_time.now() - self._clock.now() if known else None)
 
-    def mending(self, key: Key) -> bool:
-        """Whether what a break has cost is still being fetched."""
-        line = self._audience.lines.get(key)
-        return line is not None and line.mending
+    def _earliest_exchange_time(self) -> int | None:
+        """Return the exchange's time or an earlier one, from REST where known, else from the stream."""
+        if self._server_time.known:
+            return self._server_time.now()
+        return self.exchange_time
 
-    def now(self) -> int:
-        """The clock by which frames arrive."""
-        return self._clock.now()
+    # --- subscriptions --------------------------------------------------------------------------
 
-    async def alive(self, timeout: float) -> bool:
-        """Whether the other side answers a ping within so many seconds; counts as having heard it."""
-        if self._connection is None or not await self._connection.alive(timeout):
-            return False
-        self.heard = time.monotonic()
-        return True
-
-    async def abandon(self) -> None:
-        """Give the connection up, so that it is opened anew."""
-        if self._connection is not None:
-            await self._connection.abandon()
-
-    async def join(self, listener: Listener) -> None:
-        """Begin to listen; returns when the connection is open.
+    async def subscribe(self, subscriber: Subscriber) -> None:
+        """Add a subscriber; return when the connection is open.
 
         Raises
         ------
         UpbitFramesError
             If it cannot be opened.
         """
-        self._drain()  # what came before belongs to those who were here before
-        known = frozenset(one for one in listener.topics if self._audience.knows(one))
-        if self._joined is not None:
-            self._joined(listener.topics, known)
-        self._audience.listeners.append(listener)
+        self._drain()  # frames that have arrived belong to earlier subscribers
+        known = frozenset(topic for topic in subscriber.topics if self._fan_out.knows(topic))
+        if self._on_subscribe is not None:
+            self._on_subscribe(subscriber.topics, known)
         if self._tempo is not None:
-            listener.tempo = self._tempo
-            listener.since = self._clock.now() if self.state == "open" else None
-        fresh = self._audience.add(listener, known, self._exchange_time() or 0)
-        self._ask(anew=fresh)
+            subscriber.tempo = self._tempo
+            subscriber.position = self._clock.now() if self.state == "open" else None
+        new_topic = self._fan_out.add(subscriber, known, self._earliest_exchange_time() or 0)
+        self._send_subscriptions(resend=new_topic)
         if self.state == "open":
             return
         try:
-            async with asyncio.timeout(self._patience):
-                await listener.begun.wait()
+            async with asyncio.timeout(self._open_timeout):
+                await subscriber.opened.wait()
         except TimeoutError:
-            away = f"the stream could not be opened within {self._patience:g} s"
-            listener.end(ConnectionFailed(away, suggestion="check the network; try again"))
+            message = f"the stream could not be opened within {self._open_timeout:g} s"
+            subscriber.close(ConnectionFailed(message, suggestion="check the network; try again"))
         except asyncio.CancelledError:
-            self.leave(listener)
+            self.unsubscribe(subscriber)
             raise
-        if listener.error is not None:
-            self.leave(listener)
-            raise listener.error
+        if subscriber.error is not None:
+            self.unsubscribe(subscriber)
+            raise subscriber.error
 
-    def leave(self, listener: Listener) -> None:
-        """Listen no more."""
-        if listener not in self._audience.listeners:
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Remove a subscriber; the connection closes when it was the last one."""
+        if subscriber not in self._fan_out.subscribers:
             return
-        self._audience.remove(listener)
-        listener.end(None)
+        self._fan_out.remove(subscriber)
+        subscriber.close(None)
         if self._connection is not None and self.state != "ended":
-            self._ask()
-        if not self._audience.listeners:
-            self._later(self._linger, self._close_if_idle)
+            self._send_subscriptions()
+        if not self._fan_out.subscribers:
+            self._call_later(self._linger, self._close_if_idle)
 
-    def _ask(self, *, anew: bool = False) -> None:
-        """Tell the connection what is wanted; ``anew`` also where it is subscribed to the same already."""
+    def _send_subscriptions(self, *, resend: bool = False) -> None:
+        """Send the merged subscriptions; ``resend`` also if they have not changed."""
         if self._connection is None or self._connection.state == "ended":
             self._connection = WsConnection(
                 self._dialer, self, clock=self._clock, retry=self._retry, format=self._format
             )
-        self._connection.subscribe(self._audience.topics, resend=anew)
+        self._connection.subscribe(self._fan_out.topics, resend=resend)
 
-    def _later(self, seconds: float, do: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers = [one for one in self._timers if not one.cancelled() and one.when() > loop.time()]
-        self._timers.append(loop.call_later(seconds, do))
+    def _end_subscriber(self, subscriber: Subscriber, error: UpbitFramesError | None) -> None:
+        subscriber.close(error)
+        self.unsubscribe(subscriber)
+
+    async def complete(self, subscriber: Subscriber, timeout: float) -> None:
+        """Backfill up to now what a subscriber lacks that wants no newer rows, within ``timeout`` seconds."""
+        self._drain()
+        await self._gaps.complete(subscriber, self._earliest_exchange_time() or self._clock.now(), timeout)
+
+    # --- connection -----------------------------------------------------------------------------
+
+    async def alive(self, timeout: float) -> bool:
+        """Return whether the other side answers a ping within ``timeout`` seconds; a pong counts as received."""
+        if self._connection is None or not await self._connection.alive(timeout):
+            return False
+        self.last_received = time.monotonic()
+        return True
+
+    async def abandon(self) -> None:
+        """Close the connection, so that it is replaced by a new one."""
+        if self._connection is not None:
+            await self._connection.abandon()
 
     def _close_if_idle(self) -> None:
-        if not self._audience.listeners and self._connection is not None:
+        if not self._fan_out.subscribers and self._connection is not None:
             connection, self._connection = self._connection, None
             self._spawn(connection.aclose())
 
     async def aclose(self) -> None:
-        """End everything."""
-        for listener in list(self._audience.listeners):
-            self.leave(listener)
+        """End all subscriptions, close the connection, and cancel backfills."""
+        for subscriber in list(self._fan_out.subscribers):
+            self.unsubscribe(subscriber)
         for timer in self._timers:
             timer.cancel()
         if self._connection is not None:
@@ -241,176 +263,130 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers = [timer for timer in self._timers if not timer.cancelled() and timer.when() > loop.time()]
+        self._timers.append(loop.call_later(seconds, function))
+
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # --- what the connection tells ----------------------------------------------------------------
+    def _still(self, epoch: int) -> Callable[[], bool]:
+        """Return a function that returns whether the connection of an epoch is still open."""
+        return lambda: self.state == "open" and self.epoch == epoch
+
+    # --- events of the connection (Sink) --------------------------------------------------------
 
     def opened(self, epoch: int) -> None:
-        """It is open; what was missed is noticed with the first frame of each market."""
-        self.heard = time.monotonic()
-        now, told = self._clock.now(), self._exchange_time()
-        for listener in self._audience.listeners:
-            listener.begun.set()
-            if self._tempo is not None and listener.since is None:
-                listener.since = now
+        """Start the settle time after a reconnect; a topic's gap ends with its first row."""
+        self.last_received = time.monotonic()
+        now, exchange_time = self._clock.now(), self._earliest_exchange_time()
+        for subscriber in self._fan_out.subscribers:
+            subscriber.opened.set()
+            if self._tempo is not None and subscriber.position is None:
+                subscriber.position = now
         if epoch > 1:
-            self._time = ConnectionClock()
+            self._connection_clock = ConnectionClock()
             telemetry.event("reconnects")
-            self._due = (now + int(self._settle * 1e6), (told or now) + int(self._settle * 1e6))
-            self._later(self._settle + LATE, lambda: self._settled(epoch))
-        # On a tape it must be the same moment each time it is played, so only the first one counts.
-        if told is not None and (epoch > 1) is (self._tempo is None):
-            for line in self._audience.lines.values():
-                line.started = told
-
-    def _exchange_time(self) -> int | None:
-        """What time it is at the exchange, or earlier: as REST has told it, or else the stream; None: nobody has."""
-        if self._server_time.known:
-            return self._server_time.now()
-        return self.exchange_time
+            self._gaps.reconnected(now, exchange_time, self._still(epoch))
+        # A tape must give the same moment in every replay, so only its first epoch counts.
+        if exchange_time is not None and (epoch > 1) is (self._tempo is None):
+            for sequencer in self._fan_out.sequencers.values():
+                sequencer.started = exchange_time
 
     def frame(self, frame: bytes, received: int) -> None:
-        """Keep it until the loop is idle: where many come at once, they are decoded at once."""
-        if received >= self._due[0]:
-            self._settle_down()
+        """Buffer a frame until the loop is idle, so that many are decoded together."""
+        self._gaps.settle_if_due(received)
         self._frames.add(frame, received)
-        self.heard = time.monotonic()
-        if self._torn:
+        self.last_received = time.monotonic()
+        if self._drain_at_once:
             self._drain()
-        elif not self._drains:
-            self._drains = True
+        elif not self._drain_scheduled:
+            self._drain_scheduled = True
             asyncio.get_running_loop().call_soon(self._drain)
 
     def congested(self) -> bool:
-        """Whether a listener that wants every row has little room left, or a gap is being mended first."""
-        if self._repairs.busy or not self._audience.listeners:
+        """Return whether a queue would overflow soon, or a backfill has to end first."""
+        subscribers = self._fan_out.subscribers
+        if self._gaps.busy or not subscribers:
             return True
         more = len(self._frames)
-        if any(one.careful and (one.busy or one.rows or more) for one in self._audience.listeners):
+        if any(each.lossless and (each.busy or each.rows or more) for each in subscribers):
             return True
-        return any(not one.ring and 2 * (len(one.rows) + more) > one.limit for one in self._audience.listeners)
+        return any(not each.ring and 2 * (len(each.rows) + more) > each.limit for each in subscribers)
 
     def broken(self, error: UpbitFramesError) -> None:
-        """Everything that came before the break is handed out first."""
+        """Deliver the frames from before the disconnect, then open a gap of every topic."""
         self._drain()
         self.breaks += 1
         telemetry.event("breaks")
         now = self._clock.now()
-        if now >= self._due[0]:
-            self._settle_down()
-        self._due = (NEVER, 0)
-        self._audience.broke(now, error.message)
-        # A tape waits while a gap is mended, so nothing that came later may have been handed out.
-        self._torn = self._tempo is not None
-        self._complaints = self._complaints + 1 if isinstance(error, ApiError) else 0
-        if isinstance(error, ApiError) and self._complaints >= COMPLAINTS:
-            self._blame(error)
+        self._gaps.disconnected(now)
+        self._fan_out.disconnect(now, error.message)
+        # A tape waits while a gap is backfilled, so no later frame may have been delivered before.
+        self._drain_at_once = self._tempo is not None
+        self._refusals = self._refusals + 1 if isinstance(error, ApiError) else 0
+        if isinstance(error, ApiError) and self._refusals >= MOST_REFUSALS:
+            self._end_unconfirmed(error)
 
     def refused(self, error: ApiError) -> None:
-        """The newcomers are to blame: whatever has brought a frame before was fine."""
+        """End the newest subscribers, whose topics the exchange must have refused."""
         self.broken(error)
-        self._blame(error)
+        self._end_unconfirmed(error)
 
-    def _blame(self, error: ApiError) -> None:
-        """End whoever wants something of which nothing has ever come."""
-        self._complaints = 0
-        for listener in self._audience.suspects():
-            listener.end(error)
-            self.leave(listener)
+    def _end_unconfirmed(self, error: ApiError) -> None:
+        """End all subscribers with a topic on which no frame has ever arrived."""
+        self._refusals = 0
+        for subscriber in self._fan_out.unconfirmed():
+            self._end_subscriber(subscriber, error)
 
     def ended(self, error: UpbitFramesError | None) -> None:
-        """It will not come back; what is being mended is handed out before."""
+        """End all subscriptions once running backfills are delivered; the connection is closed for good."""
         self._drain()
-        if self._clock.now() >= self._due[0]:
-            self._settle_down()
-        self._due = (NEVER, 0)
-        if self._repairs.busy:
-            self._spawn(self._end_mended(error))
+        self._gaps.disconnected(self._clock.now())
+        if self._gaps.busy:
+            self._spawn(self._end_after_backfills(error))
         else:
-            self._end(error)
+            self._end_all(error)
 
-    async def _end_mended(self, error: UpbitFramesError | None) -> None:
-        await self._repairs.finish()
-        self._end(error)
+    async def _end_after_backfills(self, error: UpbitFramesError | None) -> None:
+        await self._gaps.finish()
+        self._end_all(error)
 
-    def _end(self, error: UpbitFramesError | None) -> None:
-        for listener in list(self._audience.listeners):
-            listener.end(error)
-            self.leave(listener)
+    def _end_all(self, error: UpbitFramesError | None) -> None:
+        for subscriber in list(self._fan_out.subscribers):
+            self._end_subscriber(subscriber, error)
 
-    # --- rows -----------------------------------------------------------------------------------------
+    # --- rows -----------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        self._drains = False
-        for rows, odd in self._frames.take():
-            self._hand_out(rows)
-            for one in odd:
-                self._leave_out(one)
-        self._torn = self._torn and any(line.broken for line in self._audience.lines.values())
+        """Decode and distribute all buffered frames."""
+        self._drain_scheduled = False
+        for rows, invalid_frames in self._frames.take():
+            self._connection_clock.observe(rows)
+            self._gaps.start(self._fan_out.distribute(rows, self.epoch, self._clock_offset()))
+            for invalid in invalid_frames:
+                self._leave_out(invalid)
+        sequencers = self._fan_out.sequencers.values()
+        self._drain_at_once = self._drain_at_once and any(each.gap is not None for each in sequencers)
 
-    def _hand_out(self, rows: list[Row]) -> None:
-        self._time.observe(rows)
-        for torn in self._audience.heard(rows, self.epoch, self._offset()):
-            self._repairs.begin(torn)
-
-    def _leave_out(self, odd: OddFrame) -> None:
-        """Something odd came; :mod:`upbit_frames.live.hub.odd_frames` says what follows."""
-        verdict, error = self._odd.judge(odd), odd.error
-        self._audience.count_odd(verdict.broken)
-        self._audience.broke(odd.at, f"an odd frame was left out: {error.message}", verdict.broken)
-        self._torn = self._torn or (self._tempo is not None and bool(verdict.broken))
+    def _leave_out(self, invalid: InvalidFrame) -> None:
+        """Apply the policy of :mod:`upbit_frames.live.hub.invalid_frames` to a frame."""
+        verdict, error = self._invalid.judge(invalid), invalid.error
+        self._fan_out.count_invalid_frame(verdict.lossy)
+        self._fan_out.disconnect(invalid.at, f"an invalid frame was left out: {error.message}", verdict.lossy)
+        self._drain_at_once = self._drain_at_once or (self._tempo is not None and bool(verdict.lossy))
         for key in verdict.ended:
-            done = self._audience.end(key, error)
-            for listener in done:
-                listener.end(error)
-                self.leave(listener)
+            done = self._fan_out.end_topic(key, error)
+            for subscriber in done:
+                self._end_subscriber(subscriber, error)
             if not done and self.state != "ended":
-                self._ask()
+                self._send_subscriptions()
         if verdict.abandon:
             self._spawn(self.abandon())
-        waiting = [key for key in verdict.broken if key in self._audience.lines]
-        if waiting and self._tempo is None:
-            self._later(self._settle + LATE, lambda: self._settle_odd(waiting, self.epoch))
-
-    def _settle_odd(self, keys: list[Key], epoch: int) -> None:
-        """No frame has followed an odd one: fetch what it may have held."""
-        lines = self._audience.lines
-        broken = [key for key in keys if key in lines and lines[key].broken and not lines[key].whole]
-        if self.state != "open" or self.epoch != epoch or not broken:
-            return
-        self._drain()
-        now = self._clock.now()
-        for torn in self._audience.silent(now, self._exchange_time() or now, broken):
-            self._repairs.begin(torn)
-
-    # --- gaps -----------------------------------------------------------------------------------------
-
-    def _settled(self, epoch: int) -> None:
-        """Whatever has sent nothing by now had nothing to send."""
-        if self._connection is None or self._connection.epoch != epoch or self._connection.state != "open":
-            return
-        self._settle_down()
-
-    def _settle_down(self) -> None:
-        (at, now), self._due = self._due, (NEVER, 0)
-        if at == NEVER:
-            return
-        self._drain()
-        for torn in self._audience.silent(at, now):
-            self._repairs.begin(torn)
-
-    async def complete(self, listener: Listener, seconds: float) -> None:
-        """Have what a listener lacks fetched, within so many seconds; it wants nothing newer."""
-        self._drain()
-        keys = {topic.key for topic in listener.topics}
-        if self._tempo is None and listener in self._audience.listeners:
-            now = self._clock.now()
-            for torn in self._audience.cut_off(listener, now, self._exchange_time() or now):
-                self._repairs.begin(torn, LAG)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._repairs.finish(keys)
+        lossy = [key for key in verdict.lossy if key in self._fan_out.sequencers]
+        if lossy and self._tempo is None:
+            self._gaps.settle_invalid(lossy, self._earliest_exchange_time, self._still(self.epoch))

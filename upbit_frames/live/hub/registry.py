@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from upbit_frames.core.config import Config
-from upbit_frames.live.hub.backfill import RestMender
+from upbit_frames.live.hub.backfill import RestBackfill
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.substitution import Source, StreamSubstitute, active
 from upbit_frames.router.ports import Ports
@@ -30,7 +30,7 @@ def hub_for(config: Config, ports: Ports) -> Hub:
     own = 0 if streams is None or streams.shared else next(_count)
     key = (config.ws_url, config.rest_url, config.timeout, config.rate, id(streams), id(ports.api.transport), own)
     if key not in _hubs:
-        for idle in [key for key in _hubs if key[-1] and not _hubs[key].listeners]:
+        for idle in [key for key in _hubs if key[-1] and not _hubs[key].subscribers]:
             del _hubs[idle]
         if not _hubs:
             event_loop.at_exit(close_all)
@@ -46,18 +46,18 @@ def _make(config: Config, ports: Ports, streams: StreamSubstitute | None) -> Hub
     dialer = SocketDialer(
         config.ws_url, clock=clock, limiter=limiter_for(config.ws_url, rate=config.rate), timeout=config.timeout
     )
-    source = Source(dialer, RestMender(ports), clock, ports.server_time)
+    source = Source(dialer, RestBackfill(ports), clock, ports.server_time)
     if streams is not None:
         source = streams.source(config, source)
     return Hub(
-        source.dialer, source.mender, clock=source.clock, server_time=source.server_time,
-        tempo=source.tempo, joined=source.joined, linger=source.linger,
+        source.dialer, source.backfill, clock=source.clock, server_time=source.server_time,
+        tempo=source.tempo, on_subscribe=source.on_subscribe, linger=source.linger,
     )  # fmt: skip
 
 
 async def release(rest: object) -> None:
-    """End the hubs that stand on a REST transport and that nobody listens to, on the background loop."""
-    for key in [key for key, hub in _hubs.items() if key[5] == id(rest) and not hub.listeners]:
+    """End the hubs of a REST transport that have no subscriber, on the background loop."""
+    for key in [key for key, hub in _hubs.items() if key[5] == id(rest) and not hub.subscribers]:
         await _hubs.pop(key).aclose()
 
 

@@ -1,4 +1,4 @@
-"""Whoever listens to a hub, and the rows that wait for it."""
+"""A subscriber of a hub, and the rows that wait to be taken by it."""
 
 from __future__ import annotations
 
@@ -8,85 +8,68 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from upbit_frames.core.stream_query import BUFFER
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import Row
-from upbit_frames.live.hub.sequencer import Gap
+from upbit_frames.live.hub.gaps import GapLog
 from upbit_frames.runtime.telemetry import telemetry
 
-__all__ = ["Gaps", "Listener", "Tempo"]
-
-from upbit_frames.core.stream_query import BUFFER
-
-MOST_GAPS = 20_000
+__all__ = ["Subscriber", "Tempo"]
 
 
 class Tempo(Protocol):
-    """How the time of a tape goes.
+    """How fast the time of a tape passes.
 
     Attributes
     ----------
     speed : float
-        How many of its seconds go by in a real one.
+        Seconds of the tape in a second of the machine's clock.
     """
 
     speed: float
 
     def reached(self) -> int:
-        """The moment up to which everything has been handed in, microseconds."""
-
-
-class Gaps(list[Gap]):
-    """What the breaks have cost, one entry a market; only the newest are kept.
-
-    Attributes
-    ----------
-    breaks : int
-        How many times the connection broke, those no longer kept included.
-    """
-
-    breaks: int = 0
-
-    def append(self, gap: Gap) -> None:
-        """One more; those of one break come one after the other."""
-        if not self or self[-1].broken_at != gap.broken_at:
-            self.breaks += 1
-        super().append(gap)
-        if len(self) > MOST_GAPS:
-            del self[: MOST_GAPS // 2]
+        """Return the moment up to which all frames were handed in, microseconds."""
 
 
 @dataclass(eq=False)
-class Listener:
-    """Whoever listens: what it wants, and the rows that wait for it.
+class Subscriber:
+    """The topics of one subscriber, and a bounded queue of its rows.
 
     Attributes
     ----------
     topics : frozenset of Topic
     limit : int
-        Most rows that may wait.
+        Capacity of the queue; when it is full, the oldest rows are dropped.
     rows : deque
+        The queue.
     received, dropped : int
-        Rows handed to it; how many of them were dropped because too many waited, or left out
-        because they came so late that they may be repetitions.
-    odd : int
-        Frames that were not what the API promises.
-    ended : dict of str to UpbitFramesError
-        Markets that are over while others go on, and why.
-    gaps : Gaps
+        Rows delivered; rows dropped because the queue was full, or left out because they arrived so
+        late that they may be repetitions.
+    invalid_frames : int
+        Frames of its topics that were not what the API promises.
+    ended_markets : dict of str to UpbitFramesError
+        Markets that ended while others go on, and why.
+    gaps : GapLog
     error : UpbitFramesError or None
-        Why it is over.
-    over : bool
+        Why the subscription ended.
+    closed : bool
+        Whether no rows will be delivered any more.
     ring : bool
-        Whether the newest rows are all that is wanted.
-    careful, busy : bool
-        Whether a tape waits until every row was taken; and for as long as the reader is busy with it.
+        Whether only the newest rows are wanted, so that dropping the oldest is no loss.
+    reports_gaps : bool
+        Whether its reader reports gaps that were not repaired itself, so that they are not logged.
+    lossless, busy : bool
+        Whether a tape waits until every row was taken; whether the reader is still processing rows.
     tempo : Tempo or None
-        Of a tape that is recorded or played; None where time is everybody's.
-    since : int or None
-        On a tape, the moment up to which its rows were taken: seconds are counted from there, so
-        that a recording and its replay end with the same row. None: by the reader's own clock.
+        Of a tape that is recorded or replayed; None for the machine's clock.
+    position : int or None
+        Of a tape, the moment up to which its rows were taken, microseconds. Seconds are counted from
+        there, so that a recording and its replay end with the same row. None for the machine's clock.
+    changed, opened : asyncio.Event
+        Set when rows are delivered or the subscription ends; when the connection is open.
     """
 
     topics: frozenset[Topic]
@@ -94,61 +77,62 @@ class Listener:
     rows: deque[Row] = field(default_factory=deque)
     received: int = 0
     dropped: int = 0
-    odd: int = 0
-    ended: dict[str, UpbitFramesError] = field(default_factory=dict)
-    gaps: Gaps = field(default_factory=Gaps)
+    invalid_frames: int = 0
+    ended_markets: dict[str, UpbitFramesError] = field(default_factory=dict)
+    gaps: GapLog = field(default_factory=GapLog)
     error: UpbitFramesError | None = None
-    over: bool = False
+    closed: bool = False
     ring: bool = False
-    careful: bool = False
+    reports_gaps: bool = False
+    lossless: bool = False
     busy: bool = False
     tempo: Tempo | None = None
-    since: int | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    position: int | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     def push(self, rows: Iterable[Row]) -> None:
-        """More rows."""
+        """Append rows to the queue; drop the oldest that do not fit."""
         before = len(self.rows)
         self.rows.extend(rows)
         self.received += len(self.rows) - before
-        lost = len(self.rows) - self.limit
-        if lost > 0:
-            for _ in range(lost):
+        excess = len(self.rows) - self.limit
+        if excess > 0:
+            for _ in range(excess):
                 self.rows.popleft()
-            self.dropped += lost
-            if not self.ring:  # there it is what was asked for
-                telemetry.event("drops", lost)
-        self.news.set()
+            self.dropped += excess
+            if not self.ring:
+                telemetry.event("drops", excess)
+        self.changed.set()
 
-    def end(self, error: UpbitFramesError | None) -> None:
-        """Nothing will come any more."""
-        if not self.over:
-            self.over, self.error = True, error
-            self.news.set()
-            self.begun.set()
+    def close(self, error: UpbitFramesError | None) -> None:
+        """End the subscription; rows in the queue can still be taken."""
+        if not self.closed:
+            self.closed, self.error = True, error
+            self.changed.set()
+            self.opened.set()
 
-    async def take(self, most: int | None = None) -> list[Row]:
-        """Everything that waits, or so much of it; waits until there is something. Empty: it is over."""
-        while not self.rows and not self.over:
-            self.news.clear()
-            await self.news.wait()
-        return self.waiting(most)
+    async def take(self, limit: int | None = None) -> list[Row]:
+        """Return up to ``limit`` queued rows, waiting for the first; an empty list means the stream has ended."""
+        while not self.rows and not self.closed:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.take_nowait(limit)
 
-    def waiting(self, most: int | None = None) -> list[Row]:
-        """As :meth:`take`, without waiting."""
-        if most is None or most >= len(self.rows):
+    def take_nowait(self, limit: int | None = None) -> list[Row]:
+        """Return up to ``limit`` queued rows, without waiting."""
+        if limit is None or limit >= len(self.rows):
             taken = list(self.rows)
             self.rows.clear()
         else:
-            taken = [self.rows.popleft() for _ in range(most)]
-        if self.since is not None:
+            taken = [self.rows.popleft() for _ in range(limit)]
+        if self.position is not None:
             newest = next((row.received_at for row in reversed(taken) if row.stream_type != BACKFILLED), 0)
-            self.since = max(self.since, newest)
+            self.position = max(self.position, newest)
         return taken
 
     def put_back(self, rows: list[Row]) -> None:
-        """Rows that were taken and not wanted yet."""
+        """Return rows that were taken too early to the front of the queue."""
         self.rows.extendleft(reversed(rows))
-        if self.since is not None:
-            self.since = next((row.received_at for row in rows if row.stream_type != BACKFILLED), self.since)
+        if self.position is not None:
+            self.position = next((row.received_at for row in rows if row.stream_type != BACKFILLED), self.position)

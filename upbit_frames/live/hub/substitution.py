@@ -15,7 +15,7 @@ from upbit_frames.core.config import Config
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import UsageError
 from upbit_frames.exchange.transport.reconnecting import Dialer
-from upbit_frames.live.hub.backfill import Mender
+from upbit_frames.live.hub.backfill import GapBackfill
 from upbit_frames.live.hub.hub import LINGER
 from upbit_frames.live.hub.subscriber import Tempo
 from upbit_frames.router.ports import Ports
@@ -41,21 +41,21 @@ class Source:
 
     Attributes
     ----------
-    dialer, mender, clock, server_time
+    dialer, backfill, clock, server_time
     tempo : Tempo or None
         How fast the time of the frames passes; None where it is the machine's.
-    joined : callable, optional
+    on_subscribe : callable, optional
         Called with the topics of every stream that begins, and those of them whose state is known already.
     linger : float
         Seconds for which a connection without subscribers stays open.
     """
 
     dialer: Dialer
-    mender: Mender
+    backfill: GapBackfill
     clock: Clock
     server_time: ServerTime
     tempo: Tempo | None = None
-    joined: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None
+    on_subscribe: Callable[[frozenset[Topic], frozenset[Topic]], None] | None = None
     linger: float = LINGER
 
 

@@ -28,8 +28,7 @@ from upbit_frames.core.schema import arrow_schema
 from upbit_frames.exchange.transport import rate_limiter as limiter
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.messages import CLASSES
-from upbit_frames.live.follow import backoff as troubles
-from upbit_frames.live.follow import session as following
+from upbit_frames.live.follow import backoff, sealing, session
 from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.hub import registry as hubs
 from upbit_frames.runtime import event_loop
@@ -72,7 +71,7 @@ def read(f: Follow, until: str, **counts: int) -> list[Any]:
 
     And when each of ``counts`` was reached: on a busy machine fewer breaks fit into the same minutes.
     """
-    frames = [next(f)] if f.asked.history else []
+    frames = [next(f)] if f.query.history else []
     while True:
         stats = f.stats
         enough = pd.Timestamp(stats["sealed_until"]) >= pd.Timestamp(until)
@@ -95,8 +94,8 @@ def truth(exchange: Exchange, market: str, interval: str, start: Any, end: Any) 
 def assert_true(exchange: Exchange, client: uf.Client, frame: pd.DataFrame, market: str, interval: str) -> None:
     """The frame is row for row what the exchange's trades make, and what uf.candles gives."""
     start, end = frame.index[0], frame.index[-1] + pd.Timedelta(seconds=INTERVALS[interval].seconds or 0)
-    told = client.candles(market, interval, start=start, end=end)
-    pd.testing.assert_frame_equal(frame, told, check_exact=True)
+    expected = client.candles(market, interval, start=start, end=end)
+    pd.testing.assert_frame_equal(frame, expected, check_exact=True)
     arrow = client.candles(market, interval, start=start, end=end, output="arrow", source="store")
     known = truth(exchange, market, interval, start, end)
     assert arrow.to_pydict() == known.select(arrow.column_names).to_pydict()
@@ -132,7 +131,7 @@ def test_the_first_sealed_candle_follows_the_history_without_a_hole(tmp_path: Pa
 
 def test_the_candle_that_is_over_but_not_sealed_is_there_from_the_beginning(tmp_path: Path) -> None:
     with Exchange(seed=7, now=NOW, limits=False) as exchange:
-        # A minute in whose first seconds something is traded: the snapshot tells of that one only.
+        # A minute in whose first seconds something is traded: the snapshot has that one only.
         minute = micros("2026-03-01T03:40:00Z")
         while not len(exchange.market.trades("KRW-BTC", minute, minute + 3 * SECOND, minute + 3 * SECOND)):
             minute += 60 * SECOND
@@ -261,7 +260,7 @@ def test_an_exchange_that_lies_on_and_on_is_given_up(exchange: Exchange, client:
         # What passes does not count towards it, however often it happens.
         exchange.faults.add("503", match=CANDLES, times=100)
         exchange.clock.run(400.0)
-        frames = read(f, "2026-03-01T03:32:00Z", retries=troubles.DOUBTS + 1)
+        frames = read(f, "2026-03-01T03:32:00Z", retries=backoff.MOST_SCHEMA_ERRORS + 1)
         exchange.faults.add("missing", match=CANDLES, times=None)
         with pytest.raises(errors.SchemaError, match="is missing"):
             read(f, "2026-03-01T04:30:00Z")
@@ -273,7 +272,8 @@ def test_an_exchange_that_lies_on_and_on_is_given_up(exchange: Exchange, client:
 def test_sealed_candles_come_without_a_stream(
     exchange: Exchange, client: uf.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "SLICE", 0.1)
+    monkeypatch.setattr(sealing, "SLICE", 0.1)
+    monkeypatch.setattr(session, "SLICE", 0.1)
     with client.follow("KRW-BTC", "1m", history=3) as f:
         exchange.streams.faults.refuse = [503] * 1_000_000
         exchange.streams.drop()
@@ -281,7 +281,7 @@ def test_sealed_candles_come_without_a_stream(
         while f.stats["live"] and time.monotonic() < deadline:
             time.sleep(0.01)
         assert f.stats["state"] != "open"
-        # Nothing but the exchange's date tells that time has passed.
+        # Only the exchange's date shows that time has passed.
         frames = [next(f)]
         for minute in range(3):
             exchange.clock.set(f"2026-03-01T03:3{minute + 1}:06Z")
@@ -332,8 +332,8 @@ def test_a_thin_market_and_a_busy_one(exchange: Exchange, client: uf.Client) -> 
     for market in markets:
         mine = rows.xs(market, level="market")
         mine = mine[mine.index < until]
-        told = client.candles(market, "1m", start=mine.index[0], end=until)
-        pd.testing.assert_frame_equal(mine, told, check_exact=True)
+        expected = client.candles(market, "1m", start=mine.index[0], end=until)
+        pd.testing.assert_frame_equal(mine, expected, check_exact=True)
         known = truth(exchange, market, "1m", mine.index[0], until)
         assert len(known) == len(mine)
         pd.testing.assert_frame_equal(whole.xs(market, level="market").loc[:until].head(len(mine)), mine)
@@ -377,16 +377,16 @@ def test_a_machine_whose_clock_is_ahead_seals_nothing_too_soon(tmp_path: Path) -
 def test_a_frame_that_is_stamped_ahead_seals_nothing_and_is_forgotten(exchange: Exchange, client: uf.Client) -> None:
     with client.follow("KRW-BTC", "1m", history=2) as f:
         next(f)
-        core = f._core
+        core = f._session
         exchange.requests.clear()
 
         async def claim() -> None:
-            core._told = micros("2026-03-02T00:00:00Z")
-            core._wake.set()
+            core.sealer._stream_time = micros("2026-03-02T00:00:00Z")
+            core.sealer._wake.set()
 
         event_loop.run(claim)
         deadline = time.monotonic() + PATIENCE
-        while core._told:
+        while core.sealer._stream_time:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert requests(exchange) <= 4
@@ -396,10 +396,10 @@ def test_a_frame_that_is_stamped_ahead_seals_nothing_and_is_forgotten(exchange: 
     assert_true(exchange, client, sealed_rows(frames), "KRW-BTC", "1m")
 
 
-def test_what_changes_between_taking_and_having_is_told_too(client: uf.Client) -> None:
+def test_changes_between_taking_and_marking_as_read_are_delivered_too(client: uf.Client) -> None:
     with client.follow("KRW-BTC", "1m", history=2, forming=True) as f:
         next(f)
-        core = f._core
+        core = f._session
 
         def row(volume: float) -> Any:
             moment = datetime(2026, 3, 1, 3, 31)  # as the wire has it
@@ -407,13 +407,13 @@ def test_what_changes_between_taking_and_having_is_told_too(client: uf.Client) -
             return made("KRW-BTC", moment, 5.0, 6.0, 4.0, 5.0, volume, 9.0, 1, "REALTIME", 1)
 
         async def story() -> list[Any]:
-            core._heard([row(1e6)])
+            core._update([row(1e6)])
             first = await core.take()
-            core._heard([row(2e6)])
-            core.had(first)
+            core._update([row(2e6)])
+            core.reader.mark_read(first)
             async with asyncio.timeout(PATIENCE):
                 second = await core.take()
-            core.had(second)
+            core.reader.mark_read(second)
             return [batch.parts[0].forming["volume"].to_pylist()[-1] for batch in (first, second)]
 
         assert event_loop.run(story) == [1e6, 2e6]
@@ -498,7 +498,7 @@ def test_what_cannot_pass_is_raised_after_what_came_before(tmp_path: Path) -> No
 
             with pytest.raises(errors.MarketNotFound, match="KRW-BTC"):
                 read_on()
-            with pytest.raises(errors.MarketNotFound):  # and whoever asks again is told again
+            with pytest.raises(errors.MarketNotFound):  # and again for every further call
                 next(f)
             assert isinstance(f.error, errors.MarketNotFound)
             assert "ended" in repr(f)
@@ -520,14 +520,14 @@ def test_closing_from_another_thread_ends_a_waiting_reader(client: uf.Client) ->
     f.close()
 
 
-def test_nobody_holds_it_any_more(exchange: Exchange, client: uf.Client) -> None:
+def test_an_abandoned_follow_ends(exchange: Exchange, client: uf.Client) -> None:
     f = client.follow("KRW-BTC", history=2)
-    core = f._core
+    core = f._session
     assert exchange.streams.open == 1
     del f
     gc.collect()
     deadline = time.monotonic() + PATIENCE
-    while not core.over or core._tasks:
+    while not core.closed or core._tasks:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     while exchange.streams.open:  # the connection lingers for a moment
@@ -627,13 +627,13 @@ def test_bad_arguments_ask_nothing(
 
 
 @pytest.mark.parametrize("market", ["KRW-NOPE", ["KRW-BTC", "KRW-GONE"]])
-def test_an_unknown_market_is_told(exchange: Exchange, client: uf.Client, market: Any) -> None:
+def test_an_unknown_market_is_an_error(exchange: Exchange, client: uf.Client, market: Any) -> None:
     with pytest.raises(errors.MarketNotFound, match=r"KRW-(NOPE|GONE)"):
         client.follow(market, history=0)
     assert exchange.streams.open == 0
 
 
-def test_what_it_can_tell(exchange: Exchange, client: uf.Client) -> None:
+def test_stats_repr_and_misuse(exchange: Exchange, client: uf.Client) -> None:
     with client.follow("KRW-BTC", "60m", history=2, tz="Asia/Seoul", output="arrow") as f:
         table = next(f)
         assert isinstance(table, pa.Table)

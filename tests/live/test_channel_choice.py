@@ -27,16 +27,16 @@ def player() -> Iterator[Player]:
         yield player
 
 
-def told(run: Run) -> list[tuple[str, str]]:
+def routes(run: Run) -> list[tuple[str, str]]:
     """Channel and rule of each call, in the order in which they began."""
     assert run.answered, [one.error for one in run.calls if one.error]
-    # Trades and candles tell first what the store lacks.
+    # The route of trades and candles begins with what the store lacks.
     rules = [re.search(r"(?:^|; )(\w+): ", one.reason) for one in run.calls]
     return [(one.channel, found[1] if found else "") for one, found in zip(run.calls, rules, strict=True)]
 
 
 def play(player: Player, scenario: Scenario) -> list[tuple[str, str]]:
-    return told(player.play(scenario, "auto", tail=0.0))
+    return routes(player.play(scenario, "auto", tail=0.0))
 
 
 @pytest.mark.slow
@@ -50,9 +50,9 @@ def play(player: Player, scenario: Scenario) -> list[tuple[str, str]]:
     ],
     ids=lambda one: one.name,
 )
-def test_asked_once_or_twice_is_rest(player: Player, scenario: Scenario) -> None:
+def test_infrequent_requests_are_served_by_rest(player: Player, scenario: Scenario) -> None:
     run = player.play(scenario, "auto", tail=0.0)
-    assert set(told(run)) == {("rest", "infrequent")}
+    assert set(routes(run)) == {("rest", "infrequent")}
     assert run.used["connections"] == 0
 
 
@@ -68,9 +68,9 @@ def test_asked_once_or_twice_is_rest(player: Player, scenario: Scenario) -> None
     ],
     ids=lambda one: one.name,
 )
-def test_asked_again_and_again_becomes_a_stream(player: Player, scenario: Scenario) -> None:
+def test_frequent_requests_open_a_stream(player: Player, scenario: Scenario) -> None:
     run = player.play(scenario, "auto", tail=0.0)
-    rules = told(run)
+    rules = routes(run)
     assert rules[0] == ("rest", "infrequent")
     assert rules[-1] == ("live", "hot")
     begun = [channel for channel, _ in rules].index("live")
@@ -81,7 +81,7 @@ def test_asked_again_and_again_becomes_a_stream(player: Player, scenario: Scenar
 
 
 @pytest.mark.slow
-def test_what_a_stream_cannot_tell_is_rest(player: Player) -> None:
+def test_requests_that_a_stream_cannot_serve_go_to_rest(player: Player) -> None:
     span = {"start": "2026-03-01T03:20:00Z", "end": "2026-03-01T03:22:00Z"}
     ranged = player.play(Scenario("range", "trades", at=every(0.1, 5), how=span), "auto", tail=0.0)
     assert ranged.answered
@@ -177,11 +177,11 @@ def test_a_router_that_gives_no_answer_is_wrong() -> None:
 def test_the_truth_knows_what_an_answer_lacks() -> None:
     truth, trades = Truth((BTC,)), source_of(BTC)._trades
     place = len(trades) // 2
-    shown = int(trades.ms[place])
-    later = next(int(one) for one in trades.ms[place:] if one > shown)
-    assert truth.after_trade(BTC, shown * 1000) == later * 1000 + 1
+    last_ms = int(trades.ms[place])
+    later = next(int(one) for one in trades.ms[place:] if one > last_ms)
+    assert truth.after_trade(BTC, last_ms * 1000) == later * 1000 + 1
     with pytest.raises(AssertionError, match="invented"):
-        truth.after_trade(BTC, shown * 1000 + 5_000_000_000_000)
+        truth.after_trade(BTC, last_ms * 1000 + 5_000_000_000_000)
     book = truth.model.book(BTC, later * 1000)
     changed = truth.after_book(BTC, book.ms * 1000, later * 1000 + 60_000_000)
     assert truth.model.book(BTC, changed).ms > book.ms

@@ -117,15 +117,15 @@ def test_a_request_says_each_topic_once(wanted: list[Topic], ticket: str, format
     text = request(found, ticket, format_)
     first, *parts, last = json.loads(text)
     assert (first, last) == ({"ticket": ticket}, {"format": format_})
-    told = []
+    requested = []
     for part in parts:
         assert set(part) <= {"type", "codes", "level"}
         assert part.get("level") != 0  # only Korea knows the word
         for code in part["codes"]:
             market, dot, depth = code.partition(".")
             assert not dot or part["type"] == "orderbook"
-            told.append((part["type"], market, float(part.get("level", 0)), int(depth or 30)))
-    assert sorted(told) == sorted(
+            requested.append((part["type"], market, float(part.get("level", 0)), int(depth or 30)))
+    assert sorted(requested) == sorted(
         (one.type, one.market, one.level, one.depth if one.type == "orderbook" else 30) for one in found
     )
     assert len({(part["type"], part.get("level", 0)) for part in parts}) == len(parts)
@@ -138,8 +138,8 @@ def test_the_exchange_understands_a_request(wanted: list[Topic], format_: str) -
     session = Session(WORLD.market, "kr", WORLD.clock.now())
     session.said(request(found, "t", format_), WORLD.clock.now())
     (listed,) = session.said('[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]', WORLD.clock.now())
-    told: list[dict[str, Any]] = json.loads(listed)["result"]
-    codes = {(one["type"], code, float(one.get("level", 0))) for one in told for code in one["codes"]}
+    listed_topics: list[dict[str, Any]] = json.loads(listed)["result"]
+    codes = {(one["type"], code, float(one.get("level", 0))) for one in listed_topics for code in one["codes"]}
     assert codes == {
         (one.type, f"{one.market}.{one.depth}" if one.type == "orderbook" and one.depth < 30 else one.market,
          one.level if one.type == "orderbook" else 0.0)

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.streams import until
 
 import upbit_frames as uf
 from upbit_frames.errors import SchemaError, UpbitFramesWarning
+from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.live import collection
+from upbit_frames.live.hub.hub import Hub
+from upbit_frames.live.hub.subscriber import Subscriber
 from upbit_frames.runtime import event_loop
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.market.listings import default_listings
@@ -32,11 +36,6 @@ def exchange() -> Iterator[Exchange]:
     with Exchange(seed=7, now=NOW, markets=lively) as exchange:
         exchange.clock.run()
         yield exchange
-
-
-@pytest.fixture
-def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
-    return uf.Client(exchange.config(cache_dir=tmp_path, progress=False))
 
 
 def meanwhile(exchange: Exchange, do: Callable[[], None]) -> threading.Thread:
@@ -69,10 +68,29 @@ def away(exchange: Exchange) -> None:
     exchange.streams.drop()
 
 
-def test_a_stream_that_is_down_at_the_end_is_completed_over_rest(exchange: Exchange, client: uf.Client) -> None:
-    thread = meanwhile(exchange, lambda: away(exchange))
-    frame = client.stream("KRW-BTC", "trade", seconds=8)  # a warning would fail the test
-    thread.join()
+def down_at_the_end(exchange: Exchange, monkeypatch: pytest.MonkeyPatch, missed: int) -> None:
+    """Have the stream break after the first rows, at the end of the collection, and miss so many trades."""
+    complete = Hub.complete
+
+    async def broken(hub: Hub, subscriber: Subscriber, timeout: float) -> None:
+        await until(lambda: subscriber.rows or subscriber.received)
+        await asyncio.to_thread(away, exchange)
+        await until(lambda: hub.state != "open")
+        began = exchange.clock.now()
+        await until(lambda: len(exchange.market.trades("KRW-BTC", began, exchange.clock.now())) >= missed)
+        await asyncio.sleep(1.5)  # REST serves a trade later, and its Date has whole seconds
+        await complete(hub, subscriber, timeout)
+
+    monkeypatch.setattr(Hub, "complete", broken)
+    monkeypatch.setattr(collection._Quota, "end_at", lambda *_: None)  # on a busy machine the first rows come later
+
+
+def test_a_stream_that_is_down_at_the_end_is_completed_over_rest(
+    exchange: Exchange, client: uf.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection, "REPAIR_TIMEOUT", 60.0)
+    down_at_the_end(exchange, monkeypatch, missed=3)
+    frame = client.stream("KRW-BTC", "trade", seconds=2)  # a warning would fail the test
     facts = frame.attrs["upbit_frames"]
     assert [gap["outcome"] for gap in facts["gaps"]] == ["repaired"]
     ids = frame["sequential_id"].tolist()
@@ -82,16 +100,27 @@ def test_a_stream_that_is_down_at_the_end_is_completed_over_rest(exchange: Excha
     assert (facts["interrupted"], facts["ended"]) == (False, None)
 
 
-def test_what_cannot_be_completed_is_told(
+def test_a_gap_that_was_not_repaired_is_reported_once(
+    exchange: Exchange, client: uf.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange.faults.add("503", times=None, match="/v1/trades")
+    monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt: 0.01)
+    monkeypatch.setattr(collection, "REPAIR_TIMEOUT", 60.0)
+    down_at_the_end(exchange, monkeypatch, missed=0)
+    with pytest.warns(UpbitFramesWarning, match="may lack rows of KRW-BTC") as caught:
+        client.stream("KRW-BTC", "trade", seconds=2)
+    assert len(caught) == 1
+    assert not [record for record in caplog.records if "was not repaired" in record.message]
+
+
+def test_rows_that_could_not_be_completed_are_reported(
     exchange: Exchange, client: uf.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collection, "REPAIR", 0.5)
-
-    thread = meanwhile(exchange, lambda: away(exchange))
-    monkeypatch.setattr("upbit_frames.live.hub.backfill.RestMender.fetch", never)
+    monkeypatch.setattr(collection, "REPAIR_TIMEOUT", 0.5)
+    monkeypatch.setattr("upbit_frames.live.hub.backfill.RestBackfill.fetch", never)
+    down_at_the_end(exchange, monkeypatch, missed=0)
     with pytest.warns(UpbitFramesWarning, match=r"may lack rows of KRW-BTC \(trade\) .*uf\.trades"):
-        frame = client.stream("KRW-BTC", "trade", seconds=8)
-    thread.join()
+        frame = client.stream("KRW-BTC", "trade", seconds=2)
     assert len(frame)
     assert frame.attrs["upbit_frames"]["gaps"][0]["outcome"] == "open"
 
@@ -107,14 +136,14 @@ def test_odd_frames_cost_no_collected_row(exchange: Exchange, client: uf.Client,
 
     thread = meanwhile(exchange, spoil)
     with pytest.warns(UpbitFramesWarning) as caught:
-        frame = client.stream(markets, "trade", seconds=8)
+        frame = client.stream(markets, "trade", seconds=20 if isinstance(markets, list) else 600)
     thread.join()
     assert {Path(one.filename).name for one in caught} == {Path(__file__).name}
     assert any("ended early: the answer is not what the API promises" in str(one.message) for one in caught)
     facts = frame.attrs["upbit_frames"]
     assert facts["odd_frames"] == 3
     assert len(frame)
-    assert frame["sequential_id"].is_unique
+    assert not frame.duplicated(["market", "sequential_id"]).any()
     if isinstance(markets, list):
         assert facts["ended"] is None
         last = frame[frame["market"] == "KRW-ETH"].index[-1]
@@ -203,7 +232,7 @@ def test_a_loop_over_a_feed_waits_for_the_first_row(exchange: Exchange, client: 
         speaking.join()
 
 
-def test_a_slow_loop_over_a_small_feed_is_told_what_it_missed(client: uf.Client) -> None:
+def test_a_slow_loop_over_a_small_feed_is_warned_of_missed_rows(client: uf.Client) -> None:
     with client.stream("KRW-BTC", "trade", background=True, buffer=5) as feed:
         loop = iter(feed)
         next(loop)
@@ -247,10 +276,10 @@ def test_a_collection_shows_how_far_it_has_come(
 ) -> None:
     client.stream("KRW-BTC", "trade", count=5)
     assert capsys.readouterr().err == ""
-    shown = uf.Client(client.config.replace(progress=True))
+    drawing = uf.Client(client.config.replace(progress=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        shown.stream("KRW-BTC", "trade", count=5)
+        drawing.stream("KRW-BTC", "trade", count=5)
     assert "trade KRW-BTC: 100%" in (err := capsys.readouterr().err)
     assert "5 rows" in err
 

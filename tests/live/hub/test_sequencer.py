@@ -1,4 +1,4 @@
-"""What a line passes on, whatever happens: against a small exchange that drops, delays and repeats."""
+"""The rows that a sequencer delivers, against a small exchange that drops, delays and repeats."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import CLASSES
-from upbit_frames.live.hub import seen
-from upbit_frames.live.hub import sequencer as repair
-from upbit_frames.live.hub.sequencer import Gap, Line
+from upbit_frames.live.hub import deduplicator, sequencer
+from upbit_frames.live.hub.gaps import Gap
+from upbit_frames.live.hub.sequencer import sequencer_for
 
 SECOND = 1_000_000
 START = 1_772_000_040 * SECOND  # a whole minute
@@ -53,7 +53,7 @@ def book(ms: int, levels: int = 1) -> Any:
 
 @dataclass
 class World:
-    """An exchange with one market, the wire from it, and a reader of the line."""
+    """An exchange with one market, the wire from it, and a reader of the sequencer."""
 
     type: str
     late: bool = True
@@ -69,7 +69,7 @@ class World:
     remembered: int = 0
 
     def __post_init__(self) -> None:
-        self.line = Line("trade" if self.type == "trade" else "candle.1m", "KRW-BTC", self.now)
+        self.sequencer = sequencer_for("trade" if self.type == "trade" else "candle.1m", "KRW-BTC", self.now)
         self.begun = self.now
 
     # --- what the exchange knows
@@ -87,8 +87,8 @@ class World:
             return [
                 trade(one, BACKFILLED, self.now + SKEW) for one in self.trades if span.start <= one[0] * 1000 < span.end
             ]
-        told = sorted(self.states().items())
-        return [candle(at, FINAL, volume, BACKFILLED) for at, (_, volume) in told if span.start <= at < span.end]
+        states = sorted(self.states().items())
+        return [candle(at, FINAL, volume, BACKFILLED) for at, (_, volume) in states if span.start <= at < span.end]
 
     # --- the wire
 
@@ -113,7 +113,7 @@ class World:
 
     def arrive(self, row: Any) -> None:
         row.received_at = self.now + SKEW
-        fresh, gap = self.line.row(row, row.received_at)
+        fresh, gap = self.sequencer.accept(row, row.received_at)
         self.take(fresh, gap)
 
     def take(self, fresh: list[Any], gap: Gap | None = None) -> None:
@@ -123,8 +123,8 @@ class World:
             assert not gap.span.empty
             assert gap.outcome == "open"
             self.gaps.append(gap)
-        self.held = max(self.held, self.line.held)
-        self.remembered = max(self.remembered, self.line.rows.size)
+        self.held = max(self.held, self.sequencer.held)
+        self.remembered = max(self.remembered, self.sequencer.rows.size)
 
     # --- what happens
 
@@ -138,28 +138,28 @@ class World:
             self.send(self.frame("REALTIME"), late, repeat)
 
     def died(self) -> None:
-        """Nothing comes any more, and nobody has noticed."""
+        """Nothing comes any more, which is not detected yet."""
         self.alive = False
         self.late_frames.clear()
 
     def broke(self) -> None:
         self.died()
         if not self.known_broken:
-            self.line.broke(self.now + SKEW, "broken off")
+            self.sequencer.disconnect(self.now + SKEW, "broken off")
             self.known_broken = True
 
     def restored(self, late: int) -> None:
         if not self.known_broken:
             return
         self.alive, self.known_broken = True, False
-        self.line.started = self.now
+        self.sequencer.started = self.now
         if self.trades:
             self.send(self.frame("SNAPSHOT"), late, repeat=False)
 
     def silent(self) -> None:
         """Seconds pass in which nothing comes, not even a snapshot that is late."""
         if self.alive and not self.late_frames:
-            self.take([], self.line.silent(self.now + SKEW, self.now))
+            self.take([], self.sequencer.settle(self.now + SKEW, self.now))
 
     def passed(self, micros: int) -> None:
         """Time without a trade: what was late arrives within seconds, and a ping finds out who is dead."""
@@ -189,9 +189,9 @@ class World:
         assert gap.span is not None
         if failed:
             self.failed.append(gap)
-            self.take(self.line.failed(gap, "no answer"))
+            self.take(self.sequencer.fail_backfill(gap, "no answer"))
             return
-        self.take(self.line.mended(gap, self.rest(gap.span)))
+        self.take(self.sequencer.backfill(gap, self.rest(gap.span)))
 
     def finish(self) -> None:
         """Everything is repaired at last, and the connection lives on for a while."""
@@ -243,12 +243,12 @@ def play(type_: str, story: list[tuple[Any, ...]], *, late: bool = True) -> Worl
     return world
 
 
-def told_of(world: World) -> list[Trade]:
+def delivered(world: World) -> list[Trade]:
     return [(row.trade_timestamp, row.sequential_id) for row in world.out]
 
 
 def ours(world: World) -> list[Trade]:
-    """The trades since the line began to listen: the first snapshot and whatever came after it."""
+    """The trades since the subscription: the first snapshot and everything after it."""
     return [one for one in world.trades if one[0] * 1000 >= world.begun]
 
 
@@ -256,47 +256,47 @@ def ours(world: World) -> list[Trade]:
 @given(repaired)
 def test_each_trade_exactly_once(story: list[tuple[Any, ...]]) -> None:
     world = play("trade", story)
-    told = told_of(world)
-    assert len(told) == len(set(told))
-    assert set(told) == set(ours(world))
-    assert world.line.held == 0
-    assert not world.line.mending
-    assert world.line.seen == len(told)
+    rows = delivered(world)
+    assert len(rows) == len(set(rows))
+    assert set(rows) == set(ours(world))
+    assert world.sequencer.held == 0
+    assert not world.sequencer.backfilling
+    assert world.sequencer.accepted == len(rows)
 
 
 @settings(max_examples=300)
 @given(repaired)
 def test_trades_come_in_order_where_none_is_late(story: list[tuple[Any, ...]]) -> None:
     world = play("trade", story, late=False)
-    # Within one millisecond what a break has cost may come after what the stream told at once.
-    assert [ms for ms, _ in told_of(world)] == sorted(ms for ms, _ in ours(world))
+    # Within one millisecond backfilled rows may come after streamed ones.
+    assert [ms for ms, _ in delivered(world)] == sorted(ms for ms, _ in ours(world))
 
 
 @settings(max_examples=500)
 @given(failing)
 def test_what_is_not_repaired_is_all_that_may_be_missing(story: list[tuple[Any, ...]]) -> None:
     world = play("trade", story)
-    told = told_of(world)
-    assert len(told) == len(set(told))
-    missing = set(ours(world)) - set(told)
-    assert set(told) <= set(ours(world))
+    rows = delivered(world)
+    assert len(rows) == len(set(rows))
+    missing = set(ours(world)) - set(rows)
+    assert set(rows) <= set(ours(world))
     for ms, _ in missing:
         assert any(gap.span and gap.span.start <= ms * 1000 < gap.span.end for gap in world.failed)
     assert all(gap.outcome == "not repaired: no answer" for gap in world.failed)
-    assert world.line.held == 0
+    assert world.sequencer.held == 0
 
 
 @settings(max_examples=500)
 @given(failing)
 def test_memory_is_bounded(story: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seen, "MOST_IDS", 8)
-        patch.setattr(seen, "EVERY", 1)
-        patch.setattr(repair, "MOST_HELD", 6)
+        patch.setattr(deduplicator, "MOST_IDS", 8)
+        patch.setattr(deduplicator, "EVERY", 1)
+        patch.setattr(sequencer, "MOST_HELD", 6)
         world = play("trade", story, late=False)
-    told = told_of(world)
-    assert len(told) == len(set(told))
-    missing = set(ours(world)) - set(told)
+    rows = delivered(world)
+    assert len(rows) == len(set(rows))
+    missing = set(ours(world)) - set(rows)
     for ms, _ in missing:
         assert any(gap.span and gap.span.start <= ms * 1000 < gap.span.end for gap in world.failed)
     gaps = sum(1 for what in story if what[0] in ("broke", "restored"))
@@ -304,8 +304,8 @@ def test_memory_is_bounded(story: list[tuple[Any, ...]]) -> None:
 
 
 def ends_of(world: World) -> dict[int, float]:
-    """The last that was told of each candle."""
-    return {world.line.time_of(row): row.candle_acc_trade_volume for row in world.out}
+    """The last delivered state of each candle."""
+    return {world.sequencer.time_of(row): row.candle_acc_trade_volume for row in world.out}
 
 
 def candles_of(world: World) -> dict[int, float]:
@@ -319,8 +319,8 @@ def candles_of(world: World) -> dict[int, float]:
 def test_each_candle_ends_in_its_last_state(story: list[tuple[Any, ...]]) -> None:
     world = play("candle", story)
     assert ends_of(world) == candles_of(world)
-    assert world.line.held == 0
-    assert not world.line.mending
+    assert world.sequencer.held == 0
+    assert not world.sequencer.backfilling
 
 
 @settings(max_examples=500)
@@ -329,7 +329,7 @@ def test_the_states_of_a_candle_come_in_order(story: list[tuple[Any, ...]], late
     world = play("candle", story, late=late)
     states: dict[int, list[float]] = {}
     for row in world.out:
-        states.setdefault(world.line.time_of(row), []).append(row.candle_acc_trade_volume)
+        states.setdefault(world.sequencer.time_of(row), []).append(row.candle_acc_trade_volume)
     for volumes in states.values():
         assert all(before < after for before, after in pairwise(volumes))
     truth = candles_of(world)
@@ -343,8 +343,8 @@ def test_the_states_of_a_candle_come_in_order(story: list[tuple[Any, ...]], late
 # --- one case at a time -----------------------------------------------------------------------------------
 
 
-def line(type_: str = "trade", *, started: int = 0) -> Line:
-    return Line(type_, "KRW-BTC", started)
+def line(type_: str = "trade", *, started: int = 0) -> Any:
+    return sequencer_for(type_, "KRW-BTC", started)
 
 
 def at(seconds: float, number: int = 1) -> Trade:
@@ -359,61 +359,61 @@ def ids(rows: list[Any]) -> list[int]:
 def test_what_came_after_a_break_waits_for_what_was_missed() -> None:
     it = line()
     first, lost, after, later = at(1), at(2), at(3), at(4)
-    assert it.row(trade(first, "SNAPSHOT", 0), 0) == ([trade(first, "SNAPSHOT", 0)], None)
-    made = it.broke(START, "dropped")
+    assert it.accept(trade(first, "SNAPSHOT", 0), 0) == ([trade(first, "SNAPSHOT", 0)], None)
+    made = it.disconnect(START, "dropped")
     assert made is not None
-    assert it.broken
-    assert it.broke(START, "dropped again") is None
-    fresh, gap = it.row(trade(after, "SNAPSHOT", 0), START + 5)
+    assert it.gap is not None
+    assert it.disconnect(START, "dropped again") is None
+    fresh, gap = it.accept(trade(after, "SNAPSHOT", 0), START + 5)
     assert fresh == []
     assert gap is made
-    assert (gap.since, gap.until, gap.restored_at) == (first[0] * 1000, after[0] * 1000, START + 5)
+    assert (gap.start, gap.end, gap.reconnected_at) == (first[0] * 1000, after[0] * 1000, START + 5)
     assert gap.span == Span(first[0] * 1000, after[0] * 1000 + 1000)
-    assert it.row(trade(later, "REALTIME", 0), 0) == ([], None)
-    assert (it.held, it.mending) == (3, True)
-    passed = it.mended(gap, [trade(one, BACKFILLED, 0) for one in (first, lost, after)])
+    assert it.accept(trade(later, "REALTIME", 0), 0) == ([], None)
+    assert (it.held, it.backfilling) == (3, True)
+    passed = it.backfill(gap, [trade(one, BACKFILLED, 0) for one in (first, lost, after)])
     assert ids(passed) == [lost[1], after[1], later[1]]
     assert [row.stream_type for row in passed] == [BACKFILLED, "SNAPSHOT", "REALTIME"]
     assert (gap.rows, gap.outcome) == (1, "repaired")
-    assert (it.held, it.mending, it.rows.repeated) == (0, False, 2)
+    assert (it.held, it.backfilling, it.rows.repeated) == (0, False, 2)
 
 
 def test_the_rest_of_a_millisecond_comes_after_its_first_half() -> None:
     it = line()
-    it.row(trade(at(1), "SNAPSHOT", 0), 0)
-    it.broke(START, "dropped")
-    _, gap = it.row(trade(at(3, 1), "SNAPSHOT", 0), 0)
+    it.accept(trade(at(1), "SNAPSHOT", 0), 0)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(trade(at(3, 1), "SNAPSHOT", 0), 0)
     assert gap is not None
     answer = [trade(one, BACKFILLED, 0) for one in (at(1), at(2), at(3, 1), at(3, 2))]
-    assert ids(it.mended(gap, answer)) == [at(2)[1], at(3, 1)[1], at(3, 2)[1]]
-    assert it.row(trade(at(3, 2), "REALTIME", 0), 0) == ([], None)
+    assert ids(it.backfill(gap, answer)) == [at(2)[1], at(3, 1)[1], at(3, 2)[1]]
+    assert it.accept(trade(at(3, 2), "REALTIME", 0), 0) == ([], None)
 
 
 def test_answers_are_passed_on_in_the_order_of_the_gaps() -> None:
     it = line()
-    it.row(trade(at(1), "SNAPSHOT", 0), 0)
+    it.accept(trade(at(1), "SNAPSHOT", 0), 0)
     gaps = []
     for seconds in (3, 6):
-        it.broke(START, "dropped")
-        gaps.append(it.row(trade(at(seconds), "SNAPSHOT", 0), 0)[1])
+        it.disconnect(START, "dropped")
+        gaps.append(it.accept(trade(at(seconds), "SNAPSHOT", 0), 0)[1])
     one, two = gaps
     assert one is not None
     assert two is not None
     # The second answer reaches back over what the first one lacks.
-    assert it.mended(two, [trade(at(n), BACKFILLED, 0) for n in (2, 3, 4, 5, 6)]) == []
+    assert it.backfill(two, [trade(at(n), BACKFILLED, 0) for n in (2, 3, 4, 5, 6)]) == []
     assert two.outcome == "open"
-    told = it.mended(one, [trade(at(n), BACKFILLED, 0) for n in (1, 2, 3)])
-    assert ids(told) == [at(n)[1] for n in (2, 3, 4, 5, 6)]
+    rows = it.backfill(one, [trade(at(n), BACKFILLED, 0) for n in (1, 2, 3)])
+    assert ids(rows) == [at(n)[1] for n in (2, 3, 4, 5, 6)]
     assert (one.rows, two.rows) == (1, 2)
 
 
 def test_a_failed_repair_says_so_and_holds_up_nothing() -> None:
     it = line()
-    it.row(trade(at(1), "SNAPSHOT", 0), 0)
-    it.broke(START, "dropped")
-    _, gap = it.row(trade(at(3), "SNAPSHOT", 0), 0)
+    it.accept(trade(at(1), "SNAPSHOT", 0), 0)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(trade(at(3), "SNAPSHOT", 0), 0)
     assert gap is not None
-    assert ids(it.failed(gap, "the exchange is away")) == [at(3)[1]]
+    assert ids(it.fail_backfill(gap, "the exchange is away")) == [at(3)[1]]
     assert gap.outcome == "not repaired: the exchange is away"
     assert it.held == 0
 
@@ -421,60 +421,60 @@ def test_a_failed_repair_says_so_and_holds_up_nothing() -> None:
 def test_an_old_snapshot_needs_no_repair_of_the_time_before_it_was_subscribed() -> None:
     days = 8 * 86_400
     it = line(started=START)
-    it.row(trade(at(-days), "SNAPSHOT", START), START)
+    it.accept(trade(at(-days), "SNAPSHOT", START), START)
     it.started = START + 90 * SECOND
-    it.broke(START + 60 * SECOND, "dropped")
-    _, gap = it.row(trade(at(95), "SNAPSHOT", 0), 0)
+    it.disconnect(START + 60 * SECOND, "dropped")
+    _, gap = it.accept(trade(at(95), "SNAPSHOT", 0), 0)
     assert gap is not None
-    assert gap.since == at(-days)[0] * 1000
+    assert gap.start == at(-days)[0] * 1000
     assert gap.span is not None
     assert gap.span.start >= START
 
 
 def test_nothing_new_after_a_long_life_needs_no_repair() -> None:
     it = line()
-    it.row(trade(at(1), "SNAPSHOT", START), START)
-    it.broke(START + 90 * SECOND, "dropped")
-    assert it.row(trade(at(1), "SNAPSHOT", 0), 0) == ([], None)
-    assert not it.mending
+    it.accept(trade(at(1), "SNAPSHOT", START), START)
+    it.disconnect(START + 90 * SECOND, "dropped")
+    assert it.accept(trade(at(1), "SNAPSHOT", 0), 0) == ([], None)
+    assert not it.backfilling
     it = line()
-    it.row(trade(at(1), "REALTIME", START), START)
-    it.row(trade(at(2), "REALTIME", START), START)
-    it.broke(START + 5 * SECOND, "dropped")
-    _, gap = it.row(trade(at(2), "SNAPSHOT", 0), 0)
+    it.accept(trade(at(1), "REALTIME", START), START)
+    it.accept(trade(at(2), "REALTIME", START), START)
+    it.disconnect(START + 5 * SECOND, "dropped")
+    _, gap = it.accept(trade(at(2), "SNAPSHOT", 0), 0)
     assert gap is not None  # something may have been on its way
 
 
 def test_a_trade_that_comes_before_a_late_snapshot_is_not_the_beginning() -> None:
     it = line(started=START)
-    assert ids(it.row(trade(at(3), "REALTIME", 0), 0)[0]) == [at(3)[1]]
-    assert ids(it.row(trade(at(2), "REALTIME", 0), 0)[0]) == [at(2)[1]]
-    assert it.row(trade(at(-1), "SNAPSHOT", 0), 0) == ([], None)
+    assert ids(it.accept(trade(at(3), "REALTIME", 0), 0)[0]) == [at(3)[1]]
+    assert ids(it.accept(trade(at(2), "REALTIME", 0), 0)[0]) == [at(2)[1]]
+    assert it.accept(trade(at(-1), "SNAPSHOT", 0), 0) == ([], None)
     assert it.rows.stale == 1
 
 
-def test_what_was_missed_before_anything_had_come() -> None:
+def test_rows_missed_before_the_first_row_are_backfilled() -> None:
     it = line(started=START)
-    gap = it.broke(START + SECOND, "dropped")
-    _, same = it.row(trade(at(5), "SNAPSHOT", 0), 0)
+    gap = it.disconnect(START + SECOND, "dropped")
+    _, same = it.accept(trade(at(5), "SNAPSHOT", 0), 0)
     assert gap is same
     assert gap is not None
     assert gap.span == Span(START, at(5)[0] * 1000 + 1000)
-    assert ids(it.mended(gap, [trade(at(n), BACKFILLED, 0) for n in (3, 5)])) == [at(3)[1], at(5)[1]]
+    assert ids(it.backfill(gap, [trade(at(n), BACKFILLED, 0) for n in (3, 5)])) == [at(3)[1], at(5)[1]]
 
 
 def test_silence_after_a_break() -> None:
     it = line()
-    it.broke(START, "dropped")
-    assert it.silent(START + 5 * SECOND, START) is None  # nothing was ever traded
-    it.row(trade(at(1), "SNAPSHOT", 0), 0)
-    made = it.broke(START, "dropped")
-    gap = it.silent(START + 5 * SECOND, START + 4 * SECOND)
+    it.disconnect(START, "dropped")
+    assert it.settle(START + 5 * SECOND, START) is None  # nothing was ever traded
+    it.accept(trade(at(1), "SNAPSHOT", 0), 0)
+    made = it.disconnect(START, "dropped")
+    gap = it.settle(START + 5 * SECOND, START + 4 * SECOND)
     assert gap is made
     assert gap is not None
     assert gap.span == Span(at(1)[0] * 1000, START + 4 * SECOND + 1000)
-    assert it.silent(START, START) is None
-    assert ids(it.mended(gap, [trade(at(2), BACKFILLED, 0)])) == [at(2)[1]]
+    assert it.settle(START, START) is None
+    assert ids(it.backfill(gap, [trade(at(2), BACKFILLED, 0)])) == [at(2)[1]]
 
 
 def test_a_late_state_of_a_candle_that_is_over_still_counts() -> None:
@@ -484,8 +484,8 @@ def test_a_late_state_of_a_candle_that_is_over_still_counts() -> None:
         candle(START, minute + 1, 1.0, "SNAPSHOT"), candle(START + 60 * SECOND, minute + 60_001, 1.0, "REALTIME"),
         candle(START, minute + 59_000, 2.0, "REALTIME"),
     ]  # fmt: skip
-    assert [row for state in states for row in it.row(state, 0)[0]] == states
-    assert it.row(candle(START, minute + 30_000, 1.5, "REALTIME"), 0) == ([], None)
+    assert [row for state in states for row in it.accept(state, 0)[0]] == states
+    assert it.accept(candle(START, minute + 30_000, 1.5, "REALTIME"), 0) == ([], None)
     assert it.last is states[1]
 
 
@@ -493,28 +493,28 @@ def test_the_last_state_of_a_candle_is_looked_up_although_the_next_has_begun() -
     it = line("candle.1m")
     minute = START // 1000
     now = START + 61 * SECOND
-    it.row(candle(START, minute + 1, 1.0, "SNAPSHOT", now), now)
-    it.row(candle(START + 60 * SECOND, minute + 60_001, 1.0, "REALTIME", now), now)
-    it.broke(now + SECOND, "dropped")
+    it.accept(candle(START, minute + 1, 1.0, "SNAPSHOT", now), now)
+    it.accept(candle(START + 60 * SECOND, minute + 60_001, 1.0, "REALTIME", now), now)
+    it.disconnect(now + SECOND, "dropped")
     again = candle(START + 60 * SECOND, minute + 60_500, 2.0, "SNAPSHOT", now)
-    fresh, gap = it.row(again, now)
+    fresh, gap = it.accept(again, now)
     assert fresh == [again]  # it need not wait: what may come is of another candle
     assert gap is not None
     assert gap.span == Span(START, START + 60 * SECOND)
-    assert it.mending
+    assert it.backfilling
     final = candle(START, FINAL, 3.0, BACKFILLED)
-    assert it.mended(gap, [final]) == [final]
-    assert it.row(candle(START, minute + 59_900, 2.5, "REALTIME"), 0) == ([], None)
+    assert it.backfill(gap, [final]) == [final]
+    assert it.accept(candle(START, minute + 59_900, 2.5, "REALTIME"), 0) == ([], None)
 
 
 def test_candles_of_which_rest_knows_less_are_left_out() -> None:
     it = line("candle.1m")
-    it.row(candle(START, START // 1000, 5.0, "SNAPSHOT"), 0)
-    it.broke(START, "dropped")
-    _, gap = it.row(candle(START + 120 * SECOND, START // 1000 + 120_000, 1.0, "SNAPSHOT"), 0)
+    it.accept(candle(START, START // 1000, 5.0, "SNAPSHOT"), 0)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(candle(START + 120 * SECOND, START // 1000 + 120_000, 1.0, "SNAPSHOT"), 0)
     assert gap is not None
     assert gap.span == Span(START, START + 120 * SECOND)
-    passed = it.mended(
+    passed = it.backfill(
         gap, [candle(START, FINAL, 4.0, BACKFILLED), candle(START + 60 * SECOND, FINAL, 1.0, BACKFILLED)]
     )
     assert [(it.time_of(row) - START) // SECOND for row in passed] == [60, 120]
@@ -523,12 +523,12 @@ def test_candles_of_which_rest_knows_less_are_left_out() -> None:
 def test_states_that_came_meanwhile_are_older_than_what_is_fetched() -> None:
     it = line("candle.1m")
     minute = START // 1000
-    it.row(candle(START, minute, 1.0, "SNAPSHOT"), 0)
-    it.broke(START, "dropped")
-    _, gap = it.row(candle(START + 120 * SECOND, minute + 120_001, 1.0, "REALTIME"), 0)
+    it.accept(candle(START, minute, 1.0, "SNAPSHOT"), 0)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(candle(START + 120 * SECOND, minute + 120_001, 1.0, "REALTIME"), 0)
     assert gap is not None
-    assert it.row(candle(START + 60 * SECOND, minute + 60_001, 1.0, "SNAPSHOT"), 0) == ([], None)
-    passed = it.mended(
+    assert it.accept(candle(START + 60 * SECOND, minute + 60_001, 1.0, "SNAPSHOT"), 0) == ([], None)
+    passed = it.backfill(
         gap, [candle(START, FINAL, 2.0, BACKFILLED), candle(START + 60 * SECOND, FINAL, 9.0, BACKFILLED)]
     )
     assert [row.candle_acc_trade_volume for row in passed] == [2.0, 9.0, 1.0]
@@ -538,66 +538,66 @@ def test_states_that_came_meanwhile_are_older_than_what_is_fetched() -> None:
 def test_the_state_comes_whole(make: Any) -> None:
     it = line("ticker" if make is ticker else "orderbook")
     one, two = make(START // 1000), make(START // 1000 + 5)
-    assert it.row(one, 0) == ([one], None)
-    assert it.row(make(START // 1000), 0) == ([], None)
-    assert it.row(make(START // 1000 - 1), 0) == ([], None)
-    gap = it.broke(START, "dropped")
-    assert it.row(two, 0) == ([two], None)
+    assert it.accept(one, 0) == ([one], None)
+    assert it.accept(make(START // 1000), 0) == ([], None)
+    assert it.accept(make(START // 1000 - 1), 0) == ([], None)
+    gap = it.disconnect(START, "dropped")
+    assert it.accept(two, 0) == ([two], None)
     assert gap is not None
     assert gap.outcome == "snapshot"
-    gap = it.broke(START, "dropped")
-    assert it.silent(START, START) is None
+    gap = it.disconnect(START, "dropped")
+    assert it.settle(START, START) is None
     assert gap is not None
-    assert gap.outcome == "not repaired: no snapshot came"
+    assert gap.outcome == "not repaired: no snapshot arrived"
 
 
 def test_more_levels_of_the_same_book_are_news_and_fewer_are_not() -> None:
     it = line("orderbook")
     deep = book(START // 1000, 15)
-    assert it.row(book(START // 1000, 5), 0)[0]
-    assert it.row(deep, 0)[0] == [deep]
-    assert it.row(book(START // 1000, 5), 0)[0] == []
+    assert it.accept(book(START // 1000, 5), 0)[0]
+    assert it.accept(deep, 0)[0] == [deep]
+    assert it.accept(book(START // 1000, 5), 0)[0] == []
 
 
 def test_one_moment_may_have_several_tickers() -> None:
     it = line("ticker")
-    assert [len(it.row(ticker(START // 1000, volume), 0)[0]) for volume in (1.0, 2.0, 2.0)] == [1, 1, 0]
+    assert [len(it.accept(ticker(START // 1000, volume), 0)[0]) for volume in (1.0, 2.0, 2.0)] == [1, 1, 0]
 
 
-def test_ids_are_forgotten_in_time_and_what_is_older_is_not_told_again() -> None:
+def test_old_ids_are_forgotten_and_older_rows_not_repeated() -> None:
     it = line()
     for seconds in range(1000):
-        it.row(trade(at(seconds), "REALTIME", 0), 0)
-    assert it.rows.size < 2 * seen.EVERY + seen.MEMORY // SECOND
-    assert it.row(trade(at(3), "REALTIME", 0), 0) == ([], None)
-    assert it.dropped(5) is None  # another one like it would say that the clock was set back
-    assert it.row(trade(at(3), "REALTIME", 0), 0) == ([], None)
-    assert it.row(trade(at(1000), "REALTIME", 0), 0)[0]
-    gap = it.dropped(5)
+        it.accept(trade(at(seconds), "REALTIME", 0), 0)
+    assert it.rows.size < 2 * deduplicator.EVERY + deduplicator.MEMORY // SECOND
+    assert it.accept(trade(at(3), "REALTIME", 0), 0) == ([], None)
+    assert it.drop_late_rows(5) is None  # another one like it would say that the clock was set back
+    assert it.accept(trade(at(3), "REALTIME", 0), 0) == ([], None)
+    assert it.accept(trade(at(1000), "REALTIME", 0), 0)[0]
+    gap = it.drop_late_rows(5)
     assert gap is not None
-    assert (gap.lost, gap.outcome) == (1, "not repaired: 1 left out")
-    assert it.dropped(6) is None
+    assert (gap.left_out, gap.outcome) == (1, "not repaired: 1 left out")
+    assert it.drop_late_rows(6) is None
 
 
-def test_one_time_far_ahead_bounds_nothing() -> None:
+def test_a_time_far_ahead_bounds_nothing() -> None:
     it = line(started=START)
     tomorrow = at(86_400)
     out = []
     for seconds in range(1000):
         clock = START + seconds * SECOND
-        out += ids(it.row(trade(at(seconds), "REALTIME", 0), 0, clock)[0])
+        out += ids(it.accept(trade(at(seconds), "REALTIME", 0), 0, clock)[0])
         if seconds == 300:
-            assert ids(it.row(trade(tomorrow, "REALTIME", 0), 0, clock)[0]) == [tomorrow[1]]
+            assert ids(it.accept(trade(tomorrow, "REALTIME", 0), 0, clock)[0]) == [tomorrow[1]]
     assert out == [at(seconds)[1] for seconds in range(1000)]
-    assert it.rows.size < 2 * seen.EVERY + seen.MEMORY // SECOND
+    assert it.rows.size < 2 * deduplicator.EVERY + deduplicator.MEMORY // SECOND
     assert it.rows.last.sequential_id == at(999)[1]
-    it.broke(START, "dropped")
-    assert it.row(trade((tomorrow[0], tomorrow[1] + 1), "REALTIME", 0), 0, clock) == ([], None)
-    _, gap = it.row(trade(at(1002), "SNAPSHOT", 0), 0, clock)
+    it.disconnect(START, "dropped")
+    assert it.accept(trade((tomorrow[0], tomorrow[1] + 1), "REALTIME", 0), 0, clock) == ([], None)
+    _, gap = it.accept(trade(at(1002), "SNAPSHOT", 0), 0, clock)
     assert gap is not None
     assert gap.span == Span(at(989)[0] * 1000, at(1002)[0] * 1000 + 1000)
-    assert gap.first.sequential_id == at(1002)[1]
-    assert ids(it.mended(gap, [trade(at(n), BACKFILLED, 0) for n in (999, 1001, 1002)])) == [
+    assert gap.first_row.sequential_id == at(1002)[1]
+    assert ids(it.backfill(gap, [trade(at(n), BACKFILLED, 0) for n in (999, 1001, 1002)])) == [
         at(1001)[1], at(1002)[1], tomorrow[1] + 1,
     ]  # fmt: skip
 
@@ -611,27 +611,27 @@ def test_a_clock_that_is_set_back_loses_nothing(minutes: int, clock: bool) -> No
         time = at(seconds + (60 * minutes if seconds < 600 else 0), 2 if seconds < 600 else 1)
         now = time[0] * 1000 if clock else None
         sent.append(time[1])
-        out += ids(it.row(trade(time, "SNAPSHOT" if not seconds else "REALTIME", 0), 0, now)[0])
+        out += ids(it.accept(trade(time, "SNAPSHOT" if not seconds else "REALTIME", 0), 0, now)[0])
     assert out == sent
-    assert it.dropped(0) is None
+    assert it.drop_late_rows(0) is None
     assert it.rows.last.sequential_id == at(1199)[1]
-    it.broke(START, "dropped")
-    _, gap = it.row(trade(at(1205), "SNAPSHOT", 0), 0, START + 1205 * SECOND)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(trade(at(1205), "SNAPSHOT", 0), 0, START + 1205 * SECOND)
     if minutes < 60:
         assert gap is not None
         assert gap.span == Span(at(1189)[0] * 1000, at(1205)[0] * 1000 + 1000)
-        assert not gap.partly
+        assert not gap.unavailable
 
 
-def test_what_is_missed_right_after_a_clock_was_set_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seen, "EVERY", 1)
+def test_rows_missed_right_after_a_clock_was_set_back_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deduplicator, "EVERY", 1)
     it = line(started=START)
     for seconds in range(600):
-        it.row(trade(at(seconds + 180), "REALTIME", 0), 0)
+        it.accept(trade(at(seconds + 180), "REALTIME", 0), 0)
     for seconds in range(600, 605):
-        it.row(trade(at(seconds), "REALTIME", 0), 0, START + seconds * SECOND)
-    made = it.broke(START, "dropped")
-    fresh, gap = it.row(trade(at(610), "SNAPSHOT", 0), 0, START + 610 * SECOND)
+        it.accept(trade(at(seconds), "REALTIME", 0), 0, START + seconds * SECOND)
+    made = it.disconnect(START, "dropped")
+    fresh, gap = it.accept(trade(at(610), "SNAPSHOT", 0), 0, START + 610 * SECOND)
     assert (ids(fresh), gap) == ([at(610)[1]], None)
     assert made is not None
     assert made.outcome.startswith("not repaired: the exchange's clock was set back")
@@ -642,7 +642,7 @@ def test_a_state_from_tomorrow_does_not_stay(make: Any) -> None:
     it = line("ticker" if make is ticker else "orderbook")
     now = START // 1000
     stamps = [now, now + 86_400_000, now + 1, now + 1, now + 2, now + 1]
-    assert [len(it.row(make(one), 0, one_clock)[0]) for one, one_clock in zip(stamps, [START] * 6, strict=True)] == [
+    assert [len(it.accept(make(one), 0, one_clock)[0]) for one, one_clock in zip(stamps, [START] * 6, strict=True)] == [
         1, 1, 1, 0, 1, 0,
     ]  # fmt: skip
 
@@ -655,27 +655,27 @@ def test_a_candle_stamped_tomorrow_goes_on() -> None:
         candle(START, ms + 10, 3.0, "REALTIME"), candle(START + 86_400 * SECOND, ms + 86_400_000, 1.0, "REALTIME"),
         candle(START + 60 * SECOND, ms + 60_000, 1.0, "REALTIME"),
     ]  # fmt: skip
-    assert [row for state in states for row in it.row(state, 0, START)[0]] == states
+    assert [row for state in states for row in it.accept(state, 0, START)[0]] == states
     assert it.last is states[-1]
 
 
 def test_states_are_forgotten_in_time() -> None:
     it = line("candle.1m")
     for number in range(1000):
-        it.row(candle(START + number * 60 * SECOND, START // 1000 + number, 1.0, "REALTIME"), 0)
-    assert it.rows.size <= seen.MOST_STATES
-    assert it.row(candle(START, START // 1000 + 10**6, 9.0, "REALTIME"), 0) == ([], None)
+        it.accept(candle(START + number * 60 * SECOND, START // 1000 + number, 1.0, "REALTIME"), 0)
+    assert it.rows.size <= deduplicator.MOST_STATES
+    assert it.accept(candle(START, START // 1000 + 10**6, 9.0, "REALTIME"), 0) == ([], None)
 
 
 def test_too_much_that_waits_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repair, "MOST_HELD", 3)
+    monkeypatch.setattr(sequencer, "MOST_HELD", 3)
     it = line()
-    it.row(trade(at(1), "SNAPSHOT", 0), 0)
-    it.broke(START, "dropped")
-    _, gap = it.row(trade(at(3), "SNAPSHOT", 0), 0)
+    it.accept(trade(at(1), "SNAPSHOT", 0), 0)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(trade(at(3), "SNAPSHOT", 0), 0)
     assert gap is not None
     out: deque[Any] = deque()
     for n in range(4, 8):
-        out += it.row(trade(at(n), "REALTIME", 0), 0)[0]
+        out += it.accept(trade(at(n), "REALTIME", 0), 0)[0]
     assert [row.sequential_id for row in out] == [at(n)[1] for n in range(3, 8)]
-    assert ids(it.mended(gap, [trade(at(n), BACKFILLED, 0) for n in (1, 2, 3)])) == [at(2)[1]]
+    assert ids(it.backfill(gap, [trade(at(n), BACKFILLED, 0) for n in (1, 2, 3)])) == [at(2)[1]]

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,13 +28,8 @@ def exchange() -> Iterator[Exchange]:
         yield exchange
 
 
-@pytest.fixture
-def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
-    return uf.Client(exchange.config(cache_dir=tmp_path, progress=False))
-
-
 def shifted(by: Callable[[int], int], kind: str, *names: str) -> Callable[[bytes], bytes]:
-    """Move times of the frames of a type; ``by`` is told how many came before."""
+    """Move times of the frames of a type; ``by`` gets the number of earlier frames."""
     count = iter(range(10**9))
 
     def edit(frame: bytes) -> bytes:
@@ -53,8 +47,8 @@ def test_one_trade_from_tomorrow_holds_up_no_other(exchange: Exchange, client: u
         lambda number: DAY if number == 5 else 0, "trade", "timestamp", "trade_timestamp"
     )
     frame = client.stream("KRW-BTC", "trade", count=200)
-    told = frame.attrs["upbit_frames"]
-    assert (len(frame), told["dropped"], told["gaps"]) == (200, 0, [])
+    attrs = frame.attrs["upbit_frames"]
+    assert (len(frame), attrs["dropped"], attrs["gaps"]) == (200, 0, [])
     late = frame["sequential_id"].tolist()[:-1]  # the one from tomorrow is the last in order of time
     truth = exchange.market.trades("KRW-BTC", min(late) // 10, exchange.clock.now() + 1).sequential_id.tolist()
     assert set(late) <= set(truth)

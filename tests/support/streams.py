@@ -1,4 +1,4 @@
-"""What the tests of this folder share: lively markets, and an ear at the end of a connection."""
+"""What the tests of this folder share: lively markets, and an sink at the end of a connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upbit_frames.exchange.transport.reconnecting import WsConnection
 from upbit_frames.exchange.transport.rest import RestTransport
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.transport.websocket import SocketDialer
-from upbit_frames.live.hub.backfill import RestMender
+from upbit_frames.live.hub.backfill import RestBackfill
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.router.ports import Ports
 from upbit_frames.runtime.clock import ServerTime, SystemClock
@@ -57,8 +57,8 @@ async def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
 
 
 @dataclass
-class Ear:
-    """Remembers everything that a connection tells."""
+class RecordingSink:
+    """Remembers the events of a connection."""
 
     frames: list[bytes] = field(default_factory=list)
     received: list[int] = field(default_factory=list)
@@ -88,9 +88,14 @@ class Ear:
 
 
 def connection(
-    exchange: Exchange, folder: Path, ear: Ear, retry: RetryPolicy = QUICK, format_: str = "DEFAULT", **options: Any
+    exchange: Exchange,
+    folder: Path,
+    sink: RecordingSink,
+    retry: RetryPolicy = QUICK,
+    format_: str = "DEFAULT",
+    **options: Any,
 ) -> WsConnection:
-    return WsConnection(dialer(exchange, folder, **options), ear, clock=SystemClock(), retry=retry, format=format_)
+    return WsConnection(dialer(exchange, folder, **options), sink, clock=SystemClock(), retry=retry, format=format_)
 
 
 def asked(message: str) -> set[tuple[str, str]]:
@@ -115,8 +120,8 @@ async def hub_of(
     )  # fmt: skip
     pings = {name: options.pop(name) for name in ("ping_interval", "ping_timeout") if name in options}
     socket = SocketDialer(url or exchange.ws_url, clock=clock, limiter=shared, **pings)
-    mender = options.pop("mender", None) or RestMender(Ports(RestApi(rest), MemoryStore(), clock, server_time))
-    it = Hub(socket, mender, clock=clock, server_time=server_time, **{"retry": QUICK, "settle": 2.0, **options})
+    backfill = options.pop("backfill", None) or RestBackfill(Ports(RestApi(rest), MemoryStore(), clock, server_time))
+    it = Hub(socket, backfill, clock=clock, server_time=server_time, **{"retry": QUICK, "settle": 2.0, **options})
     try:
         yield it
     finally:
@@ -126,9 +131,9 @@ async def hub_of(
 
 
 async def listened(exchange: Exchange, folder: Path, topics: list[Topic], format_: str, seconds: float) -> list[bytes]:
-    """Everything that is told about so many virtual seconds, snapshots first."""
-    ear = Ear()
-    connected = connection(exchange, folder, ear, format_=format_)
+    """Return all frames of some virtual seconds, snapshots first."""
+    sink = RecordingSink()
+    connected = connection(exchange, folder, sink, format_=format_)
     streams = exchange.streams
     before = len(streams.connections)
     try:
@@ -138,11 +143,11 @@ async def listened(exchange: Exchange, folder: Path, topics: list[Topic], format
         exchange.clock.advance(seconds)
         await sent_up_to_now(exchange)
         assert await connected.alive(60.0)  # answered after everything that was sent before
-        await until(lambda: len(ear.frames) == streams.connections[before].sent)
+        await until(lambda: len(sink.frames) == streams.connections[before].sent)
     finally:
         await connected.aclose()
         await until(lambda: streams.connections[before].ended)
-    return ear.frames
+    return sink.frames
 
 
 async def sent_up_to_now(exchange: Exchange) -> None:

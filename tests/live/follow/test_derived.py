@@ -64,7 +64,7 @@ def truth(
 
 
 def read(f: Follow, until: str, **counts: int) -> list[Any]:
-    frames = [next(f)] if f.asked.history else []
+    frames = [next(f)] if f.query.history else []
     while True:
         stats = f.stats
         enough = pd.Timestamp(stats["sealed_until"]) >= pd.Timestamp(until)
@@ -84,7 +84,7 @@ def test_each_sealed_bar_comes_once_and_is_what_candles_gives(
     exchange: Exchange, client: uf.Client, tmp_path: Path
 ) -> None:
     with client.follow("KRW-BTC", "2m", history=7) as f:
-        assert f.asked.interval.name == "1m"
+        assert f.query.interval.name == "1m"
         exchange.clock.run(400.0)
         frames = read(f, "2026-03-01T03:50:00Z")
     rows = pd.concat(frames)
@@ -117,7 +117,7 @@ def test_breaks_of_the_connection_and_faults_of_rest_cost_no_bar(exchange: Excha
 def test_the_bar_that_forms_has_everything_since_its_beginning(exchange: Exchange, client: uf.Client) -> None:
     # The hour began two hours and a half before: all but the running minute has to be fetched.
     with client.follow("KRW-BTC", "3h", history=2, base="01:00") as f:
-        assert f.asked.interval.name == "1h"
+        assert f.query.interval.name == "1h"
         exchange.clock.set("2026-03-01T03:31:30Z")
         now = exchange.clock.now()
         known = truth(exchange, "KRW-BTC", "3h", "01:00", "2026-03-01T01:00Z", "2026-03-01T04:00Z", now)

@@ -1,4 +1,4 @@
-"""The connection that comes back, over real sockets: what is asked, what is survived, what is told."""
+"""The reconnecting connection over real sockets: requests, faults, and the events of its sink."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from live.wires import BTC, ETH, NOW, QUICK, Ear, asked, connection, limiter, lively, pairs, until
 from loopback import listening
+from support.streams import BTC, ETH, NOW, QUICK, RecordingSink, asked, connection, limiter, lively, pairs, until
 
 from upbit_frames.core.topics import Topic
 from upbit_frames.errors import (
@@ -49,14 +49,16 @@ def exchange() -> Iterator[Exchange]:
 
 
 @asynccontextmanager
-async def connected(exchange: Exchange, folder: Path, *topics: Topic, **options: Any) -> AsyncIterator[tuple[Any, Ear]]:
+async def connected(
+    exchange: Exchange, folder: Path, *topics: Topic, **options: Any
+) -> AsyncIterator[tuple[Any, RecordingSink]]:
     """A connection that is open and subscribed."""
-    ear = Ear()
-    it = connection(exchange, folder, ear, **options)
+    sink = RecordingSink()
+    it = connection(exchange, folder, sink, **options)
     it.subscribe(topics)
     try:
-        await until(lambda: ear.frames or (ear.epochs and exchange.streams.connections[-1].messages))
-        yield it, ear
+        await until(lambda: sink.frames or (sink.epochs and exchange.streams.connections[-1].messages))
+        yield it, sink
     finally:
         async with asyncio.timeout(60):
             await it.aclose()
@@ -78,7 +80,7 @@ def test_the_upgrade_offers_compression_and_says_no_origin(exchange: Exchange, t
     assert log.headers["user-agent"].startswith("upbit-frames/")
 
 
-def test_everything_wanted_is_asked_in_one_message(exchange: Exchange, tmp_path: Path) -> None:
+def test_all_subscriptions_go_in_one_message(exchange: Exchange, tmp_path: Path) -> None:
     topics = [BTC, ETH, BOOK, Topic("orderbook", "KRW-BTC", depth=5), Topic("orderbook", "KRW-BTC", 10_000.0, 5)]
 
     async def main() -> None:
@@ -98,7 +100,7 @@ def test_everything_wanted_is_asked_in_one_message(exchange: Exchange, tmp_path:
     ]
 
 
-def test_the_same_again_is_not_asked_again_unless_told_to(exchange: Exchange, tmp_path: Path) -> None:
+def test_equal_subscriptions_are_not_sent_again_without_resend(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         async with connected(exchange, tmp_path, BTC) as (it, _):
             messages = exchange.streams.connections[0].messages
@@ -110,7 +112,7 @@ def test_the_same_again_is_not_asked_again_unless_told_to(exchange: Exchange, tm
             it.subscribe([BTC, ETH])
             await until(lambda: len(messages) == 3)
             assert asked(messages[2][1]) == pairs([BTC, ETH])
-            it.subscribe([])  # nobody listens any more; it stays open for whoever comes next
+            it.subscribe([])  # without subscriptions it stays open for the next one
             await it.alive(60.0)
             assert len(messages) == 3
 
@@ -138,22 +140,22 @@ def broken_by(exchange: Exchange, how: str) -> None:
         ("unknown error", ServerError, "SOMETHING_NEW"),
     ],
 )  # fmt: skip
-def test_everything_is_asked_again_after_a_break(
+def test_all_subscriptions_are_restored_after_a_disconnect(
     exchange: Exchange, tmp_path: Path, how: str, kind: type[UpbitFramesError], words: str
 ) -> None:
     async def main() -> None:
-        async with connected(exchange, tmp_path, BTC, BOOK, **SHORT) as (it, ear):
+        async with connected(exchange, tmp_path, BTC, BOOK, **SHORT) as (it, sink):
             for number in (1, 2):
                 await asyncio.to_thread(broken_by, exchange, how)
-                await until(lambda: len(ear.breaks) == number)  # noqa: B023 - waited for at once
-                seen = len(ear.frames)
+                await until(lambda: len(sink.breaks) == number)  # noqa: B023 - waited for at once
+                seen = len(sink.frames)
                 it.subscribe([BTC, BOOK, ETH] if number == 2 else [BTC, BOOK])
-                await until(lambda: len(ear.epochs) > number and len(ear.frames) > seen)  # noqa: B023
-            assert ear.epochs == [1, 2, 3]
-            assert [type(one) for one in ear.breaks] == [kind] * 2
-            assert all(words in one.message for one in ear.breaks)
-            assert not ear.refusals
-            assert not ear.ends
+                await until(lambda: len(sink.epochs) > number and len(sink.frames) > seen)  # noqa: B023
+            assert sink.epochs == [1, 2, 3]
+            assert [type(one) for one in sink.breaks] == [kind] * 2
+            assert all(words in one.message for one in sink.breaks)
+            assert not sink.refusals
+            assert not sink.ends
 
     asyncio.run(main())
     logs = exchange.streams.connections
@@ -164,33 +166,33 @@ def test_everything_is_asked_again_after_a_break(
 
 
 @pytest.mark.parametrize("name", ["WRONG_FORMAT", "NO_TICKET", "NO_TYPE", "NO_CODES", "INVALID_PARAM", "INVALID_AUTH"])
-def test_a_refused_subscription_is_told_and_the_connection_comes_back(
+def test_a_refused_subscription_is_reported_and_the_connection_reopened(
     exchange: Exchange, tmp_path: Path, name: str
 ) -> None:
     async def main() -> None:
         exchange.streams.faults.errors.append(name)
         exchange.streams.close_delay = 0.01
-        async with connected(exchange, tmp_path, BTC) as (_, ear):
-            await until(lambda: ear.refusals and ear.frames)
-            (error,) = ear.refusals
+        async with connected(exchange, tmp_path, BTC) as (_, sink):
+            await until(lambda: sink.refusals and sink.frames)
+            (error,) = sink.refusals
             assert type(error) is ApiError
             assert name in error.message
             assert error.name == name
-            assert not ear.breaks
+            assert not sink.breaks
 
     asyncio.run(main())
 
 
 def test_a_quiet_market_is_no_failure(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
-        async with connected(exchange, tmp_path, Topic("trade", "KRW-EMPTY"), **OFTEN) as (it, ear):
+        async with connected(exchange, tmp_path, Topic("trade", "KRW-EMPTY"), **OFTEN) as (it, sink):
             log = exchange.streams.connections[0]
             await until(lambda: log.pings >= 3)
-            assert ear.frames == []
+            assert sink.frames == []
             exchange.streams.faults.silent = True
             it.subscribe([BTC])
             await until(lambda: log.pings >= 6)
-            assert (it.state, it.epoch, ear.breaks, log.ended) == ("open", 1, [], "")
+            assert (it.state, it.epoch, sink.breaks, log.ended) == ("open", 1, [], "")
 
     asyncio.run(main())
 
@@ -198,24 +200,24 @@ def test_a_quiet_market_is_no_failure(exchange: Exchange, tmp_path: Path) -> Non
 def test_pings_keep_an_idle_connection_open(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         exchange.streams.idle_seconds = 4.0
-        async with connected(exchange, tmp_path, Topic("trade", "KRW-EMPTY"), ping_interval=0.4) as (it, ear):
+        async with connected(exchange, tmp_path, Topic("trade", "KRW-EMPTY"), ping_interval=0.4) as (it, sink):
             log = exchange.streams.connections[0]
             await until(lambda: log.pings >= 12)  # longer than an idle connection lives
-            assert (it.epoch, ear.breaks) == (1, [])
+            assert (it.epoch, sink.breaks) == (1, [])
 
     asyncio.run(main())
 
 
-def test_frames_that_nobody_understands_are_handed_on_to_be_judged(exchange: Exchange, tmp_path: Path) -> None:
+def test_frames_of_unknown_kinds_are_passed_to_the_sink(exchange: Exchange, tmp_path: Path) -> None:
     strange = [b"<html>Bad Gateway</html>", b'{"news":1}', b"17", b"\xff\xfe", b"", b'{"status":"UP"}', b"[" * 50_000]
 
     async def main() -> None:
         exchange.streams.faults.replace += strange
-        async with connected(exchange, tmp_path, BTC) as (it, ear):
-            await until(lambda: not exchange.streams.faults.replace and len(ear.frames) >= len(strange))
-            assert (it.epoch, ear.breaks) == (1, [])
+        async with connected(exchange, tmp_path, BTC) as (it, sink):
+            await until(lambda: not exchange.streams.faults.replace and len(sink.frames) >= len(strange))
+            assert (it.epoch, sink.breaks) == (1, [])
             strange.remove(b'{"status":"UP"}')
-            assert ear.frames[: len(strange)] == strange
+            assert sink.frames[: len(strange)] == strange
 
     asyncio.run(main())
 
@@ -225,10 +227,10 @@ def test_frames_of_other_sizes_come_whole(exchange: Exchange, tmp_path: Path) ->
 
     async def main() -> None:
         exchange.streams.faults.replace.append(big)
-        async with connected(exchange, tmp_path, BTC) as (_, ear):
-            await until(lambda: len(ear.frames) > 1)
-            assert ear.frames[0] == big
-            assert ear.received == sorted(ear.received)
+        async with connected(exchange, tmp_path, BTC) as (_, sink):
+            await until(lambda: len(sink.frames) > 1)
+            assert sink.frames[0] == big
+            assert sink.received == sorted(sink.received)
 
     asyncio.run(main())
 
@@ -243,7 +245,7 @@ def test_messages_are_paced(exchange: Exchange, tmp_path: Path) -> None:
         exchange.market.last_trade(market, exchange.clock.now())  # so that no answer takes its time
 
     async def main() -> None:
-        async with connected(exchange, tmp_path, Topic("trade", markets[0])) as (it, ear):
+        async with connected(exchange, tmp_path, Topic("trade", markets[0])) as (it, sink):
             log = exchange.streams.connections[0]
             for number in range(2, 13):
                 it.subscribe([Topic("trade", one) for one in markets[:number]])
@@ -258,7 +260,7 @@ def test_messages_are_paced(exchange: Exchange, tmp_path: Path) -> None:
             count = len(log.messages)
             await until(lambda: asked(log.messages[-1][1]) == {("trade", one) for one in markets})
             assert len(log.messages) - count <= 6
-            assert not ear.breaks  # the exchange would have refused more
+            assert not sink.breaks  # the exchange would have refused more
 
     asyncio.run(main())
 
@@ -284,12 +286,12 @@ def test_connections_are_paced(exchange: Exchange, tmp_path: Path) -> None:
     exchange.limits.window = "sliding"
 
     async def main() -> None:
-        async with connected(exchange, tmp_path, BTC, retry=RetryPolicy(base=0.0)) as (it, ear):
+        async with connected(exchange, tmp_path, BTC, retry=RetryPolicy(base=0.0)) as (it, sink):
             for number in range(2, 14):
                 await asyncio.to_thread(exchange.streams.drop)
                 await until(lambda: it.epoch == number and it.state == "open")  # noqa: B023 - waited for at once
                 await until(lambda: exchange.streams.open)
-            assert len(ear.breaks) == 12
+            assert len(sink.breaks) == 12
 
     asyncio.run(main())
     assert [log.status for log in exchange.streams.connections] == [101] * 13
@@ -298,44 +300,44 @@ def test_connections_are_paced(exchange: Exchange, tmp_path: Path) -> None:
 def test_too_many_connections_are_waited_out(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         exchange.streams.faults.refuse.append(429)
-        async with connected(exchange, tmp_path, BTC) as (it, ear):
+        async with connected(exchange, tmp_path, BTC) as (it, sink):
             assert it.epoch == 1
-            assert not ear.breaks
+            assert not sink.breaks
 
     asyncio.run(main())
     assert [log.status for log in exchange.streams.connections] == [429, 101]
 
 
-def test_too_many_connections_for_too_long_are_told(exchange: Exchange, tmp_path: Path) -> None:
-    async def main() -> Ear:
+def test_too_many_connections_end_with_an_error(exchange: Exchange, tmp_path: Path) -> None:
+    async def main() -> RecordingSink:
         exchange.streams.faults.refuse += [429] * 2
-        ear = Ear()
-        it = connection(exchange, tmp_path, ear, RetryPolicy(attempts=2, base=0.01))
+        sink = RecordingSink()
+        it = connection(exchange, tmp_path, sink, RetryPolicy(attempts=2, base=0.01))
         it.subscribe([BTC])
-        await until(lambda: ear.ends)
+        await until(lambda: sink.ends)
         assert it.state == "ended"
         await it.aclose()
-        return ear
+        return sink
 
     (error,) = asyncio.run(main()).ends
     assert type(error) is RateLimited
     assert error.status == 429
 
 
-def test_a_blocked_address_is_told_at_once_and_nobody_asks_again(exchange: Exchange, tmp_path: Path) -> None:
+def test_a_blocked_address_ends_at_once_without_another_request(exchange: Exchange, tmp_path: Path) -> None:
     exchange.limits.block("127.0.0.1", time.monotonic() + 30.0)
 
     async def main() -> list[Blocked]:
         found: list[Blocked] = []
         shared = limiter(tmp_path)
         for _ in range(2):
-            ear = Ear()
+            sink = RecordingSink()
             dialer = SocketDialer(exchange.ws_url, clock=SystemClock(), limiter=shared)
-            it = WsConnection(dialer, ear, clock=SystemClock(), retry=QUICK)
+            it = WsConnection(dialer, sink, clock=SystemClock(), retry=QUICK)
             it.subscribe([BTC])
-            await until(lambda: ear.ends)  # noqa: B023 - waited for at once
-            assert isinstance(ear.ends[0], Blocked)
-            found.append(ear.ends[0])
+            await until(lambda: sink.ends)  # noqa: B023 - waited for at once
+            assert isinstance(sink.ends[0], Blocked)
+            found.append(sink.ends[0])
             await it.aclose()
         return found
 
@@ -349,11 +351,11 @@ def test_a_blocked_address_is_told_at_once_and_nobody_asks_again(exchange: Excha
 
 def test_a_block_that_comes_later_is_waited_out(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
-        async with connected(exchange, tmp_path, BTC) as (it, ear):
+        async with connected(exchange, tmp_path, BTC) as (it, sink):
             exchange.limits.block("127.0.0.1", time.monotonic() + 1.0)
             await asyncio.to_thread(exchange.streams.drop)
             await until(lambda: it.epoch == 2)
-            assert len(ear.breaks) == 1
+            assert len(sink.breaks) == 1
 
     asyncio.run(main())
     assert [log.status for log in exchange.streams.connections] == [101, 418, 101]
@@ -374,11 +376,11 @@ def test_pauses_grow_and_no_two_clients_come_back_together(exchange: Exchange) -
     exchange.limits.enabled = False
 
     async def main(seed: int) -> list[float]:
-        clock, ear = Impatient(), Ear()
+        clock, sink = Impatient(), RecordingSink()
         fast = SocketDialer(exchange.ws_url, clock=clock, limiter=NullLimiter())
-        it = WsConnection(fast, ear, clock=clock, retry=RetryPolicy(base=1.0, cap=20.0, random=Random(seed)))
+        it = WsConnection(fast, sink, clock=clock, retry=RetryPolicy(base=1.0, cap=20.0, random=Random(seed)))
         it.subscribe([BTC])
-        await until(lambda: ear.frames)
+        await until(lambda: sink.frames)
         exchange.streams.faults.refuse += [503] * 8
         await asyncio.to_thread(exchange.streams.drop)
         await until(lambda: it.epoch == 2)
@@ -417,13 +419,13 @@ async def answering(raw: bytes | None, *, keep: bool = False) -> AsyncIterator[s
 
 async def dialled(url: str, folder: Path, **options: Any) -> UpbitFramesError:
     """Why a connection to that address ended."""
-    ear = Ear()
+    sink = RecordingSink()
     dialer = SocketDialer(url, clock=SystemClock(), limiter=limiter(folder), **options)
-    it = WsConnection(dialer, ear, clock=SystemClock(), retry=QUICK)
+    it = WsConnection(dialer, sink, clock=SystemClock(), retry=QUICK)
     it.subscribe([BTC])
-    await until(lambda: ear.ends)
+    await until(lambda: sink.ends)
     await it.aclose()
-    (error,) = ear.ends
+    (error,) = sink.ends
     assert error is not None
     assert error.url.startswith("ws")
     return error
@@ -466,7 +468,7 @@ def test_what_is_no_exchange_is_a_clear_error(
         assert str(error.status) in raw.decode()[:20]
 
 
-def test_a_wrong_path_is_told(exchange: Exchange, tmp_path: Path) -> None:
+def test_a_wrong_path_is_reported(exchange: Exchange, tmp_path: Path) -> None:
     error = asyncio.run(dialled(exchange.ws_url + "x", tmp_path))
     assert isinstance(error, ApiError)
     assert error.status == 404
@@ -489,7 +491,7 @@ def test_a_wrong_host_is_a_failed_connection(tmp_path: Path, host: str) -> None:
     assert "ws_url" in str(error)
 
 
-def test_whoever_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
+def test_a_server_without_an_answer_is_a_timeout(tmp_path: Path) -> None:
     async def main() -> UpbitFramesError:
         async with answering(None) as url:
             return await dialled(url, tmp_path, timeout=0.2)
@@ -543,33 +545,33 @@ def test_an_endless_answer_to_the_handshake_ends(tmp_path: Path, how: str, pause
 @pytest.mark.parametrize("said", ["sec=" + "9" * 5000, "sec=-1", "sec=²", "\xff", "group=websocket; min=; sec="])
 def test_an_odd_count_of_what_remains_is_not_believed(exchange: Exchange, tmp_path: Path, said: str) -> None:
     async def main() -> None:
-        ear = Ear()
+        sink = RecordingSink()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(exchange.streams, "_stamp", lambda _, __, response: response.headers.update(odd))
-            it = connection(exchange, tmp_path, ear)
+            it = connection(exchange, tmp_path, sink)
             it.subscribe([BTC])
-            await until(lambda: ear.frames or ear.ends)
+            await until(lambda: sink.frames or sink.ends)
             await it.aclose()
-        assert not ear.ends
+        assert not sink.ends
 
     odd = {"remaining-req": said}
     asyncio.run(main())
 
 
-def test_a_defect_is_told_and_not_lost(tmp_path: Path) -> None:
+def test_a_defect_reaches_the_sink(tmp_path: Path) -> None:
     class Defective:
         live = True
 
         async def dial(self) -> Any:
             raise ZeroDivisionError("a defect")
 
-    async def main() -> Ear:
-        ear = Ear()
-        it = WsConnection(Defective(), ear, clock=SystemClock(), retry=QUICK)
+    async def main() -> RecordingSink:
+        sink = RecordingSink()
+        it = WsConnection(Defective(), sink, clock=SystemClock(), retry=QUICK)
         it.subscribe([BTC])
-        await until(lambda: ear.ends)
+        await until(lambda: sink.ends)
         await it.aclose()
-        return ear
+        return sink
 
     (error,) = asyncio.run(main()).ends
     assert type(error) is TransportError
@@ -592,12 +594,12 @@ async def ended_within(it: WsConnection, seconds: float = 60.0) -> None:
 )
 def test_closing_never_hangs(exchange: Exchange, tmp_path: Path, how: str) -> None:
     async def main() -> None:
-        ear = Ear()
+        sink = RecordingSink()
         slow = RetryPolicy(attempts=50, base=60.0, cap=60.0)
         async with answering(None) as mute:
             url = mute if how == "mute" else exchange.ws_url
             dialer = SocketDialer(url, clock=SystemClock(), limiter=limiter(tmp_path))
-            it = WsConnection(dialer, ear, clock=SystemClock(), retry=slow)
+            it = WsConnection(dialer, sink, clock=SystemClock(), retry=slow)
             if how == "refused":
                 exchange.streams.faults.refuse += [503] * 50
             if how != "never begun":
@@ -608,7 +610,7 @@ def test_closing_never_hangs(exchange: Exchange, tmp_path: Path, how: str) -> No
             elif how == "refused":
                 await until(lambda: it.state == "waiting")
             elif how != "never begun":
-                await until(lambda: ear.frames)
+                await until(lambda: sink.frames)
             if how == "blocked":
                 exchange.limits.block("127.0.0.1", time.monotonic() + 30.0)
             if how in ("dropped", "waiting", "blocked"):
@@ -618,12 +620,12 @@ def test_closing_never_hangs(exchange: Exchange, tmp_path: Path, how: str) -> No
             if how in ("waiting", "blocked"):
                 await until(lambda: it.state == "waiting")
             await ended_within(it)
-        assert not ear.ends  # whoever closes it knows
+        assert not sink.ends  # closing is no event
 
     asyncio.run(main())
 
 
-def test_closing_that_nobody_waits_for_leaves_no_socket(exchange: Exchange, tmp_path: Path) -> None:
+def test_an_abandoned_close_leaves_no_socket(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
         async with connected(exchange, tmp_path, BTC) as (it, _):
             socket_ = it._wire._socket  # type: ignore[union-attr]
@@ -641,20 +643,20 @@ def test_closing_that_nobody_waits_for_leaves_no_socket(exchange: Exchange, tmp_
 
 def test_a_connection_that_is_given_up_is_replaced(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> None:
-        async with connected(exchange, tmp_path, BTC) as (it, ear):
+        async with connected(exchange, tmp_path, BTC) as (it, sink):
             assert await it.alive(60.0)
             await asyncio.to_thread(exchange.streams.half_open)
             assert not await it.alive(0.2)
             await it.abandon()
             await until(lambda: it.epoch == 2 and it.state == "open")
             assert await it.alive(60.0)
-            assert len(ear.breaks) == 1
+            assert len(sink.breaks) == 1
 
     asyncio.run(main())
 
 
-class Chronicle(Ear):
-    """Remembers in which order it was told."""
+class Chronicle(RecordingSink):
+    """Remembers the order of the events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -675,15 +677,15 @@ class Chronicle(Ear):
 
 def test_nothing_of_one_epoch_comes_in_the_next(exchange: Exchange, tmp_path: Path) -> None:
     async def main() -> list[str]:
-        ear = Chronicle()
-        it = connection(exchange, tmp_path, ear)
+        sink = Chronicle()
+        it = connection(exchange, tmp_path, sink)
         it.subscribe([BTC, BOOK])
         for number in (1, 2, 3):
-            await until(lambda: it.epoch == number and ear.order[-1] == "frame")  # noqa: B023 - waited for at once
+            await until(lambda: it.epoch == number and sink.order[-1] == "frame")  # noqa: B023 - waited for at once
             await asyncio.to_thread(exchange.streams.drop)
-        await until(lambda: it.epoch == 4 and ear.order[-1] == "frame")
+        await until(lambda: it.epoch == 4 and sink.order[-1] == "frame")
         await it.aclose()
-        return ear.order
+        return sink.order
 
     order = asyncio.run(main())
     steps = [one for one, after in pairwise([*order, ""]) if one != after]

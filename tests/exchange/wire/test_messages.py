@@ -1,4 +1,4 @@
-"""Frames of the stream become rows: real captures, four spellings, and whatever is no frame at all."""
+"""Frames of the stream become rows: real captures, four spellings, and bytes that are no frame at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from live.wires import NOW, listened, lively
+from support.streams import NOW, listened, lively
 
 from upbit_frames.core.intervals import Interval
 from upbit_frames.core.schema import KINDS, arrow_schema
@@ -108,7 +108,7 @@ def expected(type_: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_every_capture_parses(real_data: Path) -> None:
     kinds: dict[str, int] = {}
-    told: list[str] = []
+    words: list[str] = []
     for path in sorted((real_data / "ws").iterdir()):
         if path.name == "one_trade_over_rest.json":
             continue
@@ -116,7 +116,7 @@ def test_every_capture_parses(real_data: Path) -> None:
             word = control(frame)
             if word is not None:
                 assert word.kind in ("status", "error")
-                told.append(word.name or word.text)
+                words.append(word.name or word.text)
                 continue
             rows, refused = decode([frame], [ARRIVED], assume=AT)
             assert not refused, f"{path.name}: {refused[0]}"
@@ -130,8 +130,8 @@ def test_every_capture_parses(real_data: Path) -> None:
                 assert table.to_pylist() == expected(type_, one), path.name
                 kinds[type_] = kinds.get(type_, 0) + 1
     # The Korean exchange's, then the same in English with one more.
-    assert told[:4] == ["UP", "NO_TICKET", "INVALID_PARAM", "WRONG_FORMAT"]
-    assert set(told[4:]) <= {"WRONG_FORMAT", "NO_TICKET", "INVALID_PARAM", "NO_CODES"}
+    assert words[:4] == ["UP", "NO_TICKET", "INVALID_PARAM", "WRONG_FORMAT"]
+    assert set(words[4:]) <= {"WRONG_FORMAT", "NO_TICKET", "INVALID_PARAM", "NO_CODES"}
     assert kinds["ticker"] == 458
     assert set(kinds) == {"ticker", "trade", "orderbook", "candle.1m", "candle.5m"}
 
@@ -172,8 +172,8 @@ def test_trades_are_the_same_rows_over_rest_and_the_stream(exchange: Exchange, t
     over_rest = normalize.trades(body(exchange, "/v1/trades/ticks", market="KRW-BTC", count=len(frames)), "KRW-BTC")
     assert len(over_rest) > 50
     assert shared_columns("trades", streamed) == over_rest.replace_schema_metadata(None)
-    mended = to_table("trade", rows_from_rest("trade", "KRW-BTC", over_rest, ARRIVED))
-    assert mended.drop_columns("stream_type") == streamed.drop_columns("stream_type")
+    backfilled = to_table("trade", rows_from_rest("trade", "KRW-BTC", over_rest, ARRIVED))
+    assert backfilled.drop_columns("stream_type") == streamed.drop_columns("stream_type")
 
 
 @pytest.mark.parametrize("kind", ["ticker", "orderbook"])
@@ -183,9 +183,9 @@ def test_the_state_is_the_same_over_rest_and_the_stream(exchange: Exchange, tmp_
     streamed = to_table(kind, decode(frames, [ARRIVED] * len(frames))[0])
     over_rest = getattr(normalize, kind)(body(exchange, f"/v1/{kind}", markets=",".join(markets)))
     key = [("market", "ascending"), ("level", "ascending")][: 2 if kind == "orderbook" else 1]
-    told, asked = shared_columns(kind, streamed).to_pylist(), over_rest.to_pylist()
+    from_stream, from_rest = shared_columns(kind, streamed).to_pylist(), over_rest.to_pylist()
     order = lambda row: tuple(row[name] for name, _ in key)  # noqa: E731 - used at once
-    assert sorted(told, key=order) == sorted(asked, key=order)
+    assert sorted(from_stream, key=order) == sorted(from_rest, key=order)
 
 
 @pytest.mark.parametrize("type_", ["candle.1s", "candle.1m"])
@@ -200,8 +200,8 @@ def test_candles_are_the_same_rows_over_rest_and_the_stream(exchange: Exchange, 
     assert len(sealed) > 1
     streamed = shared_columns("candles", to_table(type_, sealed))
     assert streamed == over_rest.slice(0, len(sealed)).replace_schema_metadata(None)
-    mended = to_table(type_, rows_from_rest(type_, "KRW-BTC", over_rest.slice(0, len(sealed)), ARRIVED))
-    assert mended.drop_columns("stream_type") == to_table(type_, sealed).drop_columns("stream_type")
+    backfilled = to_table(type_, rows_from_rest(type_, "KRW-BTC", over_rest.slice(0, len(sealed)), ARRIVED))
+    assert backfilled.drop_columns("stream_type") == to_table(type_, sealed).drop_columns("stream_type")
 
 
 def test_four_formats_lead_to_the_same_rows(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_formats_may_be_mixed() -> None:
     assert {(row.code, row.trade_price, row.sequential_id) for row in rows} == {("KRW-BTC", 100.0, 7)}
 
 
-# --- whatever is no frame ------------------------------------------------------------------------------
+# --- bytes that are no frame ------------------------------------------------------------------------------
 
 FACTS: dict[str, dict[str, Any]] = {
     "trade": {
@@ -320,7 +320,7 @@ def refusal_of(frame: bytes) -> SchemaError:
         (b'{"type":"trade","trade_price":1e999}', "$", ""),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_frame_is_told(frame: bytes, path: str, words: str) -> None:
+def test_the_error_of_a_frame_names_path_and_reason(frame: bytes, path: str, words: str) -> None:
     error = refusal_of(frame)
     assert error.path == path or (path == "$" and words == "")
     assert words in error.message
@@ -400,25 +400,25 @@ def frames(draw: st.DrawFn) -> bytes:
         else:
             facts[name] = draw(anything)
     whole: Any = [facts] * draw(st.integers(0, 2)) if draw(st.booleans()) else facts
-    told = json.dumps(whole, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    data = json.dumps(whole, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
     if draw(st.booleans()):
-        told = told[: draw(st.integers(0, len(told)))]
+        data = data[: draw(st.integers(0, len(data)))]
     if draw(st.booleans()):
-        at = draw(st.integers(0, len(told)))
-        told = told[:at] + draw(st.binary(max_size=3)) + told[at:]
-    return told
+        at = draw(st.integers(0, len(data)))
+        data = data[:at] + draw(st.binary(max_size=3)) + data[at:]
+    return data
 
 
 @settings(max_examples=300)
 @given(st.lists(frames() | st.binary(max_size=40), max_size=5))
 @example([b'{"type":"trade","code":"KRW', b'BTC"}', b"{}"])
 @example([b'{"ty', b'{"type":"ticker"', b'[{"ty":"trade"}'])
-def test_no_bytes_lead_to_another_error(told: list[bytes]) -> None:
-    for frame in told:
+def test_no_bytes_lead_to_another_error(data: list[bytes]) -> None:
+    for frame in data:
         word = control(frame)
         assert word is None or isinstance(word, Control)
-    rows, refused = decode(told, list(range(len(told))))
-    alone = [decode([frame], [at]) for at, frame in enumerate(told)]
+    rows, refused = decode(data, list(range(len(data))))
+    alone = [decode([frame], [at]) for at, frame in enumerate(data)]
     assert rows == [row for found, _ in alone for row in found]
     assert [one.sample for one in refused] == [one.sample for _, errors in alone for one in errors]
     for error in refused:
