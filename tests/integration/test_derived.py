@@ -145,6 +145,31 @@ def test_a_range_before_the_listing_says_so(april: Exchange, make_client: Callab
         assert make_client(april).candles("KRW-NEW", "2h", start="2018-01-01", end="2018-06-01").empty
 
 
+def test_several_markets_may_be_made_of_different_intervals(
+    april: Exchange, make_client: Callable[..., uf.Client]
+) -> None:
+    client = make_client(april)
+    day = {"start": "2026-04-01", "end": "2026-04-02"}
+    client.candles("KRW-BTC", "15m", **day)
+    client.candles("KRW-ETH", "1h", **day)
+    april.requests.clear()
+    frame = client.candles(quote="KRW", interval="2h", source="store", **day)
+    assert april.requests == []
+    reasons = {step["market"]: step["reason"] for step in frame.attrs["upbit_frames"]["route"]}
+    assert reasons == {
+        "KRW-BTC": "aggregated from 15m candles; store: stored",
+        "KRW-ETH": "aggregated from 1h candles; store: stored",
+    }
+    both = client.candles(["KRW-BTC", "KRW-ETH"], "2h", **day)
+    pd.testing.assert_frame_equal(both, frame)
+    assert april.requests == []
+    for market in ("KRW-BTC", "KRW-ETH"):
+        pd.testing.assert_frame_equal(frame.loc[market], client.candles(market, "2h", **day))
+    explained = client.explain("candles", "KRW-BTC", "2h", **day)
+    assert (explained.channel, explained.rule) == ("derived", "derived")
+    assert explained.alternatives["store"] == "derived candles are never stored"
+
+
 # --- real markets ------------------------------------------------------------------------------------
 
 REAL = ["open", "high", "low", "close", "volume"]  # the captures have no value

@@ -410,7 +410,9 @@ def parse_grid(value: object, base: object = None, tz: object = "UTC") -> Grid:
     >>> str(parse_grid("45m")), str(parse_grid("1h", "Asia/Seoul")), str(parse_grid("12h", "09:30"))
     ('45m', '1h', '12h (base 09:30 UTC)')
     """
-    if isinstance(value, BarGrid) and base is None:
+    if base is None and isinstance(value, str) and value in INTERVALS:
+        return INTERVALS[value]
+    if base is None and isinstance(value, BarGrid):
         return value
     day = parse_base(base, tz)
     grid = BarGrid(_checked_period(value), day)

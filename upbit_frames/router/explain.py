@@ -27,7 +27,7 @@ _ALTERNATIVES = {
     "archive": {"store": "not stored", "rest": "files are faster for so much", "live": NO_HISTORY},
     "derived": {
         "store": "derived candles are never stored",
-        "rest": "Upbit does not serve this interval and base",
+        "rest": "it is aggregated from candles of another interval",
         "archive": "not published",
         "live": NO_HISTORY,
     },
