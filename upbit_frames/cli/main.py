@@ -1,7 +1,8 @@
 """The command line: ``upbit-frames …``.
 
-Exit codes: 0 success, 1 the exchange or the store failed, 2 a bad argument, including a market the
-exchange does not list, 3 something is missing offline, 130 interrupted, 141 the reader of a pipe has gone.
+Exit codes: 0 success, 1 the exchange or the store failed (``update``: a series did; ``quality``: something looks
+wrong), 2 a bad argument, including a market the exchange does not list, 3 something is missing offline, 130
+interrupted, 141 the reader of a pipe has gone.
 """
 
 from __future__ import annotations
