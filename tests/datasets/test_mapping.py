@@ -95,7 +95,14 @@ def test_processes_take_functions_of_notebooks_and_survive_a_death(client: uf.Cl
 def test_a_dask_cluster_is_the_same_line(client: uf.Client) -> None:
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=2,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
         distributed.Client(cluster) as dask,
     ):
         there = client.map(last_close, MARKETS, **RANGE, scheduler=dask)

@@ -125,7 +125,7 @@ def map_markets(
         finally:
             bar.close()
     warn_user(dict.fromkeys(text for outcome in outcomes.values() for text in outcome.warnings))
-    failed = [outcome for outcome in outcomes.values() if outcome.error]
+    failed = [outcomes[code] for code in codes if outcomes[code].error]
     if failed:
         text = (
             f"{counted(len(failed), 'market')} of {len(codes)} failed, the first {failed[0].market}: {failed[0].error}"
