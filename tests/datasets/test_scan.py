@@ -266,6 +266,18 @@ def test_trades_are_scanned_too(folder: Path) -> None:
     assert uf.sql("select count(*) as n from trades")["n"].tolist() == [3]
 
 
+def test_order_books_are_scanned_too(folder: Path) -> None:
+    times = pa.array([START, START + 100_000], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    prices, sizes = pa.array([[3.0, 4.0], [3.0]]), pa.array([[1.0, 2.0], [1.0]])
+    totals = [pa.array([3.0, 1.0])] * 2
+    table = pa.Table.from_arrays([times, times, prices, sizes, prices, sizes, *totals], schema=arrow_schema("books"))
+    ParquetStore(folder).write(Series("orderbook", "KRW-BTC"), table, Span(START, START + MINUTE))
+    for engine in ENGINES:
+        result = table_of(uf.scan(kind="orderbook", columns=["bid_price"], engine=engine), engine)
+        assert [list(one) for one in result["bid_price"].to_pylist()] == [[3.0, 4.0], [3.0]]
+    assert uf.sql("select ask_price[1] + ask_size[1] as x from orderbook order by time")["x"].tolist() == [4.0, 4.0]
+
+
 def test_what_is_missing_is_fetched(upbit_exchange: Any) -> None:
     end = uf.candles("KRW-BTC", "1h", count=1).index[0]
     start = end - timedelta(hours=3)

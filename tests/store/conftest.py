@@ -54,6 +54,19 @@ def make_trades(times: Sequence[int], ids: Sequence[int], *, archive: bool = Fal
     )
 
 
+def make_books(times: Sequence[int], depth: int = 30) -> pa.Table:
+    """Books of up to ``depth`` levels; every fifth has a shorter bid side."""
+    asks = [[100.0 + n % 7 + level for level in range(depth)] for n in range(len(times))]
+    bids = [[99.0 + n % 7 - level for level in range(depth if n % 5 else depth // 2)] for n in range(len(times))]
+    stamps = pa.array(times, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    columns = {
+        "time": stamps, "received_at": stamps, "ask_price": asks, "ask_size": [[0.5] * len(one) for one in asks],
+        "bid_price": bids, "bid_size": [[0.25] * len(one) for one in bids],
+        "total_ask_size": [15.0] * len(times), "total_bid_size": [7.5] * len(times),
+    }  # fmt: skip
+    return pa.Table.from_pydict(columns, schema=arrow_schema("books"))
+
+
 def time_list(table: pa.Table) -> list[int]:
     return [int(one) for one in table.column("time").cast(pa.int64()).to_pylist()]
 
@@ -70,6 +83,7 @@ class Kit:
     moment = staticmethod(moment)
     candles = staticmethod(make_candles)
     trades = staticmethod(make_trades)
+    books = staticmethod(make_books)
     times = staticmethod(time_list)
     names = staticmethod(parquet_names)
     series = Series("candles", "KRW-BTC", "1m")

@@ -132,7 +132,7 @@ class Cache:
 
         Parameters
         ----------
-        kind : {"candles", "trades"}
+        kind : {"candles", "trades", "orderbook"}
         markets : str or iterable of str, optional
             Only these.
         interval : str, optional
@@ -227,7 +227,7 @@ class Cache:
         url : str, optional
             ``s3://bucket/prefix``, ``gs://``, ``abfs://`` or ``file:///folder``; credentials come from the environment.
             Default: the setting ``shared_store``.
-        kind : {"candles", "trades"}, optional
+        kind : {"candles", "trades", "orderbook"}, optional
         markets : str or iterable of str, optional
             Only these.
         interval : str, optional
@@ -425,8 +425,8 @@ def _range_of(start: Any, end: Any) -> Span | None:
 
 
 def _series(market: str, interval: str | None, kind: str) -> Series:
-    name = None if kind == "trades" or interval is None else Interval.parse(interval).name
-    return Series("trades" if name is None else kind, parse_market(market), name)
+    name = Interval.parse(interval).name if kind == "candles" and interval is not None else None
+    return Series("trades" if name is None and kind == "candles" else kind, parse_market(market), name)
 
 
 def _known_ranges(info: SeriesInfo) -> list[Span]:

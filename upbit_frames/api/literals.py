@@ -53,7 +53,7 @@ StreamKind: TypeAlias = Literal[
     "trade", "ticker", "orderbook", "candle.1s", "candle.1m", "candle.3m", "candle.5m", "candle.10m", "candle.15m",
     "candle.30m", "candle.60m", "candle.1h", "candle.240m", "candle.4h",
 ]  # fmt: skip
-Kind: TypeAlias = Literal["candles", "trades"]
+Kind: TypeAlias = Literal["candles", "trades", "orderbook"]
 ScanEngine: TypeAlias = Literal["polars", "duckdb", "dask", "arrow"]
 Missing: TypeAlias = Literal["raise", "warn", "ignore", "fetch"]
 PanelMissing: TypeAlias = Literal["nan", "ffill", "drop", "raise"]

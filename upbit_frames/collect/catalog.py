@@ -66,7 +66,7 @@ def _entry(info: SeriesInfo, now: int) -> Entry | None:
     known = intersect(info.covered, [span])
     holes = tuple(subtract([Span(start, until)], known))
     share = sum(part.end - part.start for part in known) / max(1, span.end - span.start)
-    return Entry(info, span, holes, until, share, expires(grid, until))
+    return Entry(info, span, holes, until, share, None if info.series.kind == "orderbook" else expires(grid, until))
 
 
 def summary(found: Sequence[Entry], where: str) -> list[str]:

@@ -69,7 +69,8 @@ def choose(
     return [
         one
         for one in stored
-        if (not (markets or quotes) or one.market in markets or one.market.partition("-")[0] in quotes)
+        if one.kind != "orderbook"  # no request brings what was not recorded
+        and (not (markets or quotes) or one.market in markets or one.market.partition("-")[0] in quotes)
         and (interval is None or (one.interval or one.kind) == interval)
     ]
 

@@ -130,6 +130,16 @@ KINDS: dict[str, tuple[Column, ...]] = {
         Column("grouping", _FLOAT, _QUOTE, "price grouping applied; 0 = none", "level"),
         Column("time", _TIME, "UTC", "last change of the book", "timestamp"),
     ),
+    "books": (
+        Column("time", _TIME, "UTC", "last change of the book", "timestamp"),
+        Column("received_at", _TIME, "UTC", "when it arrived at the machine that recorded it, by its clock", ""),
+        Column("ask_price", _FLOATS, _QUOTE, "offered prices, best first; up to thirty", "ask_price"),
+        Column("ask_size", _FLOATS, _BASE, "offered amounts", "ask_size"),
+        Column("bid_price", _FLOATS, _QUOTE, "bid prices, best first; up to thirty", "bid_price"),
+        Column("bid_size", _FLOATS, _BASE, "bid amounts", "bid_size"),
+        Column("total_ask_size", _FLOAT, _BASE, "sum of the ask side as Upbit states it", "total_ask_size"),
+        Column("total_bid_size", _FLOAT, _BASE, "sum of the bid side as Upbit states it", "total_bid_size"),
+    ),
     "markets": (
         Column("market", _MARKET, "", "market code", "market"),
         Column("korean_name", _TEXT, "", "Korean name; null outside Korea", "korean_name"),
@@ -189,7 +199,7 @@ def schema(kind: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    kind : {"candles", "trades", "ticker", "orderbook", "markets", "instruments"}
+    kind : {"candles", "trades", "ticker", "orderbook", "books", "markets", "instruments"}
 
     Returns
     -------

@@ -237,8 +237,8 @@ def _possible_series(name: str) -> list[Series]:
         return []
     market = parts[3].removeprefix("market=")
     try:
-        if parts[1] == "trades":
-            return [Series("trades", market)]
+        if parts[1] != "candles":
+            return [Series(parts[1], market)]
         return [Series("candles", market, interval) for interval in INTERVALS]
     except UpbitFramesError:
         return []

@@ -18,7 +18,7 @@ from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.datasets.selection import LATEST, Selection
 from upbit_frames.errors import NotCached, UsageError
 from upbit_frames.frames.output import to_pandas
-from upbit_frames.store.base import Series
+from upbit_frames.store.base import Series, table_of
 from upbit_frames.store.layout import segment_of
 from upbit_frames.store.parquet import ParquetStore
 from upbit_frames.store.snapshot import LinkedSeries
@@ -39,15 +39,17 @@ def output_columns(kind: str, columns: Any) -> list[str]:
         If the kind has no such column.
     """
     if columns is None:
-        return ["market", *(column.name for column in KINDS[kind])]
-    return ["market", "time", *(parse_columns(kind, columns) or ())]
+        return ["market", *(column.name for column in KINDS[table_of(kind)])]
+    return ["market", "time", *(parse_columns(table_of(kind), columns) or ())]
 
 
 def full_schema(kind: str) -> pa.Schema:
     """The stored columns with ``market`` in front, as text."""
     import pyarrow as pa
 
-    return pa.schema([pa.field("market", pa.string()), *(field.remove_metadata() for field in arrow_schema(kind))])
+    return pa.schema(
+        [pa.field("market", pa.string()), *(field.remove_metadata() for field in arrow_schema(table_of(kind)))]
+    )
 
 
 # --- Polars ----------------------------------------------------------------------------------
@@ -168,20 +170,20 @@ def _dask(selection: Selection, columns: list[str]) -> Any:
     import dask.dataframe as dd
 
     pieces = [
-        (os.fspath(selection.root), part.series.market, part.series.interval, span.start, span.end)
+        (os.fspath(selection.root), part.series.kind, part.series.market, part.series.interval, span.start, span.end)
         for part in selection.parts
         for span in _segments(part, selection)
     ]
     names = [name for name in columns if name != "time"]
     if not pieces:
         return dd.from_pandas(  # type: ignore[no-untyped-call]
-            _frame(arrow_schema(selection.kind).empty_table(), "", names), npartitions=1
+            _frame(arrow_schema(table_of(selection.kind)).empty_table(), "", names), npartitions=1
         )
     divisions = None
-    if len({piece[1] for piece in pieces}) == 1:  # in order of time only within one market
-        moments = [*(piece[3] for piece in pieces), pieces[-1][4]]
+    if len({piece[2] for piece in pieces}) == 1:  # in order of time only within one market
+        moments = [*(piece[4] for piece in pieces), pieces[-1][5]]
         divisions = tuple(map(_timestamp, moments))
-    meta = _frame(arrow_schema(selection.kind).empty_table(), "", names)
+    meta = _frame(arrow_schema(table_of(selection.kind)).empty_table(), "", names)
     return dd.from_map(  # type: ignore[no-untyped-call]
         read_partition, pieces, columns=names, meta=meta, divisions=divisions
     )
@@ -200,7 +202,7 @@ def _segments(part: LinkedSeries, selection: Selection) -> list[Span]:
     return spans
 
 
-def read_partition(piece: tuple[str, str, str | None, int, int], columns: list[str] | None = None) -> pd.DataFrame:
+def read_partition(piece: tuple[str, str, str, str | None, int, int], columns: list[str] | None = None) -> pd.DataFrame:
     """Read one partition: the rows of a market in a range, index ``time``.
 
     Raises
@@ -208,8 +210,8 @@ def read_partition(piece: tuple[str, str, str | None, int, int], columns: list[s
     NotCached
         If the store lacks a part of the range by now.
     """
-    root, market, interval, start, end = piece
-    series = Series("trades" if interval is None else "candles", market, interval)
+    root, kind, market, interval, start, end = piece
+    series = Series(kind, market, interval)
     span = Span(start, end)
     reading = ParquetStore(root).read_covered(series, span)
     lost = subtract([span], reading.covered)
@@ -222,8 +224,13 @@ def read_partition(piece: tuple[str, str, str | None, int, int], columns: list[s
 
 
 def _frame(table: pa.Table, market: str, columns: list[str]) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
     frame: pd.DataFrame = to_pandas(joined([market], [table]), index=["time"])[columns]
-    return frame
+    lists = [field for field in table.schema if pa.types.is_list(field.type) and field.name in columns]
+    # Dask makes text of objects, but not of lists that have a type.
+    return frame.astype({field.name: pd.ArrowDtype(pa.list_(field.type.value_type)) for field in lists})
 
 
 def _timestamp(micros: int) -> pd.Timestamp:

@@ -19,6 +19,7 @@ __all__ = ["VIEWS", "run_sql"]
 VIEWS = {
     **{f"candles_{'1mo' if name == '1M' else name}": ("candles", name) for name in INTERVALS},
     "trades": ("trades", None),
+    "orderbook": ("orderbook", None),
 }
 """The names that a query may read: SQL ignores case, so months are ``candles_1mo``."""
 _WORD = re.compile(r"\w+")

@@ -47,6 +47,7 @@ _INDEX = {
     "markets": ["market"],
     "instruments": ["market"],
     "orderbook": ["market", "level"],
+    "books": ["time"],
 }
 
 

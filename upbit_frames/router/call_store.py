@@ -106,7 +106,7 @@ class CallStore:
             pieces.append((hole.start, stored.table))
             covered += stored.covered
         tables = [table for _, table in sorted(pieces, key=lambda piece: piece[0])]
-        return Reading(join(series.kind, tables, self._columns), merge(covered))
+        return Reading(join(series.table, tables, self._columns), merge(covered))
 
     def count_covered(self, series: Series, span: Span) -> Counted:
         """Count the rows of a range together with the parts of it that are covered."""
@@ -135,7 +135,7 @@ class CallStore:
                 break
             tables.insert(0, reading.table)
             low, left = reading.covered[0].start, left - len(reading.table)
-        return Reading(join(series.kind, tables, self._columns), merge([Span(low, end)]))
+        return Reading(join(series.table, tables, self._columns), merge([Span(low, end)]))
 
     def head_covered(self, series: Series, start: int, count: int) -> Reading:
         """Read the first rows from ``start`` on of the covered range that holds it."""
@@ -154,7 +154,7 @@ class CallStore:
                 break
             tables.append(reading.table)
             high, left = reading.covered[0].end, left - len(reading.table)
-        return Reading(join(series.kind, tables, self._columns), merge([Span(start, high)]))
+        return Reading(join(series.table, tables, self._columns), merge([Span(start, high)]))
 
     def _read_inner_range(self, series: Series, span: Span) -> Reading:
         return self._read_inner(
@@ -262,7 +262,7 @@ class CallStore:
 
 @lru_cache
 def _empty_reading(series: Series, columns: Columns | None) -> Reading:
-    return Reading(join(series.kind, [], columns), [])
+    return Reading(join(series.table, [], columns), [])
 
 
 class StallGuard:

@@ -31,7 +31,9 @@ __all__ = [
     "Store",
 ]
 
-STORED_KINDS = ("candles", "trades")
+STORED_KINDS = ("candles", "trades", "orderbook")
+
+_TABLES = {"orderbook": "books"}
 
 Columns: TypeAlias = tuple[str, ...]
 """Names of columns of a kind, ``time`` first: what is read where not all of them are needed."""
@@ -43,11 +45,11 @@ class Series:
 
     Parameters
     ----------
-    kind : {"candles", "trades"}
+    kind : {"candles", "trades", "orderbook"}
     market : str
         Upper case, such as ``"KRW-BTC"``.
     interval : str or None
-        The interval's name for candles, None for trades.
+        The interval's name for candles, None for trades and order books.
 
     Raises
     ------
@@ -74,8 +76,9 @@ class Series:
             raise InvalidMarket(
                 f"{self.market!r} is not in upper case", suggestion=f"say {parse_market(self.market)!r}"
             )
-        if self.kind == "trades" and self.interval is not None:
-            raise InvalidInterval("trades have no interval", suggestion="leave it out", interval=self.interval)
+        if self.kind != "candles" and self.interval is not None:
+            what = "trades" if self.kind == "trades" else "order books"
+            raise InvalidInterval(f"{what} have no interval", suggestion="leave it out", interval=self.interval)
         if self.kind == "candles" and self.interval not in INTERVALS:
             raise InvalidInterval(
                 f"{self.interval!r} is not the name of an interval",
@@ -87,8 +90,13 @@ class Series:
         return " ".join(part for part in (self.kind, self.market, self.interval) if part)
 
     @property
+    def table(self) -> str:
+        """The kind of table that its rows are, a key of :data:`upbit_frames.core.schema.KINDS`."""
+        return table_of(self.kind)
+
+    @property
     def grid(self) -> Interval | None:
-        """The interval whose period starts the rows' times must be; None for trades."""
+        """The interval whose period starts the rows' times must be; None for trades and order books."""
         return None if self.interval is None else INTERVALS[self.interval]
 
     @property
@@ -135,7 +143,7 @@ class Store(RowStore, Protocol):
         Returns
         -------
         pyarrow.Table
-            Exactly ``arrow_schema(series.kind)``, also when there are no rows.
+            Exactly ``arrow_schema(series.table)``, also when there are no rows.
 
         Raises
         ------
@@ -197,7 +205,8 @@ class Store(RowStore, Protocol):
         table : pyarrow.Table
             Of the kind's schema. Candles strictly ascending in time, on the interval's grid;
             trades ascending and unique in (time, sequential_id), or (time, seq) where the
-            archive is their origin. All inside ``span``.
+            archive is their origin; order books ascending in time, several may have the same. All
+            inside ``span``.
         span : Span
             An empty span, with no rows, changes nothing.
         origin : {"rest", "archive", "live"}
@@ -296,6 +305,19 @@ class Store(RowStore, Protocol):
         int
             Bytes freed.
         """
+
+
+def table_of(kind: str) -> str:
+    """Return the kind of table that the rows of a stored kind are.
+
+    An order book is stored as a row with lists, and served by REST as a table of levels.
+
+    Examples
+    --------
+    >>> table_of("trades"), table_of("orderbook")
+    ('trades', 'books')
+    """
+    return _TABLES.get(kind, kind)
 
 
 def sort_key(series: Series) -> tuple[str, str, int]:

@@ -38,7 +38,7 @@ GROUP_ROWS = 16_384  # fewer make 200 rows out of a month faster, more make a ye
 LARGE_GROUP_ROWS = 65_536  # for files of more than LARGE_ROWS rows, whose footers would grow too long
 LARGE_ROWS = 500_000
 CACHE_BYTES = 32_000_000
-_INTEGERS = ("time", "sequential_id", "seq")
+_INTEGERS = ("time", "received_at", "sequential_id", "seq")
 _WORDS = ("side",)
 TIME = ("time",)
 
@@ -94,7 +94,9 @@ def encode(series: Series, table: pa.Table, span: Span, origin: str, written_at:
     -----
     Measured on a year of minutes of KRW-BTC and KRW-DOGE in monthly files: splitting the bytes of
     every float and LZ4 reads about a third faster than dictionaries and zstd, for 5 to 7 % more
-    bytes, and needs no dictionary in each row group.
+    bytes, and needs no dictionary in each row group. An order book repeats most of the one before it,
+    which zstd finds in lists of plain floats: 78 bytes a book of thirty levels, where a column for each
+    level takes 138 to 358 and the JSON of the same books under zstd 118.
     """
     meta = {
         "schema": SCHEMA_VERSION,
@@ -107,16 +109,21 @@ def encode(series: Series, table: pa.Table, span: Span, origin: str, written_at:
         "writer": __version__,
     }
     names = table.column_names
-    encodings = {name: "DELTA_BINARY_PACKED" if name in _INTEGERS else "BYTE_STREAM_SPLIT" for name in names}
+    nested = {field.name for field in table.schema if pa.types.is_list(field.type)}
+    encodings = {
+        name: "DELTA_BINARY_PACKED" if name in _INTEGERS else "BYTE_STREAM_SPLIT"
+        for name in names
+        if name not in nested and name not in _WORDS
+    }
     # The description of the columns would make a third of a small file, and is known anyway.
     schema = pa.schema([field.remove_metadata() for field in table.schema])
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
         schema,
-        compression="lz4",
+        compression="zstd" if nested else "lz4",
         use_dictionary=[name for name in names if name in _WORDS],
-        column_encoding={name: how for name, how in encodings.items() if name not in _WORDS},
+        column_encoding=encodings,
         write_statistics=["time"],
         store_schema=False,
     ) as writer:
@@ -222,7 +229,7 @@ def _examine(sealed: Seal, series: Series, span: Span, identity: Identity) -> Fo
         raise Damaged("it does not say what it covers: it was written before version 0.1")
     if meta["covers"] != covers(span):
         raise Damaged(f"its name claims {covers(span)}, but it was written for {meta['covers']}")
-    if not schema.equals(arrow_schema(series.kind)):
+    if not schema.equals(arrow_schema(series.table)):
         raise Damaged(f"its columns are {', '.join(f'{field.name}: {field.type}' for field in schema)}")
     first, last, ends = [], [], []
     total = 0
@@ -280,8 +287,8 @@ def read_part(
     footer = read_footer(path, series, span)
     groups = footer.groups(part)
     if not groups:
-        return rows.empty(series.kind, columns)
-    schema = arrow_schema(series.kind, columns)
+        return rows.empty(series.table, columns)
+    schema = arrow_schema(series.table, columns)
     verify = reverify or not footer.is_sound(groups, tuple(schema.names))
     if not verify and footer.times is not None and footer.times.has(groups):
         table = _without_times(path, footer, footer.times, groups, schema)

@@ -86,7 +86,7 @@ def find_series(root: Path) -> list[Series]:
     series: list[Series] = []
     for kind in STORED_KINDS:
         for market in _subfolders(root / kind / VERSION, "market="):
-            if kind == "trades":
+            if kind != "candles":
                 series += _series(kind, market, None)
                 continue
             for folder in _subfolders(root / kind / VERSION / f"market={market}", "interval="):
@@ -107,7 +107,7 @@ def series_of_folders(names: Iterable[str]) -> list[Series]:
     for name in names:
         kind, *parts = name.split("/")
         values = [part.partition("=")[2] for part in parts[1:]]
-        if kind == "trades" and len(values) == 1:
+        if kind in STORED_KINDS and kind != "candles" and len(values) == 1:
             series += _series(kind, values[0], None)
         elif kind == "candles" and len(values) == 2 and values[1] in _INTERVAL_OF_FOLDER:
             series += _series(kind, values[0], _INTERVAL_OF_FOLDER[values[1]])
@@ -232,7 +232,7 @@ def split(series: Series, span: Span, table: pa.Table) -> list[tuple[Span, pa.Ta
     without rows, however many segments it spans.
     """
     return [
-        (part, cut(table, part) if filled else empty(series.kind))
+        (part, cut(table, part) if filled else empty(series.table))
         for part, filled in partition(span, segments_with_rows(series, table))
     ]
 

@@ -89,7 +89,7 @@ class MemoryStore:
         """Read the rows of a range together with the parts of it that are covered."""
         with self._lock:
             parts = [rows.choose(table, columns) for table in self._parts(series, span)]
-            table = rows.join(series.kind, parts, columns)
+            table = rows.join(series.table, parts, columns)
             return Reading(table, intersect(self.covered(series), [span]))
 
     def count(self, series: Series, span: Span) -> int:

@@ -12,9 +12,9 @@ from upbit_frames.store.base import Series
 __all__ = ["Piece", "select"]
 
 DAY = 86_400 * 1_000_000
-SERVED_DAYS = {"1s": 90, None: 7}
-"""How long REST serves what it does not serve for ever: second candles, and trades (no interval).
-Older data can never be fetched again (upbit-api 4.7 and 3.3)."""
+SERVED_DAYS = {"1s": 90, "trades": 7, "orderbook": 0}
+"""How long REST serves what it does not serve for ever: second candles, trades, and order books, which it never
+serves again. Older data can never be fetched again (upbit-api 4.7 and 3.3)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Piece:
 
 def irreplaceable(piece: Piece, now: int) -> bool:
     """Return whether some of its rows can no longer be fetched over REST."""
-    days = SERVED_DAYS.get(piece.series.interval)
+    days = SERVED_DAYS.get(piece.series.interval or piece.series.kind)
     return days is not None and piece.rows > 0 and piece.span.start < now - days * DAY
 
 

@@ -149,7 +149,7 @@ class SeriesFolder:
         few = columns is not None and len(columns) <= FEW_COLUMNS
         if self.series.kind == "candles" and self._worth_threads(parts) and not few:
             return self._read_into_block(read, parts, columns)
-        return rows.join(self.series.kind, self._map_parts(read, parts), columns)
+        return rows.join(self.series.table, self._map_parts(read, parts), columns)
 
     def _read_into_block(
         self, read: Callable[..., pa.Table], parts: list[tuple[File, Span]], columns: Columns | None
@@ -177,7 +177,7 @@ class SeriesFolder:
             with files.explained("reading the store", self.path):
                 return self.rows_of([(file, file.span)], reverify=True)
         except Vanished:
-            return rows.empty(self.series.kind)
+            return rows.empty(self.series.table)
 
     def footer(self, file: File) -> encoding.Footer:
         """Read the footer of a file.
@@ -209,7 +209,7 @@ class SeriesFolder:
             table = table.slice(max(0, len(table) - count)) if last else table.slice(0, count)
             tables.append(table)
             count -= len(table)
-        table = rows.join(self.series.kind, tables[::-1] if last else tables, columns)
+        table = rows.join(self.series.table, tables[::-1] if last else tables, columns)
         return Reading(table, merge([wanted]))
 
     def retry(self, work: Callable[[], T]) -> T:
@@ -246,7 +246,7 @@ class SeriesFolder:
         return len(parts) >= MANY_FILES and self._max_rows(parts) >= MANY_ROWS
 
     def _max_rows(self, parts: list[tuple[File, Span]]) -> float:
-        """Return the most rows that parts of files may hold; infinite for trades, where it is unknown."""
+        """Return the most rows that parts of files may hold; infinite where there is no grid and it is unknown."""
         grid = self.series.grid
         return float("inf") if grid is None else sum(part.end - part.start for _, part in parts) / grid.step
 

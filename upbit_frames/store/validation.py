@@ -87,7 +87,7 @@ def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") 
         raise _refused(
             series, span, f"[{span.start}, {span.end}) is not a range of time between the years 1970 and 9999"
         )
-    schema = arrow_schema(series.kind)
+    schema = arrow_schema(series.table)
     if not isinstance(table, pa.Table) or not table.schema.equals(schema):
         actual = getattr(table, "schema", type(table).__name__)
         raise _refused(series, span, f"the table is not of the schema of {series.kind}: {actual}")
@@ -115,8 +115,10 @@ def disorder(series: Series, table: pa.Table, span: Span) -> str | None:
     if len(table) == 0:
         return None
     times = times_of(table)
-    if series.grid is None:
+    if series.kind == "trades":
         fault = _trade_order(table, times)
+    elif series.kind == "orderbook":
+        fault = _first(np.diff(times) < 0, times[1:], "the time decreases") or _ragged(table)
     else:
         fault = _first(np.diff(times) <= 0, times[1:], "the time does not increase")
     return fault or _outside(times, span) or _off_grid(series, times)
@@ -162,10 +164,23 @@ def _trade_order(table: pa.Table, times: Any) -> str | None:
     return _first((step < 0) | ((step == 0) & (np.diff(ids) <= 0)), times[1:], "(time, id) does not increase")
 
 
+def _ragged(table: pa.Table) -> str | None:
+    """Return whether a side of a book has another number of prices than of sizes."""
+    for side in ("ask", "bid"):
+        price, size = f"{side}_price", f"{side}_size"
+        if {price, size} <= set(table.column_names):
+            lengths = pc.list_value_length(table.column(price)), pc.list_value_length(table.column(size))
+            if not lengths[0].equals(lengths[1]):
+                return f"a book has another number of {price} than of {size}"
+    return None
+
+
 def prices(series: Series, table: pa.Table) -> str | None:
     """Return what is impossible about the numbers themselves, or None if nothing is."""
     if len(table) == 0:
         return None
+    if series.kind == "orderbook":
+        return _book_prices(table)
     if series.kind != "trades":
         broken = violations({name: np.asarray(table.column(name)) for name in NUMBERS})
         return describe(broken[0], times_of(table)) if broken else None
@@ -177,3 +192,12 @@ def prices(series: Series, table: pa.Table) -> str | None:
             return f"{name} is negative in {int((column < 0).sum())} rows"
     unknown = sorted(set(pc.unique(table.column("side")).to_pylist()) - {"ask", "bid"})
     return f"side is {unknown[0]!r}" if unknown else None
+
+
+def _book_prices(table: pa.Table) -> str | None:
+    for name in ("ask_price", "ask_size", "bid_price", "bid_size"):
+        values = np.asarray(pc.list_flatten(table.column(name)))
+        wrong = ~np.isfinite(values) | (values < 0)
+        if wrong.any():
+            return f"{name} is negative or no finite number at {int(wrong.sum())} levels"
+    return None

@@ -229,7 +229,7 @@ def _merge_with_neighbours(folder: SeriesFolder, new: _NewFile, neighbours: list
     before = [(file, file.span) for file in neighbours if file.span.start < new.span.start]
     after = [(file, file.span) for file in neighbours if file.span.start > new.span.start]
     left, right = folder.rows_of(before, reverify=True), folder.rows_of(after, reverify=True)
-    new.table = rows.join(folder.series.kind, [left, new.table, right])
+    new.table = rows.join(folder.series.table, [left, new.table, right])
     new.origins |= _origins(folder, neighbours)
     new.span = merge([new.span, *(file.span for file in neighbours)])[0]
     new.obsolete = neighbours
@@ -248,7 +248,7 @@ def _plan_replacement(
         folder.rows_of(layout.territories(touched, side), reverify=True)
         for side in (Span(hull.start, span.start), Span(span.end, hull.end))
     ]
-    whole = rows.join(folder.series.kind, [sides[0], table, sides[1]])
+    whole = rows.join(folder.series.table, [sides[0], table, sides[1]])
     origins = _origins(folder, touched) | {origin}
     new = [_NewFile(part, part_rows, origins) for part, part_rows in layout.split(folder.series, hull, whole)]
     new[0].obsolete = touched

@@ -58,6 +58,13 @@ def invalid_writes(kit: Any) -> dict[str, tuple[Series, pa.Table, Span, str]]:
         "no table": (minutes, good.to_pandas(), span, "schema"),
         "trades as candles": (minutes, kit.trades([BASE], [1]), span, "schema"),
         "trades descending": (trades, kit.trades([BASE + 1, BASE], [1, 2]), span, "does not increase"),
+        "books descending": (Series("orderbook", "KRW-BTC"), kit.books([BASE + 1, BASE]), span, "the time decreases"),
+        "a book without sizes": (
+            Series("orderbook", "KRW-BTC"),
+            kit.books([BASE]).set_column(3, "ask_size", pa.array([[1.0]], pa.list_(pa.float64()))),
+            span,
+            "another number",
+        ),
         "trades with one id": (trades, kit.trades([BASE, BASE], [1, 1]), span, "does not increase"),
         "trades without id": (trades, nameless, span, "neither"),
     }  # fmt: skip
@@ -102,6 +109,31 @@ class StoreConformance:
         assert store.read(series, everything).equals(pa.concat_tables([archive, rest]))
         assert store.read(series, Span(start, start + 1)).equals(archive.slice(0, 2))
         assert store.count(series, Span(start + 1, start + DAY + 1)) == 3
+
+    def test_order_books_come_back_in_the_order_they_were_given(self, store: Store, kit: Any) -> None:
+        series = Series("orderbook", "KRW-BTC")
+        start = kit.moment("2024-01-01")
+        first = kit.books([start, start, start + 100_000, start + 200_000])
+        second = kit.books([start + DAY, start + DAY + 5])
+        store.write(series, first, Span(start, start + DAY), origin="live")
+        store.write(series, second, Span(start + DAY, start + DAY + 10), origin="live")
+        store.write(series, kit.books([start + 1]), Span(start, start + 2), origin="live")
+        everything = Span(start, start + 2 * DAY)
+        assert store.read(series, everything).equals(pa.concat_tables([first, second]))
+        assert store.covered(series) == [Span(start, start + DAY + 10)]
+        assert store.read_covered(series, everything, ("time", "bid_price")).table["bid_price"].to_pylist() == [
+            *first["bid_price"].to_pylist(),
+            *second["bid_price"].to_pylist(),
+        ]
+        assert store.tail(series, start + DAY, 1).equals(first.slice(3))
+        assert [str(one) for one in store.series()] == ["orderbook KRW-BTC"]
+        assert store.clear(kind="orderbook") >= 0
+        assert store.series() == []
+
+    def test_order_books_are_kept_when_space_is_freed(self, store: Store, kit: Any) -> None:
+        store.write(Series("orderbook", "KRW-BTC"), kit.books([kit.start]), Span(kit.start, kit.start + 1))
+        assert store.prune(max_bytes=0) == 0
+        assert store.prune(max_bytes=0, force=True) > 0
 
     def test_info_and_series(self, store: Store, kit: Any) -> None:
         assert store.series() == []

@@ -70,13 +70,13 @@ def scan(
     markets : str or iterable of str, optional
         Codes, or a quote currency; default: every market that is stored.
     interval : str
-        As for :func:`candles`; for trades it is ignored.
+        As for :func:`candles`; for trades and order books it is ignored.
     quote : str, optional
         The stored markets of a quote currency; with ``missing="fetch"`` those that are listed.
     start, end : optional
         ``[start, end)``, moments as in :func:`candles`; rows outside are left out. An end that is left
         open reads from the first, or to the last, stored row.
-    kind : {"candles", "trades"}
+    kind : {"candles", "trades", "orderbook"}
     columns : iterable of str, optional
         Only these; ``market`` and ``time`` always come too.
     engine : {"polars", "duckdb", "dask", "arrow"}
@@ -124,7 +124,7 @@ def scan(
     names = output_columns(kind, columns)
     everything = markets is None and quote is None
     chosen = MarketSelection(()) if everything else parse_selection(markets, quote, currencies=True)
-    unit = None if kind == "trades" else Interval.parse(interval)
+    unit = Interval.parse(interval) if kind == "candles" else None
     now, zone = server_now(config), parse_zone(config.tz)
     low = None if start is None else parse_moment(start, zone, "start", now)
     high = None if end is None else parse_moment(end, zone, "end", now)
