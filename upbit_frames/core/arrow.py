@@ -20,12 +20,14 @@ __all__ = [
     "copy_into",
     "grid_codes",
     "joined",
+    "lies_in",
     "rows_before",
     "slice_time",
     "times_of",
     "wrapped",
 ]
 
+_IN_CACHE = 32_768  # rows whose times are worked on at once, so that they stay in the processor's cache
 _SPARSE = 4  # slots of a grid for each row, above which its rows are numbered by sorting instead
 
 
@@ -67,12 +69,15 @@ def copy_into(target: NDArray[Any], column: pa.ChunkedArray) -> None:
 def candle_table(
     times: NDArray[np.int64], numbers: NDArray[np.float64], columns: tuple[str, ...] | None = None
 ) -> pa.Table:
-    """Candles over the arrays' own memory, a copy where they are not in order there.
+    """Candles over the arrays' own memory, a copy where the rows of ``numbers`` are not contiguous.
 
     The numbers, a row for each column of the schema ``candles``, or of ``columns``, after ``time``,
     become one buffer, column after column: see :func:`block_of`.
     """
     schema = arrow_schema("candles", columns)
+    if numbers.strides[-1:] == (numbers.itemsize,) and not numbers.flags.c_contiguous:  # a part of a larger block
+        rows = [wrapped(row, pa.float64()) for row in numbers]
+        return pa.Table.from_arrays([wrapped(times, schema.field(0).type), *rows], schema=schema)
     numbers = np.ascontiguousarray(numbers)
     count, memory = len(times), pa.py_buffer(numbers)
     arrays = [wrapped(times, schema.field(0).type)]
@@ -92,6 +97,19 @@ def block_of(columns: Sequence[pa.ChunkedArray]) -> NDArray[np.float64] | None:
     if memory.size != 8 * length * len(columns):
         return None
     return np.frombuffer(memory, np.float64).reshape(len(columns), length)
+
+
+def lies_in(block: NDArray[np.float64], columns: Sequence[pa.ChunkedArray]) -> bool:
+    """Return whether float columns are the rows of an array, each chunk at its place in that very memory."""
+    if block.shape != (len(columns), len(columns[0]) if columns else 0) or not block.flags.c_contiguous:
+        return False
+    for row, column in zip(block, columns, strict=True):
+        address = row.ctypes.data
+        for chunk in column.chunks:
+            if chunk.null_count or (len(chunk) and chunk.buffers()[1].address + 8 * chunk.offset != address):
+                return False
+            address += 8 * len(chunk)
+    return True
 
 
 def joined(markets: Sequence[str | None], tables: Sequence[pa.Table]) -> pa.Table:
@@ -131,16 +149,20 @@ def grid_codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.i
         return None
     present = np.zeros((high - low) // step + 1, dtype=bool)
     codes = np.empty(rows, dtype=np.int32)
-    at = 0
+    at, full = 0, False
     for part in parts:
-        slots = codes[at : at + len(part)]
-        offsets = part - low
-        np.floor_divide(offsets, step, out=slots, casting="unsafe")
-        if (slots * np.int64(step) != offsets).any():
-            return None
-        present[slots] = True
-        at += len(part)
-    if present.all():
+        for begin in range(0, len(part), _IN_CACHE):
+            offsets = part[begin : begin + _IN_CACHE] - low
+            slots = codes[at : at + len(offsets)]
+            at += len(offsets)
+            np.floor_divide(offsets, step, out=slots, casting="unsafe")
+            offsets -= slots * np.int64(step)
+            if offsets.any():
+                return None
+            if not full:
+                present[slots] = True
+        full = full or bool(present.all())
+    if full:
         return low + step * np.arange(len(present), dtype=np.int64), codes
     ranks = np.cumsum(present, dtype=np.int32) - np.int32(1)
     for at in range(0, rows, 1 << 20):

@@ -107,15 +107,19 @@ def take_output(
     index: Sequence[str] | None = None,
     attrs: dict[str, Any] | None = None,
     reuse_buffers: bool = False,
+    block: np.ndarray[Any, Any] | None = None,
 ) -> Any:
     """As :func:`to_output`, of a table that is given away.
 
     ``holder`` holds the one table and is empty afterwards. Where nothing else refers to it, its
     columns are let go of one by one, so that a long frame and its table never lie side by side.
-    With ``reuse_buffers`` nothing else has its memory either, and the frame may use it.
+    With ``reuse_buffers`` nothing else has its memory either, and the frame may use it; ``block`` is that
+    memory, where the table is of several markets.
     """
     if output == "pandas":
-        return _take_pandas(holder, _INDEX[kind] if index is None else index, tz, attrs, reuse_buffers=reuse_buffers)
+        return _take_pandas(
+            holder, _INDEX[kind] if index is None else index, tz, attrs, reuse_buffers=reuse_buffers, block=block
+        )
     table = holder.pop()
     if output == "arrow":
         return to_arrow(table, tz=tz, attrs=attrs)
@@ -171,7 +175,13 @@ def to_pandas(
 
 
 def _take_pandas(
-    holder: list[pa.Table], index: Sequence[str], tz: str, attrs: dict[str, Any] | None, *, reuse_buffers: bool = False
+    holder: list[pa.Table],
+    index: Sequence[str],
+    tz: str,
+    attrs: dict[str, Any] | None,
+    *,
+    reuse_buffers: bool = False,
+    block: np.ndarray[Any, Any] | None = None,
 ) -> pd.DataFrame:
     import upbit_frames.frames.accessor  # noqa: F401 - every frame of this package has df.uf
 
@@ -179,7 +189,7 @@ def _take_pandas(
     rows = _index(table, index, tz)
     columns = {name: table.column(name) for name in table.column_names if name not in index}
     del table
-    frame = _build_frame(columns, rows, tz, reuse_buffers=reuse_buffers)
+    frame = _build_frame(columns, rows, tz, reuse_buffers=reuse_buffers, block=block)
     if attrs is not None:
         frame.attrs[ATTRS] = attrs
         grid = grid_of(attrs) if list(index) == ["time"] and attrs.get("gaps", "raw") != "raw" else None
@@ -211,18 +221,28 @@ def _frequencies(grid: Grid) -> list[Any]:
 
 
 def _build_frame(
-    columns: dict[str, pa.ChunkedArray], index: pd.Index, tz: str, *, reuse_buffers: bool = False
+    columns: dict[str, pa.ChunkedArray],
+    index: pd.Index,
+    tz: str,
+    *,
+    reuse_buffers: bool = False,
+    block: np.ndarray[Any, Any] | None = None,
 ) -> pd.DataFrame:
     """Numbers in one block, as pandas would arrange them itself later, and the rest around them."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-    from upbit_frames.core.arrow import block_of
+    from upbit_frames.core.arrow import block_of, lies_in
 
     places = {name: place for place, name in enumerate(columns)}
     floats = [name for name, column in columns.items() if column.type == pa.float64()]
-    block = block_of([columns[name] for name in floats]) if reuse_buffers else None
+    numbers = [columns[name] for name in floats]
+    if not reuse_buffers:
+        block = None
+    elif block is None or not lies_in(block, numbers):
+        block = block_of(numbers)
+    del numbers
     if block is None:
         block = _copy_floats(columns, floats, len(index))
     others = {
@@ -392,7 +412,13 @@ def _level(column: pa.ChunkedArray, tz: str) -> tuple[Any, np.ndarray[Any, Any]]
     if pa.types.is_integer(column.type):
         values, codes = np.unique(column.to_numpy(), return_inverse=True)
         return pd.Index(values), codes
-    words = column.combine_chunks()
-    if not pa.types.is_dictionary(words.type):
-        words = words.dictionary_encode()
-    return pd.Index(words.dictionary.to_pylist(), dtype=text_type()), words.indices.to_numpy()
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries()
+    words = column.chunk(0).dictionary if column.num_chunks else pa.array([], pa.string())
+    codes = np.empty(len(column), dtype=np.min_scalar_type(-len(words) - 1))
+    at = 0
+    for chunk in column.chunks:
+        codes[at : at + len(chunk)] = chunk.indices.to_numpy()
+        at += len(chunk)
+    return pd.Index(words.to_pylist(), dtype=text_type()), codes

@@ -6,6 +6,7 @@ The router knows every port and no pandas; it returns Arrow tables and metadata.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.resample import resample
 from upbit_frames.core.route import OFFLINE, Step, metadata
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.errors import NotCached, ServerError, TransportError
+from upbit_frames.errors import NotCached, ServerError, StoreError, TransportError
 from upbit_frames.router import derive
 from upbit_frames.router.candle_history import CandleHistory
 from upbit_frames.router.candle_pages import CONCURRENCY
@@ -30,6 +31,8 @@ from upbit_frames.router.result import Result
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.task_group import TaskGroup
+from upbit_frames.store.base import Series
+from upbit_frames.store.block import SharedBlock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CandleDecision", "CandleRouter", "MarketResult"]
 
+WORTH_SHARING = 200_000  # candles of several markets from which one memory for all of them pays
 CLOCK_UNKNOWN = "the store answered, up to what this machine's clock takes for now, because the exchange did not"
 
 
@@ -141,13 +145,20 @@ class CandleRouter:
             tasks = [group.create_task(one(market)) for market in query.markets]
         return self._combine(query, [task.result() for task in tasks])
 
-    def _combine(self, query: CandleQuery, parts: list[MarketResult]) -> Result:
+    def _combine(self, query: CandleQuery, parts: list[MarketResult], block: SharedBlock | None = None) -> Result:
         table = joined(query.markets, [part.table for part in parts]) if query.many else parts[0].table
         warnings = [text for part in parts for text in part.warnings]
         # What is read from a folder is read for this answer; a store in memory keeps what it gives.
         fresh = self.ports.store.path is not None and query.source != "rest"
         ends = {market: part.span.end for market, part in zip(query.markets, parts, strict=True)}
-        return Result(table, self._meta(query, parts), warnings, fresh=fresh, ends=ends)
+        return Result(
+            table,
+            self._meta(query, parts),
+            warnings,
+            fresh=fresh,
+            ends=ends,
+            block=None if block is None else block.numbers,
+        )
 
     def _meta(self, query: CandleQuery, parts: list[MarketResult]) -> dict[str, Any]:
         return metadata(
@@ -231,13 +242,30 @@ class CandleRouter:
         """Result without the loop and other threads, if the store has all of it."""
         if query.source in ("rest", "live") or query.forming or query.gaps != "raw" or self.needs_server_time(query):
             return None
+        block = self._shared_block(query)
         parts: list[MarketResult] = []
-        for market in query.markets:
-            part = self.read_stored_market(query, market)
+        for number, market in enumerate(query.markets):
+            with contextlib.nullcontext() if block is None else block.part(number):
+                part = self.read_stored_market(query, market)
             if part is None:
                 return None
             parts.append(part)
-        return self._combine(query, parts)
+        return self._combine(query, parts, block)
+
+    def _shared_block(self, query: CandleQuery) -> SharedBlock | None:
+        """Make room for many markets in one memory; None where that is of no use."""
+        if len(query.markets) < 2 or query.bars is not None or query.start is None or query.count is not None:
+            return None
+        now = self.ports.server_time.now()
+        span = Span(query.start, now if query.end is None else query.end)
+        series = [Series("candles", market, query.interval.name) for market in query.markets]
+        if len(series) * query.interval.slots(*span) < WORTH_SHARING:
+            return None
+        try:
+            counts = [self.ports.store.count(one, span) for one in series]
+        except StoreError:  # reading finds out what is wrong
+            return None
+        return SharedBlock(counts, query.read_columns)
 
     def read_stored_market(self, query: CandleQuery, market: str) -> MarketResult | None:
         """Read one market of a query for candles that are final, if the store has all of it."""

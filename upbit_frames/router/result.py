@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from upbit_frames.exchange.wire.message_tables import CachedRows
 
@@ -29,6 +31,8 @@ class Result:
         Cached rows of the live stream, with the tables and frames built of them so far.
     fresh : bool
         Whether the caller owns the table's buffers and may reuse them in place.
+    block : numpy.ndarray or None
+        The memory in which the table's numbers lie, a row for each column, if they were read into one.
     ends : dict
         Of candles: up to where each market's rows are complete.
     """
@@ -38,6 +42,7 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     cached: CachedRows | None = None
     fresh: bool = False
+    block: NDArray[np.float64] | None = None
     ends: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -26,6 +26,7 @@ from upbit_frames.store import atomic_files as files
 from upbit_frames.store import encoding, layout, quarantine, replaced
 from upbit_frames.store import validation as rows
 from upbit_frames.store.base import Columns, Series
+from upbit_frames.store.block import Block
 from upbit_frames.store.directories import Directory, open_below
 from upbit_frames.store.encoding import Damaged, Vanished
 from upbit_frames.store.layout import File
@@ -159,7 +160,7 @@ class SeriesFolder:
         counts = self._map_parts(encoding.count_part, parts, threads=False)
         lows = accumulate(counts, initial=0)
         places = {part: (low, count) for (_, part), low, count in zip(parts, lows, counts, strict=False)}
-        block = rows.Block(sum(counts), columns)
+        block = Block(sum(counts), columns)
 
         def keep(path: str, series: Series, span: Span, part: Span) -> None:
             table = read(path, series, span, part)

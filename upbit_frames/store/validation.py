@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_frames.core.arrow import candle_table, copy_into
 from upbit_frames.core.candle_checks import NUMBERS, describe, violations
 from upbit_frames.core.intervals import Span, to_micros
 from upbit_frames.core.schema import arrow_schema
@@ -53,24 +52,6 @@ def join(kind: str, tables: list[pa.Table], columns: tuple[str, ...] | None = No
     """Concatenate tables; without any, return an empty table of these columns."""
     filled = [table for table in tables if len(table)]
     return pa.concat_tables(filled) if filled else empty(kind, columns)
-
-
-class Block:
-    """Memory for so many candles, filled in any order and by several threads."""
-
-    def __init__(self, length: int, columns: tuple[str, ...] | None = None) -> None:
-        self._columns = columns
-        self._times = np.empty(length, np.int64)
-        self._numbers = np.empty((len(arrow_schema("candles", columns)) - 1, length))
-
-    def put(self, low: int, table: pa.Table) -> None:
-        """Copy the rows of a table to the positions from ``low`` on."""
-        for target, column in zip((self._times, *self._numbers), table.columns, strict=True):
-            copy_into(target[low:], column)
-
-    def table(self) -> pa.Table:
-        """Return the block as a table, without copying."""
-        return candle_table(self._times, self._numbers, self._columns)
 
 
 def validate(series: Series, table: pa.Table, span: Span, origin: str = "rest") -> pa.Table:

@@ -96,5 +96,12 @@ def render(answer: Result, kind: str, view: View, index: list[str]) -> Any:
     holder = [answer.arrow]
     answer.table = None  # given away, see take_output
     return take_output(
-        holder, kind, view.output, tz=view.tz, index=index, attrs=answer.meta, reuse_buffers=answer.fresh
+        holder,
+        kind,
+        view.output,
+        tz=view.tz,
+        index=index,
+        attrs=answer.meta,
+        reuse_buffers=answer.fresh,
+        block=answer.block,
     )
