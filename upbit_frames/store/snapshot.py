@@ -77,6 +77,10 @@ class Snapshot:
         self.parts = parts
         self._remove = weakref.finalize(self, _remove_folder, os.getpid(), folder)
 
+    def __deepcopy__(self, memo: object) -> Snapshot:
+        # pandas copies what hangs on a frame; the links are the same, and go with the last reference.
+        return self
+
     @property
     def paths(self) -> list[str]:
         """Every file, series after series."""
