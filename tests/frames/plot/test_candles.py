@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,8 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 
-from upbit_frames.errors import QueryError, UsageError
+from upbit_frames.core.terms import TERMS, korean_amount
+from upbit_frames.errors import QueryError, UpbitFramesWarning, UsageError
 from upbit_frames.frames import plot
 from upbit_frames.frames.plot import axes as ticks
 from upbit_frames.frames.plot import labels as words
@@ -198,8 +200,8 @@ def test_units_stay_as_far_as_they_are_known():
     assert ax.get_title("left") == "KRW-ETH 1m"
     ax = one.assign(market="KRW-ETH").uf.plot()
     assert panel(ax).get_ylabel() == "Volume (ETH)"
-    with pytest.raises(QueryError, match=r"has 2.*df.loc\['KRW-BTC'\]"):
-        both.uf.plot()
+    with pytest.raises(QueryError, match=r"has several.*df.loc\['KRW-BTC'\]"):
+        both.uf.plot(averages=[5])
 
 
 @pytest.mark.parametrize(
@@ -282,9 +284,9 @@ def test_without_a_font_for_hangul_nothing_becomes_a_box(monkeypatch: pytest.Mon
 def test_with_a_font_for_hangul_the_words_are_korean(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(words, "hangul_font", lambda: "DejaVu Serif")
     ax = plot.candles(frame(500), most=200, title="비트코인")
-    assert (ax.get_ylabel(), panel(ax).get_ylabel()) == ("가격 (KRW)", "거래량 (BTC)")
+    assert (ax.get_ylabel(), panel(ax).get_ylabel()) == ("시세 (KRW)", "거래량 (BTC)")
     assert ax.get_title("left") == "비트코인"
-    assert ax.get_title("right") == "1m 캔들 500개를 3m로 그림"
+    assert ax.get_title("right") == "1m 캔들 500개를 3m 단위로 표시"
     assert ax.yaxis.label.get_fontfamily()[0] == "DejaVu Serif"
     assert panel(ax).xaxis.label.get_fontfamily() == mpl.rcParams["font.family"]
 
@@ -297,7 +299,9 @@ def test_a_font_without_hangul_is_not_taken():
 
 
 def test_every_word_exists_in_both_languages():
-    assert words.WORDS["en"].keys() == words.WORDS["ko"].keys()
+    assert TERMS["en"].keys() == TERMS["ko"].keys()
+    fields = {lang: [set(re.findall(r"{(\w+)", text)) for text in words.values()] for lang, words in TERMS.items()}
+    assert fields["en"] == fields["ko"]
 
 
 @pytest.mark.parametrize(
@@ -330,3 +334,116 @@ def test_matplotlib_missing_is_told():
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert issubclass(UsageError, RuntimeError)
+
+
+# --- filled candles, averages, overlays, several markets -------------------------------------------
+
+
+def dashes(ax: Any) -> list[np.ndarray[Any, Any]]:
+    return [path.vertices for one in ax.collections if one.get_gid() == "filled" for path in one.get_paths()]
+
+
+@pytest.mark.parametrize("count", [60, 3000])
+def test_filled_candles_are_dashes_of_their_own_and_named(count: int):
+    df = frame(count)
+    df["filled"] = False
+    quiet = df.index[20:30]
+    df.loc[quiet, ["open", "high", "low", "close"]] = df["close"].iloc[19]
+    df.loc[quiet, ["volume", "value"]] = 0.0
+    df.loc[quiet, "filled"] = True
+    ax = drawn(plot.candles(df, lang="en"))
+    lines = dashes(ax)
+    assert len(lines) == 10
+    assert {y for line in lines for y in line[:, 1]} == {df["close"].iloc[19]}
+    assert lines[0][1, 0] - lines[0][0, 0] == pytest.approx(1 / 1440)
+    (collection,) = [one for one in ax.collections if one.get_gid() == "filled"]
+    assert to_hex(collection.get_edgecolor()[0]) == plot.STYLES["korean"].filled
+    assert collection.get_linewidths()[0] > 1.5
+    assert collection.get_zorder() > max(one.get_zorder() for one in ax.collections if one is not collection)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no trade, filled in"]
+    assert plot.candles(frame(5)).get_legend() is None
+
+
+def test_a_coarser_candle_is_filled_only_if_all_of_it_is():
+    df = frame(60)
+    df["filled"] = [20 <= i < 30 for i in range(60)]
+    ax = plot.candles(df, most=20)  # candles of 3m: 18, 21, 24, 27
+    assert ax.get_title("right").endswith("3m")
+    assert len(dashes(ax)) == 3
+
+
+@pytest.mark.parametrize("count", [300, 3000])
+def test_flat_candles_do_not_vanish_among_many(count: int):
+    df = frame(count)
+    df[["open", "high", "low", "close"]] = 5000.0
+    ax = drawn(plot.candles(df, last=False))
+    image = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].astype(int)
+    grey = np.array([0x7A, 0x7F, 0x87])
+    assert (abs(image - grey).sum(axis=2) < 60).any(axis=0).sum() > 400  # columns of pixels with a candle
+
+
+def test_averages_and_overlays():
+    df = frame(60)
+    mine = df["close"].rolling(3).max().rename("top")
+    ax = plot.candles(df, averages=(5, 20), overlays=mine, lang="en")
+    lines = {line.get_label(): line for line in ax.get_lines() if not str(line.get_label()).startswith("_")}
+    assert list(lines) == ["MA 5", "MA 20", "top"]
+    np.testing.assert_array_equal(lines["MA 20"].get_ydata(), df["close"].rolling(20).mean())
+    np.testing.assert_array_equal(lines["top"].get_ydata(), mine)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
+    assert len({line.get_color() for line in lines.values()}) == 3
+    with pytest.raises(QueryError, match="aware times"):
+        plot.candles(df, overlays=mine.tz_localize(None))
+    with pytest.raises(QueryError, match="aware times"):
+        plot.candles(df, overlays=[1, 2])
+    with pytest.raises(QueryError, match="averages"):
+        plot.candles(df, averages=[0])
+
+
+def test_several_markets_begin_at_100_where_all_are_traded():
+    late = frame(60).iloc[10:]
+    both = pd.concat({"KRW-BTC": frame(60), "KRW-ETH": late * 0.03}, names=["market"])
+    both.attrs["upbit_frames"] = {"market": ["KRW-BTC", "KRW-ETH"], "interval": "1m"}
+    ax = both.uf.plot(lang="en")
+    lines = {line.get_label(): line.get_ydata() for line in ax.get_lines()}
+    assert list(lines) == ["KRW-BTC", "KRW-ETH"]
+    assert [line[10] for line in lines.values()] == pytest.approx([100, 100])
+    np.testing.assert_allclose(
+        lines["KRW-BTC"], both.loc["KRW-BTC", "close"] / both.loc["KRW-BTC", "close"].iloc[10] * 100
+    )
+    assert ax.get_ylabel() == "Close, first = 100"
+    panel_ = both["close"].unstack("market")
+    np.testing.assert_allclose(panel_.uf.plot().get_lines()[0].get_ydata(), lines["KRW-BTC"])
+    column = both.reset_index().set_index("time")
+    assert len(column.uf.plot().get_lines()) == 2
+    apart = pd.concat({"KRW-BTC": frame(60).iloc[:10], "KRW-ETH": late}, names=["market"])
+    with pytest.raises(QueryError, match="no time in common"):
+        apart.uf.plot()
+
+
+def test_dates_in_korean(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(words, "hangul_font", lambda: "DejaVu Sans")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font lacks
+        ax = drawn(plot.candles(frame(30, "1D", "Asia/Seoul", "1d"), lang="ko"))
+    labels = [label.get_text() for label in panel(ax).get_xticklabels()]
+    assert "9일" in labels
+    assert panel(ax).xaxis.get_offset_text().get_text() == "2026년 1월  KST"
+    english = drawn(plot.candles(frame(30, "1D", "Asia/Seoul", "1d"), lang="en"))
+    assert english.get_ylabel() == "Price (KRW)"
+
+
+def test_a_language_that_cannot_be_drawn_warns_and_an_unknown_one_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(words, "hangul_font", lambda: None)
+    with pytest.warns(UpbitFramesWarning, match="NanumGothic"):
+        assert plot.candles(frame(3), lang="ko").get_ylabel() == "Price (KRW)"
+    with pytest.raises(QueryError, match="lang"):
+        plot.candles(frame(3), lang="kr")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.5e12, "1.5조"), (2e8, "2억"), (12_345, "1.23만"), (999, "999"), (0.00012, "0.00012"), (0, "0")],
+)
+def test_korean_amounts(value: float, text: str):
+    assert korean_amount(value) == text

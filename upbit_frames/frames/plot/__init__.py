@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from upbit_frames.frames.plot.candles import candles
+from upbit_frames.frames.plot.lines import comparison
 from upbit_frames.frames.plot.style import STYLES, Style
 
-__all__ = ["STYLES", "Style", "candles"]
+__all__ = ["STYLES", "Style", "candles", "comparison"]
 
 
 def __dir__() -> list[str]:

@@ -5,14 +5,23 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.ticker import Formatter, MaxNLocator
 
-__all__ = ["Amounts", "Prices", "price_text", "time_axis"]
+from upbit_frames.core.terms import korean_amount
 
+__all__ = ["Amounts", "Prices", "korean_labels", "price_text", "time_axis"]
+
+_KOREAN_DATES: dict[str, Any] = {
+    "formats": ["%Y년", "%m월", "%d일", "%H:%M", "%H:%M", "%S.%f"],
+    "zero_formats": ["", "%Y년", "%m월", "%m월 %d일", "%H:%M", "%H:%M"],
+    "offset_formats": ["", "%Y년", "%Y년 %m월", "%Y년 %m월 %d일", "%Y년 %m월 %d일", "%Y년 %m월 %d일 %H:%M"],
+}
 _TOO_CLOSE = 0.035  # share of the axis that a label is high
 
 
@@ -59,14 +68,24 @@ def decimals_of(step: float) -> int:
 
 
 class Amounts(Formatter):
-    """Thousands separators up to a million, then ``1.2M``, ``3B``, ``4T``."""
+    """Thousands separators up to a million, then ``1.2M``, ``3B``, ``4T``; in Korean 만, 억, 조."""
+
+    def __init__(self, *, korean: bool = False) -> None:
+        self._korean = korean
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The label of one tick."""
+        if self._korean:
+            return korean_amount(x)
         for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
             if abs(x) >= unit:
                 return f"{x / unit:,.6g}{letter}"
         return f"{x:,.8g}" if abs(x) < 1 else f"{x:,.10g}"
+
+
+def _without_zeros(text: str) -> str:
+    """``1월 2일`` for ``01월 02일``; the format without zeros differs between systems."""
+    return re.sub(r"(?<!\d)0(\d[월일])", r"\1", text)
 
 
 class Times(ConciseDateFormatter):
@@ -78,10 +97,13 @@ class Times(ConciseDateFormatter):
     zone : tzinfo
     newest : float
         Start of the newest candle, in days: a tick at the midnight after it belongs to another day.
+    korean : bool
+        Months and days as Korean writes them.
     """
 
-    def __init__(self, locator: AutoDateLocator, zone: Any, newest: float) -> None:
-        super().__init__(locator, tz=zone)
+    def __init__(self, locator: AutoDateLocator, zone: Any, newest: float, *, korean: bool = False) -> None:
+        super().__init__(locator, tz=zone, **(_KOREAN_DATES if korean else {}))
+        self._korean = korean
         self._newest = newest
         self._beyond: float | None = None
 
@@ -91,7 +113,7 @@ class Times(ConciseDateFormatter):
             return []
         self._beyond = float(values[-1]) if values[-1] > self._newest >= values[0] else None
         labels: list[str] = super().format_ticks(values)
-        return labels
+        return [_without_zeros(label) for label in labels] if self._korean else labels
 
     def get_offset(self) -> str:
         """Day, month or year of the newest candle in view, as far as the ticks leave it out, and the zone."""
@@ -100,14 +122,24 @@ class Times(ConciseDateFormatter):
         if self._beyond is not None and text:
             last, newest = num2date(self._beyond, self._tz), num2date(self._newest, self._tz)
             text = next((newest.strftime(f) for f in self.offset_formats if f and last.strftime(f) == text), text)
+        text = _without_zeros(text) if self._korean else text
         return f"{text}  {num2date(axis.get_view_interval()[1], self._tz).strftime('%Z')}".strip()
 
 
-def time_axis(axis: Any, zone: Any, newest: float) -> None:
-    """Ticks at round times of the zone."""
+def time_axis(axis: Any, zone: Any, newest: float, font: str | None = None) -> None:
+    """Ticks at round times of the zone; in Korean with a ``font`` that has it."""
     locator = AutoDateLocator(tz=zone, minticks=4, maxticks=9)
     axis.set_major_locator(locator)
-    axis.set_major_formatter(Times(locator, zone, newest))
+    axis.set_major_formatter(Times(locator, zone, newest, korean=font is not None))
+    if font is not None:
+        korean_labels(axis, font)
+
+
+def korean_labels(axis: Any, font: str) -> None:
+    """Let the labels of the ticks, and what stands at the axis' end, use a font that has Hangul."""
+    families = [font, *mpl.rcParams["font.family"]]
+    axis.set_tick_params(which="both", labelfontfamily=families)
+    axis.get_offset_text().set_fontfamily(families)
 
 
 def few(count: int) -> MaxNLocator:

@@ -6,7 +6,10 @@ import re
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["WORDS", "fonts", "hangul_font", "readable"]
+from upbit_frames.core.terms import terms
+from upbit_frames.runtime.caller import warn
+
+__all__ = ["fonts", "hangul_font", "language", "readable"]
 
 # Fonts with Hangul, as Windows, macOS, Linux distributions and Colab name them.
 _KNOWN = (
@@ -17,20 +20,22 @@ _KNOWN = (
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]+")
 _SYLLABLE = 0xAC00  # 가
 
-WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "price": "Price",
-        "volume": "Volume",
-        "empty": "no candles",
-        "coarser": "{count:,} candles of {base}, drawn as {drawn}",
-    },
-    "ko": {
-        "price": "가격",
-        "volume": "거래량",
-        "empty": "캔들 없음",
-        "coarser": "{base} 캔들 {count:,}개를 {drawn}로 그림",
-    },
-}
+
+def language(lang: str | None, font: str | None) -> dict[str, str]:
+    """The words to draw: those of ``lang``, by default Korean where a font can show it.
+
+    Warns
+    -----
+    UpbitFramesWarning
+        If Korean was asked for and no installed font has it; the words are English then.
+    """
+    if lang is None:
+        return terms("en" if font is None else "ko")
+    words = terms(lang)
+    if lang == "ko" and font is None:
+        warn("no installed font has Hangul, so the words on the chart are English; install NanumGothic or Noto Sans KR")
+        return terms("en")
+    return words
 
 
 def hangul_font() -> str | None:

@@ -19,21 +19,27 @@ class Style:
         Candles that closed above and below their open.
     flat : str
         Candles that closed where they opened.
+    filled : str
+        Candles that were filled in where no trade was.
     up_body : str or None
         Inside of a rising candle where it differs from its outline.
     ink, grid : str
         Text and axes; lines of the grid.
     paper : str
         Background of the axes, and of a figure that is created for the chart.
+    lines : tuple of str
+        Moving averages, overlays and markets, in turn.
     """
 
     up: str
     down: str
     flat: str = "#7a7f87"
+    filled: str = "#c78500"
     up_body: str | None = None
     ink: str = "#3c4149"
     grid: str = "#e6e8eb"
     paper: str = "#ffffff"
+    lines: tuple[str, ...] = ("#e08a00", "#7b3fb5", "#149a6c", "#8a5a3c", "#0f8ea8", "#b3306b")
 
 
 STYLES: dict[str, Style] = {
