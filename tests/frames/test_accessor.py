@@ -68,10 +68,12 @@ def test_importing_the_package_imports_no_pandas_and_leaves_the_import_of_pandas
 import sys, importlib.util, upbit_frames
 assert "pandas" not in sys.modules and "upbit_frames.frames.accessor" not in sys.modules
 spec = importlib.util.find_spec("json")
-finders = len(sys.meta_path)
+others = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("upbit_frames")]
+assert len(others) == len(sys.meta_path) - 1
 import pandas, importlib.resources
 assert "upbit_frames.frames.accessor" not in sys.modules
-assert len(sys.meta_path) == finders - 1
+assert sys.meta_path[: len(others)] == others  # what pandas imports may add its own
+assert not any(type(finder).__module__.startswith("upbit_frames") for finder in sys.meta_path)
 assert type(pandas.__loader__).__module__ == type(pandas.__spec__.loader).__module__ == "_frozen_importlib_external"
 assert importlib.resources.files("pandas").joinpath("__init__.py").is_file()
 try:

@@ -44,7 +44,7 @@ def exchange() -> Iterator[Exchange]:
 @pytest.fixture
 def client(exchange: Exchange, make_client: Callable[..., uf.Client], monkeypatch: pytest.MonkeyPatch) -> uf.Client:
     """A client with the stored ranges in its store; a busy machine may take long for the first frame."""
-    monkeypatch.setattr(live_channel, "FIRST", 60.0)
+    monkeypatch.setattr(live_channel, "FIRST_FRAME_TIMEOUT", 60.0)
     client = make_client(exchange)
     client.candles("KRW-BTC", **MINUTES)
     client.trades("KRW-BTC", **TRADES)

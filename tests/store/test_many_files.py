@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from upbit_frames.core.intervals import Span, subtract
-from upbit_frames.store import atomic_files, checksums, directories, encoding, layout, locks, reader, writer
+from upbit_frames.store import atomic_files, checksums, directories, encoding, identity, layout, locks, reader, writer
 from upbit_frames.store.base import Series
 from upbit_frames.store.parquet import ParquetStore
 
@@ -40,7 +40,7 @@ class CountingSystem:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
-    for module in (atomic_files, checksums, directories, encoding, locks, reader):
+    for module in (atomic_files, checksums, directories, identity, locks, reader):
         monkeypatch.setattr(module, "os", CountingSystem(counted))
     return counted
 
