@@ -6,8 +6,7 @@ of any origin, so a frame that was sliced, joined or read from a file keeps its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,24 +20,17 @@ from upbit_frames.core.query import GAPS, MAX_COUNT
 from upbit_frames.errors import QueryError
 from upbit_frames.frames import output as frames
 from upbit_frames.frames import panel as panels
+from upbit_frames.frames.display_methods import DisplayMethods
 from upbit_frames.frames.export_methods import ExportMethods
 from upbit_frames.frames.from_pandas import (
-    markets_of,
     micros_of,
     moments,
-    names_markets,
     plain_zone,
     tables,
     zone_of,
 )
-from upbit_frames.frames.plot.candles import MOST
 from upbit_frames.frames.registration import NAME, withdraw
 from upbit_frames.frames.trade_methods import TradeMethods
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from upbit_frames.frames.plot.style import Style
 
 __all__ = ["UpbitFrames"]
 
@@ -47,7 +39,7 @@ withdraw(pd.DataFrame)
 
 
 @pd.api.extensions.register_dataframe_accessor(NAME)
-class UpbitFrames(TradeMethods, ExportMethods):
+class UpbitFrames(TradeMethods, DisplayMethods, ExportMethods):
     """The accessor ``df.uf`` of candles, and of trades and panels as far as it makes sense.
 
     A frame of several markets, with ``market`` as an index level or a column, is worked on market
@@ -285,84 +277,3 @@ class UpbitFrames(TradeMethods, ExportMethods):
         if not steps:
             raise QueryError("periods must be an integer other than 0, got 0")
         return panels.returns(self._frame, log=flag("log", log), periods=steps)
-
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        volume: bool = True,
-        style: str | Style = "korean",
-        title: str | None = None,
-        interval: str | None = None,
-        last: bool = True,
-        most: int = MOST,
-        lang: str | None = None,
-        averages: Sequence[int] = (),
-        overlays: pd.Series[float] | pd.DataFrame | None = None,
-    ) -> Axes:
-        """Draw the candles of one market, or the closes of several on one scale (100 at the first common time).
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure of pyplot.
-        volume : bool
-            Whether to draw a panel of volumes below, in the room of ``ax``.
-        style : {"korean", "western", "mono", "night"} or Style
-            Colours. Korean: up red, down blue.
-        title : str, optional
-            By default market and interval as far as the frame knows them; ``""`` for none.
-        interval : str, optional
-            Of the candles; by default what the frame says, else what its times say.
-        last : bool
-            Whether to mark the last close on the price axis.
-        most : int
-            Candles drawn one by one. More are drawn as coarser candles, and a note says so.
-        lang : {"ko", "en"}, optional
-            Of the words and dates; by default Korean where an installed font has it.
-        averages : sequence of int
-            Moving averages of the closes, each over so many rows, such as ``(5, 20, 60)``.
-        overlays : pandas.Series or pandas.DataFrame, optional
-            Lines on the price axis, each with its name; the index is of aware times.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-            Of the prices.
-
-        Raises
-        ------
-        QueryError
-            If an option is not possible. Of several markets, and of a panel of one field, only ``ax``, ``style``,
-            ``title`` and ``lang`` apply; averages and overlays are refused.
-        UsageError
-            Without the extra ``plot`` (matplotlib).
-
-        Examples
-        --------
-        >>> import upbit_frames as uf
-        >>> uf.candles("KRW-BTC", "1d", count=90).uf.plot(averages=(5, 20), lang="ko")  # doctest: +SKIP
-        """
-        from upbit_frames.frames import plot
-
-        if self._kind == "panel" and self._frame.columns.nlevels > 1:
-            fields = list(self._frame.columns.get_level_values(0).unique())
-            raise QueryError(
-                f"a chart shows one field of a panel, and this one has {len(fields)}",
-                suggestion=f"choose one: df[{fields[0]!r}].uf.plot()",
-            )
-        markets = markets_of(self._frame)
-        if self._kind == "panel" or (len(markets) > 1 and names_markets(self._frame)):
-            if len(averages) or overlays is not None:
-                raise QueryError(
-                    "averages and overlays are for one market, and this frame has several",
-                    suggestion=f"choose one: df.loc[{markets[0]!r}].uf.plot(…)" if markets else None,
-                )
-            if self._kind != "panel":
-                self._candles(ordered=False)
-            return plot.comparison(self._frame, ax, style=style, title=title, lang=lang)
-        self._candles(ordered=False)
-        return plot.candles(
-            self._frame, ax=ax, volume=volume, style=style, title=title, interval=interval, last=last, most=most,
-            lang=lang, averages=averages, overlays=overlays,
-        )  # fmt: skip

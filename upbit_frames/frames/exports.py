@@ -16,12 +16,12 @@ from upbit_frames.frames.from_pandas import markets_of, names_markets, zone_of
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
-__all__ = ["naive", "to_backtesting", "write_excel"]
+__all__ = ["AMOUNTS", "MONEY", "naive", "to_backtesting", "write_excel"]
 
 _MOST_ROWS = 2**20 - 1  # of an Excel sheet, without its header
 _EXACT_DIGITS = 10**15  # Excel keeps fifteen digits of a number
-_MONEY = ("open", "high", "low", "close", "price", "vwap", "value", "buy_value", "sell_value")
-_AMOUNTS = ("volume", "buy_volume", "sell_volume", "delta")
+MONEY = ("open", "high", "low", "close", "price", "vwap", "value", "buy_value", "sell_value")
+AMOUNTS = ("volume", "buy_volume", "sell_volume", "delta")
 _CANDLES = ("open", "high", "low", "close", "volume")
 
 
@@ -159,9 +159,9 @@ def _format(name: str, column: pd.Series[Any], markets: list[str]) -> str:
     if pd.api.types.is_datetime64_dtype(column.dtype):
         whole = bool((column.dropna().dt.microsecond == 0).all())
         return "yyyy-mm-dd hh:mm:ss" if whole else "yyyy-mm-dd hh:mm:ss.000"
-    if name in _AMOUNTS:
+    if name in AMOUNTS:
         return "#,##0.00000000"
-    if name in _MONEY:
+    if name in MONEY:
         values = column.dropna().to_numpy(dtype=np.float64)
         won = all(market.startswith("KRW-") for market in markets)
         sums = name.endswith("value")
