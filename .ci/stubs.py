@@ -70,6 +70,10 @@ VARIANTS = {
         Variant("Any", {"count": "int"}, BLOCKING),
         Variant("Stream", {}, {**BLOCKING, "seconds": "None", "count": "None"}),
     ),
+    "Recorded": (
+        Variant("Recorder", {"background": "Literal[True]"}, {}),
+        Variant("Report", {}, BLOCKING),
+    ),
 }
 MODULES = {  # the line that imports each name that no call imports itself
     "Any": "from typing import Any",

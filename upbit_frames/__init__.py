@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from upbit_frames.api.dashboard import dashboard
     from upbit_frames.api.functions import (
         bars,
+        books,
         bundle,
         candles,
         catalog,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         panel,
         plan,
         quality,
+        record,
         scan,
         sql,
         stream,
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "bars": "upbit_frames.api.functions",
+    "books": "upbit_frames.api.functions",
     "bundle": "upbit_frames.api.functions",
     "cite": "upbit_frames.datasets.citation",
     "open_bundle": "upbit_frames.datasets.bundle_session",
@@ -94,6 +97,7 @@ _LAZY = {
     "panel": "upbit_frames.api.functions",
     "plan": "upbit_frames.api.functions",
     "quality": "upbit_frames.api.functions",
+    "record": "upbit_frames.api.functions",
     "scan": "upbit_frames.api.functions",
     "sql": "upbit_frames.api.functions",
     "stream": "upbit_frames.api.functions",
@@ -120,6 +124,7 @@ __all__ = [
     "__version__",
     "aio",
     "bars",
+    "books",
     "bundle",
     "cache",
     "candles",
@@ -148,6 +153,7 @@ __all__ = [
     "pinned",
     "plan",
     "quality",
+    "record",
     "scan",
     "schema",
     "sql",

@@ -15,6 +15,7 @@ from upbit_frames.api.invocation import as_coroutine, as_open_function, as_threa
 
 __all__ = [
     "bars",
+    "books",
     "bundle",
     "candles",
     "catalog",
@@ -32,6 +33,7 @@ __all__ = [
     "panel",
     "plan",
     "quality",
+    "record",
     "scan",
     "sql",
     "stream",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 bars = as_coroutine(calls.bars)
+books = as_coroutine(calls.books)
 bundle = as_coroutine(calls.bundle)
 candles = as_coroutine(calls.candles)
 catalog = as_coroutine(calls.catalog)
@@ -59,6 +62,7 @@ orderbook = as_coroutine(calls.orderbook)
 panel = as_coroutine(calls.panel)
 plan = as_coroutine(calls.plan)
 quality = as_coroutine(calls.quality)
+record = as_open_function(calls.open_record)
 scan = as_coroutine(calls.scan)
 sql = as_coroutine(calls.sql)
 stream = as_open_function(calls.open_stream)

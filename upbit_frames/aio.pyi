@@ -32,6 +32,7 @@ from upbit_frames.api.literals import (
     StreamKind,
     Zone,
 )
+from upbit_frames.collect.record.recorder import Recorder
 from upbit_frames.collect.report import Report
 from upbit_frames.core.stream_query import BUFFER
 from upbit_frames.frames.plot.style import Style
@@ -42,6 +43,7 @@ from upbit_frames.router.plan import Plan
 
 __all__ = [
     "bars",
+    "books",
     "bundle",
     "candles",
     "catalog",
@@ -59,6 +61,7 @@ __all__ = [
     "panel",
     "plan",
     "quality",
+    "record",
     "scan",
     "sql",
     "stream",
@@ -135,6 +138,66 @@ async def bars(
     progress: ProgressMode | None = None,
 ) -> Any:
     """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+@overload
+async def books(
+    market: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    at: Moment | None = None,
+    levels: int = 15,
+    every: str | None = None,
+    missing: Literal["warn", "raise", "ignore"] = "warn",
+    tz: Zone | None = None,
+    output: Literal["pandas"] | None = None,
+) -> pd.DataFrame:
+    """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+
+@overload
+async def books(
+    market: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    at: Moment | None = None,
+    levels: int = 15,
+    every: str | None = None,
+    missing: Literal["warn", "raise", "ignore"] = "warn",
+    tz: Zone | None = None,
+    output: Literal["arrow"],
+) -> pa.Table:
+    """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+
+@overload
+async def books(
+    market: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    at: Moment | None = None,
+    levels: int = 15,
+    every: str | None = None,
+    missing: Literal["warn", "raise", "ignore"] = "warn",
+    tz: Zone | None = None,
+    output: Literal["polars"],
+) -> pl.DataFrame:
+    """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+
+@overload
+async def books(
+    market: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    at: Moment | None = None,
+    levels: int = 15,
+    every: str | None = None,
+    missing: Literal["warn", "raise", "ignore"] = "warn",
+    tz: Zone | None = None,
+    output: Output | None = None,
+) -> Any:
+    """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
 
 async def bundle(
     path: str | os.PathLike[str], *, lock: str | os.PathLike[str], include_archive: bool = False
@@ -557,6 +620,11 @@ async def quality(
     progress: ProgressMode | None = None,
 ) -> Report:
     """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
+
+def record(
+    markets: Markets, kinds: str | Iterable[str] = ("trade", "orderbook", "candle.1s"), *, every: str | None = None
+) -> Recorder:
+    """Record into the store, for ``async with``."""
 
 @overload
 async def scan(

@@ -124,7 +124,7 @@ def test_streams_count_what_happened_to_them(client: uf.Client, exchange: Exchan
             if uf.metrics.streams["reconnects"]:
                 break
             deadline.wait(0.05)
-    assert uf.metrics.streams == {"reconnects": 1, "breaks": 1, "drops": 0}
+    assert uf.metrics.streams == {"reconnects": 1, "breaks": 1, "drops": 0, "recorded": 0, "write_errors": 0}
     assert feed.closed
     assert uf.metrics().attrs["upbit_frames"]["streams"]["breaks"] == 1
 
@@ -136,7 +136,7 @@ def test_json(client: uf.Client, tmp_path: Path) -> None:
     assert told == json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert told["summary"][0]["calls"] == 1
     assert told["calls"][0]["call"] == "ticker"
-    assert set(told["streams"]) == {"reconnects", "breaks", "drops"}
+    assert set(told["streams"]) == {"reconnects", "breaks", "drops", "recorded", "write_errors"}
 
 
 def test_limits_warn_once_each_time(caplog: pytest.LogCaptureFixture) -> None:

@@ -81,7 +81,7 @@ try:
 except AttributeError as error:
     print(error)
 """
-    assert in_a_process(code).startswith("df.uf is for frames of candles or trades")
+    assert in_a_process(code).startswith("df.uf is for frames of candles, trades")
 
 
 def test_without_pandas_nothing_is_in_the_way():

@@ -36,6 +36,7 @@ class Client(Closing):
     """
 
     bars = as_method(calls.bars)
+    books = as_method(calls.books)
     bundle = as_method(calls.bundle)
     candles = as_method(calls.candles)
     catalog = as_method(calls.catalog)
@@ -53,6 +54,7 @@ class Client(Closing):
     panel = as_method(calls.panel)
     plan = as_method(calls.plan)
     quality = as_method(calls.quality)
+    record = as_opener(calls.record)
     scan = as_method(calls.scan)
     sql = as_method(calls.sql)
     stream = as_opener(calls.stream)
@@ -77,6 +79,7 @@ class AsyncClient(AsyncClosing):
     """
 
     bars = as_async_method(calls.bars)
+    books = as_async_method(calls.books)
     bundle = as_async_method(calls.bundle)
     candles = as_async_method(calls.candles)
     catalog = as_async_method(calls.catalog)
@@ -94,6 +97,7 @@ class AsyncClient(AsyncClosing):
     panel = as_async_method(calls.panel)
     plan = as_async_method(calls.plan)
     quality = as_async_method(calls.quality)
+    record = as_opener(calls.open_record)
     scan = as_async_method(calls.scan)
     sql = as_async_method(calls.sql)
     stream = as_opener(calls.open_stream)

@@ -33,6 +33,7 @@ from upbit_frames.api.literals import (
     StreamKind,
     Zone,
 )
+from upbit_frames.collect.record.recorder import Recorder
 from upbit_frames.collect.report import Report
 from upbit_frames.core.stream_query import BUFFER
 from upbit_frames.frames.plot.style import Style
@@ -115,6 +116,67 @@ class Client(Closing):
         progress: ProgressMode | None = None,
     ) -> Any:
         """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+    @overload
+    def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Literal["pandas"] | None = None,
+    ) -> pd.DataFrame:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+    @overload
+    def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Literal["arrow"],
+    ) -> pa.Table:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+    @overload
+    def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Literal["polars"],
+    ) -> pl.DataFrame:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+    @overload
+    def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Output | None = None,
+    ) -> Any:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
 
     def bundle(
         self, path: str | os.PathLike[str], *, lock: str | os.PathLike[str], include_archive: bool = False
@@ -545,6 +607,29 @@ class Client(Closing):
         """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
 
     @overload
+    def record(
+        self,
+        markets: Markets,
+        kinds: str | Iterable[str] = ("trade", "orderbook", "candle.1s"),
+        *,
+        every: str | None = None,
+        seconds: float | None = None,
+        background: Literal[True],
+    ) -> Recorder:
+        """Record into the store what Upbit does not keep: trades, order books and second candles, as they come."""
+    @overload
+    def record(
+        self,
+        markets: Markets,
+        kinds: str | Iterable[str] = ("trade", "orderbook", "candle.1s"),
+        *,
+        every: str | None = None,
+        seconds: float | None = None,
+        background: Literal[False] = False,
+    ) -> Report:
+        """Record into the store what Upbit does not keep: trades, order books and second candles, as they come."""
+
+    @overload
     def scan(
         self,
         markets: Markets | None = None,
@@ -934,6 +1019,67 @@ class AsyncClient(AsyncClosing):
         progress: ProgressMode | None = None,
     ) -> Any:
         """Aggregate trades into bars that end by trades, volume or value instead of by the clock."""
+
+    @overload
+    async def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Literal["pandas"] | None = None,
+    ) -> pd.DataFrame:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+    @overload
+    async def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Literal["arrow"],
+    ) -> pa.Table:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+    @overload
+    async def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Literal["polars"],
+    ) -> pl.DataFrame:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
+    @overload
+    async def books(
+        self,
+        market: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        *,
+        at: Moment | None = None,
+        levels: int = 15,
+        every: str | None = None,
+        missing: Literal["warn", "raise", "ignore"] = "warn",
+        tz: Zone | None = None,
+        output: Output | None = None,
+    ) -> Any:
+        """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment."""
 
     async def bundle(
         self, path: str | os.PathLike[str], *, lock: str | os.PathLike[str], include_archive: bool = False
@@ -1362,6 +1508,15 @@ class AsyncClient(AsyncClosing):
         progress: ProgressMode | None = None,
     ) -> Report:
         """Examine stored candles: coverage, gaps with their causes, impossible numbers, disagreement, jumps, expiry."""
+
+    def record(
+        self,
+        markets: Markets,
+        kinds: str | Iterable[str] = ("trade", "orderbook", "candle.1s"),
+        *,
+        every: str | None = None,
+    ) -> Recorder:
+        """Record into the store, for ``async with``."""
 
     @overload
     async def scan(

@@ -9,6 +9,7 @@ from upbit_frames.api.invocation import as_function, as_open_function
 
 __all__ = [
     "bars",
+    "books",
     "bundle",
     "candles",
     "catalog",
@@ -24,6 +25,7 @@ __all__ = [
     "panel",
     "plan",
     "quality",
+    "record",
     "scan",
     "sql",
     "stream",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 bars = as_function(calls.bars)
+books = as_function(calls.books)
 bundle = as_function(calls.bundle)
 candles = as_function(calls.candles)
 catalog = as_function(calls.catalog)
@@ -49,6 +52,7 @@ orderbook = as_function(calls.orderbook)
 panel = as_function(calls.panel)
 plan = as_function(calls.plan)
 quality = as_function(calls.quality)
+record = as_open_function(calls.record)
 scan = as_function(calls.scan)
 sql = as_function(calls.sql)
 stream = as_open_function(calls.stream)

@@ -31,6 +31,7 @@ __all__ = [
     "PanelUniverse",
     "ProgressMode",
     "QuoteSource",
+    "Recorded",
     "ScanEngine",
     "Source",
     "StreamKind",
@@ -71,3 +72,5 @@ LazyFrame: TypeAlias = Any
 """What ``engine`` names, in the same way."""
 Streamed: TypeAlias = Any
 """A frame with ``seconds`` or ``count``, a Feed with ``background=True``, else a Stream."""
+Recorded: TypeAlias = Any
+"""A Recorder with ``background=True``, else a frame when the recording has ended."""

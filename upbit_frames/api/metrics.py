@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS", "Metrics", "metrics"]
 
 VIEWS = ("call", "channel", "calls")
-EVENTS = ("reconnects", "breaks", "drops")
+EVENTS = ("reconnects", "breaks", "drops", "recorded", "write_errors")
 COLUMNS = (
     "calls", "errors", "hits", "rows", "requests", "retries", "refusals", "waited_s", "p50_ms", "p95_ms", "p99_ms",
     "age_p50_ms", "age_p95_ms",
@@ -51,7 +51,8 @@ class Metrics:
             waited), age_p50_ms, age_p95_ms (age of live answers). With
             ``"calls"``: index ``time`` (aware, UTC), a column for each attribute of
             :class:`upbit_frames.runtime.telemetry.CallRecord`.
-            ``attrs["upbit_frames"]["streams"]`` counts reconnects, breaks and drops.
+            ``attrs["upbit_frames"]["streams"]`` counts reconnects, breaks and drops, and of recorders the rows written
+            (recorded) and the attempts to write that failed (write_errors).
 
         Examples
         --------

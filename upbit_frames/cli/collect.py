@@ -1,19 +1,26 @@
-"""Commands that keep what the exchange does not, and look at it: ``update``, ``universe``, ``quality``, ``catalog``."""
+"""Commands that keep what the exchange does not, and look at it: ``update``, ``record``, ``quality`` and more."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.cli.output import add_output, emit
+from upbit_frames.collect.record.recorder import Recorder
+from upbit_frames.collect.record.unit import unit_text
 from upbit_frames.core.text import counted
 
 __all__ = ["add_collect_parsers"]
+
+RECORDED = ("trade", "orderbook", "candle.1s")
 
 
 def add_collect_parsers(commands: Any) -> None:
@@ -29,6 +36,15 @@ def add_collect_parsers(commands: Any) -> None:
     command.add_argument("--interval", help="only this one, or trades")
     command.add_argument("--cron", action="store_true", help="print a line for crontab that does this every hour")
     command.set_defaults(run=_update)
+    command = commands.add_parser(
+        "record", help="record trades, order books and second candles until Ctrl-C or SIGTERM"
+    )
+    command.add_argument("market", nargs="+")
+    command.add_argument("--kinds", default=",".join(RECORDED), help=f"default: {','.join(RECORDED)}")
+    command.add_argument("--every", help="keep the last order book of each such period, such as 1s")
+    command.add_argument("--seconds", type=float, help="end after so many seconds")
+    command.add_argument("--systemd", action="store_true", help="print a unit file that keeps this running")
+    command.set_defaults(run=_record)
     command = commands.add_parser(
         "universe", help="markets as they were listed, by the lists kept in the store's folder"
     )
@@ -67,6 +83,45 @@ def _update(options: argparse.Namespace) -> int:
     report = uf.update(options.market or None, options.interval, quote=options.quote)
     print(repr(report))
     return 1 if report["status"].isin(["failed", "changed"]).any() else 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    if options.systemd:
+        print(unit_text(_command("record", _record_arguments(options)), str(uf.config.cache_dir)), end="")
+        return 0
+    end = None if options.seconds is None else time.monotonic() + options.seconds
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with uf.record(options.market, options.kinds.split(","), every=options.every, background=True) as recorder:
+            _show_until(recorder, stop, end)
+        print(repr(recorder.report()))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0 if recorder.error is None and not recorder.stats["pending"] else 1
+
+
+def _show_until(recorder: Recorder, stop: threading.Event, end: float | None) -> None:
+    """Show the status line until the recording ends: in a terminal each second in place, else each minute."""
+    terminal = sys.stderr.isatty()
+    shown = 0.0
+    while not stop.wait(0.2) and not recorder.closed and (end is None or time.monotonic() < end):
+        if time.monotonic() - shown >= (1 if terminal else 60):
+            shown = time.monotonic()
+            print(
+                f"\r\x1b[K{recorder}" if terminal else str(recorder),
+                end="" if terminal else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
+    if terminal:
+        print(file=sys.stderr)
+
+
+def _record_arguments(options: argparse.Namespace) -> list[str]:
+    every = ["--every", options.every] if options.every else []
+    return [*options.market, "--kinds", options.kinds, *every]
 
 
 def _universe(options: argparse.Namespace) -> int:
@@ -109,8 +164,12 @@ def _arguments(options: argparse.Namespace) -> list[str]:
     return given
 
 
+def _command(name: str, given: list[str]) -> list[str]:
+    return [sys.executable, "-m", "upbit_frames.cli.main", name, *given]
+
+
 def _cron_line(given: list[str]) -> str:
     """Return a line for crontab; an hour leaves time to notice failures before trades expire after seven days."""
-    words = [sys.executable, "-m", "upbit_frames.cli.main", "update", *given]
+    words = _command("update", given)
     folder = f"UPBIT_FRAMES_CACHE_DIR={shlex.quote(str(uf.config.cache_dir))}"
     return f"17 * * * * {folder} {shlex.join(words)}".replace("%", r"\%")

@@ -11,9 +11,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from upbit_frames.errors import InvalidArgument, QueryError
+from upbit_frames.core.periods import read_period
+from upbit_frames.errors import InvalidArgument, InvalidInterval, QueryError
 
-__all__ = ["choice", "depth", "flag", "misfit", "number", "price_level", "whole"]
+__all__ = ["choice", "depth", "flag", "misfit", "number", "price_level", "sampling", "whole"]
 
 MAX_DEPTH = 30  # price levels of each side that Upbit has (upbit-api 3.6)
 MAX_PRICE_LEVEL = 10**9
@@ -73,6 +74,25 @@ def number(
         bounds += "" if math.isinf(high) else f" {'and up ' if above else ''}to {high:,.0f}"
         raise QueryError(f"{name} must be a number {bounds}, got {value!r}", suggestion=suggestion)
     return given
+
+
+def sampling(every: Any) -> int:
+    """Return the length of a period of samples in microseconds; 0 for None.
+
+    Examples
+    --------
+    >>> sampling("5s"), sampling(None)
+    (5000000, 0)
+    """
+    if every is None:
+        return 0
+    period = read_period(every)
+    if period is None or period.seconds is None:
+        raise InvalidInterval(
+            f"every={every!r} is no length of time with a fixed number of seconds",
+            suggestion="give a count and one of s m h d w, such as '1s' or '5m'",
+        )
+    return period.seconds * 1_000_000
 
 
 def flag(name: str, value: Any) -> bool:

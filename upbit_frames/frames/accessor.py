@@ -20,6 +20,7 @@ from upbit_frames.core.query import GAPS, MAX_COUNT
 from upbit_frames.errors import QueryError
 from upbit_frames.frames import output as frames
 from upbit_frames.frames import panel as panels
+from upbit_frames.frames.book_methods import BookMethods
 from upbit_frames.frames.display_methods import DisplayMethods
 from upbit_frames.frames.export_methods import ExportMethods
 from upbit_frames.frames.from_pandas import (
@@ -39,8 +40,8 @@ withdraw(pd.DataFrame)
 
 
 @pd.api.extensions.register_dataframe_accessor(NAME)
-class UpbitFrames(TradeMethods, DisplayMethods, ExportMethods):
-    """The accessor ``df.uf`` of candles, and of trades and panels as far as it makes sense.
+class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
+    """The accessor ``df.uf`` of candles, and of trades, order books and panels as far as it makes sense.
 
     A frame of several markets, with ``market`` as an index level or a column, is worked on market
     by market. Where an interval is needed, it is the one named, else the one in

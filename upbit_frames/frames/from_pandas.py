@@ -18,6 +18,7 @@ from upbit_frames.core.intervals import INTERVALS, Interval
 from upbit_frames.core.markets import CODE
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.errors import InvalidInterval, QueryError
+from upbit_frames.frames.books import is_books
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ TRADES = ("price", "volume", "value")
 
 
 def kind_of(frame: pd.DataFrame) -> str:
-    """Whether it holds candles, trades, or a panel.
+    """Whether it holds candles, trades, order books, or a panel.
 
     Raises
     ------
@@ -50,6 +51,8 @@ def kind_of(frame: pd.DataFrame) -> str:
     """
     if _is_panel(frame):
         return "panel"
+    if is_books(frame):
+        return "books"
     names = {*frame.columns, *frame.index.names}
     missing = [] if isinstance(frame.index, pd.DatetimeIndex) or "time" in names else ["time"]
     if not missing and set(TRADES) <= names and not set(CANDLES) <= names:
@@ -57,7 +60,8 @@ def kind_of(frame: pd.DataFrame) -> str:
     missing += [name for name in CANDLES if name not in names]
     if missing:
         raise AttributeError(
-            f"df.uf is for frames of candles or trades and for panels; as candles, this one lacks {', '.join(missing)}"
+            "df.uf is for frames of candles, trades or order books and for panels; as candles, this one lacks "
+            f"{', '.join(missing)}"
         )
     return "candles"
 

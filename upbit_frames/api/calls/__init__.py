@@ -8,6 +8,7 @@ Each function here takes the settings first, checks its arguments and returns a 
 from __future__ import annotations
 
 from upbit_frames.api.calls.bars import bars
+from upbit_frames.api.calls.books import books
 from upbit_frames.api.calls.bundle import bundle
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.calls.candles import candles, plan
@@ -22,6 +23,7 @@ from upbit_frames.api.calls.metrics import dashboard, metrics
 from upbit_frames.api.calls.panel import cross_section, panel
 from upbit_frames.api.calls.quality import quality
 from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
+from upbit_frames.api.calls.record import open_record, record
 from upbit_frames.api.calls.stream import open_stream, stream
 from upbit_frames.api.calls.trades import trades
 from upbit_frames.api.calls.universe import universe
@@ -30,6 +32,7 @@ from upbit_frames.api.calls.update import update
 __all__ = [
     "Call",
     "bars",
+    "books",
     "bundle",
     "candles",
     "catalog",
@@ -45,11 +48,13 @@ __all__ = [
     "markets",
     "metrics",
     "open_follow",
+    "open_record",
     "open_stream",
     "orderbook",
     "panel",
     "plan",
     "quality",
+    "record",
     "scan",
     "sql",
     "stream",
