@@ -51,3 +51,19 @@ def test_the_time_of_rest_outvotes_a_first_frame_with_a_wrong_time() -> None:
     clock = ConnectionClock()
     clock.observe(frames(DAY))
     assert clock.offset(server=SECOND) == SECOND
+
+
+def test_without_rest_no_frame_alone_is_evidence_of_a_time_far_ahead() -> None:
+    clock = ConnectionClock()
+    clock.observe(frames(DAY, stream_type="SNAPSHOT"))
+    assert clock.offset() == 0
+    clock.observe(frames(DAY))
+    assert clock.offset() == 0
+    clock.observe(frames(DAY))  # two frames agree: this machine's clock is late
+    assert clock.offset() == DAY
+
+
+def test_without_rest_a_frame_behind_this_machine_counts_alone() -> None:
+    clock = ConnectionClock()
+    clock.observe(frames(-DAY))
+    assert clock.offset() == -DAY

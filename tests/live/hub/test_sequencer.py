@@ -17,11 +17,12 @@ from upbit_frames.exchange.wire.message_tables import BACKFILLED
 from upbit_frames.exchange.wire.messages import CLASSES
 from upbit_frames.live.hub import deduplicator, sequencer
 from upbit_frames.live.hub.gaps import Gap
-from upbit_frames.live.hub.sequencer import sequencer_for
+from upbit_frames.live.hub.sequencer_types import sequencer_for
 
 SECOND = 1_000_000
 START = 1_772_000_040 * SECOND  # a whole minute
 SKEW = 7 * SECOND  # how far this machine's clock is ahead
+DAY = 86_400 * SECOND
 MINUTE = INTERVALS["1m"]
 FINAL = 253_402_300_799_999
 
@@ -600,6 +601,46 @@ def test_a_time_far_ahead_bounds_nothing() -> None:
     assert ids(it.backfill(gap, [trade(at(n), BACKFILLED, 0) for n in (999, 1001, 1002)])) == [
         at(1001)[1], at(1002)[1], tomorrow[1] + 1,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_a_gap_never_begins_at_a_wrong_time_that_was_believed(wrong: int) -> None:
+    it = line(started=START)
+    for seconds in range(20):
+        it.accept(trade(at(seconds), "REALTIME", 0), 0)
+    for seconds in range(wrong):
+        it.accept(trade(at(86_400 + seconds), "REALTIME", 0), 0)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(trade(at(40), "SNAPSHOT", 0), 0, START + 40 * SECOND)
+    assert gap is not None
+    assert gap.span is not None
+    assert (gap.start, gap.span.start) == (at(19)[0] * 1000, at(9)[0] * 1000)
+    assert gap.span.end > at(40)[0] * 1000
+    it.backfill(gap, [trade(at(n), BACKFILLED, 0) for n in range(9, 41)])
+    assert gap.rows == 20
+    # Two rows of such a time may mean that the clock was set back meanwhile.
+    assert gap.lost is (wrong == 2)
+
+
+def test_a_gap_without_any_credible_time_begins_with_the_arrival_of_a_row() -> None:
+    it = line()
+    now = START + 5 * SECOND
+    assert it.accept(trade(at(86_405), "REALTIME", now), now, now)[0]
+    it.disconnect(now + SECOND, "dropped")
+    _, gap = it.accept(trade(at(30), "SNAPSHOT", START + 30 * SECOND), START + 30 * SECOND, START + 30 * SECOND)
+    assert gap is not None
+    assert gap.start == now
+    assert gap.span == Span(now - 10 * SECOND, at(30)[0] * 1000 + 1000)
+
+
+def test_a_row_that_continues_the_time_before_the_gap_ends_it_whatever_the_clock_says() -> None:
+    it = line(started=START)
+    it.accept(trade(at(0), "REALTIME", START - DAY), START - DAY)
+    it.disconnect(START - DAY, "dropped")
+    late = START - DAY + 20 * SECOND
+    _, gap = it.accept(trade(at(20), "SNAPSHOT", late), late, late)
+    assert gap is not None
+    assert gap.end == at(20)[0] * 1000
 
 
 @pytest.mark.parametrize("clock", [True, False])

@@ -7,7 +7,7 @@ clock bounds nothing: the row is passed on, and later rows are judged as if it h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC
 
 from upbit_frames.core.intervals import Interval, Span, to_micros
@@ -62,6 +62,11 @@ class Deduplicator:
     def size(self) -> int:
         """How many rows are remembered."""
         return 0
+
+    @property
+    def times(self) -> Collection[int]:
+        """The times of the remembered rows, in microseconds."""
+        return ()
 
     def time_of(self, row: Row) -> int:
         """Return the time by which rows are ordered, in microseconds."""
@@ -159,6 +164,11 @@ class TradeDeduplicator(Deduplicator):
         """How many ids are remembered."""
         return len(self._ids)
 
+    @property
+    def times(self) -> Collection[int]:
+        """The times of the remembered trades."""
+        return self._ids.values()
+
     def time_of(self, row: Row) -> int:
         """Return the time of the trade."""
         return int(row.trade_timestamp) * 1000
@@ -215,6 +225,11 @@ class CandleDeduplicator(Deduplicator):
     def size(self) -> int:
         """How many candles are remembered."""
         return len(self._states)
+
+    @property
+    def times(self) -> Collection[int]:
+        """The starts of the remembered candles."""
+        return self._states.keys()
 
     def time_of(self, row: Row) -> int:
         """Return the start of the candle."""

@@ -11,7 +11,8 @@ from upbit_frames.core.topics import Key, Topic, merged
 from upbit_frames.errors import UpbitFramesError
 from upbit_frames.exchange.wire.messages import Row, type_of
 from upbit_frames.live.hub.gaps import Gap
-from upbit_frames.live.hub.sequencer import TopicSequencer, sequencer_for
+from upbit_frames.live.hub.sequencer import TopicSequencer
+from upbit_frames.live.hub.sequencer_types import sequencer_for
 from upbit_frames.live.hub.subscriber import Subscriber
 
 __all__ = ["FanOut", "PendingGap"]

@@ -9,6 +9,10 @@
   last batch, a feed is closed and has it in ``error``, a collected frame is returned with a warning.
 - A frame without a readable market may have been of any market of its type, so each of them has a
   gap. After ``IN_A_ROW`` such frames the connection is replaced.
+- A frame stamped far ahead of the exchange's time is valid and delivered, but its time bounds nothing: it
+  ends no gap, begins none, and makes no other row old. What is far ahead is decided by two signs that agree
+  (:mod:`upbit_frames.live.hub.connection_clock`). If a wrong time was believed nevertheless, the gap after it
+  begins at the newest earlier row, and is reported as not repaired where that cannot be decided.
 - Frames of unknown types, and of markets that are not subscribed, are only logged.
 """
 

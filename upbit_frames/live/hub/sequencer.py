@@ -4,13 +4,7 @@ A :class:`TopicSequencer` accepts every row of one type and market in order of a
 repeated rows, opens a gap when the connection breaks, and holds back the rows after the gap until the
 missing rows are fetched, so that subscribers receive every row once and in order.
 
-- Trades are identified by ``sequential_id`` alone. Ids are remembered for a while, so the fetched range
-  may begin before the disconnect and include trades that were still under way.
-- The last state of each candle wins, even if it arrives after the next candle began. After a
-  disconnect the candle that was forming, and all later ones except the newest, are fetched in their
-  final state.
-- A ticker or an order book is a full state in each frame: nothing is fetched.
-
+:mod:`upbit_frames.live.hub.sequencer_types` has what differs by type of row,
 :mod:`upbit_frames.live.hub.deduplicator` decides which rows are new.
 """
 
@@ -19,16 +13,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from upbit_frames.core.intervals import Interval, Span
-from upbit_frames.core.topics import interval_of
+from upbit_frames.core.intervals import Span
 from upbit_frames.exchange.wire.messages import Row
+from upbit_frames.live.hub.connection_clock import AHEAD
 from upbit_frames.live.hub.deduplicator import Deduplicator, deduplicator_for
-from upbit_frames.live.hub.gaps import NOTHING_MISSING, REPAIRED, SNAPSHOT, Gap
+from upbit_frames.live.hub.gaps import NOTHING_MISSING, REPAIRED, Gap
 
-__all__ = ["CandleSequencer", "StateSequencer", "TopicSequencer", "TradeSequencer", "sequencer_for"]
+__all__ = ["SECOND", "TopicSequencer"]
 
 SECOND = 1_000_000
-OVERLAP = 10 * SECOND  # a trade this much older than the last received one may still have been under way
 DETECTION = 60 * SECOND  # a disconnect may be detected this long after it happened: ping interval and timeout
 MOST_AHEAD = 32  # rows of one market, stamped ahead of the clock, that wait after a disconnect
 MOST_HELD = 50_000  # rows of one market held back for a backfill, some 20 MB
@@ -117,7 +110,7 @@ class TopicSequencer:
         """
         self.received += 1
         rows = [*self._ahead, row]
-        first = next((each for each in rows if self._ends_gap(each, clock)), None)
+        first = next((each for each in rows if self._ends_gap(each, at, clock)), None)
         if self._gap is not None and first is None and len(rows) < MOST_AHEAD:
             self._ahead = rows  # the missing rows are older, unless the time of this one is wrong
             return [], None
@@ -125,6 +118,7 @@ class TopicSequencer:
         if gap is not None:
             first = row if first is None else first
             gap.end, gap.reconnected_at, gap.first_row = self.time_of(first), at, first
+            self._forget_wrong_start(clock)
             self._reconnect(gap, first)
         fresh = [new for each in rows for new in self._take(each, clock)]
         if self._held:
@@ -159,7 +153,11 @@ class TopicSequencer:
         if gap is None:
             return None
         gap.reconnected_at = at
-        if self.last is None:
+        self._forget_wrong_start(now)
+        if self.last is None and self._ahead:
+            gap.end = max(map(self.time_of, self._ahead))
+            gap.abandon("all rows are stamped far ahead of the exchange's time, so the missing range is unknown")
+        elif self.last is None and not self.accepted:
             gap.outcome = NOTHING_MISSING
         else:
             self._settle(gap, now)
@@ -193,9 +191,16 @@ class TopicSequencer:
 
     # --- what differs by type -----------------------------------------------------------------
 
-    def _ends_gap(self, row: Row, clock: int | None) -> bool:
-        """Return whether the time of a row proves that the rows before it are known or missing."""
-        return not self.rows.ahead(row, clock)
+    def _ends_gap(self, row: Row, at: int, clock: int | None) -> bool:
+        """Return whether the time of a row proves that the rows before it are known or missing.
+
+        The connection's clock has to agree with it, or the newest row before the gap and the time that
+        has passed since by our clock.
+        """
+        if not self.rows.ahead(row, clock):
+            return True
+        start = None if self._gap is None else self._gap.start
+        return start is not None and self.time_of(row) <= start + at - self.rows.arrived + AHEAD
 
     def _reconnect(self, gap: Gap, first: Row) -> None:
         """Decide about a gap, given the first row after it."""
@@ -215,6 +220,11 @@ class TopicSequencer:
 
     def _order(self, row: Row) -> tuple[int, int]:
         return self.time_of(row), 0
+
+    def _forget_wrong_start(self, now: int | None) -> None:
+        """Forget when the topic was subscribed, if a wrong exchange's time was believed then."""
+        if now is not None and self._started_before > now + AHEAD:
+            self._started_before = 0
 
     # --- backfills ----------------------------------------------------------------------------
 
@@ -295,118 +305,3 @@ class TopicSequencer:
 
     def _drop_superseded(self, fetched: list[Row]) -> None:
         """Drop rows held back that fetched rows replace."""
-
-
-class _BackfilledSequencer(TopicSequencer):
-    """Rows that REST serves too, so that gaps can be backfilled."""
-
-    END_MARGIN = 0  # microseconds past the exchange's time to which a gap that ends while disconnected is fetched
-
-    @property
-    def can_be_backfilled(self) -> bool:
-        """Whether REST serves the rows too."""
-        return True
-
-    def _span(self, gap: Gap, until: int) -> Span:
-        """Return the range to fetch for a gap that ends at ``until``."""
-        raise NotImplementedError
-
-    def _settle(self, gap: Gap, now: int) -> None:
-        gap.end = now
-        self._begin_backfill(gap, self._span(gap, now), hold=True)
-
-    def _end_gap(self, gap: Gap, now: int) -> None:
-        if self.last is None and not self._started_before:
-            gap.abandon("no row had arrived before")
-        else:
-            self._begin_backfill(gap, self._span(gap, now + self.END_MARGIN), hold=True)
-
-
-class TradeSequencer(_BackfilledSequencer):
-    """Trades, identified by ``sequential_id``."""
-
-    END_MARGIN = SECOND  # the exchange's time is known to a second, and fetching one trade too many does no harm
-
-    def _reconnect(self, gap: Gap, first: Row) -> None:
-        span: Span | None = None
-        time = self.time_of(first)
-        same = time == self.rows.newest and self.rows.knows(first)
-        if gap.start is None and self._started_before:
-            self.rows.forgotten = self._started_before - 1
-        if not (gap.start is None and not self._started_before) and not (same and self._was_settled(gap)):
-            span = self._span(gap, time)
-        self._begin_backfill(gap, span, hold=True)
-
-    def _span(self, gap: Gap, until: int) -> Span:
-        since = self._started_before if gap.start is None else max(gap.start, self._started_before) - OVERLAP
-        # Trades that are forgotten cannot be distinguished from missed ones.
-        start = max(since, self._forgotten_until + 1)
-        end = max(start, max(gap.start or 0, until) + 1000)
-        if self.rows.blind >= max(since + OVERLAP, gap.start or 0):
-            gap.unavailable = "the exchange's clock was set back: missed and received trades cannot be distinguished"
-        return Span(start, end)
-
-    def _place(self, rows: list[Row]) -> None:
-        if rows:
-            # The fetched range reaches to the end of a millisecond of which the stream may have sent half.
-            following: list[Row] = []
-            while self._held and not isinstance(self._held[0], Gap):
-                following.append(self._held.popleft())
-            rows = sorted(rows + following, key=self._order)
-        super()._place(rows)
-
-    def _order(self, row: Row) -> tuple[int, int]:
-        return self.time_of(row), row.sequential_id
-
-
-class CandleSequencer(_BackfilledSequencer):
-    """Candles of one interval: the last state of each."""
-
-    def __init__(self, type_: str, market: str, started: int, interval: Interval) -> None:
-        super().__init__(type_, market, started)
-        self.interval = interval
-
-    def _reconnect(self, gap: Gap, first: Row) -> None:
-        span: Span | None = None
-        time = self.time_of(first)
-        same = gap.start == time and self._was_settled(gap)
-        if not (gap.start is None and not self._started_before) and not same:
-            span = self._span(gap, time)
-        self._begin_backfill(gap, span, hold=gap.start != time)
-
-    def _span(self, gap: Gap, until: int) -> Span:
-        """Return the range without the forming candle, whose state over REST is not its last."""
-        since = self.interval.floor(self._started_before if gap.start is None else gap.start - OVERLAP)
-        start = max(since, self._forgotten_until + 1)
-        return Span(start, max(start, self.interval.floor(until)))
-
-    def _drop_superseded(self, fetched: list[Row]) -> None:
-        if fetched:
-            final = {self.time_of(row) for row in fetched}
-            kept = [item for item in self._held if isinstance(item, Gap) or self.time_of(item) not in final]
-            self._held = deque(kept)
-
-
-class StateSequencer(TopicSequencer):
-    """Tickers or order books: each row is the full state, so a gap ends with the next row."""
-
-    def _ends_gap(self, row: Row, clock: int | None) -> bool:
-        return True
-
-    def _reconnect(self, gap: Gap, first: Row) -> None:
-        gap.outcome = SNAPSHOT
-
-    def _settle(self, gap: Gap, now: int) -> None:
-        gap.abandon("no snapshot arrived")
-
-    def _end_gap(self, gap: Gap, now: int) -> None:
-        gap.abandon("the connection was down until the end")
-
-
-def sequencer_for(type_: str, market: str, started: int = 0) -> TopicSequencer:
-    """Return a new sequencer for a topic."""
-    interval = interval_of(type_)
-    if interval is not None:
-        return CandleSequencer(type_, market, started, interval)
-    kind = TradeSequencer if type_ == "trade" else StateSequencer
-    return kind(type_, market, started)
