@@ -330,8 +330,6 @@ def test_several_markets_are_worked_on_one_by_one(df: pd.DataFrame, table: pa.Ta
     flat = both.reset_index()
     pd.testing.assert_frame_equal(flat.uf.resample("5m"), five)
     assert both.uf.validate().columns.tolist() == ["market", "check", "rows", "first"]
-    with pytest.raises(QueryError, match="one market"):
-        both.uf.plot()
     assert both.iloc[:0].uf.resample("5m").empty
 
 

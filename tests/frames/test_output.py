@@ -47,6 +47,7 @@ INDEX = {
     "flow": ["time"],
     "ticker": ["market"],
     "orderbook": ["market", "level"],
+    "books": ["time"],
     "markets": ["market"],
     "instruments": ["market"],
 }
@@ -55,6 +56,17 @@ INDEX = {
 def types(frame: pd.DataFrame) -> dict[str, str]:
     index = {name: str(frame.index.get_level_values(name).dtype) for name in frame.index.names}
     return index | {name: str(kind) for name, kind in frame.dtypes.items()}
+
+
+def recorded_books() -> pa.Table:
+    """Two books of two levels."""
+    sides = [[100.0, 101.0], [1.5, 2.5], [99.0, 98.0], [0.5, 0.25]]
+    times = pa.array([1_767_225_600_000_000, 1_767_225_601_000_000]).cast(pa.timestamp("us", "UTC"))
+    columns = [times, times, *([side, side] for side in sides), [4.0, 4.0], [0.75, 0.75]]
+    schema = arrow_schema("books")
+    return pa.Table.from_arrays(
+        [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +88,7 @@ def full(real_data: Path, trades: pa.Table, walk: Any) -> dict[str, pa.Table]:
         "flow": flow_of_trades(trades, INTERVALS["1m"], edges="keep"),
         "ticker": normalize.ticker(body("tickers_by_quote")),
         "orderbook": normalize.orderbook(body("orderbooks")),
+        "books": recorded_books(),
         "markets": normalize.markets(listed.encode()),
         "instruments": normalize.instruments(body("orderbook_instruments")),
     }

@@ -208,7 +208,7 @@ def test_returns_need_a_panel() -> None:
             panel.uf.returns(periods=periods)  # type: ignore[arg-type]
     with pytest.raises(QueryError, match="log must be True or False"):
         panel.uf.returns(log="yes")  # type: ignore[arg-type]
-    for work in (panel.uf.gaps, panel.uf.validate, panel.uf.fill, panel.uf.plot):
+    for work in (panel.uf.gaps, panel.uf.validate, panel.uf.fill):
         with pytest.raises(QueryError, match="needs candles, and the frame holds a panel"):
             work()
     candles = pd.DataFrame(1.0, index=days, columns=["open", "high", "low", "close", "volume", "value"])

@@ -5,11 +5,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from upbit_frames.frames.plot.candles import candles
-from upbit_frames.frames.plot.lines import comparison
 from upbit_frames.frames.plot.style import STYLES, Style
 
+if TYPE_CHECKING:
+    from upbit_frames.frames.plot.lines import comparison
+
 __all__ = ["STYLES", "Style", "candles", "comparison"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "comparison":  # needs pandas, which nobody loads who only imports this
+        from upbit_frames.frames.plot.lines import comparison
+
+        return comparison
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
