@@ -126,7 +126,7 @@ def _record_arguments(options: argparse.Namespace) -> list[str]:
 
 def _universe(options: argparse.Namespace) -> int:
     report = uf.universe(options.at, quote=options.quote)
-    if options.out is None and not options.json:
+    if options.out is None and options.format == "table":
         print(*report.summary_lines, sep="\n")
     return emit(report, options)
 
@@ -137,7 +137,7 @@ def _quality(options: argparse.Namespace) -> int:
     )  # fmt: skip
     severe = ["error"] if options.errors_only else ["error", "warning"]
     wrong = report["severity"].isin(severe)
-    if options.out is not None or options.json:
+    if options.out is not None or options.format != "table":
         emit(report, options)
     else:
         print(*report.summary_lines, sep="\n")
@@ -152,7 +152,7 @@ def _catalog(options: argparse.Namespace) -> int:
         report.save(options.html)
         print(f"{counted(len(report), 'row')} → {options.html}")
         return 0
-    if options.out is None and not options.json:
+    if options.out is None and options.format == "table":
         print(*report.summary_lines, sep="\n")
     return emit(report, options)
 

@@ -30,7 +30,7 @@ def table_text(frame: pd.DataFrame, width: int | None = None) -> str:
         dropped.insert(0, str(visible.columns[-1]))
         visible = visible.iloc[:, :-1]
         text = _text(visible)
-    return f"{text}\nnot shown: {', '.join(dropped)} (-o file or --json has all)" if dropped else text
+    return f"{text}\nnot shown: {', '.join(dropped)} (-o file or --format csv has all)" if dropped else text
 
 
 def _silent(column: Any, name: object) -> bool:

@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
     command.add_argument("file", nargs="+", help="scripts (.py) and notebooks (.ipynb)")
     command.add_argument("--fix", action="store_true", help="rewrite what is safe (needs the extra 'migrate')")
     command.add_argument("--diff", action="store_true", help="show what --fix would change, and change nothing")
-    command.add_argument("--format", choices=("text", "json"), default="text")
+    command.add_argument("--format", choices=("text", "json"), default="text", help="how findings are printed")
     command.set_defaults(run=lambda options: run(options))
 
 
