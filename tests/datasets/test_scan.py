@@ -212,7 +212,7 @@ def test_predicates_and_columns_are_pushed_down(folder: Path) -> None:
 
 def test_bad_arguments_are_refused(folder: Path) -> None:
     for bad in (
-        {"engine": "spark"}, {"missing": "no"}, {"kind": "books"}, {"columns": ["clos"]}, {"store": "s3://x/y"},
+        {"engine": "spark"}, {"missing": "no"}, {"kind": "books"}, {"columns": ["clos"]}, {"store": "ftp://x/y"},
         {"store": str(folder / "nowhere")}, {"missing": "fetch"}, {"start": at(2), "end": at(1)}, {"interval": "7x"},
     ):  # fmt: skip
         with pytest.raises(errors.QueryError):
