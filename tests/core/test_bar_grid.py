@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames.core.bar_grid import UTC_DAYS, BarGrid, Grid, contains, parse_base, parse_grid, sources
+from upbit_frames.core.bar_grid import BarGrid, Grid, contains, parse_grid, sources
+from upbit_frames.core.day_base import UTC_DAYS, parse_base
 from upbit_frames.core.intervals import INTERVALS, Interval, from_micros, iso, to_micros
 from upbit_frames.errors import InvalidInterval, QueryError
 

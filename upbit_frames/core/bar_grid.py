@@ -9,38 +9,31 @@ of clocks may be shorter. Moments are microseconds since the epoch, UTC, as in
 from __future__ import annotations
 
 import datetime as dt
-import re
-import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from upbit_frames.core.day_base import DAY, DAY_SECONDS, UTC_DAYS, Base, day_starts, parse_base
 from upbit_frames.core.intervals import INTERVALS, MICROS, Interval, to_micros, unreadable
-from upbit_frames.core.moments import Zone, parse_zone, zone_name
 from upbit_frames.core.periods import Period, read_period
-from upbit_frames.errors import ConfigError, InvalidInterval, QueryError
+from upbit_frames.errors import InvalidInterval
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
-    "UTC_DAYS",
     "BarGrid",
-    "Base",
     "Grid",
     "as_bars",
     "contains",
     "grid_of",
     "named",
-    "parse_base",
     "parse_grid",
     "sources",
 ]
 
-DAY_SECONDS = 86_400
-DAY = DAY_SECONDS * MICROS
 _EPOCH_DATE = dt.date(1970, 1, 1)
 _MONDAY = 4  # 1970-01-05, in days since the epoch
 # Moments of queries lie between 1970 and 2200, and a period has at most ten years.
@@ -48,128 +41,7 @@ _FIRST = (dt.date(1959, 1, 1) - _EPOCH_DATE).days
 _LAST = (dt.date(2212, 1, 1) - _EPOCH_DATE).days
 _OPENED = to_micros(dt.datetime(2017, 1, 1, tzinfo=dt.UTC))  # Upbit opened in September 2017
 _LONGEST = 10 * 366 * DAY_SECONDS
-_TIME_AND_ZONE = re.compile(r"([0-9]{1,2}):([0-9]{2})(?:[ ]+(\S.*))?")
 _WHOLE_DAY = 2**62  # longer than any day, so that a day has one part
-_FORMS = (
-    "give a zone ('Asia/Seoul' or '+09:00': midnight there), a time in tz ('09:00'), or both ('17:00 America/New_York')"
-)
-
-
-# --- when a day begins ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Base:
-    """When days begin.
-
-    Attributes
-    ----------
-    name : str
-        As users write it, such as ``"17:00 America/New_York"``; empty for 00:00 UTC.
-    offset : int
-        Microseconds from 00:00 UTC of a date to the beginning of that day; 0 with ``zone``.
-    zone : zoneinfo.ZoneInfo, optional
-        Where the offset has changed since Upbit opened.
-    clock : int
-        The wall time in that zone, microseconds after midnight.
-    """
-
-    name: str = field(default="", compare=False)
-    offset: int = 0
-    zone: zoneinfo.ZoneInfo | None = None
-    clock: int = 0
-
-
-UTC_DAYS = Base()
-"""Upbit's own: days begin at 00:00 UTC, which is 09:00 in Korea."""
-
-
-def parse_base(value: object, tz: object = "UTC") -> Base:
-    """Return when days begin.
-
-    Parameters
-    ----------
-    value : str, datetime.time, zoneinfo.ZoneInfo, datetime.timezone or None
-        None: 00:00 UTC. A zone: midnight there. ``"09:00"``: that time in ``tz``. ``"17:00 America/New_York"``.
-    tz : str, zoneinfo.ZoneInfo or datetime.timezone
-
-    Raises
-    ------
-    QueryError
-        If it is none of these.
-
-    Examples
-    --------
-    >>> parse_base("09:00", "Asia/Seoul") == parse_base(None)
-    True
-    """
-    if value is None or isinstance(value, Base):
-        return value or UTC_DAYS
-    minutes, zone = _wall_time(value, tz)
-    clock = minutes * 60 * MICROS
-    if isinstance(zone, zoneinfo.ZoneInfo):
-        offset = _constant_offset(zone, clock)
-    else:
-        offset = clock - zone.utcoffset(None) // dt.timedelta(microseconds=1)
-    if offset == 0:
-        return UTC_DAYS
-    name = f"{minutes // 60:02}:{minutes % 60:02} {zone_name(zone)}" if minutes else zone_name(zone)
-    if offset is None:
-        assert isinstance(zone, zoneinfo.ZoneInfo)  # others have one offset
-        return Base(name, zone=zone, clock=clock)
-    return Base(name, offset)
-
-
-def _wall_time(value: object, tz: object) -> tuple[int, Zone]:
-    """Return the minutes after midnight and the zone that a base names."""
-    minutes, named = 0, value
-    if isinstance(value, dt.time):
-        if value.second or value.microsecond:
-            raise _no_base(value)
-        minutes, named = value.hour * 60 + value.minute, value.tzinfo or tz
-    elif isinstance(value, str) and (match := _TIME_AND_ZONE.fullmatch(value.strip())):
-        minutes, named = int(match[1]) * 60 + int(match[2]), match[3] or tz
-        if int(match[1]) > 23 or int(match[2]) > 59:
-            raise _no_base(value)
-    try:
-        return minutes, parse_zone(named)
-    except ConfigError as error:
-        raise _no_base(value, error.suggestion) from None
-
-
-def _no_base(value: object, hint: str | None = None) -> QueryError:
-    near = f"{hint.partition('?')[0]}? " if hint and "did you mean" in hint else ""
-    return QueryError(f"base must say when a day begins, got {value!r}", suggestion=near + _FORMS)
-
-
-def _constant_offset(zone: zoneinfo.ZoneInfo, clock: int) -> int | None:
-    """Return the offset of the days of a zone if it has not changed since Upbit opened; None if it has."""
-    import numpy as np
-
-    starts = _day_starts(zone, clock)
-    offsets = starts - np.arange(_FIRST, _LAST, dtype=np.int64) * DAY
-    since = offsets[_OPENED // DAY - _FIRST :]
-    return int(since[0]) if (since == since[0]).all() else None
-
-
-@lru_cache(maxsize=32)
-def _day_starts(zone: zoneinfo.ZoneInfo, clock: int) -> NDArray[np.int64]:
-    """When each date from ``_FIRST`` on begins: the wall time there, the earlier of two.
-
-    A wall time that the clocks skip is counted with the offset before the change, as zoneinfo does; a
-    date that a zone skipped as a whole begins where the next one does.
-    """
-    import numpy as np
-
-    midnight = dt.datetime.combine(_EPOCH_DATE, dt.time())
-    step = dt.timedelta(days=1)
-    local = midnight + dt.timedelta(days=_FIRST, microseconds=clock)
-    second = dt.timedelta(seconds=1)
-    offsets = np.empty(_LAST - _FIRST, dtype=np.int64)
-    for i in range(len(offsets)):
-        offsets[i] = zone.utcoffset(local) // second  # type: ignore[operator] # every zone has an offset
-        local += step
-    return (np.arange(_FIRST, _LAST, dtype=np.int64) * DAY + clock) - offsets * MICROS
 
 
 # --- where bars begin ------------------------------------------------------------------------------
@@ -271,7 +143,7 @@ def _rule(period: Period, base: Base) -> _Lattice | _Table:
     if fixed and seconds is not None:
         return _Lattice(base.offset + (_MONDAY * DAY if period.unit == "w" else 0), seconds * MICROS)
     dates = np.arange(_FIRST, _LAST, dtype=np.int64)
-    starts = dates * DAY + base.offset if base.zone is None else _day_starts(base.zone, base.clock)
+    starts = dates * DAY + base.offset if base.zone is None else day_starts(base.zone, base.clock)
     if period.months is not None:
         months = dates.view("datetime64[D]").astype("datetime64[M]")
         first_days = months.astype("datetime64[D]").view(np.int64) == dates
