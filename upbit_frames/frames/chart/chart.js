@@ -39,14 +39,17 @@
     return low;
   }
 
-  const price = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 8 });
+  // Made once: toLocaleString makes one for every number, which costs more than all the drawing.
+  const [prices, counts, sums] = [{ maximumFractionDigits: 8 }, { maximumFractionDigits: 2 }, { maximumSignificantDigits: 7 }]
+    .map((options) => new Intl.NumberFormat("en-US", options));
+  const price = (value) => prices.format(value);
   function amount(value) {
     if (CHART.lang === "ko") {
       for (const [unit, word] of [[1e12, "조"], [1e8, "억"], [1e4, "만"]]) {
-        if (Math.abs(value) >= unit) return (value / unit).toLocaleString("en-US", { maximumFractionDigits: 2 }) + word;
+        if (Math.abs(value) >= unit) return counts.format(value / unit) + word;
       }
     }
-    return value.toLocaleString("en-US", { maximumSignificantDigits: 7 });
+    return sums.format(value);
   }
   function hover(level, i) {
     const change = level.close[i] / level.open[i] - 1, sign = change > 0 ? "+" : "";
@@ -122,7 +125,7 @@
     ({ count, step, stepmode: "backward", label: CHART.spans[i] }));
   const layout = {
     title: { text: CHART.title, x: 0.01, font: { size: 15 } }, showlegend: true, dragmode: "pan", hovermode: "x",
-    margin: { l: 12, r: 92, t: 64, b: 36 }, paper_bgcolor: look.paper, plot_bgcolor: look.paper,
+    margin: { l: 12, r: 92, t: 64, b: 48 }, paper_bgcolor: look.paper, plot_bgcolor: look.paper,
     font: { color: look.ink, family: "Pretendard, 'Noto Sans KR', NanumGothic, 'Malgun Gothic', sans-serif" },
     legend: { x: 0.01, y: 0.99, bgcolor: "rgba(0,0,0,0)" }, hoverdistance: 40, spikedistance: -1,
     xaxis: { type: "date", anchor: "y2", gridcolor: look.grid, showspikes: true, spikemode: "across", spikesnap: "cursor", spikethickness: 1, spikecolor: look.ink,
@@ -148,16 +151,16 @@
       return Plotly.react(plot, [], layout, config);
     }
     const level = choose(from, to), margin = 0.5 * (to - from);
-    const [prices, volumes] = limits(level, from, to);
+    const [range, volumes] = limits(level, from, to);
     layout.xaxis.range = [from, to].map((moment) => new Date(moment).toISOString().slice(0, 23));
     layout.xaxis.autorange = false;
-    if (prices) { layout.yaxis.range = prices; layout.yaxis2.range = volumes; }
+    if (range) { layout.yaxis.range = range; layout.yaxis2.range = volumes; }
     layout.annotations[0].text = level === finest ? level.name : words.drawn.replace("{drawn}", level.name);
     drawn = { name: level.name, from, to, candles: first(level.time, to) - first(level.end, from) };
     const pixels = Math.max(100, plot.clientWidth - 104), near = first(level.end, from);
     const wide = near < level.time.length ? level.end[near] - level.time[near] : 1;
     const body = Math.max(1, 0.72 * wide / (to - from) * pixels);
-    const thin = prices ? 1.5 * (prices[1] - prices[0]) / (0.76 * Math.max(100, plot.clientHeight - 100)) : 0;
+    const thin = range ? 1.5 * (range[1] - range[0]) / (0.76 * Math.max(100, plot.clientHeight - 100)) : 0;
     return Plotly.react(plot, traces(level, from - margin, to + margin, body, thin), layout, config);
   }
 

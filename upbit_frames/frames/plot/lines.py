@@ -83,6 +83,8 @@ def legend(ax: Axes, look: Style, names: list[str], filled: bool, font: str | No
         handles, shown, loc="upper left", fontsize=9, frameon=True, facecolor=look.paper, edgecolor=look.grid
     )
     box.set_zorder(6)
+    low, high = ax.get_ylim()  # room above the candles, which the box would cover
+    ax.set_ylim(low, high + 0.06 * len(shown) * (high - low))
     for label, name in zip(box.get_texts(), shown, strict=True):
         label.set_color(look.ink)
         label.set(**{key: value for key, value in words.fonts(name, font).items() if key == "fontfamily"})
