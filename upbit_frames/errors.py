@@ -307,7 +307,7 @@ class OfflineError(UpbitFramesError):
 
 
 class NotCached(OfflineError):
-    """The store lacks the stretches listed in ``missing``."""
+    """The store lacks the ranges listed in ``missing``."""
 
 
 class NotRecorded(OfflineError):

@@ -82,14 +82,15 @@ def measured(
 ) -> list[tuple[str, float, float, str]]:
     """Return name, value, limit and unit of everything with a threshold."""
     counts = count_events(events)
-    executed = [one for one in calls if one.channel not in ("rejected", "cancelled")]
+    executed = [record for record in calls if record.channel not in ("rejected", "cancelled")]
+    milliseconds = [record.seconds * 1000 for record in executed if record.call not in LONG]
     values: list[tuple[str, float, float | None, str]] = [
-        ("p95_ms", p95([one.seconds * 1000 for one in executed if one.call not in LONG]), limits.p95_ms, " ms"),
-        ("error_share", sum(1 for one in executed if one.error) / max(1, len(executed)), limits.error_share, ""),
-        ("refusals", sum(one.refusals for one in calls), limits.refusals, ""),
+        ("p95_ms", p95(milliseconds), limits.p95_ms, " ms"),
+        ("error_share", sum(1 for record in executed if record.error) / max(1, len(executed)), limits.error_share, ""),
+        ("refusals", sum(record.refusals for record in calls), limits.refusals, ""),
         ("reconnects", counts["reconnects"], limits.reconnects, ""),
         ("drops", counts["drops"], limits.drops, " rows"),
-        ("age_ms", p95([one.age_ms for one in calls if one.age_ms is not None]), limits.age_ms, " ms"),
+        ("age_ms", p95([record.age_ms for record in calls if record.age_ms is not None]), limits.age_ms, " ms"),
     ]
     return [(name, float(value), float(limit), unit) for name, value, limit, unit in values if limit is not None]
 

@@ -63,7 +63,7 @@ class Metrics:
 
         calls = telemetry.records()
         if choice("by", by, VIEWS) == "calls":
-            frame = pd.DataFrame([one._asdict() for one in calls], columns=list(CallRecord._fields))
+            frame = pd.DataFrame([record._asdict() for record in calls], columns=list(CallRecord._fields))
             frame["age_ms"] = frame["age_ms"].astype("float64")
             frame.index = pd.to_datetime(frame.pop("at").astype("float64"), unit="s", utc=True).rename("time")
         else:
@@ -95,7 +95,7 @@ class Metrics:
                 for (call, channel), counts in summaries(calls, ["call", "channel"]).items()
             ],
             "streams": self.streams,
-            "calls": [one._asdict() for one in calls],
+            "calls": [record._asdict() for record in calls],
         }
         text = json.dumps(report, ensure_ascii=False)
         if path is not None:
@@ -173,8 +173,8 @@ class Metrics:
 def summaries(calls: Iterable[CallRecord], keys: list[str]) -> dict[tuple[str, ...], dict[str, Any]]:
     """Count the calls and take percentiles by some of their attributes, the busiest first."""
     groups: dict[tuple[str, ...], list[CallRecord]] = defaultdict(list)
-    for one in calls:
-        groups[tuple(getattr(one, key) or "-" for key in keys)].append(one)
+    for record in calls:
+        groups[tuple(getattr(record, key) or "-" for key in keys)].append(record)
     order = Counter({key: len(group) for key, group in groups.items()})
     return {key: _summary(groups[key]) for key, _ in order.most_common()}
 
@@ -182,19 +182,19 @@ def summaries(calls: Iterable[CallRecord], keys: list[str]) -> dict[tuple[str, .
 def _summary(group: list[CallRecord]) -> dict[str, Any]:
     import numpy as np
 
-    times = np.array([one.seconds for one in group]) * 1000
-    ages = np.array([one.age_ms for one in group if one.age_ms is not None])
+    times = np.array([record.seconds for record in group]) * 1000
+    ages = np.array([record.age_ms for record in group if record.age_ms is not None])
     p50, p95, p99 = np.percentile(times, [50, 95, 99]).tolist()
     age50, age95 = np.percentile(ages, [50, 95]).tolist() if len(ages) else (None, None)
     return {
         "calls": len(group),
-        "errors": sum(1 for one in group if one.error),
-        "hits": sum(1 for one in group if one.hit),
-        "rows": sum(one.rows for one in group),
-        "requests": sum(one.requests for one in group),
-        "retries": sum(one.retries for one in group),
-        "refusals": sum(one.refusals for one in group),
-        "waited_s": sum(one.waited for one in group),
+        "errors": sum(1 for record in group if record.error),
+        "hits": sum(1 for record in group if record.hit),
+        "rows": sum(record.rows for record in group),
+        "requests": sum(record.requests for record in group),
+        "retries": sum(record.retries for record in group),
+        "refusals": sum(record.refusals for record in group),
+        "waited_s": sum(record.waited for record in group),
         "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "age_p50_ms": age50, "age_p95_ms": age95,
     }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The lists of markets that were ever fetched, one a UTC day, kept beside the store's rows.
 
-``universe/v1/2026-11-24.json.gz`` is the first list that was fetched on that day, some kilobytes. Nobody serves old
+``universe/v1/2026-11-24.json.gz`` is the first list that was fetched on that day, some kilobytes. No source serves old
 lists, so nothing removes these files: not ``uf.cache.clear``, not ``prune``. Damaged ones are left out and counted:
 their day is not known. ``universe/v1/rescaled_KRW-STRAX_2026-11-24.json`` is a redenomination that ``update`` noticed.
 """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["CAUSES", "Examination", "examine", "summary"]
 
 CAUSES = ("traded", "no trade", "outage", "before listing", "unknown")
-MOST_WITNESSES = 8  # other markets that are read to tell an outage from a silence, the busiest first
+MOST_WITNESSES = 8  # other markets that are read to distinguish an outage from a silence, the busiest first
 MOST_GAPS = 200  # of one cause that are listed one by one, the longest first
 STALE = DAY  # how far behind the present the coverage of a series may be
 SOON = 14 * DAY  # before its expiry a range that is still served is a warning
@@ -205,7 +205,7 @@ class _Series:
         self._list("unknown", "warning", unknown, "not stored; uf.download fetches what is still served")
         self._list("outage", "info", out, "no market that is stored traded")
         self._list("before listing", "info", before, "nothing is older than the first candle")
-        alone = "" if others else "; no other market is stored that could tell an outage"
+        alone = "" if others else "; no other market is stored that could show an outage"
         self._list("no trade", "ok", quiet, f"covered, and there is no candle{alone}")
 
     def _list(self, cause: str, severity: str, parts: Sequence[Span], detail: str) -> None:

@@ -17,7 +17,7 @@ SHOWN = 40
 
 
 class Report(pd.DataFrame):
-    """A frame with a summary; whatever is selected from it is a plain frame.
+    """A frame with a summary; a selection from it is a plain frame.
 
     Attributes
     ----------

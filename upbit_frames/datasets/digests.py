@@ -62,7 +62,7 @@ def parts_of(table: pa.Table, market: str = "") -> list[Part]:
     Parameters
     ----------
     table : pyarrow.Table
-        Rows of one market in their order follow each other; several markets are told apart by the column ``market``.
+        Rows of one market in their order follow each other; several markets are distinguished by the column ``market``.
     market : str
         The market of all rows, where there is no such column.
 

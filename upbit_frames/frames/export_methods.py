@@ -14,7 +14,7 @@ __all__ = ["ExportMethods"]
 
 
 class ExportMethods(FrameContent):
-    """Frames for Excel, backtesting.py and whatever else needs naive times."""
+    """Frames for Excel, backtesting.py and other programs that need naive times."""
 
     def naive(self, tz: Any = None) -> pd.DataFrame:
         """Return the frame with naive wall times, for what knows no time zones.
