@@ -39,7 +39,7 @@ def add_collect_parsers(commands: Any) -> None:
     command = commands.add_parser(
         "record", help="record trades, order books and second candles until Ctrl-C or SIGTERM"
     )
-    command.add_argument("market", nargs="+")
+    command.add_argument("market", nargs="+", help="codes")
     command.add_argument("--kinds", default=",".join(RECORDED), help=f"default: {','.join(RECORDED)}")
     command.add_argument("--every", help="keep the last order book of each such period, such as 1s")
     command.add_argument("--seconds", type=float, help="end after so many seconds")
