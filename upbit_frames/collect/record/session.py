@@ -247,7 +247,8 @@ class RecordSession:
         """Sort rows into the buffers."""
         self.received += len(rows)
         clock = self._hub.exchange_time if self._hub is not None else None
-        latest = NEVER if clock is None else clock + AHEAD
+        # After a reconnect the clock rests on few frames, and what was known before it counts as well.
+        latest = NEVER if clock is None else max(clock, self.reached) + AHEAD
         for row in rows:
             time = row.timestamp * 1000
             if row.stream_type != BACKFILLED:
