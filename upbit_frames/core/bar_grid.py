@@ -8,14 +8,23 @@ of clocks may be shorter. Moments are microseconds since the epoch, UTC, as in
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.core.day_base import DAY, DAY_SECONDS, UTC_DAYS, Base, day_starts, parse_base
-from upbit_frames.core.intervals import INTERVALS, MICROS, Interval, to_micros, unreadable
+from upbit_frames.core.day_base import (
+    DAY,
+    DAY_SECONDS,
+    FIRST_DAY,
+    LAST_DAY,
+    OPENED,
+    UTC_DAYS,
+    Base,
+    day_starts,
+    parse_base,
+)  # fmt: skip
+from upbit_frames.core.intervals import INTERVALS, MICROS, Interval, unreadable
 from upbit_frames.core.periods import Period, read_period
 from upbit_frames.errors import InvalidInterval
 
@@ -34,12 +43,7 @@ __all__ = [
     "sources",
 ]
 
-_EPOCH_DATE = dt.date(1970, 1, 1)
 _MONDAY = 4  # 1970-01-05, in days since the epoch
-# Moments of queries lie between 1970 and 2200, and a period has at most ten years.
-_FIRST = (dt.date(1959, 1, 1) - _EPOCH_DATE).days
-_LAST = (dt.date(2212, 1, 1) - _EPOCH_DATE).days
-_OPENED = to_micros(dt.datetime(2017, 1, 1, tzinfo=dt.UTC))  # Upbit opened in September 2017
 _LONGEST = 10 * 366 * DAY_SECONDS
 _WHOLE_DAY = 2**62  # longer than any day, so that a day has one part
 
@@ -142,7 +146,7 @@ def _rule(period: Period, base: Base) -> _Lattice | _Table:
     seconds, fixed = period.seconds, base.zone is None
     if fixed and seconds is not None:
         return _Lattice(base.offset + (_MONDAY * DAY if period.unit == "w" else 0), seconds * MICROS)
-    dates = np.arange(_FIRST, _LAST, dtype=np.int64)
+    dates = np.arange(FIRST_DAY, LAST_DAY, dtype=np.int64)
     starts = dates * DAY + base.offset if base.zone is None else day_starts(base.zone, base.clock)
     if period.months is not None:
         months = dates.view("datetime64[D]").astype("datetime64[M]")
@@ -382,9 +386,9 @@ def contains(fine: Grid, coarse: Grid) -> bool:
         if isinstance(inner, _Lattice):
             return outer.step % inner.step == 0 and (outer.offset - inner.offset) % inner.step == 0
         # Parts of days whose beginnings differ by whole parts are the same on every base.
-        days = inner.bounds[inner.bounds >= _OPENED]
+        days = inner.bounds[inner.bounds >= OPENED]
         return outer.step % inner.step == 0 and not ((days - outer.offset) % inner.step).any()
-    bounds = outer.bounds[outer.bounds >= _OPENED]
+    bounds = outer.bounds[outer.bounds >= OPENED]
     if not (inner.floors(bounds) == bounds).all():
         return False
     if outer.step == _WHOLE_DAY:

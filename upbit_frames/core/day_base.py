@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DAY", "DAY_SECONDS", "UTC_DAYS", "Base", "constant_offset", "day_starts", "parse_base"]
+__all__ = [
+    "DAY", "DAY_SECONDS", "FIRST_DAY", "LAST_DAY", "OPENED", "UTC_DAYS", "Base", "constant_offset", "day_starts",
+    "parse_base",
+]  # fmt: skip
 
 DAY_SECONDS = 86_400
 DAY = DAY_SECONDS * MICROS
 _EPOCH_DATE = dt.date(1970, 1, 1)
 # Moments of queries lie between 1970 and 2200, and a period has at most ten years.
-_FIRST = (dt.date(1959, 1, 1) - _EPOCH_DATE).days
-_LAST = (dt.date(2212, 1, 1) - _EPOCH_DATE).days
-_OPENED = to_micros(dt.datetime(2017, 1, 1, tzinfo=dt.UTC))  # Upbit opened in September 2017
+FIRST_DAY = (dt.date(1959, 1, 1) - _EPOCH_DATE).days
+LAST_DAY = (dt.date(2212, 1, 1) - _EPOCH_DATE).days
+OPENED = to_micros(dt.datetime(2017, 1, 1, tzinfo=dt.UTC))  # Upbit opened in September 2017
 _TIME_AND_ZONE = re.compile(r"([0-9]{1,2}):([0-9]{2})(?:[ ]+(\S.*))?")
 _FORMS = (
     "give a zone ('Asia/Seoul' or '+09:00': midnight there), a time in tz ('09:00'), or both ('17:00 America/New_York')"
@@ -121,14 +124,14 @@ def constant_offset(zone: zoneinfo.ZoneInfo, clock: int) -> int | None:
     import numpy as np
 
     starts = day_starts(zone, clock)
-    offsets = starts - np.arange(_FIRST, _LAST, dtype=np.int64) * DAY
-    since = offsets[_OPENED // DAY - _FIRST :]
+    offsets = starts - np.arange(FIRST_DAY, LAST_DAY, dtype=np.int64) * DAY
+    since = offsets[OPENED // DAY - FIRST_DAY :]
     return int(since[0]) if (since == since[0]).all() else None
 
 
 @lru_cache(maxsize=32)
 def day_starts(zone: zoneinfo.ZoneInfo, clock: int) -> NDArray[np.int64]:
-    """When each date from ``_FIRST`` on begins: the wall time there, the earlier of two.
+    """When each date from ``FIRST_DAY`` on begins: the wall time there, the earlier of two.
 
     A wall time that the clocks skip is counted with the offset before the change, as zoneinfo does; a
     date that a zone skipped as a whole begins where the next one does.
@@ -137,10 +140,10 @@ def day_starts(zone: zoneinfo.ZoneInfo, clock: int) -> NDArray[np.int64]:
 
     midnight = dt.datetime.combine(_EPOCH_DATE, dt.time())
     step = dt.timedelta(days=1)
-    local = midnight + dt.timedelta(days=_FIRST, microseconds=clock)
+    local = midnight + dt.timedelta(days=FIRST_DAY, microseconds=clock)
     second = dt.timedelta(seconds=1)
-    offsets = np.empty(_LAST - _FIRST, dtype=np.int64)
+    offsets = np.empty(LAST_DAY - FIRST_DAY, dtype=np.int64)
     for i in range(len(offsets)):
         offsets[i] = zone.utcoffset(local) // second  # type: ignore[operator] # every zone has an offset
         local += step
-    return (np.arange(_FIRST, _LAST, dtype=np.int64) * DAY + clock) - offsets * MICROS
+    return (np.arange(FIRST_DAY, LAST_DAY, dtype=np.int64) * DAY + clock) - offsets * MICROS
