@@ -1,4 +1,7 @@
-"""``uf.cache``: the local store, to look at and to tidy up."""
+"""``uf.cache``: the local store, to look at and to tidy up.
+
+More than half of it is the documentation that ``help(uf.cache)`` shows.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api import calls
+from upbit_frames.api.cache_rows import info_row, range_of, range_text, series_of
 from upbit_frames.api.engine import engine_for, store_root
 from upbit_frames.api.invocation import call_sync
 from upbit_frames.api.progress import ProgressBar
 from upbit_frames.core import html
 from upbit_frames.core.config import current
-from upbit_frames.core.intervals import Interval, Span
+from upbit_frames.core.intervals import Interval
 from upbit_frames.core.markets import parse_market, parse_markets
-from upbit_frames.core.moments import parse_moment, parse_zone
-from upbit_frames.core.text import counted, moment_text
+from upbit_frames.core.text import counted
 from upbit_frames.core.urls import check_store_url
-from upbit_frames.errors import InvalidMarket, InvalidRange, QueryError, StoreError
+from upbit_frames.errors import InvalidMarket, QueryError, StoreError
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import STORED_KINDS, Series, Store, selects
 from upbit_frames.store.results import SeriesInfo
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     from upbit_frames.store.results import Finding
 
 __all__ = ["Cache", "cache"]
-
-_LATEST = 2**62
 
 
 class Cache:
@@ -83,7 +84,7 @@ class Cache:
         """
         import pandas as pd
 
-        rows = [_info_row(info) for info in self._infos()]
+        rows = [info_row(info) for info in self._infos()]
         frame = pd.DataFrame(
             rows, columns=["kind", "market", "interval", "rows", "files", "bytes", "first", "last", "ranges"]
         )
@@ -107,7 +108,7 @@ class Cache:
         """
         import pandas as pd
 
-        series = _series(market, interval, kind)
+        series = series_of(market, interval, kind)
         spans = self._store.covered(series)
         frame = pd.DataFrame(
             [(span.start, span.end, self._store.count(series, span)) for span in spans],
@@ -169,7 +170,7 @@ class Cache:
         store = self._files_store()
         if kind not in STORED_KINDS:
             raise QueryError(f"kind must be one of {', '.join(STORED_KINDS)}, got {kind!r}")
-        span = _range_of(start, end)
+        span = range_of(start, end)
         codes = None if markets is None else set(parse_markets(markets)[0])
         name = None if interval is None else Interval.parse(interval).name
         stored = [
@@ -268,7 +269,7 @@ class Cache:
             raise QueryError("there is no URL to publish to", suggestion="give one, or set shared_store")
         objects = ObjectStore(check_store_url(target), current().origin)
         store = self._files_store()
-        span, codes = _range_of(start, end), None if markets is None else parse_markets(markets)[0]
+        span, codes = range_of(start, end), None if markets is None else parse_markets(markets)[0]
         name = None if interval is None else Interval.parse(interval).name
         chosen = [
             series
@@ -392,7 +393,7 @@ class Cache:
         lines = [f"upbit_frames cache: {len(infos)} series, {total / 1e6:,.1f} MB in {self._location()}"]
         for info in infos[:40]:
             name = info.series.interval or info.series.kind
-            lines.append(f"  {info.series.market:<12} {name:<7} {counted(info.rows, 'row', 11)}  {_range_text(info)}")
+            lines.append(f"  {info.series.market:<12} {name:<7} {counted(info.rows, 'row', 11)}  {range_text(info)}")
         if len(infos) > 40:
             lines.append(f"  … and {len(infos) - 40} more")
         return "\n".join(lines)
@@ -405,51 +406,12 @@ class Cache:
         rows = [
             (
                 info.series.market, info.series.interval or info.series.kind, info.rows,
-                f"{info.bytes / 1e6:,.2f} MB", _range_text(info),
+                f"{info.bytes / 1e6:,.2f} MB", range_text(info),
             )
             for info in infos
         ]  # fmt: skip
         title = f"upbit_frames cache in {self._location()}: {len(infos):,} series"
         return html.paragraph(title) + html.table(("market", "interval", "rows", "size", "covered"), rows, limit=100)
-
-
-def _range_of(start: Any, end: Any) -> Span | None:
-    if start is None and end is None:
-        return None
-    zone = parse_zone(current().tz)
-    low = 0 if start is None else parse_moment(start, zone, "start")
-    high = _LATEST if end is None else parse_moment(end, zone, "end")
-    if low >= high:
-        raise InvalidRange(f"start={start!r} is not before end={end!r}", suggestion="ranges are half open: start < end")
-    return Span(low, high)
-
-
-def _series(market: str, interval: str | None, kind: str) -> Series:
-    name = Interval.parse(interval).name if kind == "candles" and interval is not None else None
-    return Series("trades" if name is None and kind == "candles" else kind, parse_market(market), name)
-
-
-def _known_ranges(info: SeriesInfo) -> list[Span]:
-    """Return the covered ranges, without the emptiness before the first row."""
-    first = info.first if info.first is not None else 0
-    return [Span(max(span.start, first), span.end) for span in info.covered if span.end > first]
-
-
-def _info_row(info: SeriesInfo) -> tuple[Any, ...]:
-    series = info.series
-    return (
-        series.kind, series.market, series.interval, info.rows, info.files, info.bytes,
-        info.first, info.last, len(_known_ranges(info)),
-    )  # fmt: skip
-
-
-def _range_text(info: SeriesInfo) -> str:
-    known = _known_ranges(info)
-    if not known:
-        return "nothing"
-    tz = current().tz
-    more = f" ({counted(len(known) - 1, 'gap')})" if len(known) > 1 else ""
-    return f"{moment_text(known[0].start, tz)} → {moment_text(known[-1].end, tz)}{more}"
 
 
 cache = Cache()

@@ -1,6 +1,8 @@
 """Settings: what they are, where each came from, and how to change them.
 
 Precedence: argument > ``using`` > ``configure`` > environment > default.
+
+Every setting, its check and its documentation stand here together, so it is longer than other modules.
 """
 
 from __future__ import annotations
