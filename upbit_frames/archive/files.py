@@ -29,7 +29,7 @@ __all__ = [
 
 TERMS = (
     "Upbit publishes its historical market data for personal, non-commercial use only. It may not be "
-    "redistributed, neither as it is nor processed, nor sold. Whoever downloads it agrees to that: "
+    "redistributed, neither as it is nor processed, nor sold. A download means agreement to that: "
     "https://www.upbit.com/historical_data"
 )
 """The terms in a single text, quoted by every message about the archive."""

@@ -3,7 +3,7 @@
 A grid is a sequence of moments; a bar reaches from one to the next. Days begin at a wall time of a
 zone; parts of a day are counted in elapsed time from there, so the last part of a day with a change
 of clocks may be shorter. Moments are microseconds since the epoch, UTC, as in
-:mod:`upbit_frames.core.intervals`.
+:mod:`upbit_frames.core.intervals`. Longer than other modules, because the two kinds of grids answer the same questions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Arrow tables → what the user wants to hold: pandas, Arrow or Polars.
 
 The schema does not depend on the source, also without rows: times aware and in
-microseconds, amounts float64, ids int64, names text.
+microseconds, amounts float64, ids int64, names text. Longer than other modules: the ways into each kind of frame share
+what keeps a frame from being copied, so they stand together.
 """
 
 from __future__ import annotations

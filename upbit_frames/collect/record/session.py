@@ -69,7 +69,7 @@ def series_of(type_: str, market: str) -> Series:
 
 
 class _Gaps(GapLog):
-    """Tells the buffers of each gap, as it opens."""
+    """Passes each gap to the buffers, as it opens."""
 
     def __init__(self, opened: Callable[[Gap], None]) -> None:
         super().__init__()

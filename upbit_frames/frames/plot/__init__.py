@@ -17,7 +17,7 @@ __all__ = ["STYLES", "Style", "candles", "comparison"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "comparison":  # needs pandas, which nobody loads who only imports this
+    if name == "comparison":  # needs pandas, which importing this package does not load
         from upbit_frames.frames.plot.lines import comparison
 
         return comparison
