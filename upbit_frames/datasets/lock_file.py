@@ -153,7 +153,7 @@ def read_lock(data: bytes, path: str) -> Lock:
         return _lock(document)
     except StoreError:
         raise
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise CorruptFile(
             f"the lock cannot be read: {error}",
             suggestion="take it from version control, or write it again with mode='all'", path=path,
