@@ -164,6 +164,8 @@ class RecordSession:
                 self._hub.unsubscribe(self._subscriber)
                 self._take(self._subscriber.take_nowait())
             await self.flush(last=True)
+            for buffer in self._buffers.values():
+                buffer.drop()  # trades and candles that are not known to be complete yet; REST serves them
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REPAIR):
                     await self._repair()
