@@ -8,6 +8,7 @@ a replay means the moment at which it was recorded.
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import re
 import zoneinfo
 from collections.abc import Callable
@@ -69,8 +70,11 @@ def parse_zone(value: object) -> Zone:
                 return _fixed(dt.timedelta(hours=hours, minutes=minutes) * (1 if match[1] == "+" else -1), value)
         try:
             return zoneinfo.ZoneInfo(_ABBREVIATIONS.get(text.upper(), text))
-        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        except (ValueError, zoneinfo.ZoneInfoNotFoundError):
             pass
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # not the zone's fault
+                raise
     raise ConfigError(f"tz must be a time zone, got {value!r}", suggestion=_zone_hint(value))
 
 
