@@ -23,7 +23,7 @@ def without_version(path: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # every notebook runs
+@pytest.mark.timeout(400)  # every recorded notebook runs
 @pytest.mark.filterwarnings("ignore")  # what the notebooks' own libraries warn of is not looked at here
 def test_the_command_records_them_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)

@@ -44,7 +44,7 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
     folder : pathlib.Path
         Where the cassettes go; existing ones are recorded afresh.
     notebooks : pathlib.Path
-        The notebooks to record; none if it does not exist.
+        Of its notebooks those are run that open a cassette of their own name; none if it does not exist.
 
     Returns
     -------
@@ -54,6 +54,8 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
     jobs: dict[str, Callable[[], object]] = {}
     jobs["demo"] = _demo
     for path in sorted(notebooks.glob("*.ipynb")):
+        if f'cassette("{path.stem}' not in path.read_text(encoding="utf-8").replace("\\", ""):
+            continue  # it has an exchange of its own, or replays what others recorded
         jobs[path.stem] = lambda path=path: run_cells(path)  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as room:
         fresh = Path(room) / "cassettes"
