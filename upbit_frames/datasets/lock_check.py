@@ -74,7 +74,7 @@ def _stored(call: LockedCall, market: str, store: Store) -> tuple[Series, Span]:
     if missing:
         raise NotCached(
             f"the store lacks {series} from {iso(missing[0].start)} to {iso(missing[0].end)}, which the lock needs",
-            suggestion="run the study once more in uf.pinned, so that everything is stored",
+            suggestion="run the study again in uf.pinned, which stores what it reads",
             missing=[f"{series} {iso(part.start)} → {iso(part.end)}" for part in missing],
         )
     _compare(call, market, rows)

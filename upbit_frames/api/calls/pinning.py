@@ -15,6 +15,7 @@ from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.datasets.pins import active_pin
 from upbit_frames.errors import CorruptFile, UsageError
 from upbit_frames.store.base import Series
+from upbit_frames.store.layout import segment_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +46,7 @@ def pin_query(name: str, selection: MarketSelection, query: Q) -> Q:
     if query.end is not None or (query.start is not None and query.count is not None):
         return query
     end = pin.end_of(name, request_of(selection, query))
-    return query if end is None else replace(query, end=to_micros(datetime.fromisoformat(end)))
+    return query if end is None else replace(query, end=_moment(end))
 
 
 def check_pinned(
@@ -65,7 +66,7 @@ def check_pinned(
     def stored(market: str, month: str) -> pa.Table | None:
         interval = None if isinstance(query, TradeQuery) else query.interval.name
         store = engine_for(config).ports.store
-        span = _clip(_month(month), query.start, query.end)
+        span = _clip(segment_of("month", _moment(f"{month}-01T00:00:00Z")), query.start, query.end)
         try:
             rows, covered = store.read_covered(Series(name, market, interval), span)
         except CorruptFile:
@@ -101,11 +102,8 @@ def _columns(table: pa.Table) -> list[str]:
     return [name for name in table.column_names if name != "market"]
 
 
-def _month(text: str) -> Span:
-    year, month = (int(part) for part in text.split("-"))
-    first, after = (year, month), (year + month // 12, month % 12 + 1)
-    start, end = (datetime.fromisoformat(f"{y:04d}-{m:02d}-01T00:00:00+00:00") for y, m in (first, after))
-    return Span(to_micros(start), to_micros(end))
+def _moment(text: str) -> int:
+    return to_micros(datetime.fromisoformat(text))
 
 
 def _clip(span: Span, start: int | None, end: int | None) -> Span:
