@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import upbit_frames as uf
@@ -117,6 +118,93 @@ def test_the_shelf_alone(exchange: Exchange, url: str, tmp_path: Path) -> None:
     with pytest.raises(errors.NotCached, match="shared store"):
         second.candles("KRW-ETH", "1h", **RANGE, source="shared")
     assert [request for request in exchange.requests if "candles" in request.path] == []
+
+
+TRADES = {"start": "2026-02-27T21:00Z", "end": "2026-02-28T02:00Z"}  # over midnight: two files
+
+
+def asked_for(exchange: Exchange, what: str) -> list[str]:
+    return [request.path for request in exchange.requests if what in request.path]
+
+
+def test_trades_of_the_team_are_not_asked_for_again(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    first = machine(exchange, tmp_path / "first")
+    frame = uf.Client(first).trades("KRW-BTC", **TRADES)
+    assert publish(first, url, kind="trades")["sent"].sum() == 2
+    assert publish(first, url, kind="trades")["sent"].sum() == 0
+
+    second = uf.Client(machine(exchange, tmp_path / "second", shared_store=url))
+    exchange.requests.clear()
+    explained = second.explain("trades", "KRW-BTC", **TRADES)
+    assert (explained.channel, explained.rule) == ("shared", "shared")
+    assert explained.alternatives["rest"] == "the shared store has it"
+    again = second.trades("KRW-BTC", **TRADES)
+    pd.testing.assert_frame_equal(frame, again)
+    assert {step["channel"] for step in again.attrs["upbit_frames"]["route"]} == {"shared"}
+    assert sum(step["rows"] for step in again.attrs["upbit_frames"]["route"]) == len(frame)
+    bars = second.bars("KRW-BTC", ticks=50, **TRADES)
+    assert len(bars) == len(frame) // 50
+    newest = second.trades("KRW-BTC", end=TRADES["end"], count=100)
+    pd.testing.assert_frame_equal(newest, frame.tail(100))
+    assert asked_for(exchange, "trades") == []
+
+    third = uf.Client(machine(exchange, tmp_path / "third", shared_store=url))
+    summary = third.download("KRW-BTC", "trades", **TRADES).iloc[0]
+    assert (summary["shared"], summary["rest"], summary["rows"]) == (len(frame), 0, len(frame))
+
+    wider = second.trades("KRW-BTC", start="2026-02-27T20:30Z", end="2026-02-28T02:30Z")
+    assert [step["channel"] for step in wider.attrs["upbit_frames"]["route"]] == ["rest", "store", "rest"]
+    assert len(wider) > len(frame)
+
+
+def test_only_trades_that_are_not_published_are_fetched(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    first = machine(exchange, tmp_path / "first")
+    uf.Client(first).trades("KRW-BTC", start="2026-02-27T22:00Z", end="2026-02-27T23:00Z")
+    publish(first, url)
+    truth = uf.Client(machine(exchange, tmp_path / "third")).trades("KRW-BTC", **TRADES)
+    second = uf.Client(machine(exchange, tmp_path / "second", shared_store=url))
+    with pytest.raises(errors.NotCached, match=r"shared store lacks .* of the trades of KRW-BTC"):
+        second.trades("KRW-BTC", **TRADES, source="shared")
+    alone = uf.Client(machine(exchange, tmp_path / "fourth", shared_store=url))
+    frame = alone.trades("KRW-BTC", **TRADES)
+    assert [step["channel"] for step in frame.attrs["upbit_frames"]["route"]] == ["rest", "shared", "rest"]
+    pd.testing.assert_frame_equal(frame, truth)
+
+
+@pytest.mark.parametrize("call", ["candles", "trades"])
+def test_without_a_shared_store_there_is_none_to_read(exchange: Exchange, tmp_path: Path, call: str) -> None:
+    client = uf.Client(machine(exchange, tmp_path))
+    with pytest.raises(errors.QueryError, match="shared_store"):
+        getattr(client, call)("KRW-BTC", start="2026-02-28T00:00Z", end="2026-02-28T01:00Z", source="shared")
+
+
+BOOKS = Series("orderbook", "KRW-BTC")
+SECOND = 1_000_000
+
+
+def test_order_books_that_another_machine_recorded(exchange: Exchange, url: str, tmp_path: Path) -> None:
+    midnight = 1_772_150_400_000_000  # 2026-02-27
+    first = machine(exchange, tmp_path / "first")
+    store = ParquetStore(first.cache_dir / first.origin)
+    for start in (midnight - 600 * SECOND, midnight + 600 * SECOND):  # with a break of 18 minutes in between
+        times = [start, start + SECOND, start + 100 * SECOND]
+        moments = pa.array(times, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+        lists, totals = [pa.array([[2.0, 3.0]] * 3)] * 4, [pa.array([5.0] * 3)] * 2
+        table = pa.Table.from_arrays([moments, moments, *lists, *totals], schema=arrow_schema("books"))
+        store.write(BOOKS, table, Span(start, start + 120 * SECOND), origin="live")
+    publish(first, url, kind="orderbook")
+
+    here = uf.Client(first)
+    there = uf.Client(machine(exchange, tmp_path / "second", shared_store=url))
+    moment = pd.Timestamp(midnight + 650 * SECOND, unit="us", tz="UTC")
+    pd.testing.assert_frame_equal(there.books("KRW-BTC", at=moment), here.books("KRW-BTC", at=moment))
+    whole = here.books("KRW-BTC", missing="ignore")
+    pd.testing.assert_frame_equal(there.books("KRW-BTC", missing="ignore"), whole)
+    assert len(whole) == 6
+    with pytest.warns(errors.UpbitFramesWarning, match="not recorded in 1 ranges"):
+        there.books("KRW-BTC")
+    with pytest.raises(errors.NotCached, match="KRW-ETH was not recorded"):
+        there.books("KRW-ETH")
 
 
 def test_a_merge_replaces_smaller_objects(exchange: Exchange, url: str, tmp_path: Path) -> None:

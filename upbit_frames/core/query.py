@@ -23,8 +23,8 @@ from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
 __all__ = ["CandleQuery", "TradeQuery", "View", "parse_columns", "parse_range"]
 
 GAPS = ("raw", "fill", "nan")
-SOURCES = ("auto", "store", "rest", "live", "archive")
-CANDLE_SOURCES = (*SOURCES, "shared", "derived")
+SOURCES = ("auto", "store", "rest", "live", "archive", "shared")
+CANDLE_SOURCES = (*SOURCES, "derived")
 DEFAULT_COUNT = 200
 MAX_COUNT = 100_000_000
 

@@ -11,14 +11,14 @@ from upbit_frames.core.arrow import slice_time
 from upbit_frames.core.availability import DAY, SECONDS_KEPT, rest_horizon, sealed_until, split_expired
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, iso, merge, subtract
-from upbit_frames.core.route import EXPIRED, FORCED, MISSING, NOWHERE, SHARED, Step
+from upbit_frames.core.route import EXPIRED, FORCED, MISSING, NOWHERE, Step
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.router.candle_pages import CONCURRENCY, Page, backfill
-from upbit_frames.router.candle_plan import SHARED_SOURCES, bar_hint, not_cached, plan_sealed
+from upbit_frames.router.candle_plan import bar_hint, not_cached, plan_sealed
 from upbit_frames.router.history_start import nothing_older, pause
 from upbit_frames.router.plan import PlanContext
-from upbit_frames.router.ports import Ports, fill_from_archive, sync_server_time
+from upbit_frames.router.ports import Ports, fill_from_archive, fill_from_shared, sync_server_time
 from upbit_frames.router.single_flight import single_flight
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
@@ -115,21 +115,15 @@ class CandleFetcher:
 
     def shared_ranges(self) -> list[Span]:
         """Return what the shared store covers of this series; lists it, so not for the loop."""
-        shelf = self.ports.shared
-        return [] if shelf is None or self.source not in SHARED_SOURCES else shelf.covered(self.series)
+        return self.ports.shared_ranges(self.series, self.source)
 
     async def _fetch_shared(self, span: Span, covered: list[Span]) -> list[Span]:
         """Copy what the shared store has of a range into the store; return what the store covers then."""
-        shelf = self.ports.shared
         missing = self.missing(span, covered)
-        if shelf is None or not missing or self.source not in SHARED_SOURCES:
-            return covered
-        copied = await in_thread(shelf.copy_into, self.store, self.series, missing)
-        self.progress.rows += copied.rows
-        self._note(Step("shared", SHARED, *part, requests=1, market=self.market) for part in copied.parts)
+        copied = await fill_from_shared(self.ports, self.store, self.series, missing, self.source, self.progress)
+        self._note(copied.steps(self.market))
         self.warnings += copied.warnings
-        stored: list[Span] = await in_thread(self.store.covered, self.series)
-        return stored
+        return merge([*covered, *copied.parts])
 
     async def _execute(self, span: Span) -> None:
         """Execute the steps that the plan has for what is missing of a range now."""

@@ -18,15 +18,14 @@ from upbit_frames.core.intervals import EPOCH, Interval, Span, intersect, iso, s
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.route import EXPIRED, FORCED, MISSING, SHARED, STORED, UNCACHED, UNSHARED, Step, rest_step
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.router.plan import PlanContext, StoredEdge
+from upbit_frames.router.plan import SHARED_SOURCES, PlanContext, StoredEdge
 
 __all__ = [
-    "SHARED_SOURCES", "CandlePlan", "Goal", "at_most", "extend_back", "extend_on", "forming_span", "goal_of",
+    "CandlePlan", "Goal", "at_most", "extend_back", "extend_on", "forming_span", "goal_of",
     "not_cached", "plan_market", "plan_sealed",
 ]  # fmt: skip
 
 
-SHARED_SOURCES = ("auto", "shared")  # calls that look into the shared store
 MIN_SAVED_REQUESTS = 100  # requests the archive must save to be mentioned beside a progress bar
 
 

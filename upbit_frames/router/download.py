@@ -35,8 +35,8 @@ class DownloadSummary:
     market : str
     rows : int
         Stored in the range now.
-    stored, rest, archive : int
-        Rows that were there before, came over REST, came from the archive.
+    stored, shared, rest, archive : int
+        Rows that were there before, came from the shared store, over REST, from the archive.
     requests : int
     missing : list of str
         Ranges that no source serves.
@@ -47,6 +47,7 @@ class DownloadSummary:
     market: str
     rows: int = 0
     stored: int = 0
+    shared: int = 0
     rest: int = 0
     archive: int = 0
     requests: int = 0
@@ -92,7 +93,7 @@ async def _download_market(
     await sync_server_time(ports, market, progress)
     span = _span(ports, interval, start, end)
     counted = await history.fetch_range(span)
-    counts = {"store": 0, "rest": 0, "archive": 0}
+    counts = {"store": 0, "shared": 0, "rest": 0, "archive": 0}
     for step in history.route(span, arrow_schema(history.series.kind).empty_table()):
         if step.channel in counts:
             for part in intersect([Span(step.start, step.end)], [span]):
@@ -103,6 +104,7 @@ async def _download_market(
         requests=sum(step.requests for step in fetch.fetched),
         missing=tuple(str(unavailable) for unavailable in intersect([span], fetch.unavailable)),
         stored=counts["store"],
+        shared=counts["shared"],
         rest=counts["rest"],
         archive=counts["archive"],
     )
@@ -122,8 +124,9 @@ def to_rows(summaries: Sequence[DownloadSummary]) -> list[dict[str, Any]]:
     """The summaries as rows of a frame."""
     return [
         {
-            "market": one.market, "rows": one.rows, "stored": one.stored, "rest": one.rest, "archive": one.archive,
-            "requests": one.requests, "missing": ", ".join(one.missing), "error": one.error or "",
+            "market": one.market, "rows": one.rows, "stored": one.stored, "shared": one.shared, "rest": one.rest,
+            "archive": one.archive, "requests": one.requests, "missing": ", ".join(one.missing),
+            "error": one.error or "",
         }
         for one in summaries
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from upbit_frames.core import html
 from upbit_frames.core.intervals import from_micros
-from upbit_frames.core.route import FORCED, FORMING, OFFLINE, UNCACHED
+from upbit_frames.core.route import FORCED, FORMING, OFFLINE, UNCACHED, UNSHARED
 from upbit_frames.core.text import moment_text
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ _ALTERNATIVES = {
     "store": {"rest": "it is stored already", "archive": "it is stored already", "live": NO_HISTORY},
     "rest": {"store": "not stored", "archive": "not published, or slower for so little", "live": NO_HISTORY},
     "archive": {"store": "not stored", "rest": "files are faster for so much", "live": NO_HISTORY},
+    "shared": {
+        "store": "not stored",
+        "rest": "the shared store has it",
+        "archive": "the shared store has it",
+        "live": NO_HISTORY,
+    },
     "derived": {
         "store": "derived candles are never stored",
         "rest": "it is aggregated from candles of another interval",
@@ -33,8 +39,9 @@ _ALTERNATIVES = {
     },
     "none": {"store": "not stored", "rest": "not served any more", "archive": "not published", "live": NO_HISTORY},
 }
-_STORE, _REST = "source='store' was given", "source='rest' was given"
+_STORE, _REST, _SHARED = (f"source={name!r} was given" for name in ("store", "rest", "shared"))
 _FORCED_STORE = {"rest": _STORE, "archive": _STORE, "live": _STORE, "store": "not stored"}
+_FORCED_SHARED = {"rest": _SHARED, "archive": _SHARED, "live": _SHARED, "store": "not stored"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class ExplainedPart:
     ----------
     market : str
         Empty where it is about all of them.
-    channel : {"store", "rest", "archive", "live", "derived", "memory", "none"}
+    channel : {"store", "shared", "rest", "archive", "live", "derived", "memory", "none"}
     rule, reason : str
         The rule that decides, and why in words.
     alternatives : dict
@@ -155,10 +162,12 @@ def explain_error(market: str, error: NotCached) -> ExplainedPart:
 
 def explain_step(step: Step, no_archive: str = "") -> ExplainedPart:
     """A step of a plan as a part; ``no_archive`` is why the archive is not used at all."""
-    rule = {"store": "stored", "none": "nowhere", "derived": "derived"}.get(step.channel, "missing")
+    rule = {"store": "stored", "none": "nowhere", "derived": "derived", "shared": "shared"}.get(step.channel, "missing")
     alternatives = _ALTERNATIVES.get(step.channel, {})
     if step.reason in (UNCACHED, OFFLINE):
         rule, alternatives = "forced", dict(_FORCED_STORE)
+    elif step.reason == UNSHARED:
+        rule, alternatives = "forced", dict(_FORCED_SHARED)
     elif step.reason == FORCED:
         rule, alternatives = "forced", {"store": _REST, "archive": _REST, "live": NO_HISTORY}
     elif step.channel == "rest" and step.reason.startswith(FORMING):

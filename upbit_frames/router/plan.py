@@ -11,7 +11,9 @@ from upbit_frames.core.route import Step
 from upbit_frames.core.text import counted, moment_text
 from upbit_frames.errors import NotCached
 
-__all__ = ["Plan", "PlanContext", "StoredEdge"]
+__all__ = ["SHARED_SOURCES", "Plan", "PlanContext", "StoredEdge"]
+
+SHARED_SOURCES = ("auto", "shared")  # of the calls that look into the shared store
 
 
 @dataclass(frozen=True)

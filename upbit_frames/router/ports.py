@@ -14,8 +14,10 @@ from upbit_frames.errors import QueryError, StoreError
 from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.router.candle_pages import CONCURRENCY
 from upbit_frames.router.live_rules import Choice, LiveRequest
-from upbit_frames.router.plan import PlanContext, StoredEdge
+from upbit_frames.router.plan import SHARED_SOURCES, PlanContext, StoredEdge
+from upbit_frames.router.shared_store import Copied, SharedShelf
 from upbit_frames.runtime.clock import Clock, ServerTime
+from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.ttl_cache import TTLCache
 from upbit_frames.store.base import RowStore, Series, Store
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from upbit_frames.exchange.wire.message_tables import CachedRows
-    from upbit_frames.router.shared_store import SharedShelf
 
 __all__ = [
     "MAX_CONCURRENT_MARKETS",
@@ -33,6 +34,7 @@ __all__ = [
     "LiveSource",
     "Ports",
     "fill_from_archive",
+    "fill_from_shared",
     "stored_edge",
     "sync_server_time",
 ]
@@ -152,10 +154,30 @@ class Ports:
             )
         return self.archive if source == "archive" or (source == "auto" and self.archive_allowed) else None
 
+    def shared_for(self, source: str) -> SharedShelf | None:
+        """Return the shared store, if a call with that source looks there.
+
+        Raises
+        ------
+        QueryError
+            If it was requested and there is none.
+        """
+        if source == "shared" and self.shared is None:
+            raise QueryError(
+                "source='shared' reads a team's store, and none is set",
+                suggestion='uf.configure(shared_store="s3://bucket/prefix") sets it',
+            )
+        return self.shared if source in SHARED_SOURCES else None
+
     def plan_context(self, source: str) -> PlanContext:
         """Return what decisions about a call rest on, now."""
         archive = self.archive_for(source) is not None
         return PlanContext(self.server_time.now(), self.rate, self.archive is not None, archive)
+
+    def shared_ranges(self, series: Series, source: str) -> list[Span]:
+        """Return what the shared store covers, if a call with that source looks there; blocks, so not for the loop."""
+        shared = self.shared_for(source)
+        return [] if shared is None else shared.covered(series)
 
     def series_lock(self, series: Series) -> asyncio.Lock:
         """Return the lock of a series: a second caller waits, and finds the rows stored."""
@@ -201,6 +223,18 @@ async def fill_from_archive(
         return ImportResult(
             rest=missing, warnings=[f"the archive cannot be used: {error.message}. REST serves instead"]
         )
+
+
+async def fill_from_shared(
+    ports: Ports, store: RowStore, series: Series, missing: Sequence[Span], source: str, progress: Progress
+) -> Copied:
+    """Store what the shared store has of ranges, if a call with that source looks there."""
+    shared = ports.shared_for(source)
+    if shared is None or not missing:
+        return Copied()
+    copied: Copied = await in_thread(shared.copy_into, store, series, missing)
+    progress.rows += copied.rows
+    return copied
 
 
 def stored_edge(reading: Reading, moment: int) -> StoredEdge:

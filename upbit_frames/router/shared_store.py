@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from upbit_frames.core.intervals import Span, merge
+from upbit_frames.core.route import SHARED, Step
 from upbit_frames.errors import CorruptFile, UpbitFramesError
 from upbit_frames.runtime.clock import Clock
 from upbit_frames.store.base import RowStore, Series
@@ -42,6 +43,10 @@ class Copied:
     parts: list[Span] = field(default_factory=list)
     rows: int = 0
     warnings: list[str] = field(default_factory=list)
+
+    def steps(self, market: str) -> list[Step]:
+        """Return the steps of a route that say so."""
+        return [Step("shared", SHARED, *part, requests=1, market=market) for part in self.parts]
 
 
 class SharedShelf:

@@ -22,7 +22,7 @@ from upbit_frames.core.route import FORCED, MISSING, NOWHERE, STORED, Step
 from upbit_frames.router.call_store import VANISHED_TRIES, CallStore, vanishing_error
 from upbit_frames.router.history_start import nothing_older, pause
 from upbit_frames.router.plan import StoredEdge
-from upbit_frames.router.ports import Ports, fill_from_archive, stored_edge, sync_server_time
+from upbit_frames.router.ports import Ports, fill_from_archive, fill_from_shared, stored_edge, sync_server_time
 from upbit_frames.router.single_flight import single_flight
 from upbit_frames.router.trade_pages import DAY, TradeRequest, backfill_trades
 from upbit_frames.router.trade_plan import (
@@ -53,7 +53,7 @@ class TradeHistory:
     ----------
     ports : Ports
     market : str
-    source : {"auto", "store", "rest", "archive"}
+    source : {"auto", "store", "rest", "archive", "shared"}
     progress : Progress
     into_store : bool
         Whether the purpose is to have the trades stored: then nothing is kept in memory, and a store
@@ -98,7 +98,9 @@ class TradeHistory:
             edge = stored_edge(self.store.head_covered(self.series, goal.span.start, goal.count), goal.span.start)
         else:
             edge = StoredEdge(0, goal.span, goal.span.start, goal.span.end)
-        return goal, plan_trades(self.market, goal.looked_at(edge), covered, self.source, plan_context)
+        span = goal.looked_at(edge)
+        shared = self.ports.shared_ranges(self.series, self.source) if self._missing(span, covered) else []
+        return goal, plan_trades(self.market, span, covered, self.source, plan_context, shared)
 
     def goal(self, query: TradeQuery) -> TradeGoal:
         """Decide what is wanted; reads the store, so not for the loop."""
@@ -221,7 +223,12 @@ class TradeHistory:
 
     async def _execute(self, span: Span) -> None:
         """Execute the steps that the plan has for what is missing of a range now."""
-        covered = await in_thread(self.store.covered, self.series)
+        covered = await self._copy_shared(span, await in_thread(self.store.covered, self.series))
+        lacking = self._missing(span, covered)
+        if self.source == "shared" and lacking:
+            raise not_cached(self.market, lacking, shared=True)
+        if not lacking:
+            return
         plan_context = self.ports.plan_context(self.source)
         if self.source != "archive":  # which day is today decides how each day is named
             await sync_server_time(self.ports, self.market, self.progress)
@@ -238,6 +245,14 @@ class TradeHistory:
             missing = [step.span for step in steps if step.channel == "rest"]
         if missing:
             await self._fetch(missing)
+
+    async def _copy_shared(self, span: Span, covered: list[Span]) -> list[Span]:
+        """Copy what the shared store has of a range into the store; return what the store covers then."""
+        missing = self._missing(span, covered)
+        copied = await fill_from_shared(self.ports, self.store, self.series, missing, self.source, self.progress)
+        self.fetched += copied.steps(self.market)
+        self._warnings += copied.warnings
+        return merge([*covered, *copied.parts])
 
     async def _fetch_files(self, missing: list[Span], archive: Archive) -> list[Span]:
         """Take from the archive what it has; what is left for REST."""

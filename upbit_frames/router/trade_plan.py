@@ -11,9 +11,9 @@ from upbit_frames.core.availability import TRADE_DAYS
 from upbit_frames.core.endpoints import ENDPOINTS, LIMITS
 from upbit_frames.core.intervals import Span, intersect, iso, subtract
 from upbit_frames.core.query import TradeQuery
-from upbit_frames.core.route import FORCED, MISSING, STORED, UNCACHED, Step
+from upbit_frames.core.route import FORCED, MISSING, SHARED, STORED, UNCACHED, UNSHARED, Step
 from upbit_frames.errors import InvalidRange, NotCached
-from upbit_frames.router.plan import PlanContext, StoredEdge
+from upbit_frames.router.plan import SHARED_SOURCES, PlanContext, StoredEdge
 from upbit_frames.router.trade_pages import DAY, SECOND, by_day
 
 __all__ = ["EXPIRED", "FIRST_REACH", "TradeGoal", "goal_of", "not_cached", "plan_trades", "split_expired"]
@@ -79,12 +79,15 @@ def goal_of(query: TradeQuery, covered: Sequence[Span], now: int) -> TradeGoal:
     return TradeGoal("range", Span(query.start, end))
 
 
-def not_cached(market: str, missing: Sequence[Span]) -> NotCached:
-    """Build the error that names what the store lacks."""
+def not_cached(market: str, missing: Sequence[Span], *, shared: bool = False) -> NotCached:
+    """Build the error that names what the store, or the shared one, lacks."""
+    place = "shared store" if shared else "store"
     ranges = ", ".join(map(str, missing[:3])) + (" …" if len(missing) > 3 else "")
     return NotCached(
-        f"the store lacks {ranges} of the trades of {market}" if missing else f"no trades of {market} are in the store",
-        suggestion="ask without source='store' to fetch them",
+        f"the {place} lacks {ranges} of the trades of {market}"
+        if missing
+        else f"no trades of {market} are in the {place}",
+        suggestion="leave source= out to fetch them",
         market=market,
         missing=[(iso(span.start), iso(span.end)) for span in missing],
     )
@@ -96,12 +99,25 @@ def split_expired(missing: Sequence[Span], now: int) -> tuple[list[Span], list[S
     return intersect(missing, [horizon]), subtract(missing, [horizon])
 
 
-def plan_trades(market: str, span: Span, covered: Iterable[Span], source: str, context: PlanContext) -> list[Step]:
-    """Decide who serves a range of trades; ascending steps that together are the range."""
+def plan_trades(
+    market: str, span: Span, covered: Iterable[Span], source: str, context: PlanContext, shared: Sequence[Span] = ()
+) -> list[Step]:
+    """Decide who serves a range of trades; ascending steps that together are the range.
+
+    Parameters
+    ----------
+    covered, shared : sequence of Span
+        Ranges that the store covers, and those that the shared store covers.
+    """
     covered = list(covered)
     steps = [Step("store", STORED, *part, market=market) for part in intersect([span], covered)]
     missing = subtract([span], covered)
-    if source == "store":
+    from_shared = intersect(missing, shared) if source in SHARED_SOURCES else []
+    steps += [Step("shared", SHARED, *part, requests=1, market=market) for part in from_shared]
+    missing = subtract(missing, from_shared)
+    if source == "shared":
+        steps += [Step("none", UNSHARED, *part, market=market) for part in missing]
+    elif source == "store":
         steps += [Step("none", UNCACHED, *part, market=market) for part in missing]
     elif context.archive:
         only = source == "archive"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from upbit_frames.core.arrow import joined
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.query import TradeQuery
-from upbit_frames.core.route import UNCACHED, Step, metadata
+from upbit_frames.core.route import UNCACHED, UNSHARED, Step, metadata
 from upbit_frames.errors import ConnectionFailed, InvalidRange, NotCached
 from upbit_frames.router.live_rules import CAPACITY, Choice
 from upbit_frames.router.ports import MAX_CONCURRENT_MARKETS, LiveResult, LiveSource, Ports, sync_server_time
@@ -184,5 +184,7 @@ class TradeRouter:
             _, steps = await in_thread(history.decide, query)
         except NotCached as error:
             return TradeDecision((), error=error)
-        lacking = [Span(step.start, step.end) for step in steps if step.reason == UNCACHED]
-        return TradeDecision(tuple(steps), error=not_cached(query.market, lacking) if lacking else None)
+        lacking = [Span(step.start, step.end) for step in steps if step.reason in (UNCACHED, UNSHARED)]
+        if not lacking:
+            return TradeDecision(tuple(steps))
+        return TradeDecision(tuple(steps), error=not_cached(query.market, lacking, shared=query.source == "shared"))

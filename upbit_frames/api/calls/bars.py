@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bars"]
 
-SOURCES = ("auto", "store", "cache", "rest", "archive")
+SOURCES = ("auto", "store", "cache", "rest", "archive", "shared")
 
 
 def bars(
@@ -63,7 +63,7 @@ def bars(
         both are left out.
     tz, output, progress
         As for :func:`candles`.
-    source : {"auto", "store", "rest", "archive"}
+    source : {"auto", "store", "rest", "archive", "shared"}
         REST serves the trades of seven UTC days, the archive those of years.
 
     Returns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from upbit_frames.collect import books as recorded
 from upbit_frames.core import arguments
 from upbit_frames.core.arguments import choice, sampling
 from upbit_frames.core.config import Config
-from upbit_frames.core.intervals import Span, iso
+from upbit_frames.core.intervals import Span, iso, merge, subtract
 from upbit_frames.core.markets import parse_market
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.query import View
@@ -22,10 +22,14 @@ from upbit_frames.errors import InvalidRange, NotCached, QueryError
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.store.base import Series, Store
 
+if TYPE_CHECKING:
+    from upbit_frames.router.shared_store import SharedShelf
+
 __all__ = ["books"]
 
 MISSING = ("warn", "raise", "ignore")
 MOST_SAMPLES = 10_000_000
+LEAD = 3_600_000_000  # microseconds before a range in which the book that stands at its start is looked for
 
 
 def books(
@@ -42,6 +46,8 @@ def books(
     output: Output | None = None,
 ) -> Call[Frame]:
     """Order books that ``uf.record`` has stored: each of a range, samples of it, or the one of a moment.
+
+    With the setting ``shared_store``, also those that another machine recorded and published.
 
     Parameters
     ----------
@@ -109,18 +115,20 @@ def books(
             f"start={start!r} is not before end={end!r}", suggestion="the range is half open: [start, end)"
         )
 
-    def read() -> tuple[Any, list[Span]]:
-        if moment is not None:
-            return _read(engine.ports.store, series, Span(moment, moment + 1), 1, depth)
-        return _read(engine.ports.store, series, _range(engine.ports.store, series, low, high), step, depth)
+    def read() -> tuple[Any, list[Span], list[str]]:
+        store, shared = engine.ports.store, engine.ports.shared
+        span = Span(moment, moment + 1) if moment is not None else _range(store, shared, series, low, high)
+        warnings = [] if shared is None else _copy_shared(store, shared, series, span)
+        return *_read(store, series, span, step if moment is None else 1, depth), warnings
 
-    async def work() -> tuple[Any, list[Span]]:
+    async def work() -> tuple[Any, list[Span], list[str]]:
         return await in_thread(read)
 
-    def finish(answer: tuple[Any, list[Span]]) -> Frame:
+    def finish(answer: tuple[Any, list[Span], list[str]]) -> Frame:
         from upbit_frames.frames.output import to_output
 
-        table, unknown = answer
+        table, unknown, warnings = answer
+        warn_user(warnings)
         if unknown and policy == "raise":
             raise _not_recorded(series, unknown)
         if unknown and policy == "warn":
@@ -129,12 +137,16 @@ def books(
         attrs = metadata("books", None, market=series.market, levels=depth, every=every, missing=spans, rows=len(table))
         return to_output(table, "books", view.output, tz=view.tz, attrs=attrs)
 
+    if engine.ports.shared is not None:  # which may have to be listed: not in the caller's thread
+        return Call(work, finish)
     return Call(work, finish, stored=read)
 
 
-def _range(store: Store, series: Series, low: int | None, high: int | None) -> Span:
-    """Return the range to read: an open end is that of what was recorded."""
+def _range(store: Store, shared: SharedShelf | None, series: Series, low: int | None, high: int | None) -> Span:
+    """Return the range to read: an open end is that of what was recorded, here or in the shared store."""
     covered = store.covered(series)
+    if shared is not None and (low is None or high is None):
+        covered = merge([*covered, *shared.covered(series)])
     if not covered:
         raise _not_recorded(series, [Span(low or 0, low + 1 if low else 1 if high is None else high)])
     start = covered[0].start if low is None else low
@@ -142,6 +154,13 @@ def _range(store: Store, series: Series, low: int | None, high: int | None) -> S
     if start >= end:
         raise _not_recorded(series, [Span(min(start, end), max(start, end) + 1)])
     return Span(start, end)
+
+
+def _copy_shared(store: Store, shared: SharedShelf, series: Series, span: Span) -> list[str]:
+    """Copy what the shared store has of a range, and of the books before it, into the local one; return warnings."""
+    wanted = Span(max(0, span.start - LEAD), span.end)
+    missing = subtract([wanted], store.covered(series))
+    return shared.copy_into(store, series, missing).warnings if missing else []
 
 
 def _read(store: Store, series: Series, span: Span, step: int, depth: int) -> tuple[Any, list[Span]]:

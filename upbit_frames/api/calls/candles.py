@@ -96,9 +96,10 @@ def candles(
         expressed. Default: the setting, UTC.
     output : {"pandas", "arrow", "polars"}, optional
         Default: the setting, pandas.
-    source : {"auto", "store", "rest", "live", "archive", "derived"}
+    source : {"auto", "store", "rest", "live", "archive", "shared", "derived"}
         ``"store"`` (alias ``"cache"``) never touches the network; ``"rest"`` fetches even what is stored;
         ``"derived"`` aggregates shorter candles also to an interval that Upbit has itself;
+        ``"shared"`` takes the team's store (setting ``shared_store``) alone;
         ``"archive"`` takes Upbit's published files. Those are for personal, non-commercial use only
         and may not be passed on; ``"auto"`` leaves them alone unless the setting ``archive`` is on.
     columns : iterable of str, optional

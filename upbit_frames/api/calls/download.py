@@ -66,8 +66,8 @@ def download(
     Returns
     -------
     pandas.DataFrame
-        Index ``market``; columns rows (in the range now), stored (were there before), rest, archive
-        (came from there), requests, missing (ranges that no source serves), error (empty where all is well).
+        Index ``market``; columns rows (in the range now), stored (were there before), shared, rest,
+        archive (came from there), requests, missing (ranges that no source serves), error (empty where all is well).
 
     Examples
     --------
@@ -86,7 +86,7 @@ def download(
     def finish(summaries: list[bulk.DownloadSummary]) -> pd.DataFrame:
         import pandas as pd
 
-        came = {"store": "stored", "rest": "rest", "archive": "archive"}
+        came = {"store": "stored", "shared": "shared", "rest": "rest", "archive": "archive"}
         route = [
             {"channel": channel, "reason": "download", "rows": rows}
             for channel, name in came.items()

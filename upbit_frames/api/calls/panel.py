@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cross_section", "panel"]
 
-SOURCES = ("auto", "store", "cache", "rest", "archive")
+SOURCES = ("auto", "store", "cache", "rest", "archive", "shared")
 UNIVERSES = ("all", "listed")
 
 

@@ -53,9 +53,9 @@ def trades(
     columns : iterable of str, optional
         Read and return only these, in this order; of Parquet files only their column chunks are read. The
         index always comes too. Default: all.
-    source : {"auto", "store", "rest", "live", "archive"}
-        The newest trades (neither ``start`` nor ``end``), requested frequently, are served from a
-        stream; ``"live"`` requires that, up to 500 of them.
+    source : {"auto", "store", "rest", "live", "archive", "shared"}
+        As for :func:`candles`. The newest trades (neither ``start`` nor ``end``), requested frequently, are
+        served from a stream; ``"live"`` requires that, up to 500 of them.
 
     Returns
     -------
