@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from upbit_frames.core.arrow import wrapped
 from upbit_frames.core.schema import arrow_schema
+from upbit_frames.exchange.wire.book_levels import level_arrays
 from upbit_frames.exchange.wire.json_rows import column, integers, moments
 from upbit_frames.exchange.wire.messages import Row
 
@@ -40,10 +41,8 @@ def books_table(rows: Sequence[Row]) -> pa.Table:
         "total_ask_size": pa.array(column([row.total_ask_size for row in rows])),
         "total_bid_size": pa.array(column([row.total_bid_size for row in rows])),
     }
-    asks = [unit.ask_price for unit in units], [unit.ask_size for unit in units]
-    bids = [unit.bid_price for unit in units], [unit.bid_size for unit in units]
-    for side, (prices, sizes) in (("ask", asks), ("bid", bids)):
-        price, size = column(prices), column(sizes)
+    levels = level_arrays(units)
+    for side, price, size in (("ask", *levels[:2]), ("bid", *levels[2:])):
         quoted = price > 0
         ends = np.concatenate([[0], np.cumsum(quoted)])[np.concatenate([[0], np.cumsum(counts)])]
         offsets = pa.array(ends.astype(np.int32))

@@ -20,6 +20,7 @@ from upbit_frames.core.intervals import to_micros
 from upbit_frames.core.schema import KINDS, arrow_schema
 from upbit_frames.core.topics import CANDLES, interval_of, table_of
 from upbit_frames.errors import SchemaError
+from upbit_frames.exchange.wire.book_levels import level_arrays
 from upbit_frames.exchange.wire.json_rows import codes, column, integers, moments, refusal
 from upbit_frames.exchange.wire.messages import CLASSES, Row, type_of
 
@@ -256,8 +257,7 @@ def _books(rows: Sequence[Row], schema: pa.Schema, depth: int | None) -> pa.Tabl
     owner = np.repeat(np.arange(len(rows)), sizes)
     level = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     units = [unit for book in books for unit in book]
-    ask, bid = column([unit.ask_price for unit in units]), column([unit.bid_price for unit in units])
-    ask_size, bid_size = column([unit.ask_size for unit in units]), column([unit.bid_size for unit in units])
+    ask, ask_size, bid, bid_size = level_arrays(units)
     quoted = (ask > 0) | (bid > 0)
     owner, level = owner[quoted], level[quoted]
     ask, bid, ask_size, bid_size = ask[quoted], bid[quoted], ask_size[quoted], bid_size[quoted]

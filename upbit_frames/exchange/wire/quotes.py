@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from upbit_frames.core.schema import KINDS, arrow_schema
+from upbit_frames.exchange.wire.book_levels import level_arrays
 from upbit_frames.exchange.wire.json_rows import Body, Code, Millis, codes, column, distinct, moments, read
 
 __all__ = ["orderbook", "ticker"]
@@ -161,10 +162,8 @@ def orderbook(body: bytes) -> pa.Table:
     depths = np.array([len(book.orderbook_units) for book in books])
     owner = np.repeat(np.arange(len(books)), depths)
     level = np.concatenate([np.arange(depth) for depth in depths])
-    sides = {}
-    for side, better in (("ask", np.less), ("bid", np.greater)):
-        price = column([getattr(unit, f"{side}_price") for unit in units])
-        size = column([getattr(unit, f"{side}_size") for unit in units])
+    levels, sides = level_arrays(units), {}
+    for side, better, price, size in (("ask", np.less, *levels[:2]), ("bid", np.greater, *levels[2:])):
         _check_side(side, price, size, owner, level, better, source)
         sides[side] = (price, size)
     quoted = (sides["ask"][0] > 0) | (sides["bid"][0] > 0)
