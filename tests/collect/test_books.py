@@ -18,6 +18,7 @@ from upbit_frames.collect.books import sampled
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.frames.book_events import BUY, CLEAR, DEPTH, SELL, SNAPSHOT, events
+from upbit_frames.store import encoding
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.store.parquet import ParquetStore
@@ -62,13 +63,32 @@ def test_samples_are_those_of_a_plain_reader(
         places = [at for at, time in enumerate(times) if low <= time < high]
         store.write(SERIES, whole.slice(places[0], len(places)), span, origin="live")
     moments = START + (first + np.arange(count) * step) * SECOND
-    table, known = sampled(store, SERIES, moments)
+    table, known = sampled(store, SERIES, moments, 2)
     for at, moment in enumerate((first + np.arange(count) * step).tolist()):
         span = next(((low, high) for low, high in spans if low <= moment < high), None)
         books = [number for number, time in enumerate(times) if span and span[0] <= time <= moment]
         assert known[at] == bool(books)
-        expected = [100.0 + books[-1], 101.0 + books[-1]] if books else None
-        assert table["ask_price"][at].as_py() == expected
+        expected = [100.0 + books[-1], 101.0 + books[-1]] if books else [np.nan, np.nan]
+        np.testing.assert_equal([table[f"ask_price_{level}"][at].as_py() for level in range(2)], expected)
+
+
+def test_samples_of_files_with_many_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "BOOK_GROUP_ROWS", 3)
+    parquet, memory = ParquetStore(tmp_path), MemoryStore()
+    chance = np.random.default_rng(5)
+    for low in (0, 60, 120, 200, 300):  # the first three touch
+        times = np.sort(chance.integers(low, low + 60, 25))
+        times[0] = low if low != 60 else times[0]  # at 60 the book of before is still the last one
+        span = Span(START + low * SECOND, START + (low + 60) * SECOND)
+        for store in (parquet, memory):
+            store.write(SERIES, table_of([START + time * SECOND for time in times.tolist()]), span, origin="live")
+    cuts = parquet.cuts(SERIES, Span(START, START + 400 * SECOND))
+    assert len(cuts) > 20
+    for first, step, count in ((0, 1, 400), (59, 1, 3), (0, 37, 10), (150, 60, 4), (355, 1, 3), (-5, 100, 4)):
+        moments = START + (first + np.arange(count) * step) * SECOND
+        got, expected = sampled(parquet, SERIES, moments, 2), sampled(memory, SERIES, moments, 2)
+        assert got[1].tolist() == expected[1].tolist()
+        pd.testing.assert_frame_equal(got[0].to_pandas(), expected[0].to_pandas())
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,60 +20,49 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Books", "flat", "missing_text", "rows_of_moments", "sampled", "whole_range"]
+__all__ = ["flat", "missing_text", "sampled", "unknown_spans", "whole_range"]
 
-HOUR = 3_600_000_000
 SHOWN = 5  # missing ranges that a message names
 SIDES = ("ask_price", "ask_size", "bid_price", "bid_size")
 OTHERS = ("received_at", "total_ask_size", "total_bid_size")
 COLUMNS = ("time", *OTHERS, *SIDES)
 
 
-@dataclass(frozen=True)
-class Books:
-    """Books of one market.
-
-    Attributes
-    ----------
-    table : pyarrow.Table
-        See :func:`flat`.
-    missing : list of Span
-        What was not recorded of the range.
-    """
-
-    table: pa.Table
-    missing: list[Span]
-
-
 def flat(table: pa.Table, levels: int) -> pa.Table:
-    """Return books with a column for each level, ``ask_price_0`` the best; NaN where a side is shorter.
+    """Return books with a column for each level, ``ask_price_0`` the best; NaN where a side is shorter."""
+    others = table.select([name for name in table.column_names if name not in SIDES])
+    return with_levels(others, level_matrix(table, levels))
 
-    A row of nulls, a moment that was not recorded, has NaN everywhere.
+
+def level_matrix(table: pa.Table, levels: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Return the levels of books, or of some rows of them, as an array of shape (sides * levels, rows).
+
+    The first ``levels`` lines are the first of :data:`SIDES`; NaN where a side is shorter.
     """
+    number = len(table) if rows is None else len(rows)
+    matrix = np.full((len(SIDES) * levels, number), np.nan)
+    for side, name in enumerate(SIDES):
+        lists = table.column(name).combine_chunks()
+        offsets, values = np.asarray(lists.offsets, dtype=np.int64), np.asarray(lists.values)
+        starts, ends = (offsets[:-1], offsets[1:]) if rows is None else (offsets[rows], offsets[rows + 1])
+        for level in range(levels):
+            at = starts + level
+            present = at < ends
+            if present.all():
+                matrix[side * levels + level] = values[at]
+            else:
+                matrix[side * levels + level, present] = values[at[present]]
+    return matrix
+
+
+def with_levels(others: pa.Table, matrix: NDArray[np.float64]) -> pa.Table:
+    """Return a table with the lines of :func:`level_matrix` as further columns."""
     import pyarrow as pa
 
-    columns = {name: table.column(name) for name in table.column_names if name not in SIDES}
-    for name in SIDES:
-        values = level_matrix(table.column(name).combine_chunks(), levels)
-        columns.update({f"{name}_{level}": pa.array(values[level]) for level in range(levels)})
-    return pa.table(columns)
-
-
-def level_matrix(lists: Any, levels: int) -> NDArray[np.float64]:
-    """Return lists as an array of shape (levels, rows); NaN where a list is shorter."""
-    import pyarrow.compute as pc
-
-    if hasattr(lists, "chunks"):
-        lists = lists.chunk(0) if lists.num_chunks else lists.type.wrap_array([])
-    offsets = np.asarray(lists.offsets, dtype=np.int64)
-    values = np.asarray(lists.values, dtype=np.float64)
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
-    level = np.arange(levels)[:, None]
-    present = level < lengths[None, :]
-    if not len(values):
-        return np.full(present.shape, np.nan)
-    at = np.minimum(offsets[None, :-1] + level, len(values) - 1)
-    return np.where(present, values[at], np.nan)
+    levels = len(matrix) // len(SIDES)
+    names = [f"{name}_{level}" for name in SIDES for level in range(levels)]
+    columns = [*others.columns, *(pa.array(line) for line in matrix)]
+    return pa.Table.from_arrays(columns, names=[*others.column_names, *names])
 
 
 def whole_range(store: Store, series: Series, span: Span) -> tuple[pa.Table, list[Span]]:
@@ -86,74 +75,97 @@ def whole_range(store: Store, series: Series, span: Span) -> tuple[pa.Table, lis
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The books of a part of a range that its samples need."""
+class _Piece:
+    """What the samples need of a piece of a range: the last book at each moment, and the last of all.
 
-    rows: pa.Table
-    index: NDArray[np.int64]  # of each moment, the row that was the last one then; -1 for one of an earlier part
-    last: pa.Table  # the last book of the part, if it has any
+    Attributes
+    ----------
+    others : pyarrow.Table
+        The columns of these books that are no levels.
+    levels : array
+        See :func:`level_matrix`.
+    index : int64 array
+        Of each moment inside, the book that was the last one then; -1 for one before the first book.
+    covered : list of Span
+    """
+
+    others: pa.Table
+    levels: NDArray[np.float64]
+    index: NDArray[np.int64]
     covered: list[Span]
 
 
-def sampled(store: Store, series: Series, moments: NDArray[np.int64]) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """Return the book as of each moment, ascending; read in parts, of which only what is needed is kept.
+def sampled(
+    store: Store, series: Series, moments: NDArray[np.int64], levels: int
+) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Return the book as of each moment, ascending; read piece by piece, of which only what is needed is kept.
 
     Returns
     -------
     table : pyarrow.Table
-        As stored, a row a moment; ``time`` is when the book had changed last. Nulls where it was not recorded.
+        As of :func:`flat`, a row a moment; ``time`` is when the book had changed last. Null, and NaN for the levels,
+        where it was not recorded.
     known : array of bool
         Whether everything was recorded from that change up to the moment.
     """
     import pyarrow as pa
 
-    first, end = int(moments[0]), int(moments[-1]) + 1
-    before = store.tail_covered(series, first + 1, 1, COLUMNS)
-    edges = np.arange(first, end, HOUR).tolist()
-    spans = [Span(low, min(low + HOUR, end)) for low in edges]
-    parts: list[_Part] = thread_map(lambda span: _part(store, series, span, moments), spans)
-    tables, index, size, carried = [before.table], [], len(before.table), len(before.table) - 1
-    for part in parts:
-        index.append(np.where(part.index < 0, carried, part.index + size))
-        tables += [part.rows, part.last]
-        size += len(part.rows) + len(part.last)
-        carried = size - 1 if len(part.last) else carried
-    rows = pa.concat_tables(tables)
-    covered = merge([*before.covered, *(span for part in parts for span in part.covered)])
-    return rows_of_moments(rows, np.concatenate(index), moments, covered)
+    cuts = store.cuts(series, Span(int(moments[0]), int(moments[-1]) + 1))
+    edges = np.searchsorted(moments, np.array(cuts, dtype=np.int64).reshape(-1, 2)).tolist()
+    useful = [(span, low, high) for span, (low, high) in zip(cuts, edges, strict=True) if low < high]
+    pieces = thread_map(lambda cut: _read(store, series, cut[0], moments[cut[1] : cut[2]], levels), useful)
+    kept = [_last(store, series, int(moments[0]), levels)]
+    index, size, reached = np.full(len(moments), -1, dtype=np.int64), len(kept[0].others), int(moments[0])
+    carried = size - 1
+    for (span, low, high), piece in zip(useful, pieces, strict=True):
+        if span.start != reached and (piece.index < 0).any():  # what comes before it was not read
+            kept.append(_last(store, series, int(moments[low]), levels))
+            size += len(kept[-1].others)
+            carried = size - 1 if len(kept[-1].others) else -1
+        index[low:high] = np.where(piece.index < 0, carried, piece.index + size)
+        kept.append(piece)
+        size += len(piece.others)
+        carried, reached = size - 1 if len(piece.others) else carried, span.end
+    left_out = [span for span, (low, high) in zip(cuts, edges, strict=True) if low == high]
+    others = pa.concat_tables([piece.others for piece in kept]).combine_chunks()
+    known = _bridged(
+        np.asarray(others.column("time").cast("int64")), index, moments,
+        merge([*left_out, *(span for piece in kept for span in piece.covered)]),
+    )  # fmt: skip
+    nothing = np.full((len(kept[0].levels), 1), np.nan)
+    matrix = np.concatenate([*(piece.levels for piece in kept), nothing], axis=1)[:, np.where(known, index, -1)]
+    return with_levels(others.take(pa.array(index, mask=~known)), matrix), known
 
 
-def _part(store: Store, series: Series, span: Span, moments: NDArray[np.int64]) -> _Part:
+def _read(store: Store, series: Series, span: Span, moments: NDArray[np.int64], levels: int) -> _Piece:
     reading = store.read_covered(series, span, COLUMNS)
-    table = reading.table.combine_chunks()
-    low, high = np.searchsorted(moments, [span.start, span.end])
-    at = np.searchsorted(_micros(table), moments[low:high], side="right") - 1
-    used, place = np.unique(at[at >= 0], return_inverse=True)
-    index = np.full(len(at), -1, dtype=np.int64)
-    index[at >= 0] = place
-    return _Part(table.take(used), index, table.slice(max(0, len(table) - 1)), list(reading.covered))
+    times = np.asarray(reading.table.column("time").cast("int64"))
+    at = np.searchsorted(times, moments, side="right") - 1
+    rows = np.unique(np.append(at[at >= 0], len(times) - 1)) if len(times) else at[:0]
+    index = np.where(at < 0, -1, np.searchsorted(rows, at))
+    others = reading.table.select(["time", *OTHERS]).take(rows)
+    return _Piece(others, level_matrix(reading.table, levels, rows), index, list(reading.covered))
 
 
-def rows_of_moments(
-    rows: pa.Table, index: NDArray[np.int64], moments: NDArray[np.int64], covered: Sequence[Span]
-) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """Return the rows that the moments refer to, null where the range between the two was not recorded."""
-    import pyarrow as pa
-
-    known = index >= 0
-    if len(rows) and covered:
-        starts = np.array([span.start for span in covered])
-        ends = np.array([span.end for span in covered])
-        inside = np.searchsorted(starts, moments, side="right") - 1
-        times = _micros(rows)[np.maximum(index, 0)]
-        known &= (inside >= 0) & (moments < ends[np.maximum(inside, 0)]) & (times >= starts[np.maximum(inside, 0)])
-    else:
-        known &= False
-    return rows.combine_chunks().take(pa.array(index, mask=~known)), known
+def _last(store: Store, series: Series, moment: int, levels: int) -> _Piece:
+    """Return the last book at a moment as a piece of its own, without any where that is not known."""
+    reading = store.tail_covered(series, moment + 1, 1, COLUMNS)
+    others, index = reading.table.select(["time", *OTHERS]), np.empty(0, dtype=np.int64)
+    return _Piece(others, level_matrix(reading.table, levels), index, list(reading.covered))
 
 
-def _micros(table: pa.Table) -> NDArray[np.int64]:
-    return np.asarray(table.column("time").cast("int64"))
+def _bridged(
+    times: NDArray[np.int64], index: NDArray[np.int64], moments: NDArray[np.int64], covered: Sequence[Span]
+) -> NDArray[np.bool_]:
+    """Return for each moment whether it has a book, and everything between the two was recorded."""
+    known: NDArray[np.bool_] = index >= 0
+    if not len(times) or not covered:
+        return np.zeros(len(index), dtype=np.bool_)
+    starts, ends = np.array(covered, dtype=np.int64).T
+    inside = np.searchsorted(starts, moments, side="right") - 1
+    place = np.maximum(inside, 0)
+    known &= (inside >= 0) & (moments < ends[place]) & (times[np.maximum(index, 0)] >= starts[place])
+    return known
 
 
 def unknown_spans(known: NDArray[np.bool_], moments: NDArray[np.int64], end: int) -> list[Span]:

@@ -171,6 +171,13 @@ class Store(RowStore, Protocol):
     def count_covered(self, series: Series, span: Span) -> Counted:
         """Count the rows of a range together with the parts of it that are covered."""
 
+    def cuts(self, series: Series, span: Span) -> list[Span]:
+        """Cut the covered parts of a range into pieces that are read without decoding many rows of another.
+
+        Ascending and disjoint; together they are what is covered of the range. Whoever reads a range in such pieces
+        needs the memory of one of them, and may leave out those that are of no use.
+        """
+
     def tail_covered(self, series: Series, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read :meth:`tail` together with the covered range whose last rows they are.
 

@@ -116,6 +116,10 @@ class MemoryStore:
                 inside = span.start <= present.start and present.end <= span.end
                 yield table if inside else rows.cut(table, span)
 
+    def cuts(self, series: Series, span: Span) -> list[Span]:
+        """Return the covered parts of a range; any piece of them is read alike."""
+        return intersect(self.covered(series), [span])
+
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
         """Return the last ``count`` rows before ``end`` of the covered range that touches ``end``."""
         return self.tail_covered(series, end, count).table

@@ -107,6 +107,10 @@ class ParquetStore:
         """Count the rows of a range together with the parts of it that are covered."""
         return self._folder(series).count(span)
 
+    def cuts(self, series: Series, span: Span) -> list[Span]:
+        """Cut the covered parts of a range into pieces that are read without decoding rows of another; see `Store`."""
+        return self._folder(series).cuts(span)
+
     def tail(self, series: Series, end: int, count: int) -> pa.Table:
         """Return the last ``count`` rows before ``end`` of the covered range that touches ``end``."""
         return self._folder(series).tail(end, count).table

@@ -132,6 +132,14 @@ class SeriesFolder:
         parts = layout.territories(self.files(), span)
         return Counted(sum(self._map_parts(encoding.count_part, parts)), merge(part for _, part in parts))
 
+    def cuts(self, span: Span) -> list[Span]:
+        """Cut the covered parts of a range where reading begins anyway: at files and their row groups."""
+        return self.retry(lambda: self._cuts(span))
+
+    def _cuts(self, span: Span) -> list[Span]:
+        parts = layout.territories(self.files(), span)
+        return [cut for cuts in self._map_parts(encoding.cuts, parts, threads=False) for cut in cuts]
+
     def tail(self, end: int, count: int, columns: Columns | None = None) -> Reading:
         """Read the last rows before ``end``, and say which covered range they end."""
         self.touch()

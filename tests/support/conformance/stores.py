@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from upbit_frames.core.intervals import INTERVALS, Span
+from upbit_frames.core.intervals import INTERVALS, Span, merge
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import StoreError
 from upbit_frames.store.base import Series, Store
@@ -245,6 +245,20 @@ class StoreConformance:
             store.head_covered(kit.series, whole.end, 5),
         ):
             assert (len(nothing.table), nothing.covered) == (0, [])
+
+    def test_a_range_is_cut_into_what_is_covered(self, store: Store, kit: Any) -> None:
+        whole = fill(store, kit)
+        later = Span(whole.end + 60 * kit.minute, whole.end + 120 * kit.minute)
+        store.write(kit.series, kit.candles([]), later)
+        outside = Span(whole.start - 60 * kit.minute, later.end + 60 * kit.minute)
+        cuts = store.cuts(kit.series, outside)
+        assert merge(cuts) == [whole, later]
+        assert all(cut.end <= after.start for cut, after in pairwise(cuts))
+        tables = [store.read(kit.series, cut) for cut in cuts]
+        assert pa.concat_tables(tables).equals(store.read(kit.series, outside))
+        inside = Span(whole.start + 90 * kit.minute, whole.start + 95 * kit.minute)
+        assert merge(store.cuts(kit.series, inside)) == [inside]
+        assert store.cuts(kit.series, Span(later.end, outside.end)) == []
 
     def test_trades_without_their_ids(self, store: Store, kit: Any) -> None:
         series = Series("trades", "KRW-BTC")

@@ -174,11 +174,11 @@ def _read(store: Store, series: Series, span: Span, step: int, depth: int) -> tu
     if (span.end - span.start) // step > MOST_SAMPLES:
         raise QueryError(f"more than {MOST_SAMPLES:,} samples", suggestion="choose a longer period, or a shorter range")
     moments = np.arange(span.start, span.end, step, dtype=np.int64)
-    table, known = recorded.sampled(store, series, moments)
+    table, known = recorded.sampled(store, series, moments, depth)
     if not known.any():
         raise _not_recorded(series, [span])
     times = pa.array(moments).cast(table.schema.field("time").type)
-    samples = recorded.flat(table.rename_columns(["updated", *table.column_names[1:]]), depth)
+    samples = table.rename_columns(["updated", *table.column_names[1:]])
     return samples.add_column(0, "time", times), recorded.unknown_spans(known, moments, span.end)
 
 
