@@ -118,19 +118,19 @@ class UpbitFramesError(Exception):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __str__(self) -> str:
-        text, facts = self.message, self._facts()
+        text, context = self.message, self._context_text()
         if self.suggestion:
             text = f"{text.rstrip('.')}. Suggestion: {self.suggestion}"
-        return f"{text} [{facts}]" if facts else text
+        return f"{text} [{context}]" if context else text
 
-    def _facts(self) -> str:
+    def _context_text(self) -> str:
         """Write the context that the message does not name itself; what is long, such as a URL, comes last."""
-        facts = [
+        entries = [
             f"{key}={_short(value)}"
             for key, value in self.context.items()
             if value not in ([], ()) and not _says(self.message, value)
         ]
-        return ", ".join(sorted(facts, key=lambda fact: len(fact) > LONG))
+        return ", ".join(sorted(entries, key=lambda entry: len(entry) > LONG))
 
     def _render_traceback_(self) -> list[str]:
         """Write what IPython shows: the caller's own lines, then message, suggestion and context, a line each.
@@ -148,8 +148,8 @@ class UpbitFramesError(Exception):
         lines = formatter.structured_traceback(type(self), short, _own_frames(trace))
         if self.suggestion:
             lines.append(f"  Suggestion: {self.suggestion}")
-        facts = self._facts()
-        return [*lines, f"  [{facts}]"] if facts else lines
+        context = self._context_text()
+        return [*lines, f"  [{context}]"] if context else lines
 
     def __reduce__(self) -> tuple[Any, ...]:
         notes = getattr(self, "__notes__", [])

@@ -136,8 +136,8 @@ def test_a_request_says_each_topic_once(wanted: list[Topic], ticket: str, format
 def test_the_exchange_understands_a_request(wanted: list[Topic], format_: str) -> None:
     found = merged(wanted)
     session = Session(WORLD.market, "kr", WORLD.clock.now())
-    session.said(request(found, "t", format_), WORLD.clock.now())
-    (listed,) = session.said('[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]', WORLD.clock.now())
+    session.receive(request(found, "t", format_), WORLD.clock.now())
+    (listed,) = session.receive('[{"ticket":"t"},{"method":"LIST_SUBSCRIPTIONS"}]', WORLD.clock.now())
     listed_topics: list[dict[str, Any]] = json.loads(listed)["result"]
     codes = {(one["type"], code, float(one.get("level", 0))) for one in listed_topics for code in one["codes"]}
     assert codes == {

@@ -181,8 +181,8 @@ class Cache:
         ]
         frame = pd.DataFrame(
             [
-                (str(one.path), kind, one.series.market, one.series.interval, *one.span, one.rows, one.bytes)
-                for one in stored
+                (str(file.path), kind, file.series.market, file.series.interval, *file.span, file.rows, file.bytes)
+                for file in stored
             ],
             columns=["path", "kind", "market", "interval", "start", "end", "rows", "bytes"],
         )

@@ -176,7 +176,7 @@ def _row(kind: str, time: int, values: dict[str, Any]) -> State:
     return State(time, (time, values["volume_day" if kind == "ticker" else "volume"] or 0.0), values)
 
 
-def relation(kind: str, one: State, other: State) -> str:
+def relation(kind: str, state: State, other: State) -> str:
     """How two states of one market go together.
 
     Returns
@@ -188,25 +188,25 @@ def relation(kind: str, one: State, other: State) -> str:
         moments neither explains anything.
     """
     if kind == "trade":
-        return _trades(one, other)
-    if one.time == other.time and all(map(_equal, one.rank[1:], other.rank[1:])):
-        return "same" if one.values.keys() == other.values.keys() and _equal_values(one, other) else "contradiction"
-    older, newer = sorted((one, other), key=lambda state: state.rank)
+        return _trades(state, other)
+    if state.time == other.time and all(map(_equal, state.rank[1:], other.rank[1:])):
+        return "same" if state.values.keys() == other.values.keys() and _equal_values(state, other) else "contradiction"
+    older, newer = sorted((state, other), key=lambda state: state.rank)
     if not _follows(kind, older, newer):
         return "contradiction"
-    return "newer" if one is newer else "older"
+    return "newer" if state is newer else "older"
 
 
-def _equal_values(one: State, other: State) -> bool:
-    return all(_equal(value, other.values[name]) for name, value in one.values.items())
+def _equal_values(state: State, other: State) -> bool:
+    return all(_equal(value, other.values[name]) for name, value in state.values.items())
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(one == other)
+def _equal(value: Any, other: Any) -> bool:
+    if isinstance(value, tuple) and isinstance(other, tuple):
+        return len(value) == len(other) and all(map(_equal, value, other))
+    if isinstance(value, float) and isinstance(other, float):
+        return isclose(value, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(value == other)
 
 
 def _follows(kind: str, older: State, newer: State) -> bool:
@@ -225,9 +225,9 @@ def _follows(kind: str, older: State, newer: State) -> bool:
     )  # fmt: skip
 
 
-def _trades(one: State, other: State) -> str:
+def _trades(state: State, other: State) -> str:
     """Where both reach back to, the older one has nothing that the newer lacks, and nothing else."""
-    older, newer = sorted((one, other), key=lambda state: state.rank)
+    older, newer = sorted((state, other), key=lambda state: state.rank)
     since = max(min((value[0], number) for number, value in state.values.items()) for state in (older, newer))
     both = {number: value for number, value in older.values.items() if (value[0], number) >= since}
     again = {
@@ -237,7 +237,7 @@ def _trades(one: State, other: State) -> str:
         return "contradiction"
     if older.rank == newer.rank:
         return "same"
-    return "newer" if one is newer else "older"
+    return "newer" if state is newer else "older"
 
 
 # --- what it comes to -------------------------------------------------------------------------------------
@@ -287,20 +287,20 @@ def _relations(kind: str, samples: list[Sample]) -> list[list[str]]:
 def summary(kind: str, samples: list[Sample], offset: int) -> dict[str, dict[str, float]]:
     """One row of numbers a channel; see ``uf.compare`` for what they mean."""
     pairs = _relations(kind, samples)
-    single = [one for pair in pairs for one in pair]
+    single = [verdict for pair in pairs for verdict in pair]
 
     def part(*which: str) -> float:
-        return sum(one in which for one in single) / len(single) if single else nan
+        return sum(verdict in which for verdict in single) / len(single) if single else nan
 
     agreeing = sum("contradiction" not in pair for pair in pairs) / len(pairs) if pairs else nan
     rows = {}
     for channel in CHANNELS:
-        mine = [one for one in samples if one.channel == channel]
-        answered = [one for one in mine if not one.error]
+        mine = [sample for sample in samples if sample.channel == channel]
+        answered = [sample for sample in mine if not sample.error]
         # The first answer has to open a connection, which the others do not.
-        settled = [one for one in answered if one is not mine[0]]
-        latencies = [one.latency for one in settled]
-        ages = [value for value in (age(kind, one, offset) for one in settled) if not isnan(value)]
+        settled = [sample for sample in answered if sample is not mine[0]]
+        latencies = [sample.latency for sample in settled]
+        ages = [value for value in (age(kind, sample, offset) for sample in settled) if not isnan(value)]
         rows[channel] = {
             "attempts": len(mine),
             "answered": len(answered),
@@ -313,7 +313,7 @@ def summary(kind: str, samples: list[Sample], offset: int) -> dict[str, dict[str
             "newer": part("newer" if channel == "rest" else "older"),
             "same": part("same"),
             "agreement": agreeing,
-            "requests": sum(one.requests for one in mine),
+            "requests": sum(sample.requests for sample in mine),
         }
     return rows
 
@@ -326,13 +326,13 @@ def to_rows(kind: str, samples: list[Sample], offset: int) -> list[dict[str, Any
 
     return [
         {
-            "round": one.round,
-            "channel": one.channel,
-            "latency": number(one.latency),
-            "age": number(age(kind, one, offset)),
-            "newest": max((state.time for state in one.states.values()), default=None),
-            "requests": one.requests,
-            "error": one.error or None,
+            "round": sample.round,
+            "channel": sample.channel,
+            "latency": number(sample.latency),
+            "age": number(age(kind, sample, offset)),
+            "newest": max((state.time for state in sample.states.values()), default=None),
+            "requests": sample.requests,
+            "error": sample.error or None,
         }
-        for one in samples
+        for sample in samples
     ]

@@ -137,8 +137,8 @@ def draw(seconds: float, style: Style) -> Figure:
 
     now = time.time()
     calls = telemetry.records(now - seconds)
-    moments = [one.at for one in telemetry.requests_since(now - seconds)]
-    began = min([one.at for one in calls] + moments, default=now - MIN_SPAN)
+    moments = [request.at for request in telemetry.requests_since(now - seconds)]
+    began = min([call.at for call in calls] + moments, default=now - MIN_SPAN)
     span = max(MIN_SPAN, now - began)
     figure = Figure(figsize=(11, 7.2), facecolor=style.paper, layout="constrained")
     FigureCanvasAgg(figure)
@@ -174,11 +174,11 @@ def _tiles(axes: Axes, calls: list[CallRecord], seconds: float, now: float, styl
     counts = count_events(telemetry.events_since(now - seconds))
     tiles = [
         ("calls", len(calls), False),
-        ("without a request", sum(1 for one in calls if one.hit), False),
-        ("requests", sum(one.requests for one in calls), False),
-        ("retries", sum(one.retries for one in calls), True),
-        ("429 / 418", sum(one.refusals for one in calls), True),
-        ("errors", sum(1 for one in calls if one.error), True),
+        ("without a request", sum(1 for call in calls if call.hit), False),
+        ("requests", sum(call.requests for call in calls), False),
+        ("retries", sum(call.retries for call in calls), True),
+        ("429 / 418", sum(call.refusals for call in calls), True),
+        ("errors", sum(1 for call in calls if call.error), True),
         *((f"stream {name}", counts[name], True) for name in EVENTS),
     ]
     axes.set_axis_off()
@@ -198,11 +198,11 @@ def _latency(axes: Axes, calls: list[CallRecord], now: float, span: float, style
     if not calls:
         return _empty(axes, style)
     by: dict[str, list[CallRecord]] = defaultdict(list)
-    for one in calls:
-        by[one.channel or "-"].append(one)
+    for call in calls:
+        by[call.channel or "-"].append(call)
     for channel, group in sorted(by.items(), key=lambda item: -len(item[1])):
         axes.scatter(
-            [one.at - now for one in group], [max(1e-3, one.seconds * 1000) for one in group],
+            [call.at - now for call in group], [max(1e-3, call.seconds * 1000) for call in group],
             s=14, alpha=0.6, linewidths=0, color=_colour(channel), label=channel,
         )  # fmt: skip
     axes.set_yscale("log")
@@ -221,7 +221,7 @@ def _ago(axes: Axes, span: float) -> None:
 
 def _shares(axes: Axes, calls: list[CallRecord], style: Style) -> None:
     _plain(axes, "Source", style, grid=None)
-    shares = Counter(one.channel or "-" for one in calls).most_common(MAX_ROWS)
+    shares = Counter(call.channel or "-" for call in calls).most_common(MAX_ROWS)
     if not shares:
         return _empty(axes, style)
     names = [name for name, _ in shares][::-1]
@@ -240,7 +240,7 @@ def _shares(axes: Axes, calls: list[CallRecord], style: Style) -> None:
 def _rate(axes: Axes, seconds: float, now: float, span: float, style: Style) -> None:
     """Requests in every second, by limit group, against the limit of one."""
     _plain(axes, "Requests a second, by limit group", style)
-    requests = [(one.at, one.group) for one in telemetry.requests_since(now - seconds)]
+    requests = [(request.at, request.group) for request in telemetry.requests_since(now - seconds)]
     if not requests:
         return _empty(axes, style, "no requests")
     width = max(1.0, span / 150)  # bars that can be seen
@@ -248,7 +248,7 @@ def _rate(axes: Axes, seconds: float, now: float, span: float, style: Style) -> 
     bottom: dict[int, float] = defaultdict(float)
     palette = [*CHANNELS.values()]
     for place, group in enumerate(groups):
-        slots = Counter(int((at - now) // width) for at, one in requests if one == group)
+        slots = Counter(int((at - now) // width) for at, name in requests if name == group)
         heights = [number / width for number in slots.values()]
         axes.bar(
             [(slot + 0.5) * width for slot in slots], heights, width=width * 0.86,

@@ -158,7 +158,7 @@ def _read_csv(
         if len(set(names)) != len(names) or not set(columns) <= set(names):
             raise refusal(
                 f"the file must have the columns {', '.join(columns)}, but has {', '.join(names)}"[:400],
-                **_facts(file), path="header",
+                **_file_context(file), path="header",
             )  # fmt: skip
         first = member.read(_BLOCK)
         if not first.strip():
@@ -183,9 +183,11 @@ def _read_csv(
                     batches.append(batch)
                     seen += len(batch)
                     if rows is not None and seen > rows:
-                        raise refusal(f"the file has more than the {rows:,} rows its period can hold", **_facts(file))
+                        raise refusal(
+                            f"the file has more than the {rows:,} rows its period can hold", **_file_context(file)
+                        )
         except pa.ArrowInvalid as error:
-            raise refusal(f"the file cannot be read as a table: {error}"[:400], **_facts(file)) from error
+            raise refusal(f"the file cannot be read as a table: {error}"[:400], **_file_context(file)) from error
     return pa.Table.from_batches(batches).combine_chunks()
 
 
@@ -195,7 +197,7 @@ def _numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     return chunk.to_numpy(zero_copy_only=True)  # type: ignore[no-any-return]
 
 
-def _facts(file: ArchiveFile) -> dict[str, Any]:
+def _file_context(file: ArchiveFile) -> dict[str, Any]:
     return {"file": file.member, "market": file.market, "interval": file.interval}
 
 
@@ -219,7 +221,7 @@ def _sides(column: pa.ChunkedArray, file: ArchiveFile) -> pa.Array:
         return pa.array([], pa.string())
     strange = set(encoded.dictionary.to_pylist()) - {"ASK", "BID"}
     if strange:
-        raise refusal(f"ask_bid must be ASK or BID, but {sorted(strange)[0]!r:.100} occurs", **_facts(file))
+        raise refusal(f"ask_bid must be ASK or BID, but {sorted(strange)[0]!r:.100} occurs", **_file_context(file))
     return pc.utf8_lower(encoded.dictionary).take(encoded.indices)
 
 
@@ -243,7 +245,7 @@ def _repeats(*columns: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return same
 
 
-def _refuse_rows(bad: np.ndarray[Any, Any], raw: pa.Table, file: ArchiveFile, what: str) -> None:
+def _refuse_rows(bad: np.ndarray[Any, Any], raw: pa.Table, file: ArchiveFile, fault: str) -> None:
     """Raise for the first invalid row, if there is any."""
     import numpy as np
 
@@ -251,4 +253,6 @@ def _refuse_rows(bad: np.ndarray[Any, Any], raw: pa.Table, file: ArchiveFile, wh
         return
     row = raw.slice(int(np.argmax(bad)), 1).to_pylist()[0]
     sample = ", ".join(f"{name}={value}" for name, value in row.items())
-    raise refusal(f"the file has {what} ({int(bad.sum()):,} of {len(bad):,} rows)", sample=sample, **_facts(file))
+    raise refusal(
+        f"the file has {fault} ({int(bad.sum()):,} of {len(bad):,} rows)", sample=sample, **_file_context(file)
+    )

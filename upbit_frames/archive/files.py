@@ -104,8 +104,8 @@ class ArchiveFile:
     def stem(self) -> str:
         """The name without its ending, shared by the zip and the CSV inside."""
         stamp = from_micros(self.period.start).strftime("%Y%m" if self.monthly else "%Y%m%d")
-        what = "trade" if self.interval is None else f"candle-{INTERVALS[self.interval].archive}"
-        return f"{self.market}_{what}_{stamp}"
+        content = "trade" if self.interval is None else f"candle-{INTERVALS[self.interval].archive}"
+        return f"{self.market}_{content}_{stamp}"
 
     @property
     def key(self) -> str:

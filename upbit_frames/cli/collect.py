@@ -105,10 +105,10 @@ def _record(options: argparse.Namespace) -> int:
 def _show_until(recorder: Recorder, stop: threading.Event, end: float | None) -> None:
     """Show the status line until the recording ends: in a terminal each second in place, else each minute."""
     terminal = sys.stderr.isatty()
-    shown = 0.0
+    printed_at = 0.0
     while not stop.wait(0.2) and not recorder.closed and (end is None or time.monotonic() < end):
-        if time.monotonic() - shown >= (1 if terminal else 60):
-            shown = time.monotonic()
+        if time.monotonic() - printed_at >= (1 if terminal else 60):
+            printed_at = time.monotonic()
             print(
                 f"\r\x1b[K{recorder}" if terminal else str(recorder),
                 end="" if terminal else "\n",

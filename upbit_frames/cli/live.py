@@ -35,13 +35,13 @@ def add_live_parsers(commands: Any) -> None:
     command.set_defaults(run=_follow)
 
 
-def _one(markets: list[str]) -> str | list[str]:
+def _markets(markets: list[str]) -> str | list[str]:
     return markets[0] if len(markets) == 1 else markets
 
 
 def _stream(options: argparse.Namespace) -> int:
     given = {"depth": options.depth, "tz": options.tz, "output": "pandas"}
-    markets, ends = _one(options.market), options.seconds is not None or options.count is not None
+    markets, ends = _markets(options.market), options.seconds is not None or options.count is not None
     if ends:
         return emit(uf.stream(markets, options.kind, seconds=options.seconds, count=options.count, **given), options)
     if options.out is not None:
@@ -63,7 +63,7 @@ def _follow(options: argparse.Namespace) -> int:
     if left is not None and left < 1:
         raise QueryError(f"--count must be at least 1, got {left}")
     follow = uf.follow(
-        _one(options.market), options.interval, options.history, forming=options.forming, base=options.base,
+        _markets(options.market), options.interval, options.history, forming=options.forming, base=options.base,
         tz=options.tz, output="pandas",
     )  # fmt: skip
     with follow:

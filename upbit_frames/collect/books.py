@@ -177,6 +177,6 @@ def unknown_spans(known: NDArray[np.bool_], moments: NDArray[np.int64], end: int
 def missing_text(series: Series, missing: Sequence[Span]) -> str:
     """Name what was not recorded, the longest ranges first."""
     longest = sorted(missing, key=lambda span: span.start - span.end)[:SHOWN]
-    shown = ", ".join(f"{iso(span.start)} → {iso(span.end)}" for span in sorted(longest))
+    listed = ", ".join(f"{iso(span.start)} → {iso(span.end)}" for span in sorted(longest))
     more = f" and {len(missing) - SHOWN} shorter ones" if len(missing) > SHOWN else ""
-    return f"the order book of {series.market} was not recorded in {len(missing)} ranges: {shown}{more}"
+    return f"the order book of {series.market} was not recorded in {len(missing)} ranges: {listed}{more}"

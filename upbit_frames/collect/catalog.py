@@ -69,12 +69,14 @@ def _entry(info: SeriesInfo, now: int) -> Entry | None:
     return Entry(info, span, holes, until, share, None if info.series.kind == "orderbook" else expires(grid, until))
 
 
-def summary(found: Sequence[Entry], where: str) -> list[str]:
+def summary(entries: Sequence[Entry], where: str) -> list[str]:
     """Describe what is stored in a line or two."""
-    size = sum(one.info.bytes for one in found) / 1e6
-    rows = sum(one.info.rows for one in found)
-    lines = [f"{len(found):,} series, {counted(rows, 'row')}, {size:,.1f} MB in {where}"]
-    ending = sorted((one.expires, str(one.info.series), one.covered_until) for one in found if one.expires is not None)
+    size = sum(entry.info.bytes for entry in entries) / 1e6
+    rows = sum(entry.info.rows for entry in entries)
+    lines = [f"{len(entries):,} series, {counted(rows, 'row')}, {size:,.1f} MB in {where}"]
+    ending = sorted(
+        (entry.expires, str(entry.info.series), entry.covered_until) for entry in entries if entry.expires is not None
+    )
     if ending:
         until, name, after = ending[0]
         lines.append(f"next to expire: {name} after {iso(after)} is served until {iso(until)}; uf.update() fetches it")

@@ -117,9 +117,9 @@ class _Candles:
 
     async def run(self, span: Span, covered: list[Span]) -> Gain:
         horizon = self.interval.shift(rest_horizon(self.interval, self.ports.server_time.now()), 1)
-        found = await in_thread(last_row, self.store, self.series, covered, span.start)
-        last = None if found is None or _row(found[0])["time"] < horizon else _row(found[0])
-        together = found is not None and found[1].end == span.start
+        stored_last = await in_thread(last_row, self.store, self.series, covered, span.start)
+        last = None if stored_last is None or _row(stored_last[0])["time"] < horizon else _row(stored_last[0])
+        together = stored_last is not None and stored_last[1].end == span.start
         if last is None or not together or self.interval.slots(last["time"], span.end) > HELD_PERIODS:
             return await self._apart(span, last, horizon)
         return await self._together(span, last)
@@ -202,7 +202,7 @@ class _Candles:
         best = Page(0, None, None)
         for attempt in range(1, TRIES + 1):
             page = await self.fetcher.page(to, count)
-            best = max(best, page, key=lambda one: one.rows)
+            best = max(best, page, key=lambda candidate: candidate.rows)
             if best.rows == count or (best.oldest is not None and best.oldest <= oldest):
                 break
             if attempt < TRIES:
@@ -248,8 +248,8 @@ class _Candles:
         covered = await in_thread(self.ports.store.covered, self.series)
 
         async def rows(moment: int) -> Row | None:
-            found = await in_thread(last_row, self.store, self.series, covered, moment)
-            return None if found is None else _row(found[0])
+            stored_last = await in_thread(last_row, self.store, self.series, covered, moment)
+            return None if stored_last is None else _row(stored_last[0])
 
         async def differs(row: Row) -> bool:
             there = await self._served(row["time"])

@@ -83,8 +83,8 @@ def density(witness: Witness, interval: Interval) -> float:
     """Return the share of the covered periods from the first candle on in which a market traded."""
     if not len(witness.times):
         return 0.0
-    known = intersect(witness.covered, [Span(int(witness.times[0]), int(witness.times[-1]) + 1)])
-    slots = sum(interval.slots(*span) for span in known)
+    from_first = intersect(witness.covered, [Span(int(witness.times[0]), int(witness.times[-1]) + 1)])
+    slots = sum(interval.slots(*span) for span in from_first)
     return min(LONGEST_DENSITY, len(witness.times) / slots) if slots else 0.0
 
 
@@ -105,20 +105,20 @@ def outages(gaps: Sequence[Span], own: Witness, others: Sequence[Witness], inter
         Those that do not cover a gap say nothing of it.
     """
     span = Span(gaps[0].start, gaps[-1].end) if gaps else Span(0, 0)
-    weighted = sorted(((nats(density(one, interval)), one) for one in others), key=lambda pair: -pair[0])
+    weighted = sorted(((nats(density(witness, interval)), witness) for witness in others), key=lambda pair: -pair[0])
     common = list(gaps)
-    for _, one in weighted:  # the busiest first, which leaves little
-        known = intersect(one.covered, [span])
-        silent = [gap for part in known for gap in missing_ranges(one.times, interval, part)]
-        common = intersect(common, [*silent, *subtract([span], known)])
+    for _, witness in weighted:  # the busiest first, which leaves little
+        covered = intersect(witness.covered, [span])
+        silent = [gap for part in covered for gap in missing_ranges(witness.times, interval, part)]
+        common = intersect(common, [*silent, *subtract([span], covered)])
     own_nats = nats(density(own, interval))
-    found: list[Span] = []
+    shared: list[Span] = []
     for part in common:
         periods = interval.slots(*part)
-        by_others = periods * sum(weight for weight, one in weighted if not subtract([part], one.covered))
+        by_others = periods * sum(weight for weight, witness in weighted if not subtract([part], witness.covered))
         if by_others >= OTHERS and by_others + periods * own_nats >= EVIDENCE:
-            found.append(part)
-    return found
+            shared.append(part)
+    return shared
 
 
 def quiet_tail(own: Witness, interval: Interval, end: int) -> Span | None:
@@ -136,23 +136,23 @@ def quiet_tail(own: Witness, interval: Interval, end: int) -> Span | None:
 def impossible(columns: Columns, interval: Interval) -> list[Finding]:
     """Find numbers that no candle can have, one finding a rule and column."""
     times = columns["time"]
-    wrong = [(f"{one.column}: {one.rule}", one.wrong) for one in violations(columns, interval)]
+    wrong = [(f"{violation.column}: {violation.rule}", violation.wrong) for violation in violations(columns, interval)]
     least = columns["volume"] * columns["low"] * (1 - 1e-6) - 1e-7
     most = columns["volume"] * columns["high"] * (1 + 1e-6) + 1e-7
     outside = (columns["value"] < least) | (columns["value"] > most)
     if outside.any():
         wrong.append(("value: outside of volume times low and high", outside))
-    found = []
+    findings = []
     for text, rows in wrong:
         places = rows.nonzero()[0]
         first, last = int(times[places[0]]), int(times[places[-1]])
         span = Span(first, interval.shift(interval.floor(last), 1))
-        found.append(
+        findings.append(
             Finding(
                 "impossible", "error", text, span, len(places), f"{len(places):,} candles, the first at {iso(first)}"
             )
         )
-    return found
+    return findings
 
 
 def jumps(columns: Columns, interval: Interval) -> list[Finding]:
@@ -163,7 +163,7 @@ def jumps(columns: Columns, interval: Interval) -> list[Finding]:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = opens[1:] / closes[:-1]
         moved = np.abs(np.log(ratios))
-    found = []
+    findings = []
     for place in np.flatnonzero(moved > math.log(REDENOMINATION)).tolist():
         after = place + 1
         ratio = float(ratios[place])
@@ -175,8 +175,8 @@ def jumps(columns: Columns, interval: Interval) -> list[Finding]:
             continue
         at = Span(int(times[after]), interval.shift(int(times[after]), 1))
         detail = f"prices times {ratio:.4g}, volumes times {volume:.4g}, after the candle at {iso(int(times[place]))}"
-        found.append(Finding("jump", "warning", "like a redenomination" if rescaled else "price", at, 1, detail))
-    return found
+        findings.append(Finding("jump", "warning", "like a redenomination" if rescaled else "price", at, 1, detail))
+    return findings
 
 
 def _median(values: Any) -> float:
@@ -189,7 +189,7 @@ def _median(values: Any) -> float:
 
 
 def disagreements(
-    fine: pa.Table, finer: Interval, coarse: pa.Table, coarser: Interval, known: Sequence[Span]
+    fine: pa.Table, finer: Interval, coarse: pa.Table, coarser: Interval, both_covered: Sequence[Span]
 ) -> tuple[list[Finding], int]:
     """Compare candles with the exact aggregate of finer ones, where both are known; also how many were compared.
 
@@ -198,7 +198,7 @@ def disagreements(
     """
     theirs: dict[str, list[tuple[int, str]]] = {"known": [], "wrong": []}
     compared = 0
-    for span in known:
+    for span in both_covered:
         derived = _by_time(resample(_cut(fine, span), finer, coarser, span=span))
         whole = Span(coarser.ceil(span.start), coarser.floor(span.end))
         stored = _by_time(_cut(coarse, whole))
@@ -207,17 +207,17 @@ def disagreements(
             kind, text = _compare(derived.get(time), stored.get(time), finer, coarser)
             if kind:
                 theirs[kind].append((time, text))
-    found = [
+    findings = [
         Finding("identity", "error", f"{finer} and {coarser} disagree", _period(coarser, time), 1, text)
         for time, text in theirs["wrong"]
     ]
     rare = len(theirs["known"]) <= max(1, RARE * compared)
     cause = f"{finer} and {coarser} disagree as Upbit's own do on rare days"
-    found += [
+    findings += [
         Finding("identity", "info" if rare else "warning", cause, _period(coarser, time), 1, text)
         for time, text in theirs["known"]
     ]
-    return found, compared
+    return findings, compared
 
 
 def _compare(derived: Any, stored: Any, finer: Interval, coarser: Interval) -> tuple[str, str]:

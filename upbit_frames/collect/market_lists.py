@@ -105,8 +105,8 @@ class Kept:
 def list_of(table: pa.Table, at: int) -> MarketList:
     """Build the list of a table of markets."""
     names = ("korean_name", "english_name", "warning", "cautions")
-    facts = zip(*(table[name].to_pylist() for name in names), strict=True)
-    listed = (Listed(korean, english, bool(warned), tuple(flags or ())) for korean, english, warned, flags in facts)
+    columns = zip(*(table[name].to_pylist() for name in names), strict=True)
+    listed = (Listed(korean, english, bool(warned), tuple(flags or ())) for korean, english, warned, flags in columns)
     return MarketList(at, dict(zip(table["market"].to_pylist(), listed, strict=True)))
 
 
@@ -203,7 +203,7 @@ class MarketLists:
                 event = self._read_event(name)
                 damaged += [] if event else [name]
                 rescaled += [event] if event else []
-        return Kept(tuple(lists), tuple(sorted(rescaled, key=lambda one: one.noticed)), tuple(damaged))
+        return Kept(tuple(lists), tuple(sorted(rescaled, key=lambda change: change.noticed)), tuple(damaged))
 
     def _read(self, day: str) -> MarketList | None:
         try:

@@ -69,7 +69,7 @@ class Examination:
     @property
     def problems(self) -> list[Finding]:
         """The findings that are warnings or errors."""
-        return [one for one in self.findings if one.severity in ("warning", "error")]
+        return [finding for finding in self.findings if finding.severity in ("warning", "error")]
 
 
 def examine(
@@ -86,17 +86,17 @@ def examine(
     universe : Universe
         What is known of listings.
     """
-    stored = [one for one in store.series() if one.grid is not None]
+    stored = [series for series in store.series() if series.grid is not None]
     pairs: set[tuple[Series, Series]] = set()
     results = []
     for series in chosen:
-        one = _Series(store, series, start, end, now, universe)
-        examination = one.run([other for other in stored if other.interval == series.interval and other != series])
+        examined = _Series(store, series, start, end, now, universe)
+        examination = examined.run([other for other in stored if other.interval == series.interval and other != series])
         for fine, coarse in _pairs(series, stored):
             if (fine, coarse) not in pairs:
                 pairs.add((fine, coarse))
-                one.compare(fine, coarse)
-        examination.findings.sort(key=lambda found: (ORDER.index(found.severity), found.span))
+                examined.compare(fine, coarse)
+        examination.findings.sort(key=lambda finding: (ORDER.index(finding.severity), finding.span))
         results.append(examination)
     return results
 
@@ -106,9 +106,9 @@ ORDER = ("error", "warning", "info", "ok")
 
 def _pairs(series: Series, stored: Sequence[Series]) -> list[tuple[Series, Series]]:
     """Return a series with the next finer and the next coarser stored one of its market, as (fine, coarse)."""
-    own = [one for one in stored if one.market == series.market]
-    finer = [one for one in own if one != series and _contains(one, series)]
-    coarser = [one for one in own if one != series and _contains(series, one)]
+    own = [candidate for candidate in stored if candidate.market == series.market]
+    finer = [candidate for candidate in own if candidate != series and _contains(candidate, series)]
+    coarser = [candidate for candidate in own if candidate != series and _contains(series, candidate)]
     pairs = [(max(finer, key=_step), series)] if finer else []
     return pairs + ([(series, min(coarser, key=_step))] if coarser else [])
 
@@ -164,10 +164,10 @@ class _Series:
         """Check the numbers of all rows; return their times. What was read is what is covered from here on."""
         import numpy as np
 
-        times, known = [np.zeros(0, np.int64)], []
+        times, covered_parts = [np.zeros(0, np.int64)], []
         carried: Columns | None = None
         for table, covered in self._readings(self.series, self.covered):
-            known += covered
+            covered_parts += covered
             if not len(table):
                 continue
             columns = columns_of(table)
@@ -175,9 +175,9 @@ class _Series:
             self.result.findings += impossible(columns, self.interval)
             joined = columns if carried is None else {name: np.append(carried[name], columns[name]) for name in columns}
             begin = columns["time"][0]
-            self.result.findings += [one for one in jumps(joined, self.interval) if one.span.start >= begin]
+            self.result.findings += [jump for jump in jumps(joined, self.interval) if jump.span.start >= begin]
             carried = {name: values[-LOOKED_AT:] for name, values in columns.items()}
-        self.covered = merge(known)
+        self.covered = merge(covered_parts)
         return np.concatenate(times)
 
     def _readings(self, series: Series, spans: Sequence[Span]) -> Iterator[Reading]:
@@ -226,25 +226,27 @@ class _Series:
         if not gaps:
             return []
         span = self.result.span
-        rows = {one: self.store.count_covered(one, span).rows for one in others}
-        busiest = sorted((one for one in others if rows[one]), key=lambda one: -rows[one])[:MOST_WITNESSES]
-        found = []
-        for one in busiest:
-            times, known = [np.zeros(0, np.int64)], []
-            for table, covered in self._readings(one, intersect(self.store.covered(one), [span])):
+        rows = {other: self.store.count_covered(other, span).rows for other in others}
+        busiest = sorted((market for market in others if rows[market]), key=lambda market: -rows[market])[
+            :MOST_WITNESSES
+        ]
+        witnesses = []
+        for market in busiest:
+            times, covered_parts = [np.zeros(0, np.int64)], []
+            for table, covered in self._readings(market, intersect(self.store.covered(market), [span])):
                 times.append(np.asarray(table["time"].cast("int64")))
-                known += covered
-            found.append(Witness(np.concatenate(times), merge(known)))
-        return found
+                covered_parts += covered
+            witnesses.append(Witness(np.concatenate(times), merge(covered_parts)))
+        return witnesses
 
     # --- damage, the present ----------------------------------------------------------------------------
 
     def _damage(self) -> None:
-        for one in self.inner.problems(self.series):
-            span = one.span or self.result.span
+        for problem in self.inner.problems(self.series):
+            span = problem.span or self.result.span
             if intersect([span], [self.result.span]):
                 self.result.findings.append(
-                    Finding("damage", "error", one.problem, span, self.interval.slots(*span), one.detail)
+                    Finding("damage", "error", problem.problem, span, self.interval.slots(*span), problem.detail)
                 )
 
     def _present(self, own: Witness) -> None:
@@ -253,8 +255,8 @@ class _Series:
         listed = self.universe.lists[-1] if self.universe.lists else None
         state = None if listed is None else LISTED if self.series.market in listed.markets else NOT_LISTED
         gone = state == NOT_LISTED
-        known = self.covered[-1].end if self.covered else self.result.span.end
-        behind = Span(known, max(known, sealed))
+        known_until = self.covered[-1].end if self.covered else self.result.span.end
+        behind = Span(known_until, max(known_until, sealed))
         if behind.end - behind.start > max(STALE, 2 * self.interval.step):
             text = "the market is not on the newest list kept" if gone else "uf.update() goes on from there"
             self.result.findings.append(
@@ -262,7 +264,7 @@ class _Series:
                     "stale", "info" if gone else "warning", "not updated", behind, self.interval.slots(*behind), text
                 )
             )
-        tail = quiet_tail(own, self.interval, known)
+        tail = quiet_tail(own, self.interval, known_until)
         if tail is not None:
             cause = "not listed any more" if gone else "no trade at the end"
             text = f"nothing traded since {iso(tail.start)}, unlike before"
@@ -288,12 +290,12 @@ class _Series:
 
     def compare(self, fine: Series, coarse: Series) -> None:
         """Compare two intervals of the market where both are covered."""
-        known = intersect(intersect(self.store.covered(fine), self.store.covered(coarse)), [self.result.span])
-        for part in _years(known):
-            one, other = (self.store.read_covered(series, part) for series in (fine, coarse))
-            both = intersect(one.covered, other.covered)
-            found, compared = disagreements(one.table, _grid(fine), other.table, _grid(coarse), both)
-            self.result.findings += found
+        both_covered = intersect(intersect(self.store.covered(fine), self.store.covered(coarse)), [self.result.span])
+        for part in _years(both_covered):
+            finer, coarser = (self.store.read_covered(series, part) for series in (fine, coarse))
+            shared = intersect(finer.covered, coarser.covered)
+            findings, compared = disagreements(finer.table, _grid(fine), coarser.table, _grid(coarse), shared)
+            self.result.findings += findings
             self.result.compared += compared
 
 
@@ -312,18 +314,22 @@ def _years(spans: Sequence[Span]) -> list[Span]:
 
 def summary(results: Sequence[Examination]) -> list[str]:
     """Describe the examinations, a line each, after one for all."""
-    wrong = [one for result in results for one in result.problems]
-    errors = sum(one.severity == "error" for one in wrong)
+    wrong = [finding for result in results for finding in result.problems]
+    errors = sum(finding.severity == "error" for finding in wrong)
     lines = [
         f"{len(results):,} series: {counted(errors, 'error')}, {counted(len(wrong) - errors, 'warning')}"
         if wrong
         else f"{len(results):,} series: nothing looks wrong"
     ]
-    for one in results:
-        total = sum(one.periods.values())
-        shares = ", ".join(f"{cause} {number / total:.2%}" for cause, number in one.periods.items() if number and total)
-        agree = one.compared and not any(found.check == "identity" for found in one.findings)
-        compared = f"; {one.compared:,} candles agree with another interval" if agree else ""
-        begin, end = from_micros(one.span.start), from_micros(one.span.end)
-        lines.append(f"{one.series}, {begin:%Y-%m-%d} to {end:%Y-%m-%d %H:%M}: {shares or 'nothing stored'}{compared}")
+    for result in results:
+        total = sum(result.periods.values())
+        shares = ", ".join(
+            f"{cause} {number / total:.2%}" for cause, number in result.periods.items() if number and total
+        )
+        agree = result.compared and not any(finding.check == "identity" for finding in result.findings)
+        compared = f"; {result.compared:,} candles agree with another interval" if agree else ""
+        begin, end = from_micros(result.span.start), from_micros(result.span.end)
+        lines.append(
+            f"{result.series}, {begin:%Y-%m-%d} to {end:%Y-%m-%d %H:%M}: {shares or 'nothing stored'}{compared}"
+        )
     return lines

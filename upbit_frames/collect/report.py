@@ -81,7 +81,7 @@ def report(
             frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="us", utc=True).dt.as_unit("us")
         else:
             frame[name] = frame[name].astype(kind)  # type: ignore[call-overload]
-    made = Report(frame if index is None else frame.set_index(index))
-    made.summary_lines, made.page = lines, page
-    made.attrs["upbit_frames"] = {"summary": lines, **(attrs or {})}
-    return made
+    report = Report(frame if index is None else frame.set_index(index))
+    report.summary_lines, report.page = lines, page
+    report.attrs["upbit_frames"] = {"summary": lines, **(attrs or {})}
+    return report

@@ -113,14 +113,14 @@ def changed_error(series: Series, stored: Row, served: Row | None, first: Row) -
     factor = factor_of(stored, served)
     market, name = series.market, series.interval or ""
     if served is None:
-        what = "is no longer served"
+        change = "is no longer served"
     elif factor is not None:
-        what = f"is served with prices {factor:.6g} times the stored ones, as after a redenomination"
+        change = f"is served with prices {factor:.6g} times the stored ones, as after a redenomination"
     else:
         differing = [column for column in stored if stored[column] != served[column]]
-        what = f"is served with another {', '.join(differing)}"
+        change = f"is served with another {', '.join(differing)}"
     return SeriesChanged(
-        f"the stored candle of {market} {name} at {iso(stored['time'])} {what}; the first stored candle that differs "
+        f"the stored candle of {market} {name} at {iso(stored['time'])} {change}; the first stored candle that differs "
         f"is at {iso(first['time'])}. Nothing was stored, so that old and new numbers are not mixed",
         suggestion=f"if you need the old numbers, copy the files of uf.cache.files(markets={market!r}, "
         f"interval={name!r}); then uf.cache.clear({market!r}, {name!r}) and "

@@ -76,13 +76,13 @@ class Universe:
     """
 
     def __init__(self, lists: Iterable[MarketList]) -> None:
-        self.lists = sorted(lists, key=lambda one: one.at)
-        self._days = [one.at // DAY for one in self.lists]
+        self.lists = sorted(lists, key=lambda listing: listing.at)
+        self._days = [listing.at // DAY for listing in self.lists]
 
     @property
     def markets(self) -> list[str]:
         """Every market in any list, sorted."""
-        return sorted({code for one in self.lists for code in one.markets})
+        return sorted({code for listing in self.lists for code in listing.markets})
 
     def on(self, moment: int) -> MarketList | None:
         """Return the list of the UTC day of a moment; None where none is kept."""
@@ -104,20 +104,20 @@ class Universe:
 
     def seen(self, market: str) -> tuple[int, int] | None:
         """Return when the first and the last list that has a market were fetched; None if none has it."""
-        times = [one.at for one in self.lists if market in one.markets]
+        times = [listing.at for listing in self.lists if market in listing.markets]
         return (times[0], times[-1]) if times else None
 
     def states(self, days: NDArray[np.int64], markets: Sequence[str]) -> NDArray[np.int8]:
         """Return 1 (listed), 0 (not listed) or -1 (not known) for each day (since 1970) and market."""
         import numpy as np
 
-        wanted, where = np.unique(days, return_inverse=True)
-        found = np.full((len(wanted), len(markets)), -1, np.int8)
-        for row, day in enumerate(wanted.tolist()):
+        unique_days, positions = np.unique(days, return_inverse=True)
+        states = np.full((len(unique_days), len(markets)), -1, np.int8)
+        for row, day in enumerate(unique_days.tolist()):
             listing = self.on(day * DAY)
             if listing is not None:
-                found[row] = [market in listing.markets for market in markets]
-        return found[where]
+                states[row] = [market in listing.markets for market in markets]
+        return states[positions]
 
 
 def first_candles(store: Store, quote: str | None) -> dict[str, FirstCandle]:
@@ -127,7 +127,7 @@ def first_candles(store: Store, quote: str | None) -> dict[str, FirstCandle]:
     candle of any.
     """
     reading = CallStore(store, required=True)
-    found: dict[str, FirstCandle] = {}
+    first_of: dict[str, FirstCandle] = {}
     for series in store.series():  # coarser intervals last
         if series.grid is None or (quote is not None and not series.market.startswith(f"{quote}-")):
             continue
@@ -135,11 +135,15 @@ def first_candles(store: Store, quote: str | None) -> dict[str, FirstCandle]:
         first = reading.head_covered(series, covered[0].start, 1).table if covered else None
         if first is None or not len(first):
             continue
-        one = FirstCandle(first["time"][0].value, covered[0].start <= series.grid.ceil(EPOCH))
-        before = found.get(series.market)
-        if before is None or (one.known and not before.known) or (not before.known and one.time < before.time):
-            found[series.market] = one
-    return found
+        candidate = FirstCandle(first["time"][0].value, covered[0].start <= series.grid.ceil(EPOCH))
+        before = first_of.get(series.market)
+        if (
+            before is None
+            or (candidate.known and not before.known)
+            or (not before.known and candidate.time < before.time)
+        ):
+            first_of[series.market] = candidate
+    return first_of
 
 
 def to_rows(
@@ -148,18 +152,18 @@ def to_rows(
     """Build a row a market, sorted, in the order of ``COLUMNS``."""
     now, (before, after) = universe.on(moment), universe.neighbours(moment)
     codes = sorted({*universe.markets, *first})
-    former = {one.new: one.old for code in codes if (one := renamed(code)) is not None}
+    former = {change.new: change.old for code in codes if (change := renamed(code)) is not None}
     rows = []
     for code in codes:
         if quote is not None and not code.startswith(f"{quote}-"):
             continue
-        facts = Listed() if now is None else now.markets.get(code, Listed())
-        shown = now is not None and code in now.markets
+        listed = Listed() if now is None else now.markets.get(code, Listed())
+        is_listed = now is not None and code in now.markets
         seen, candle, rename = universe.seen(code) or (None, None), first.get(code), renamed(code)
         rows.append(
             (
-                code, universe.state(code, moment), facts.korean_name, facts.english_name,
-                facts.warning if shown else None, list(facts.cautions) if shown else None,
+                code, universe.state(code, moment), listed.korean_name, listed.english_name,
+                listed.warning if is_listed else None, list(listed.cautions) if is_listed else None,
                 None if before is None else code in before.markets, None if after is None else code in after.markets,
                 *seen, None if candle is None else candle.time, candle is not None and candle.known,
                 None if rename is None else rename.new, former.get(code), _redenominated(kept, code),
@@ -170,11 +174,15 @@ def to_rows(
 
 def _redenominated(kept: Kept, market: str) -> str | None:
     """Describe the redenominations of a market that are known or were noticed."""
-    texts = [f"ratio {one.ratio:g} by {one.noticed} ({one.source})" for one in REDENOMINATIONS if one.market == market]
+    texts = [
+        f"ratio {change.ratio:g} by {change.noticed} ({change.source})"
+        for change in REDENOMINATIONS
+        if change.market == market
+    ]
     texts += [
-        f"prices times {one.factor:.6g} by {iso(one.noticed)[:10]} (noticed by update, {one.interval})"
-        for one in kept.rescaled
-        if one.market == market
+        f"prices times {change.factor:.6g} by {iso(change.noticed)[:10]} (noticed by update, {change.interval})"
+        for change in kept.rescaled
+        if change.market == market
     ]
     return "; ".join(texts) or None
 
@@ -183,7 +191,7 @@ def summary(universe: Universe, kept: Kept, moment: int, rows: Sequence[tuple[An
     """Describe what is known of a moment in a few lines."""
     if not universe.lists:
         return ["no list of markets is kept yet; uf.markets() and uf.update() keep today's"]
-    days = [one.at // DAY for one in universe.lists]
+    days = [listing.at // DAY for listing in universe.lists]
     gaps = days[-1] - days[0] + 1 - len(days)
     lines = [
         f"{counted(len(days), 'list')} from {iso(universe.lists[0].at)[:10]} to {iso(universe.lists[-1].at)[:10]}"

@@ -67,11 +67,11 @@ def choose(
         Name of an interval, or ``"trades"``.
     """
     return [
-        one
-        for one in stored
-        if one.kind != "orderbook"  # no request brings what was not recorded
-        and (not (markets or quotes) or one.market in markets or one.market.partition("-")[0] in quotes)
-        and (interval is None or (one.interval or one.kind) == interval)
+        series
+        for series in stored
+        if series.kind != "orderbook"  # no request brings what was not recorded
+        and (not (markets or quotes) or series.market in markets or series.market.partition("-")[0] in quotes)
+        and (interval is None or (series.interval or series.kind) == interval)
     ]
 
 
@@ -100,11 +100,11 @@ async def update(
     room = asyncio.Semaphore(SERIES_AT_ONCE if ports.concurrency > 1 else 1)
     concurrency = max(1, min(CONCURRENCY, ports.concurrency) // max(1, len(starting)))
 
-    async def one(series: Series) -> Outcome:
+    async def bounded(series: Series) -> Outcome:
         async with room:
-            return await _one(ports, series, lists, progress, concurrency)
+            return await _update_series(ports, series, lists, progress, concurrency)
 
-    return list(await asyncio.gather(*(one(series) for series in chosen)))
+    return list(await asyncio.gather(*(bounded(series) for series in chosen)))
 
 
 def _due(store: Store, chosen: Sequence[Series], now: int) -> dict[Series, Span]:
@@ -129,7 +129,7 @@ async def _keep_list(
         return  # each series will say what is wrong
 
 
-async def _one(
+async def _update_series(
     ports: Ports, series: Series, lists: MarketLists | None, progress: Progress, concurrency: int
 ) -> Outcome:
     own = Progress()
@@ -165,9 +165,11 @@ def _status(gain: Gain, error: UpbitFramesError | None) -> str:
 
 def _note(lists: MarketLists, error: SeriesChanged, now: int) -> UpbitFramesError:
     """Keep a redenomination that was noticed; the error to report, which is that of the folder where it fails."""
-    known = error.context
+    context = error.context
     try:
-        lists.note(Rescaled(known["market"], known["interval"], known["factor"], known["first"], known["last"], now))
+        lists.note(
+            Rescaled(context["market"], context["interval"], context["factor"], context["first"], context["last"], now)
+        )
     except StoreError as failed:
         error.suggestion = f"{error.suggestion}. The redenomination could not be noted: {failed.message}"
     return error
@@ -177,14 +179,16 @@ def summary(outcomes: Sequence[Outcome], seconds: float, requests: int) -> list[
     """Describe an update in a few lines."""
     if not outcomes:
         return ["nothing is stored, so there is nothing to update; uf.download begins a series"]
-    number = Counter(one.status for one in outcomes)
+    number = Counter(outcome.status for outcome in outcomes)
     counts = ", ".join(f"{number[name]:,} {name}" for name in STATUSES if number[name])
-    rows = sum(one.gain.rows for one in outcomes)
+    rows = sum(outcome.gain.rows for outcome in outcomes)
     cost = f"{counted(requests, 'request')}, {seconds:,.1f} s"
     lines = [f"{len(outcomes):,} series: {counts}; {counted(rows, 'new row')}, {cost}"]
-    wrong = [one for one in outcomes if one.status in ("changed", "failed")]
-    lines += [f"{one.series}: {one.error.message}" for one in wrong if one.error]
-    ending = sorted((one for one in outcomes if one.expires is not None), key=lambda one: one.expires or 0)
+    wrong = [outcome for outcome in outcomes if outcome.status in ("changed", "failed")]
+    lines += [f"{outcome.series}: {outcome.error.message}" for outcome in wrong if outcome.error]
+    ending = sorted(
+        (outcome for outcome in outcomes if outcome.expires is not None), key=lambda outcome: outcome.expires or 0
+    )
     if ending and ending[0].expires is not None:
         first = ending[0]
         after, until = iso(first.covered_until or 0), iso(first.expires or 0)

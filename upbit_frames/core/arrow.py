@@ -88,10 +88,10 @@ def candle_table(
 def block_of(columns: Sequence[pa.ChunkedArray]) -> NDArray[np.float64] | None:
     """The memory of float columns, a row for each, where they lie as in :func:`candle_table`; else None."""
     chunks = [column.chunk(0) for column in columns if column.num_chunks == 1]
-    if not chunks or not len(chunks[0]) or len(chunks) < len(columns) or any(one.null_count for one in chunks):
+    if not chunks or not len(chunks[0]) or len(chunks) < len(columns) or any(chunk.null_count for chunk in chunks):
         return None
     length, memory = len(chunks[0]), chunks[0].buffers()[1]
-    lie = [(one.buffers()[1].address, one.offset) for one in chunks]
+    lie = [(chunk.buffers()[1].address, chunk.offset) for chunk in chunks]
     if lie != [(memory.address, length * row) for row in range(len(columns))] or not memory.is_mutable:
         return None
     if memory.size != 8 * length * len(columns):

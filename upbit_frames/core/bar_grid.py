@@ -362,9 +362,9 @@ def _neighbours(period: Period) -> str:
     return f"'{Period.of(shorter, 's')}' or '{Period.of(longer, 's')}'"
 
 
-def _same(one: BarGrid, other: BarGrid) -> bool:
+def _same(grid: BarGrid, other: BarGrid) -> bool:
     """Whether two grids have the same boundaries since Upbit opened."""
-    return contains(one, other) and contains(other, one)
+    return contains(grid, other) and contains(other, grid)
 
 
 def as_bars(grid: Grid) -> BarGrid:
@@ -406,5 +406,7 @@ def sources(grid: Grid) -> tuple[Interval, ...]:
     ['1h', '30m']
     """
     target = as_bars(grid)
-    fitting = [one for one in INTERVALS.values() if contains(one, target) and not contains(target, one)]
+    fitting = [
+        interval for interval in INTERVALS.values() if contains(interval, target) and not contains(target, interval)
+    ]
     return tuple(reversed(fitting))

@@ -149,7 +149,7 @@ class Config:
         return place_name(self.rest_url)
 
     def __repr__(self) -> str:
-        return f"Config({', '.join(f'{name}={_shown(name, getattr(self, name))!r}' for name in FIELDS)})"
+        return f"Config({', '.join(f'{name}={_without_password(name, getattr(self, name))!r}' for name in FIELDS)})"
 
 
 _SYNONYMS = {
@@ -181,7 +181,7 @@ def _check(name: str, value: Any) -> Any:
 
     def refuse(expected: str) -> ConfigError:
         return ConfigError(
-            f"setting {name}={_short(_shown(name, value))} is not possible",
+            f"setting {name}={_short(_without_password(name, value))} is not possible",
             suggestion=f"give {expected}, in code or as {ENV_PREFIX}{name.upper()}",
         )
 
@@ -277,7 +277,7 @@ def _check_store(value: Any, refuse: Any) -> str:
         raise refuse(error.suggestion or "a URL") from error
 
 
-def _shown(name: str, value: Any) -> Any:
+def _without_password(name: str, value: Any) -> Any:
     """A setting as it may be printed: a URL without user name and password."""
     if not name.endswith(("_url", "_store")) or not isinstance(value, str) or "@" not in value:
         return value
@@ -393,7 +393,7 @@ class ConfigView:
             **dict.fromkeys(_configured, "configure"),
             **dict.fromkeys(inside, "using"),
         }
-        return [(name, _shown(name, getattr(values, name)), origins.get(name, "default")) for name in FIELDS]
+        return [(name, _without_password(name, getattr(values, name)), origins.get(name, "default")) for name in FIELDS]
 
     def __repr__(self) -> str:
         rows = [(name, str(value), origin) for name, value, origin in self.rows()]

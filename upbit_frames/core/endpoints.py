@@ -29,8 +29,8 @@ class Region:
 
 
 REGIONS: dict[str, Region] = {
-    one.code: one
-    for one in (
+    group.code: group
+    for group in (
         Region("kr", "https://api.upbit.com", "wss://api.upbit.com/websocket/v1", ("KRW", "BTC", "USDT")),
         Region("sg", "https://sg-api.upbit.com", "wss://sg-api.upbit.com/websocket/v1", ("SGD", "BTC", "USDT")),
         Region("id", "https://id-api.upbit.com", "wss://id-api.upbit.com/websocket/v1", ("IDR", "BTC", "USDT")),
@@ -83,8 +83,8 @@ CANDLES_MAX_COUNT = 200  # rows a page
 TRADES_MAX_COUNT = 500
 
 ENDPOINTS: dict[str, Endpoint] = {
-    one.name: one
-    for one in (
+    endpoint.name: endpoint
+    for endpoint in (
         Endpoint("markets", "v1/market/all", "market", "markets"),
         Endpoint("trades", "v1/trades/ticks", "crix-trades", "trades", TRADES_MAX_COUNT),
         Endpoint("ticker", "v1/ticker", "ticker", "ticker"),

@@ -210,8 +210,8 @@ class EventBars:
         """Return the positions of the trades that end a bar."""
         before, amount = self._open, self.threshold.amount
         if self.threshold.kind == "ticks":
-            have = 0 if before is None else int(before.trades[0])
-            return np.arange(amount - have - 1, rows, amount, dtype=np.int64)
+            begun = 0 if before is None else int(before.trades[0])
+            return np.arange(amount - begun - 1, rows, amount, dtype=np.int64)
         digits = volume if self.threshold.kind == "volume" else value
         start = None if before is None else getattr(before, self.threshold.kind)
         return _crossings(cumulative(digits, start), divmod(amount, UNIT))
@@ -260,7 +260,7 @@ def bought_of(side: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     bought = pc.equal(side, "bid")
     if bought.null_count or not pc.all(pc.or_(bought, pc.equal(side, "ask")), min_count=0).as_py():
-        odd = [one for one in pc.unique(side).to_pylist() if one not in ("bid", "ask")]
+        odd = [value for value in pc.unique(side).to_pylist() if value not in ("bid", "ask")]
         raise QueryError(
             f"side must be 'bid' (the taker bought) or 'ask' (the taker sold), got {odd[:3]}",
             suggestion="df['side'] = df['side'].str.lower() where only the case differs",

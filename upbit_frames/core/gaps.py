@@ -145,7 +145,7 @@ def _table(slots: Any, columns: dict[str, Any], filled: Any = None) -> pa.Table:
     import pyarrow as pa
 
     schema = arrow_schema("candles", ("time", *columns))
-    arrays = [pa.array(slots).view(schema.field("time").type), *(pa.array(one) for one in columns.values())]
+    arrays = [pa.array(slots).view(schema.field("time").type), *(pa.array(values) for values in columns.values())]
     if filled is not None:
         schema = schema.append(FILLED.field())
         arrays.append(pa.array(filled))

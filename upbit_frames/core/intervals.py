@@ -341,9 +341,9 @@ def overlapping(spans: Sequence[Span], span: Span) -> Sequence[Span]:
     return spans[bisect_right(spans, span.start, key=attrgetter("end")) : bisect_left(spans, (span.end,))]
 
 
-def intersect(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:
+def intersect(spans: Iterable[Span], other: Iterable[Span]) -> list[Span]:
     """The moments that are in both."""
-    first, second = merge(one), merge(other)
+    first, second = merge(spans), merge(other)
     common: list[Span] = []
     i = j = 0
     while i < len(first) and j < len(second):

@@ -82,11 +82,11 @@ def renamed(market: str) -> Rename | None:
     'BTC-BEAM'
     """
     quote, _, base = market.partition("-")
-    for one in RENAMES:
-        if one.old == market:
-            return one
-        if one.old == base:
-            return Rename(market, f"{quote}-{one.new}", one.history_from, one.noticed, one.source)
+    for rename in RENAMES:
+        if rename.old == market:
+            return rename
+        if rename.old == base:
+            return Rename(market, f"{quote}-{rename.new}", rename.history_from, rename.noticed, rename.source)
     return None
 
 

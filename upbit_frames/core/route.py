@@ -99,7 +99,7 @@ def metadata(
     *,
     span: Span | None = None,
     fetched_at: int | None = None,
-    **facts: Any,
+    **entries: Any,
 ) -> dict[str, Any]:
     """Build what a frame carries as ``attrs["upbit_frames"]``: JSON scalars, lists and dicts only.
 
@@ -112,10 +112,10 @@ def metadata(
         Becomes ``start`` and ``end``, ISO times.
     fetched_at : int, optional
         Microseconds UTC.
-    **facts
+    **entries
         Everything else, as it is; what is None is left out.
     """
-    meta: dict[str, Any] = {"kind": kind, **{name: value for name, value in facts.items() if value is not None}}
+    meta: dict[str, Any] = {"kind": kind, **{name: value for name, value in entries.items() if value is not None}}
     if span is not None:
         meta |= {"start": iso(span.start), "end": iso(span.end)}
     if fetched_at is not None:

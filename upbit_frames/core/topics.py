@@ -19,7 +19,7 @@ __all__ = ["DEPTHS", "FORMATS", "TYPES", "Topic", "interval_of", "merged", "pars
 
 FORMATS = ("DEFAULT", "SIMPLE", "JSON_LIST", "SIMPLE_LIST")
 DEPTHS = (1, 5, 15, 30)  # what the suffix of an order book's code can say (6.4)
-CANDLES = {one.stream: one for one in INTERVALS.values() if one.stream is not None}
+CANDLES = {interval.stream: interval for interval in INTERVALS.values() if interval.stream is not None}
 TYPES = ("ticker", "trade", "orderbook", *CANDLES)
 _TABLES = {"ticker": "ticker", "trade": "trades", "orderbook": "orderbook"}
 _PLURALS = {"tickers": "ticker", "trades": "trade", "orderbooks": "orderbook"}
@@ -104,7 +104,7 @@ def _candle(name: str) -> str:
     if interval.stream is None:
         raise InvalidInterval(
             f"there is no stream of {interval.name} candles",
-            suggestion=f"streamed are {', '.join(one.name for one in CANDLES.values())}; for others use uf.candles",
+            suggestion=f"streamed are {', '.join(each.name for each in CANDLES.values())}; for others use uf.candles",
             interval=interval.name,
             streamed=False,
         )
@@ -131,7 +131,7 @@ def merged(topics: Iterable[Topic]) -> frozenset[Topic]:
     """
     deepest: dict[tuple[str, str, float], Topic] = {}
     for topic in topics:
-        depth = next((one for one in DEPTHS if one >= topic.depth), DEPTHS[-1])
+        depth = next((depth for depth in DEPTHS if depth >= topic.depth), DEPTHS[-1])
         known = deepest.get(topic.key)
         if known is None or known.depth < depth:
             deepest[topic.key] = replace(topic, depth=depth)

@@ -66,16 +66,16 @@ def cite(path: str | os.PathLike[str]) -> Citation:
     version = lock.versions.get("upbit-frames", "unknown")
     rows = sum(call.rows for call in lock.calls.values())
     short = lock.digest.removeprefix("sha256:")[:12]
-    what = _content(lock)
+    content = _content(lock)
     sentence = (
-        f"Market data of Upbit: {what}, {rows:,} rows, as served on {day:%Y-%m-%d} "
+        f"Market data of Upbit: {content}, {rows:,} rows, as served on {day:%Y-%m-%d} "
         f"and read with upbit-frames {version} (data set {lock.digest})."
     )
     bibtex = "\n".join(
         [
             f"@misc{{upbit-{day:%Y}-{short},",
             "  author = {{Upbit (Dunamu Inc.)}},",
-            f"  title = {{Market data of Upbit: {what}}},",
+            f"  title = {{Market data of Upbit: {content}}},",
             f"  year = {{{day:%Y}}},",
             f"  note = {{{rows:,} rows, as served on {day:%Y-%m-%d}, read with upbit-frames {version}; {lock.digest}}}",
             "}",

@@ -129,7 +129,7 @@ def missing_of(selection: Selection, now: int) -> list[Missing]:
 
     What is not final yet at ``now`` cannot be stored and is not missing.
     """
-    found = []
+    missing = []
     for part in selection.snapshot.parts:
         covered = part.covered
         grid = None if part.series.interval is None else INTERVALS[part.series.interval]
@@ -139,8 +139,8 @@ def missing_of(selection: Selection, now: int) -> list[Missing]:
         if grid is not None:
             low, high = grid.ceil(low), grid.ceil(high)
         if low < high:
-            found += [Missing(part.series, span) for span in subtract([Span(low, high)], covered)]
-    return found
+            missing += [Missing(part.series, span) for span in subtract([Span(low, high)], covered)]
+    return missing
 
 
 def check_missing(missing: Sequence[Missing], *, hint: str | None = None) -> None:
@@ -157,6 +157,6 @@ def check_missing(missing: Sequence[Missing], *, hint: str | None = None) -> Non
 def missing_text(missing: Iterable[Missing]) -> str:
     """Describe what is missing, the first ranges by name."""
     ranges = list(missing)
-    shown = ", ".join(map(str, ranges[:SHOWN]))
+    listed = ", ".join(map(str, ranges[:SHOWN]))
     more = f" and {len(ranges) - SHOWN} more" if len(ranges) > SHOWN else ""
-    return f"the store lacks {len(ranges)} of the ranges that the scan needs: {shown}{more}"
+    return f"the store lacks {len(ranges)} of the ranges that the scan needs: {listed}{more}"

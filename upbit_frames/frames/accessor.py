@@ -90,7 +90,7 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
         rows = []
         for market, table, step, span in self._ranges(interval, start, end):
             missing = gaps.missing_ranges(micros_of(table), step, span)
-            rows += [(market, one.start, one.end, step.slots(*one)) for one in missing]
+            rows += [(market, gap.start, gap.end, step.slots(*gap)) for gap in missing]
         zone = zone_of(self._frame)
         columns = {
             "start": moments([row[1] for row in rows], zone),

@@ -57,7 +57,7 @@ def events(
     lost = np.searchsorted(breaks, exchange[rows], side="right")
     gone = np.cumsum(~known)[rows]
     books: list[dict[float, float]] = [{}, {}]
-    found: list[tuple[int, int, int, float, float]] = []
+    events: list[tuple[int, int, int, float, float]] = []
     for at, row in enumerate(rows):
         whole = at == 0 or lost[at] != lost[at - 1] or gone[at] != gone[at - 1]
         stamp = int(exch[at]) * 1000, int(arrived[at]) * 1000
@@ -65,14 +65,14 @@ def events(
             levels = {p: q for p, q in zip(price[:, row].tolist(), size[:, row].tolist(), strict=True) if p == p}
             before = books[which]
             if whole and before:
-                found.append((CLEAR | BOTH | flag, *stamp, last(before), 0.0))
+                events.append((CLEAR | BOTH | flag, *stamp, last(before), 0.0))
                 before = {}
             kind = (SNAPSHOT if whole else DEPTH) | BOTH | flag
             if levels != before:
-                found += [(kind, *stamp, p, 0.0) for p in before if p not in levels]
-                found += [(kind, *stamp, p, q) for p, q in levels.items() if before.get(p) != q]
+                events += [(kind, *stamp, p, 0.0) for p in before if p not in levels]
+                events += [(kind, *stamp, p, q) for p, q in levels.items() if before.get(p) != q]
             books[which] = levels
-    data = np.zeros(len(found), dtype=EVENT)
-    for name, values in zip(("ev", "exch_ts", "local_ts", "px", "qty"), zip(*found, strict=True), strict=False):
+    data = np.zeros(len(events), dtype=EVENT)
+    for name, values in zip(("ev", "exch_ts", "local_ts", "px", "qty"), zip(*events, strict=True), strict=False):
         data[name] = values
     return data

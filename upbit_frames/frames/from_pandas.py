@@ -206,10 +206,14 @@ def infer_interval(times: NDArray[np.int64]) -> Interval:
     """
     steps = np.diff(np.unique(times)).tolist()
     shortest = min(steps, default=0)
-    fitting = [one for one in INTERVALS.values() if shortest >= one.step and (one.floors(times) == times).all()]
+    fitting = [
+        interval
+        for interval in INTERVALS.values()
+        if shortest >= interval.step and (interval.floors(times) == times).all()
+    ]
     if not fitting:
         raise InvalidInterval(
             "the interval of these candles cannot be inferred from their times",
             suggestion="name it, such as interval='1m'",
         )
-    return max(fitting, key=lambda one: one.step)
+    return max(fitting, key=lambda interval: interval.step)

@@ -77,10 +77,10 @@ def _ticker_plan() -> dict[str, Any]:
     columns = ticker_columns()
     plan: dict[str, Any] = {"names": names_of(tuple(name for name, *_ in columns))}
     for kind in ("double", "timestamp", "date32", "string"):
-        columns_of_kind = [(place, one) for place, one in enumerate(columns) if str(one[2]).startswith(kind)]
+        columns_of_kind = [(place, column) for place, column in enumerate(columns) if str(column[2]).startswith(kind)]
         places = np.array([place for place, _ in columns_of_kind])
         plan[kind] = _ColumnGroup(
-            [one[1] for _, one in columns_of_kind], [one[3] for _, one in columns_of_kind], places
+            [column[1] for _, column in columns_of_kind], [column[3] for _, column in columns_of_kind], places
         )
     return plan
 

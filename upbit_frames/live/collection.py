@@ -79,7 +79,7 @@ class Collection:
         while not quota.reached:
             try:
                 async with asyncio.timeout_at(due):
-                    taken = await subscriber.take()
+                    rows = await subscriber.take()
             except TimeoutError:
                 if subscriber.tempo is not None and subscriber.tempo.reached() < end:
                     due = asyncio.get_running_loop().time() + TAPE_POLL
@@ -90,9 +90,9 @@ class Collection:
                 await asyncio.sleep(0)  # frames that have just arrived count by their time of arrival
                 self.rows += quota.accept(subscriber, subscriber.take_nowait())
                 break
-            if not taken:
+            if not rows:
                 break
-            self.rows += quota.accept(subscriber, taken)
+            self.rows += quota.accept(subscriber, rows)
 
     def interrupt(self) -> None:
         """Keep the rows received so far, because the caller stopped waiting."""

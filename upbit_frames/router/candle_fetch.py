@@ -172,7 +172,7 @@ class CandleFetcher:
     async def _fetch_pages(self, missing: list[Span], before: Sequence[Span]) -> None:
         counts = [0] * len(missing)
         starts = [span.start for span in missing]
-        self.progress.expected += sum(-(-self.interval.slots(*one) // CANDLES_MAX_COUNT) for one in missing)
+        self.progress.expected += sum(-(-self.interval.slots(*span) // CANDLES_MAX_COUNT) for span in missing)
 
         async def fetch(to: int, count: int) -> Page:
             counts[max(0, bisect_right(starts, to - 1) - 1)] += 1

@@ -65,8 +65,8 @@ async def settled(begun: Sequence[asyncio.Future[None]]) -> None:
     except asyncio.CancelledError:
         await waiting
         raise
-    for one in begun:
-        one.result()
+    for task in begun:
+        task.result()
 
 
 @dataclass
@@ -192,9 +192,9 @@ class _Backfill:
 
     def next_segment(self) -> _Segment | None:
         """Return a segment without a walk, else half of the longest remaining, else None."""
-        idle = [one for one in self.segments if not one.walked and one.high > one.low]
+        idle = [segment for segment in self.segments if not segment.walked and segment.high > segment.low]
         if idle:
-            return max(idle, key=lambda one: one.high)
+            return max(idle, key=lambda segment: segment.high)
         longest = max(self.segments, key=self.pages_left, default=None)
         if longest is None or len(self.segments) >= MAX_SEGMENTS or self.pages_left(longest) < MIN_PAGES_TO_SPLIT:
             return None

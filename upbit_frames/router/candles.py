@@ -138,12 +138,12 @@ class CandleRouter:
         concurrency = max(1, CONCURRENCY // len(query.markets))
         semaphore = asyncio.Semaphore(MAX_CONCURRENT_MARKETS)
 
-        async def one(market: str) -> MarketResult:
+        async def market_result(market: str) -> MarketResult:
             async with semaphore:
                 return await self.serve_market(market, query, progress, concurrency)
 
         async with TaskGroup() as group:
-            tasks = [group.create_task(one(market)) for market in query.markets]
+            tasks = [group.create_task(market_result(market)) for market in query.markets]
         return self._combine(query, [task.result() for task in tasks])
 
     def _combine(self, query: CandleQuery, parts: list[MarketResult], block: SharedBlock | None = None) -> Result:
@@ -263,7 +263,7 @@ class CandleRouter:
         if len(series) * query.interval.slots(*span) < WORTH_SHARING:
             return None
         try:
-            counts = [self.ports.store.count(one, span) for one in series]
+            counts = [self.ports.store.count(stored, span) for stored in series]
         except StoreError:  # reading finds out what is wrong
             return None
         return SharedBlock(counts, query.read_columns)

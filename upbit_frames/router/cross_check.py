@@ -86,7 +86,7 @@ class _Check:
         traded = [] if info.first is None else intersect(known, [Span(info.first, known[-1].end)])
         picker = random.Random(f"{self.series}{info.rows}")
         for _ in range(sample if traded else 0):
-            part = picker.choices(traded, weights=[one.end - one.start for one in traded])[0]
+            part = picker.choices(traded, weights=[span.end - span.start for span in traded])[0]
             end = self.interval.shift(self.interval.floor(picker.randrange(part.start, part.end)), 1)
             low = max(part.start, self.interval.shift(end, -CANDLES_MAX_COUNT))
             findings += await self._range(Span(low, end))
@@ -128,9 +128,9 @@ class _Check:
             reader, store = self._reader()
             await reader.read_range(span)
             readings.append(store)
-        one, other = readings
-        for part in intersect(intersect([span], one.covered(self.series)), other.covered(self.series)):
-            table = one.read(self.series, part)
+        reading, other = readings
+        for part in intersect(intersect([span], reading.covered(self.series)), other.covered(self.series)):
+            table = reading.read(self.series, part)
             if table.equals(other.read(self.series, part)):
                 await in_thread(_write, self.ports.store, self.series, table, part)
 

@@ -39,10 +39,10 @@ def candidates(query: CandleQuery) -> list[CandleQuery]:
     """
     if query.bars is None:
         shorter = sources(query.interval) if query.source == "store" else ()
-        return [query, *(replace(query, interval=one, bars=as_bars(query.interval)) for one in shorter)]
+        return [query, *(replace(query, interval=interval, bars=as_bars(query.interval)) for interval in shorter)]
     if query.source not in ("auto", "store"):
         return [query]
-    return [replace(query, interval=one) for one in sources(query.bars)]
+    return [replace(query, interval=interval) for interval in sources(query.bars)]
 
 
 def source_goal(query: CandleQuery, goal: Goal) -> Goal:

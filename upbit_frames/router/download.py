@@ -70,14 +70,14 @@ async def download(
     """
     semaphore = asyncio.Semaphore(MAX_CONCURRENT_MARKETS)
 
-    async def one(market: str) -> DownloadSummary:
+    async def download_market(market: str) -> DownloadSummary:
         async with semaphore:
             try:
                 return await _download_market(ports, market, interval, start, end, source, progress)
             except UpbitFramesError as error:
                 return DownloadSummary(market, error=f"{type(error).__name__}: {error.message}")
 
-    return list(await asyncio.gather(*(one(market) for market in markets)))
+    return list(await asyncio.gather(*(download_market(market) for market in markets)))
 
 
 async def _download_market(
@@ -124,9 +124,9 @@ def to_rows(summaries: Sequence[DownloadSummary]) -> list[dict[str, Any]]:
     """The summaries as rows of a frame."""
     return [
         {
-            "market": one.market, "rows": one.rows, "stored": one.stored, "shared": one.shared, "rest": one.rest,
-            "archive": one.archive, "requests": one.requests, "missing": ", ".join(one.missing),
-            "error": one.error or "",
+            "market": summary.market, "rows": summary.rows, "stored": summary.stored, "shared": summary.shared,
+            "rest": summary.rest, "archive": summary.archive, "requests": summary.requests,
+            "missing": ", ".join(summary.missing), "error": summary.error or "",
         }
-        for one in summaries
+        for summary in summaries
     ]  # fmt: skip

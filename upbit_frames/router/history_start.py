@@ -87,6 +87,6 @@ def stored_first_period(store: RowStore, market: str) -> Span | None:
     """Return the market's first month or day, as it was kept for any of its series."""
     for name in INTERVALS:
         kept = store.notes(Series("candles", market, name)).get(NOTE_KEY)
-        if isinstance(kept, list) and len(kept) == 2 and all(isinstance(one, int) for one in kept):
+        if isinstance(kept, list) and len(kept) == 2 and all(isinstance(moment, int) for moment in kept):
             return Span(*kept)
     return None

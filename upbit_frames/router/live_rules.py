@@ -180,10 +180,10 @@ def choose(request: LiveRequest, state: LiveState) -> Choice:
     if request.history:
         return _choice("rest", "history", "a range was requested", "a stream has no history")
     if size > limit:
-        what = (
+        reason = (
             f"{size} {'trades' if request.kind == 'trade' else 'markets'} are more than a subscription keeps ({limit})"
         )
-        return _choice("rest", "history", what, what)
+        return _choice("rest", "history", reason, reason)
     if request.source == "live":
         return _choice("live", "forced", "requested with source='live'", "source='live' was given")
     if not request.may_subscribe:

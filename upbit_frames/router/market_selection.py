@@ -78,9 +78,9 @@ def stored_query(store: Store, selection: MarketSelection, query: Q) -> Q:
             if series.kind == kind and series.interval in intervals and series.market.startswith(f"{quote}-")
         ]
         if not stored:
-            what = f"{query.grid} candles" if isinstance(query, CandleQuery) else "trades"
+            rows = f"{query.grid} candles" if isinstance(query, CandleQuery) else "trades"
             raise NotCached(
-                f"no {what} of a {quote} market are in the store", suggestion="leave out source='store' to fetch them"
+                f"no {rows} of a {quote} market are in the store", suggestion="leave out source='store' to fetch them"
             )
         codes += dict.fromkeys(stored)
     return replace(query, markets=tuple(dict.fromkeys(codes)))

@@ -93,9 +93,9 @@ class _Panel:
     @classmethod
     def begin(cls, router: CandleRouter, query: CandleQuery, sink: RowSink) -> _Panel:
         """Settle the range and make room; reads the store's folders."""
-        span, one = _settle(router, query)
+        span, settled = _settle(router, query)
         sink.begin(query.markets, query.grid, span)
-        return cls(router, one, span, sink, {})
+        return cls(router, settled, span, sink, {})
 
     def take(self, number: int, part: MarketResult) -> None:
         """Hand the rows of a market over; reads the store's folder."""

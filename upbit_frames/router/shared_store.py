@@ -79,7 +79,7 @@ class SharedShelf:
             If the local store cannot be written.
         """
         copied = Copied()
-        wanted = [found for span in missing for found in territories(self._files(series), span)]
+        wanted = [territory for span in missing for territory in territories(self._files(series), span)]
         for file, part in wanted:
             if self._passed_over():
                 break

@@ -235,7 +235,7 @@ class TradeHistory:
             plan_context = self.ports.plan_context(self.source)
         known = [*covered, *self.unavailable, *self.unproven, self.recent_span]
         steps = [
-            one for one in plan_trades(self.market, span, known, self.source, plan_context) if one.channel != "store"
+            step for step in plan_trades(self.market, span, known, self.source, plan_context) if step.channel != "store"
         ]
         archive = self.ports.archive_for(self.source)
         if archive is not None and steps:
@@ -275,7 +275,7 @@ class TradeHistory:
 
         async def fetch(request: TradeRequest) -> list[Trade]:
             around = next(
-                (i for i, one in enumerate(missing) if one.start < request.day + DAY and one.end > request.day), 0
+                (i for i, span in enumerate(missing) if span.start < request.day + DAY and span.end > request.day), 0
             )
             sent[around] += 1
             return await self.requests.page(request)
@@ -289,7 +289,8 @@ class TradeHistory:
         finally:
             reason = FORCED if self.source == "rest" else MISSING
             self.fetched += [
-                Step("rest", reason, *one, requests=n, market=self.market) for one, n in zip(missing, sent, strict=True)
+                Step("rest", reason, *span, requests=n, market=self.market)
+                for span, n in zip(missing, sent, strict=True)
             ]
 
     async def _confirm_empty(self, span: Span) -> Span | None:

@@ -157,7 +157,9 @@ class TradeRouter:
         lost = history.unavailable_text(span)
         route = history.route(span, table)
         if why:
-            route = [replace(one, reason=f"{one.reason}; {why}") if one.channel == "rest" else one for one in route]
+            route = [
+                replace(step, reason=f"{step.reason}; {why}") if step.channel == "rest" else step for step in route
+            ]
         meta = self._meta(query, span, route)
         return Result(table, meta, [*history.warnings, *([lost] if lost else [])])
 

@@ -77,8 +77,8 @@ class Series:
                 f"{self.market!r} is not in upper case", suggestion=f"say {parse_market(self.market)!r}"
             )
         if self.kind != "candles" and self.interval is not None:
-            what = "trades" if self.kind == "trades" else "order books"
-            raise InvalidInterval(f"{what} have no interval", suggestion="leave it out", interval=self.interval)
+            rows = "trades" if self.kind == "trades" else "order books"
+            raise InvalidInterval(f"{rows} have no interval", suggestion="leave it out", interval=self.interval)
         if self.kind == "candles" and self.interval not in INTERVALS:
             raise InvalidInterval(
                 f"{self.interval!r} is not the name of an interval",

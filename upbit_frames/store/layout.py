@@ -112,7 +112,7 @@ def series_of_folders(names: Iterable[str]) -> list[Series]:
         elif kind == "candles" and len(values) == 2 and values[1] in _INTERVAL_OF_FOLDER:
             series += _series(kind, values[0], _INTERVAL_OF_FOLDER[values[1]])
     wanted = set(names)
-    return sorted((one for one in series if "/".join(parts_of(one)) in wanted), key=sort_key)
+    return sorted((stored for stored in series if "/".join(parts_of(stored)) in wanted), key=sort_key)
 
 
 def _series(kind: str, market: str, interval: str | None) -> list[Series]:

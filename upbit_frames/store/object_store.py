@@ -68,8 +68,8 @@ class ObjectStore:
 
         system, _ = self._system()
         with self._explained("listing"):
-            found = system.get_file_info(fs.FileSelector(self._folder(series), allow_not_found=True))
-            names = [info.base_name for info in found if info.type is fs.FileType.File]
+            listing = system.get_file_info(fs.FileSelector(self._folder(series), allow_not_found=True))
+            names = [info.base_name for info in listing if info.type is fs.FileType.File]
         return layout.effective(names)
 
     def sizes(self, series: Series) -> dict[str, int]:
@@ -78,8 +78,8 @@ class ObjectStore:
 
         system, _ = self._system()
         with self._explained("listing"):
-            found = system.get_file_info(fs.FileSelector(self._folder(series), allow_not_found=True))
-        return {info.base_name: info.size for info in found if info.type is fs.FileType.File}
+            listing = system.get_file_info(fs.FileSelector(self._folder(series), allow_not_found=True))
+        return {info.base_name: info.size for info in listing if info.type is fs.FileType.File}
 
     def series(self) -> list[Series]:
         """List every series that has files, with one request for each thousand objects."""
@@ -87,9 +87,9 @@ class ObjectStore:
 
         system, root = self._system()
         with self._explained("listing"):
-            found = system.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+            listing = system.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
         names: set[str] = set()
-        for info in found:
+        for info in listing:
             if info.type is fs.FileType.File:
                 names.add(PurePosixPath(info.path).relative_to(root).parent.as_posix())
         return layout.series_of_folders(names)

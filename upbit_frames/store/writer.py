@@ -176,12 +176,12 @@ def _plan_addition(
     pieces = [piece for part in missing for piece in layout.split(folder.series, part, rows.cut(table, part))]
     parts = [part for part, _ in pieces]
     new: list[_NewFile] = []
-    taken: set[str] = set()
+    used: set[str] = set()
     for part, part_rows in pieces:
         file = _NewFile(part, part_rows, {origin})
         neighbours = _mergeable_neighbours(folder, present, parts, part, len(part_rows))
-        if neighbours and taken.isdisjoint(other.name for other in neighbours):
-            taken.update(other.name for other in neighbours)
+        if neighbours and used.isdisjoint(other.name for other in neighbours):
+            used.update(other.name for other in neighbours)
             _merge_with_neighbours(folder, file, neighbours)
         new.append(file)
     return new

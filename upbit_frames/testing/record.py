@@ -62,9 +62,9 @@ def record(folder: Path, notebooks: Path) -> list[Path]:
         settings = {"cassette_dir": fresh, "cache_dir": Path(room) / "store", "record": "once", "progress": False}
         usual = [job for name, job in jobs.items() if name not in RELATED]
         related = [job for name, job in jobs.items() if name in RELATED]
-        for markets, some in ((None, usual), (related_listings(), related)):
-            if some:
-                _run(some, settings, markets)
+        for markets, chosen in ((None, usual), (related_listings(), related)):
+            if chosen:
+                _run(chosen, settings, markets)
         # Only now: a run that fails half-way leaves the old ones alone.
         folder.mkdir(parents=True, exist_ok=True)
         recorded = sorted([*fresh.glob("*.yaml"), *fresh.glob(f"*{SUFFIX}")])

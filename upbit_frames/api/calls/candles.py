@@ -183,8 +183,8 @@ def _unlisted(store: Store, query: CandleQuery, markets: Iterable[str]) -> list[
     texts = []
     end = query.grid.ceil(query.end or EPOCH)
     for market in markets if query.end is not None else ():
-        for one in (query.interval,) if query.bars is None else sources(query.bars):
-            series = Series("candles", market, one.name)
+        for source in (query.interval,) if query.bars is None else sources(query.bars):
+            series = Series("candles", market, source.name)
             if not subtract([Span(EPOCH, end)], store.covered(series)):
                 break
         else:

@@ -60,37 +60,38 @@ def catalog(config: Config, *, quote: str | None = None) -> Call[Report]:
     store = engine.ports.store
 
     def read() -> list[stored.Entry]:
-        chosen = [one for one in store.series() if currency is None or one.market.startswith(f"{currency}-")]
+        chosen = [series for series in store.series() if currency is None or series.market.startswith(f"{currency}-")]
         return stored.entries(store, chosen, engine.ports.server_time.now())
 
-    def finish(found: list[stored.Entry]) -> Report:
+    def finish(entries: list[stored.Entry]) -> Report:
         from upbit_frames.collect.report import report
 
-        lines = stored.summary(found, "memory" if store.path is None else str(store.path))
+        lines = stored.summary(entries, "memory" if store.path is None else str(store.path))
         rows = [
-            (one.info.series.kind, one.info.series.market, one.info.series.interval, one.info.rows, one.info.files,
-             one.info.bytes, one.info.first, one.info.last, one.covered_until, one.share, len(one.holes), one.expires)
-            for one in found
+            (info.series.kind, info.series.market, info.series.interval, info.rows, info.files, info.bytes, info.first,
+             info.last, entry.covered_until, entry.share, len(entry.holes), entry.expires)
+            for entry in entries
+            for info in (entry.info,)
         ]  # fmt: skip
-        page = "".join([*map(html.paragraph, lines), pages.legend(("covered", "unknown")), _table(found)])
+        page = "".join([*map(html.paragraph, lines), pages.legend(("covered", "unknown")), _table(entries)])
         return report(rows, COLUMNS, lines, {"kind": "catalog"}, page=page)
 
     return Call(lambda: in_thread(read), finish)
 
 
-def _table(found: list[stored.Entry]) -> html.Html:
+def _table(entries: list[stored.Entry]) -> html.Html:
     """Build the table: each cell with what it is sorted by."""
     rows = []
-    for one in found:
-        info, grid = one.info, one.info.series.grid
-        moments = (stored.day(moment) for moment in (info.first, one.covered_until, one.expires))
+    for entry in entries:
+        info, grid = entry.info, entry.info.series.grid
+        moments = (stored.day(moment) for moment in (info.first, entry.covered_until, entry.expires))
         rows.append(
             [
                 (info.series.market, info.series.market),
                 (info.series.interval or info.series.kind, 0 if grid is None else grid.step),
-                (one.bar, one.share),
-                (f"{one.share:.1%}", one.share),
-                (len(one.holes), len(one.holes)),
+                (entry.bar, entry.share),
+                (f"{entry.share:.1%}", entry.share),
+                (len(entry.holes), len(entry.holes)),
                 (info.rows, info.rows),
                 (info.bytes / 1e6, info.bytes),
                 *((text, text) for text in moments),

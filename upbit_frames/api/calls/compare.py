@@ -125,7 +125,7 @@ def compare(
         clock = engine.ports.server_time
         # The offset is a lower bound; the middle of what is possible is off by half of it at most.
         offset = clock.offset + (clock.uncertainty or 0) // 2
-        answered = Counter(one.channel for one in samples if not one.error)
+        answered = Counter(sample.channel for sample in samples if not sample.error)
         route = [{"channel": channel, "reason": "compare", "rows": number} for channel, number in answered.items()]
         telemetry.answered({"route": route})
         frame = pd.DataFrame.from_dict(comparison.summary(short, samples, offset), orient="index")
@@ -153,7 +153,7 @@ async def _fetch_states(
         answer = await engine.quotes.orderbook(codes, depth, None, False, channel)
         return comparison.states_of("orderbook", answer.arrow), _requests(answer)
 
-    async def one(market: str) -> tuple[dict[str, comparison.State], int]:
+    async def states_of(market: str) -> tuple[dict[str, comparison.State], int]:
         if type_ == "trade":
             query = TradeQuery.build(market, count=COMPARED_TRADES, source=channel)
             answer = await engine.trades.fetch(query, Progress())
@@ -163,7 +163,7 @@ async def _fetch_states(
             answer = await engine.candles.fetch(candle_query, Progress())
         return comparison.states_of(type_.partition(".")[0], answer.arrow, market), _requests(answer)
 
-    answers = await asyncio.gather(*(one(market) for market in codes))
+    answers = await asyncio.gather(*(states_of(market) for market in codes))
     return {code: state for states, _ in answers for code, state in states.items()}, sum(count for _, count in answers)
 
 

@@ -90,7 +90,7 @@ def download(
         route = [
             {"channel": channel, "reason": "download", "rows": rows}
             for channel, name in came.items()
-            if (rows := sum(getattr(one, name) for one in summaries))
+            if (rows := sum(getattr(summary, name) for summary in summaries))
         ]
         telemetry.answered({"route": route})
         return pd.DataFrame(bulk.to_rows(summaries)).set_index("market")

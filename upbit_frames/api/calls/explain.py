@@ -25,7 +25,7 @@ from upbit_frames.router.quotes import CACHED
 __all__ = ["explain"]
 
 _EXPLAINABLE: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (candles, instruments, markets, orderbook, ticker, trades)
+    call.__name__: call for call in (candles, instruments, markets, orderbook, ticker, trades)
 }
 _NOT_FOR_LISTS = {
     "store": "prices and lists are never stored",
@@ -70,7 +70,7 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     bound = inspect.signature(func).bind(config, *args, **kwargs)
     bound.apply_defaults()
     arguments = dict(bound.arguments)
-    texts = [repr(one) for one in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
+    texts = [repr(value) for value in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
     engine = engine_for(config)
     parts = {"candles": _candles, "trades": _trades, "ticker": _quotes, "orderbook": _quotes}.get(name, _lists)
 

@@ -149,9 +149,10 @@ def _build_follow(
 def _streamable(grid: Grid) -> tuple[Interval, BarGrid | None]:
     """Return the interval that is streamed for a grid, and what its candles are aggregated to, if anything."""
     if isinstance(grid, BarGrid):
-        return next(one for one in sources(grid) if one.stream is not None), grid  # seconds are, at the latest
+        # Seconds are streamed, so there is always a source.
+        return next(source for source in sources(grid) if source.stream is not None), grid
     if grid.stream is None:
-        streamed = [one.name for one in INTERVALS.values() if one.stream is not None]
+        streamed = [interval.name for interval in INTERVALS.values() if interval.stream is not None]
         raise InvalidInterval(
             f"there is no stream of {grid.name} candles to follow",
             suggestion=f"follow one of {', '.join(streamed)}, or what is derived from them (such as '2h' or "

@@ -133,7 +133,7 @@ def quality(
             codes = await resolve(engine.quotes, selection)
             await bulk.download(engine.ports, codes, unit, low, high, "auto", meter)
         codes = await resolve(engine.quotes, replace(selection, quotes=()))
-        stored = [one for one in await in_thread(engine.ports.store.series) if one.grid is not None]
+        stored = [series for series in await in_thread(engine.ports.store.series) if series.grid is not None]
         chosen: list[Series] = choose(stored, codes, selection.quotes, None if unit is None else unit.name)
         if not chosen and not (everything and unit is None):
             named = " ".join([selection.title, "" if unit is None else unit.name]).strip()
@@ -150,18 +150,18 @@ def quality(
 
         lines = examining.summary(results)
         rows = [
-            (one.series.market, one.series.interval, found.check, found.severity, found.cause, *found.span,
-             found.periods, found.detail)
-            for one in results
-            for found in one.findings
+            (result.series.market, result.series.interval, finding.check, finding.severity, finding.cause,
+             *finding.span, finding.periods, finding.detail)
+            for result in results
+            for finding in result.findings
         ]  # fmt: skip
         attrs = {
             "kind": "quality",
-            "problems": sum(len(one.problems) for one in results),
+            "problems": sum(len(result.problems) for result in results),
             "series": [
-                {"market": one.series.market, "interval": one.series.interval, "start": iso(one.span.start),
-                 "end": iso(one.span.end), "periods": one.periods}
-                for one in results
+                {"market": result.series.market, "interval": result.series.interval, "start": iso(result.span.start),
+                 "end": iso(result.span.end), "periods": result.periods}
+                for result in results
             ],
         }  # fmt: skip
         return report(rows, COLUMNS, lines, attrs, page=_page(results, lines))
@@ -172,15 +172,17 @@ def quality(
 
 def _page(results: list[examining.Examination], lines: list[str]) -> str:
     bars: list[tuple[object, ...]] = []
-    for one in results:
-        parts = [(cause, part) for cause in MARKED for part in one.parts.get(cause, ())]
-        shares = ", ".join(f"{cause} {number:,}" for cause, number in one.periods.items() if number)
-        bars.append((one.series.market, one.series.interval, pages.coverage_bar(one.span, parts, shares), shares))
+    for result in results:
+        parts = [(cause, part) for cause in MARKED for part in result.parts.get(cause, ())]
+        shares = ", ".join(f"{cause} {number:,}" for cause, number in result.periods.items() if number)
+        bars.append(
+            (result.series.market, result.series.interval, pages.coverage_bar(result.span, parts, shares), shares)
+        )
     rows = [
-        (one.series.market, one.series.interval, html.badge(found.severity, SEVERITIES[found.severity]), found.check,
-         found.cause, iso(found.span.start), iso(found.span.end), found.periods, found.detail)
-        for one in results
-        for found in one.findings
+        (result.series.market, result.series.interval, html.badge(finding.severity, SEVERITIES[finding.severity]),
+         finding.check, finding.cause, iso(finding.span.start), iso(finding.span.end), finding.periods, finding.detail)
+        for result in results
+        for finding in result.findings
     ]  # fmt: skip
     return "".join(
         [

@@ -115,9 +115,9 @@ def update(
         from upbit_frames.collect.report import report
 
         outcomes, seconds = answer
-        rows = sum(one.gain.rows for one in outcomes)
+        rows = sum(outcome.gain.rows for outcome in outcomes)
         telemetry.answered({"route": [{"channel": "rest", "reason": "update", "rows": rows}] if rows else []})
-        failed = next((one.error for one in outcomes if one.error is not None), None)
+        failed = next((outcome.error for outcome in outcomes if outcome.error is not None), None)
         if strict and failed is not None:
             raise failed
         lines = collecting.summary(outcomes, seconds, meter.requests)
@@ -128,11 +128,12 @@ def update(
     )
 
 
-def _row(one: collecting.Outcome) -> tuple[Any, ...]:
-    series, gain, error = one.series, one.gain, one.error
-    reached = gain.span.end if not gain.span.empty else one.covered_until
-    start = gain.span.start if not gain.span.empty else one.covered_until
+def _row(outcome: collecting.Outcome) -> tuple[Any, ...]:
+    series, gain, error = outcome.series, outcome.gain, outcome.error
+    reached = gain.span.end if not gain.span.empty else outcome.covered_until
+    start = gain.span.start if not gain.span.empty else outcome.covered_until
     return (
-        series.kind, series.market, series.interval, one.status, gain.rows, one.requests, start, reached, gain.compared,
-        ", ".join(map(str, gain.missing)), one.expires, "" if error is None else f"{type(error).__name__}: {error}",
+        series.kind, series.market, series.interval, outcome.status, gain.rows, outcome.requests, start, reached,
+        gain.compared, ", ".join(map(str, gain.missing)), outcome.expires,
+        "" if error is None else f"{type(error).__name__}: {error}",
     )  # fmt: skip

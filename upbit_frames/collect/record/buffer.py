@@ -199,9 +199,9 @@ def newest_states(rows: Sequence[Row]) -> list[Row]:
     return [states[time] for time in sorted(states)]  # type: ignore[type-var]
 
 
-def same_book(one: Row, other: Row) -> bool:
+def same_book(book: Row, other: Row) -> bool:
     """Return whether two frames are the same book of the same moment."""
-    return bool(one.timestamp == other.timestamp and one.orderbook_units == other.orderbook_units)
+    return bool(book.timestamp == other.timestamp and book.orderbook_units == other.orderbook_units)
 
 
 def distinct(rows: Sequence[Row]) -> list[Row]:

@@ -109,7 +109,7 @@ class SeriesWriter:
         step = 1 if self.series.grid is None else self.series.grid.step
         for time in sorted(set(times)):
             span = Span(time, time + step)
-            if not any(one.start <= span.start and span.end <= one.end for one in covered):
+            if not any(part.start <= span.start and span.end <= part.end for part in covered):
                 continue
             stored = self.store.read(self.series, span)
             new = table.slice(times.index(time), times.count(time))

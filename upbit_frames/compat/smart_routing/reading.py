@@ -65,11 +65,11 @@ async def candles(codes: list[str], interval: Any, count: int, to: Any = None) -
     parts = []
     for code in codes:
         await aio.plan(code, interval, count=count, end=to)  # checks every argument, without a request
-        parts.append(await _one(code.strip().upper(), interval, count, to))
+        parts.append(await _read_market(code.strip().upper(), interval, count, to))
     return Rows.joined(parts)
 
 
-async def _one(market: str, interval: Any, count: int, to: Any) -> Rows:
+async def _read_market(market: str, interval: Any, count: int, to: Any) -> Rows:
     if to is not None:
         return await _range(market, interval, count, to)
     params = {"market": market, "count": str(min(PAGE, count))}

@@ -133,10 +133,12 @@ class Limiter:
         await self._check_block(group)
         async with self._queue(group):
             while True:
-                got = await self._when_free(lambda: self._slots.take(group, self._clock.monotonic(), LIMITS[group]))
-                if isinstance(got, Taken):
-                    return _Slot(self, got)
-                await self._clock.sleep(got)
+                slot_or_wait = await self._when_free(
+                    lambda: self._slots.take(group, self._clock.monotonic(), LIMITS[group])
+                )
+                if isinstance(slot_or_wait, Taken):
+                    return _Slot(self, slot_or_wait)
+                await self._clock.sleep(slot_or_wait)
                 await self._check_block(group)
 
     def _queue(self, group: str) -> asyncio.Lock:

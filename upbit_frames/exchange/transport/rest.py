@@ -286,7 +286,7 @@ def _broken(cause: BaseException) -> ConnectionFailed:
         hint = "check the network and the setting 'rest_url'"
     else:
         hint = "try again; what was fetched so far is stored"
-    what = "no connection" if isinstance(cause, httpx.ConnectError | httpx.ProxyError) else "the connection broke"
-    error = ConnectionFailed(f"{what}: {redacted(str(cause)) or type(cause).__name__}", suggestion=hint)
+    failure = "no connection" if isinstance(cause, httpx.ConnectError | httpx.ProxyError) else "the connection broke"
+    error = ConnectionFailed(f"{failure}: {redacted(str(cause)) or type(cause).__name__}", suggestion=hint)
     error.__cause__ = cause
     return error

@@ -83,7 +83,7 @@ def candles(
     >>> ax = df.uf.plot(style="western", volume=False)  # doctest: +SKIP
     """
     look = style_of(style)
-    periods = [whole("averages", one, 2, MAX_COUNT) for one in averages]
+    periods = [whole("averages", periods, 2, MAX_COUNT) for periods in averages]
     if lang is not None:
         terms(lang)
     if most < 1:
@@ -98,9 +98,9 @@ def candles(
     text = words.language(lang, font)
     ax = new_axes(look) if ax is None else ax
     below = _panel(ax) if volume else None
-    for one in (ax, below):
-        if one is not None:
-            dress(one, look)
+    for axes in (ax, below):
+        if axes is not None:
+            dress(axes, look)
     korean = font if text is terms("ko") else None
     _axes(ax, below, chart, zone, last, korean)
     markets = markets_of(frame)
@@ -215,10 +215,10 @@ def _titles(
     def options(label: str) -> dict[str, Any]:
         return {"color": look.ink, **words.fonts(label, font)}
 
-    for one, word, unit in ((ax, "price", quote), (below, "volume", base)):
-        if one is not None:
+    for axes, word, unit in ((ax, "price", quote), (below, "volume", base)):
+        if axes is not None:
             label = f"{text[word]} ({unit})" if unit else text[word]
-            one.set_ylabel(label, **options(label))
+            axes.set_ylabel(label, **options(label))
     title = words.readable(title, font)
     if title:
         ax.set_title(title, loc="left", **{"fontweight": "bold"} | options(title))
@@ -229,10 +229,10 @@ def _titles(
 
 
 def _say_empty(ax: Axes, below: Axes | None, look: Style, text: str, font: str | None) -> None:
-    for one in (ax, below):
-        if one is not None:
-            one.set_xticks([])
-            one.set_yticks([])
+    for axes in (ax, below):
+        if axes is not None:
+            axes.set_xticks([])
+            axes.set_yticks([])
     ax.text(
         0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=look.flat, **words.fonts(text, font)
     )

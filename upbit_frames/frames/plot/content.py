@@ -75,8 +75,8 @@ def _coarser(table: pa.Table, step: Grid, most: int) -> tuple[pa.Table, Grid]:
     from upbit_frames.core.resample import resample
 
     coarse, used = table, step
-    for one in coarser_grids(step):
-        coarse, used = resample(table, step, one, edges="keep"), one
+    for grid in coarser_grids(step):
+        coarse, used = resample(table, step, grid, edges="keep"), grid
         if len(coarse) <= most:
             break
     return coarse, used
@@ -85,7 +85,7 @@ def _coarser(table: pa.Table, step: Grid, most: int) -> tuple[pa.Table, Grid]:
 def coarser_grids(step: Grid) -> list[Grid]:
     """Return Upbit's intervals that candles of a grid can be aggregated to, ascending."""
     base = step.base if isinstance(step, BarGrid) else None
-    grids = [parse_grid(interval, base) for interval in sorted(INTERVALS.values(), key=lambda one: one.step)]
+    grids = [parse_grid(interval, base) for interval in sorted(INTERVALS.values(), key=lambda grid: grid.step)]
     return [grid for grid in grids if grid.step > step.step and contains(step, grid)]
 
 

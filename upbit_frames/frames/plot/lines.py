@@ -78,14 +78,14 @@ def legend(ax: Axes, look: Style, names: list[str], filled: bool, font: str | No
     handles = list(ax.get_lines())[-(len(names) - filled) :] if len(names) > filled else []
     if filled:
         handles.append(Line2D([], [], color=look.filled, linewidth=1.8))
-    shown = [words.readable(name, font) for name in names]
+    labels = [words.readable(name, font) for name in names]
     box = ax.legend(
-        handles, shown, loc="upper left", fontsize=9, frameon=True, facecolor=look.paper, edgecolor=look.grid
+        handles, labels, loc="upper left", fontsize=9, frameon=True, facecolor=look.paper, edgecolor=look.grid
     )
     box.set_zorder(6)
     low, high = ax.get_ylim()  # room above the candles, which the box would cover
-    ax.set_ylim(low, high + 0.06 * len(shown) * (high - low))
-    for label, name in zip(box.get_texts(), shown, strict=True):
+    ax.set_ylim(low, high + 0.06 * len(labels) * (high - low))
+    for label, name in zip(box.get_texts(), labels, strict=True):
         label.set_color(look.ink)
         label.set(**{key: value for key, value in words.fonts(name, font).items() if key == "fontfamily"})
 
@@ -144,8 +144,8 @@ def comparison(
     ticks.time_axis(ax.xaxis, zone_of(frame), float(days[-1]), font if text is terms("ko") else None)
     ax.set_ylabel(text["normalised"], color=look.ink, **words.fonts(text["normalised"], font))
     interval = frame.attrs.get("upbit_frames", {}).get("interval")
-    shown = words.readable(title if title is not None else interval if isinstance(interval, str) else "", font)
-    if shown:
-        ax.set_title(shown, loc="left", **{"fontweight": "bold"} | {"color": look.ink, **words.fonts(shown, font)})
+    heading = words.readable(title if title is not None else interval if isinstance(interval, str) else "", font)
+    if heading:
+        ax.set_title(heading, loc="left", **{"fontweight": "bold"} | {"color": look.ink, **words.fonts(heading, font)})
     legend(ax, look, [str(name) for name in closes.columns], False, font)
     return ax

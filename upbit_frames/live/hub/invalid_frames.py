@@ -98,8 +98,8 @@ class InvalidFrames:
             return Verdict()
         sequencers = self._fan_out.sequencers
         keys = [key for key in sequencers if (not types or key[0] in types) and (not codes or key[1] in codes)]
-        what = " ".join([*sorted(types)[:3], *sorted(codes)[:3]]) or "unknown"
-        self._log_once((what, error.path), f"an invalid frame ({what}) was left out: {error.message}")
+        subject = " ".join([*sorted(types)[:3], *sorted(codes)[:3]]) or "unknown"
+        self._log_once((subject, error.path), f"an invalid frame ({subject}) was left out: {error.message}")
         verdict = Verdict(keys)
         if not codes:
             rows = self._fan_out.rows

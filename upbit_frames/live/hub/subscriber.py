@@ -122,14 +122,14 @@ class Subscriber:
     def take_nowait(self, limit: int | None = None) -> list[Row]:
         """Return up to ``limit`` queued rows, without waiting."""
         if limit is None or limit >= len(self.rows):
-            taken = list(self.rows)
+            rows = list(self.rows)
             self.rows.clear()
         else:
-            taken = [self.rows.popleft() for _ in range(limit)]
+            rows = [self.rows.popleft() for _ in range(limit)]
         if self.position is not None:
-            newest = next((row.received_at for row in reversed(taken) if row.stream_type != BACKFILLED), 0)
+            newest = next((row.received_at for row in reversed(rows) if row.stream_type != BACKFILLED), 0)
             self.position = max(self.position, newest)
-        return taken
+        return rows
 
     def put_back(self, rows: list[Row]) -> None:
         """Return rows that were taken too early to the front of the queue."""

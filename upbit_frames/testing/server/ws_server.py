@@ -243,7 +243,7 @@ class _Client:
         try:
             async for message in self.connection:
                 text = message if isinstance(message, str) else message.decode("utf-8", "replace")
-                await self._said(text, self.connection.arrivals.popleft())
+                await self._receive_text(text, self.connection.arrivals.popleft())
         except ConnectionClosed:
             pass
         finally:
@@ -280,7 +280,7 @@ class _Client:
 
     # --- what the client says ---------------------------------------------------------------------
 
-    async def _said(self, message: str, now: float) -> None:
+    async def _receive_text(self, message: str, now: float) -> None:
         self.log.messages.append((now, message))
         if self.log.ended:
             return
@@ -294,7 +294,7 @@ class _Client:
         async with self.sending:
             await self._send_until(self.clock.now())  # what was subscribed before comes first
             try:
-                frames = self.session.said(message, max(self.session.now, self.clock.now()))
+                frames = self.session.receive(message, max(self.session.now, self.clock.now()))
             except Mistake as mistake:
                 return self.fail(mistake)
             await self._send(frame.encode() for frame in frames)

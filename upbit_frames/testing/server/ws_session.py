@@ -93,7 +93,7 @@ class Session:
 
     # --- what the client says -----------------------------------------------------------------
 
-    def said(self, message: str, now: int) -> list[str]:
+    def receive(self, message: str, now: int) -> list[str]:
         """Return the frames that answer a request at once: snapshots, or the list of subscriptions.
 
         Raises
