@@ -106,9 +106,7 @@ class Notebook:
         pieces = _BORDERS.split(text)
         sources = {int(number): body for number, body in zip(pieces[1::2], pieces[2::2], strict=True)}
         for number, body in sources.items():
-            source = "\n".join(
-                self._unmasked(line) for line in body.removeprefix("\n").removesuffix("\n").split("\n")
-            )
+            source = "\n".join(self._unmasked(line) for line in body.removeprefix("\n").removesuffix("\n").split("\n"))
             cell = self.book["cells"][number - 1]
             if _joined(cell["source"]) != source:
                 cell["source"] = source.splitlines(keepends=True) if isinstance(cell["source"], list) else source
