@@ -90,7 +90,7 @@ def memory(days: int, rows: int) -> None:
             store.write(Series("trades", "KRW-BTC"), table, span, origin="archive")
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))
         print(f"{days * rows:,} trades stored in {size / 1e6:,.0f} MB")
-        for many in sorted({0, 1, max(1, days // 10), days}):
+        for many in sorted({0, min(1, days), -(-days // 10), days}):
             command = [sys.executable, __file__, "--read", folder, "--days", str(many)]
             print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
 

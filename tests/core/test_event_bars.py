@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from upbit_frames.core import event_bars
 from upbit_frames.core.event_bars import EventBars, Threshold, bought_of
-from upbit_frames.core.exact_sums import UNIT, carried, digits_of, product_digits, to_floats
+from upbit_frames.core.exact_sums import UNIT, carried, cumulative, digits_of, product_digits, to_floats
 from upbit_frames.core.schema import COMPLETE, arrow_schema
 from upbit_frames.errors import QueryError
 
@@ -119,6 +119,32 @@ def test_nothing_is_lost_between_bars(trades: list[Trade], threshold: Threshold)
     assert sum(table["trades"].to_pylist()) == len(trades)
     assert table.column_names == [*arrow_schema("bars").names, COMPLETE.name]
     assert all(table["complete"].to_pylist()[:-1])
+
+
+digit = st.one_of(st.integers(0, 3), st.integers(0, UNIT - 1), st.integers(UNIT - 3, UNIT - 1))
+whole_part = st.one_of(st.integers(0, 3), st.integers(0, 10**11), st.integers(2**54, 2**55))
+
+
+@given(
+    st.lists(st.tuples(whole_part, digit, digit), min_size=1, max_size=60), whole_part, digit, st.integers(2, 3),
+    st.booleans(),
+)  # fmt: skip
+@example([(2**55, 7, 0), (1, 8, 1), (2**55, 5, 0), (2**55, 5, 0)], 2**55, 6, 3, False)  # the key alone is equal
+def test_both_searches_for_the_ends_of_bars_are_those_of_a_loop(
+    terms: list[tuple[int, int, int]], wholes: int, units: int, places: int, alike: bool
+):
+    if alike:  # sums that reach the threshold exactly, again and again
+        terms = [terms[number % 2 % len(terms)] for number in range(len(terms))]
+    amount = (wholes, units) if wholes or units else (0, 1)
+    sums = cumulative(np.array(terms, dtype=np.int64).T[:places].copy())
+    exact = [sum(int(one) * UNIT ** (2 - place) for place, one in enumerate(column)) for column in sums.T]
+    ends, reached = [], 0
+    for at, total in enumerate(exact):
+        if total - reached >= amount[0] * UNIT**2 + amount[1] * UNIT:
+            ends.append(at)
+            reached = total
+    assert event_bars._crossings_by_trade(sums, amount).tolist() == ends
+    assert event_bars._crossings_by_bar(sums, amount).tolist() == ends
 
 
 def test_the_trade_that_crosses_belongs_to_its_bar_whole():

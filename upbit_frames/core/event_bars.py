@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["EventBars", "Threshold", "bought_column", "bought_of", "float_column"]
 
 LARGEST = 1e15  # of a threshold; sums up to it are exact integers
+_SHORT = 16  # trades a bar up to which one search of all is faster than one search a bar
+_UNIT_BITS = 27  # that a digit below UNIT takes
 _ROWS = 1 << 17  # trades worked on at once: what is computed of them stays in the processor's cache
 
 
@@ -218,25 +220,70 @@ class EventBars:
 
 
 def _crossings(sums: Digits, amount: tuple[int, int]) -> NDArray[np.int64]:
-    """Return where running sums have grown by ``amount`` since the last such place, or since 0.
+    """Return where running sums have grown by ``amount`` since the last such place, or since 0."""
+    bars = (int(sums[0, -1]) + 1) / (amount[0] + amount[1] / UNIT)  # at most
+    return (_crossings_by_trade if bars * _SHORT > sums.shape[1] else _crossings_by_bar)(sums, amount)
 
-    One search a bar, not one step a trade.
-    """
+
+def _crossings_by_bar(sums: Digits, amount: tuple[int, int]) -> NDArray[np.int64]:
+    """Search for the end of one bar after the other: fast where bars have many trades."""
     columns = [memoryview(row) for row in np.ascontiguousarray(sums)]
     rows, at = sums.shape[1], 0
     reached = [0] * len(columns)
     ends: list[int] = []
     while at < rows:
-        target = [reached[0] + amount[0], reached[1] + amount[1], *reached[2:]]
-        if target[1] >= UNIT:
-            target[0], target[1] = target[0] + 1, target[1] - UNIT
-        at = _first_reaching(columns, target, at, rows)
+        at = _first_reaching(columns, _target(reached, amount), at, rows)
         if at == rows:
             break
         reached = [column[at] for column in columns]
         ends.append(at)
         at += 1
     return np.array(ends, dtype=np.int64)
+
+
+def _crossings_by_trade(sums: Digits, amount: tuple[int, int]) -> NDArray[np.int64]:
+    """Search, in one call, for the end of the bar that begins at each trade; then go from bar to bar.
+
+    The search compares keys: as many leading bits of the digits as an int64 has room for. Where the key alone
+    does not decide, all digits do.
+    """
+    rows = sums.shape[1]
+    targets = np.zeros_like(sums)
+    targets[:, 1:] = sums[:, :-1]
+    targets[0] += amount[0]
+    targets[1] += amount[1]
+    targets = carried(targets)
+    spare = max(0, int(max(sums[0, -1], targets[0, -1])).bit_length() + _UNIT_BITS - 63)
+    keys, wanted = ((digits[0] << (_UNIT_BITS - spare)) | (digits[1] >> spare) for digits in (sums, targets))
+    ends: NDArray[np.int64] = np.searchsorted(keys, wanted)
+    if spare or len(sums) > 2:
+        equal = np.flatnonzero(keys[np.minimum(ends, rows - 1)] == wanted)
+        columns = [memoryview(row) for row in np.ascontiguousarray(sums)]
+        for begin in equal[_less(sums[:, ends[equal]], targets[:, equal])].tolist():
+            ends[begin] = _first_reaching(columns, targets[:, begin].tolist(), begin, rows)
+    follows, at = ends.data, 0
+    chain: list[int] = []
+    while at < rows:
+        chain.append(follows[at])
+        at = chain[-1] + 1
+    if at > rows:
+        chain.pop()  # the last bar is not complete
+    return np.array(chain, dtype=np.int64)
+
+
+def _less(digits: Digits, others: Digits) -> NDArray[np.bool_]:
+    """Return which amounts are less than the others, digit by digit."""
+    less = np.zeros(digits.shape[1], dtype=bool)
+    for digit, other in zip(digits[::-1], others[::-1], strict=True):
+        less = (digit < other) | ((digit == other) & less)
+    return less
+
+
+def _target(reached: list[int], amount: tuple[int, int]) -> list[int]:
+    target = [reached[0] + amount[0], reached[1] + amount[1], *reached[2:]]
+    if target[1] >= UNIT:
+        target[0], target[1] = target[0] + 1, target[1] - UNIT
+    return target
 
 
 def _first_reaching(columns: list[Any], target: list[int], low: int, high: int) -> int:
