@@ -44,8 +44,14 @@ class Config:
     ----------
     region : {"kr", "sg", "id", "th"}
         Which of Upbit's exchanges; decides the URLs below unless they are given.
-    rest_url, ws_url, archive_url, archive_listing_url : str
-        Where to ask. https/wss; plain http/ws is accepted for loopback only.
+    rest_url : str
+        Where REST is served. https; plain http is accepted for loopback only.
+    ws_url : str
+        Where streams are served. wss; plain ws is accepted for loopback only.
+    archive_url : str
+        Where the archive's files are.
+    archive_listing_url : str
+        Where the archive lists its files.
     archive : bool
         Whether the published archive may be used (its terms: personal, non-commercial use).
     cache_dir : pathlib.Path

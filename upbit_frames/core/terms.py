@@ -1,10 +1,12 @@
-"""The words of charts and tables in English and in Korean, as Upbit uses them (pure): the one list of them."""
+"""The words of charts, tables and texts in English and in Korean, as Upbit uses them (pure): the one list of them."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from upbit_frames.core.arguments import choice
 
-__all__ = ["LANGUAGES", "TERMS", "korean_amount", "terms"]
+__all__ = ["LANGUAGES", "TERMS", "VOCABULARY", "Term", "korean_amount", "terms"]
 
 LANGUAGES = ("ko", "en")
 
@@ -66,6 +68,52 @@ TERMS: dict[str, dict[str, str]] = {
         "newest": "전체 {count:,}행 중 최근 {shown:,}행",
     },
 }
+
+
+class Term(NamedTuple):
+    """A word of the field: English, Korean as in Upbit's own documentation, and Korean words not used for it."""
+
+    english: str
+    korean: str
+    rivals: tuple[str, ...] = ()
+
+
+VOCABULARY = (
+    Term("market data", "시세", ("시장 데이터", "마켓 데이터")),
+    Term("market", "마켓", ("시장",)),
+    Term("pair", "페어", ("거래쌍", "거래 쌍", "통화쌍")),
+    Term("KRW markets", "원화 마켓", ("원화마켓", "KRW 마켓")),
+    Term("candle", "캔들", ("캔들스틱", "봉차트", "봉 데이터")),
+    Term("interval of candles", "캔들 단위", ("인터벌", "캔들 간격", "타임프레임")),
+    Term("trade", "체결", ("거래 내역", "거래내역", "트레이드")),
+    Term("order book", "호가", ("오더북", "주문장")),
+    Term("grouping of prices", "호가 모아보기 단위", ("그룹핑", "그루핑")),
+    Term("resting amount", "잔량", ("호가 수량",)),
+    Term("bid", "매수", ("비드",)),
+    Term("ask", "매도", ("애스크",)),
+    Term("ticker", "현재가", ("티커",)),
+    Term("open", "시가", ("시작가", "시초가")),
+    Term("high", "고가"),
+    Term("low", "저가"),
+    Term("close", "종가", ("마감가",)),
+    Term("volume", "거래량", ("볼륨",)),
+    Term("value", "거래대금", ("거래 대금", "거래금액", "거래 금액", "거래액")),
+    Term("change to the previous close", "전일 대비", ("전일대비", "전날 대비")),
+    Term("rate limit", "요청 수 제한", ("요청 한도", "요청 제한", "호출 제한", "속도 제한", "레이트 리밋")),
+    Term("subscription", "구독", ("서브스크립션",)),
+    Term("real time", "실시간", ("리얼타임",)),
+    Term("WebSocket", "WebSocket", ("웹소켓", "웹 소켓")),
+    Term("time zone", "시간대", ("타임존", "표준시간대")),
+    Term("forming candle", "진행 중인 캔들", ("형성 중인 캔들", "미완성 캔들")),
+    Term("sealed candle", "확정된 캔들", ("봉인된 캔들", "완성된 캔들", "마감된 캔들")),
+    Term("store", "저장소", ("스토어", "보관소")),
+    Term("archive", "아카이브", ("기록 보관소",)),
+    Term("cassette", "카세트", ("카세트테이프",)),
+    Term("record", "녹화", ("레코딩",)),
+    Term("replay", "재생", ("리플레이",)),
+    Term("stand-in exchange", "모의 거래소", ("스탠드인", "가짜 거래소", "대역 거래소")),
+)
+"""The terms of the Korean texts, one word for one thing; the first half is Upbit's wording, the rest is this package's."""
 
 
 def terms(lang: object) -> dict[str, str]:

@@ -117,7 +117,7 @@ def candles(
     -------
     pandas.DataFrame, pyarrow.Table or polars.DataFrame
         Index ``time`` (aware, microseconds, ascending, unique). Columns, all float64: ``open``,
-        ``high``, ``low``, ``close`` in the quote currency (KRW for KRW-*), ``volume`` in the base
+        ``high``, ``low``, ``close`` in the quote currency (KRW for ``KRW-*``), ``volume`` in the base
         currency, ``value`` in the quote currency (거래대금). ``attrs["upbit_frames"]`` holds the
         query and, in ``route``, which source served each time range, and why.
 

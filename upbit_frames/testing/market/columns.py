@@ -50,8 +50,6 @@ class Trades:
         Units of 1e-8.
     bid : bool array
         Whether the taker bought.
-    sequential_id : int64 array
-        ms x 10000 + n, strictly increasing.
     """
 
     ms: Ints
