@@ -1,4 +1,4 @@
-"""What a built site must have: pages for phones, links that lead somewhere, nothing from elsewhere, every public name."""
+"""What a built site must have: pages for phones, links that lead somewhere, no foreign files, every public name."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Page(HTMLParser):
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep what matters of one tag."""
         values = {name: value or "" for name, value in attrs}
         self.anchors |= {values[name] for name in ("id", "name") if name in values}
         if tag == "meta" and values.get("name") == "viewport":

@@ -115,11 +115,13 @@ def twin(kind: str, path: str, value: Any) -> str:
     signature = inspect.signature(value)
     parameters = list(signature.parameters.values())[is_method:]
     bare = signature.replace(
-        parameters=[one.replace(annotation=one.empty) for one in parameters], return_annotation=signature.empty
+        parameters=[parameter.replace(annotation=parameter.empty) for parameter in parameters],
+        return_annotation=signature.empty,
     )
     module = "upbit_frames" if is_method else path.rpartition(".")[0]
     option = "   :async:\n" if inspect.iscoroutinefunction(value) else ""
-    return f".. py:{kind}:: {path.removeprefix(module + '.')}{bare}\n   :module: {module}\n{option}\n   {summary(value)} See :func:`upbit_frames.{name}`.\n\n"
+    head = f".. py:{kind}:: {path.removeprefix(module + '.')}{bare}\n   :module: {module}\n{option}\n"
+    return f"{head}   {summary(value)} See :func:`upbit_frames.{name}`.\n\n"
 
 
 def write_reference(folder: Path) -> None:

@@ -113,7 +113,7 @@ VOCABULARY = (
     Term("replay", "재생", ("리플레이",)),
     Term("stand-in exchange", "모의 거래소", ("스탠드인", "가짜 거래소", "대역 거래소")),
 )
-"""The terms of the Korean texts, one word for one thing; the first half is Upbit's wording, the rest is this package's."""
+"""The terms of the Korean texts, one word for one thing: Upbit's wording first, then this package's."""
 
 
 def terms(lang: object) -> dict[str, str]:
