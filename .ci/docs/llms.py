@@ -37,8 +37,9 @@ def write_llms(path: Path) -> None:
         "# upbit_frames",
         "",
         "> Upbit market data as clean pandas, Polars or Arrow frames: one call, any length, cached in Parquet, "
-        'recorded, replayable. `import upbit_frames as uf; df = uf.candles("KRW-BTC", "1m", start="2026-01-01")`. No API key; '
-        "times are UTC unless `tz=` is given; ranges are half open; errors are below `uf.errors.UpbitFramesError`.",
+        'recorded, replayable. `import upbit_frames as uf; df = uf.candles("KRW-BTC", "1m", start="2026-01-01")`. '
+        "No API key; times are UTC unless `tz=` is given; ranges are half open; "
+        "errors are below `uf.errors.UpbitFramesError`.",
         "",
         "## Guides",
         "",
