@@ -32,9 +32,9 @@ from upbit_frames.api.literals import (
     StreamKind,
     Zone,
 )
-from upbit_frames.collect.record.recorder import Recorder
-from upbit_frames.collect.report import Report
 from upbit_frames.core.stream_query import BUFFER
+from upbit_frames.datasets.collect.record.recorder import Recorder
+from upbit_frames.datasets.collect.report import Report
 from upbit_frames.frames.plot.style import Style
 from upbit_frames.live.follow.follow import Follow
 from upbit_frames.live.stream import Stream

@@ -23,11 +23,11 @@ import numpy as np
 import pyarrow as pa
 
 import upbit_frames as uf
-from upbit_frames.collect.record.buffer import TopicBuffer
-from upbit_frames.collect.record.writing import SeriesWriter
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
 from upbit_frames.core.topics import Topic
+from upbit_frames.datasets.collect.record.buffer import TopicBuffer
+from upbit_frames.datasets.collect.record.writing import SeriesWriter
 from upbit_frames.live.hub.fanout import FanOut
 from upbit_frames.live.hub.frame_buffer import FrameBuffer
 from upbit_frames.live.hub.subscriber import Subscriber

@@ -139,7 +139,7 @@ def record(given: list[str]) -> int:
         "UPBIT_FRAMES_REST_URL": rest, "UPBIT_FRAMES_WS_URL": streams, "UPBIT_FRAMES_CACHE_DIR": folder,
     }  # fmt: skip
     from upbit_frames.cli.main import main as run
-    from upbit_frames.collect.record import session
+    from upbit_frames.datasets.collect.record import session
     from upbit_frames.exchange.transport import rate_limiter as limiter
     from upbit_frames.live.hub.frame_buffer import FrameBuffer
     from upbit_frames.live.hub.hub import Hub

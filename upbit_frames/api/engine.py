@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.archive.importer import Archive
-from upbit_frames.collect.market_lists import MarketKeeper, MarketLists
 from upbit_frames.core.config import Config
 from upbit_frames.core.endpoints import ARCHIVE_LISTING_URL, ARCHIVE_URL
+from upbit_frames.datasets.collect.market_lists import MarketKeeper, MarketLists
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.substitution import active

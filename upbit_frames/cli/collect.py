@@ -14,9 +14,9 @@ from typing import Any
 import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.cli.output import add_output, emit
-from upbit_frames.collect.record.recorder import Recorder
-from upbit_frames.collect.record.unit import unit_text
 from upbit_frames.core.text import counted
+from upbit_frames.datasets.collect.record.recorder import Recorder
+from upbit_frames.datasets.collect.record.unit import unit_text
 
 __all__ = ["add_collect_parsers"]
 

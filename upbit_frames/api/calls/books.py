@@ -9,7 +9,6 @@ import numpy as np
 from upbit_frames.api.calls.call import Call, warn_user
 from upbit_frames.api.engine import engine_for
 from upbit_frames.api.literals import Frame, Moment, Output, Zone
-from upbit_frames.collect import books as recorded
 from upbit_frames.core import arguments
 from upbit_frames.core.arguments import choice, sampling
 from upbit_frames.core.config import Config
@@ -18,6 +17,7 @@ from upbit_frames.core.markets import parse_market
 from upbit_frames.core.moments import parse_moment, parse_zone
 from upbit_frames.core.query import View
 from upbit_frames.core.route import metadata
+from upbit_frames.datasets.collect import books as recorded
 from upbit_frames.errors import InvalidRange, NotCached, QueryError
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.store.base import Series, Store

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for
-from upbit_frames.collect import catalog as stored
-from upbit_frames.collect import pages
 from upbit_frames.core import html
 from upbit_frames.core.config import Config
 from upbit_frames.core.markets import parse_quote
+from upbit_frames.datasets.collect import catalog as stored
+from upbit_frames.datasets.collect import pages
 from upbit_frames.runtime.event_loop import in_thread
 
 if TYPE_CHECKING:
-    from upbit_frames.collect.report import Report
+    from upbit_frames.datasets.collect.report import Report
 
 __all__ = ["catalog"]
 
@@ -64,7 +64,7 @@ def catalog(config: Config, *, quote: str | None = None) -> Call[Report]:
         return stored.entries(store, chosen, engine.ports.server_time.now())
 
     def finish(entries: list[stored.Entry]) -> Report:
-        from upbit_frames.collect.report import report
+        from upbit_frames.datasets.collect.report import report
 
         lines = stored.summary(entries, "memory" if store.path is None else str(store.path))
         rows = [

@@ -238,7 +238,7 @@ def _query(
 
 def _mask(config: Config, builder: PanelBuilder) -> dict[str, int]:
     """Leave of a closed panel only what was listed by the lists kept in the store's folder."""
-    from upbit_frames.collect.universe import Universe, mask_block
+    from upbit_frames.datasets.collect.universe import Universe, mask_block
 
     lists = engine_for(config).lists
     kept = () if lists is None else lists.read().lists

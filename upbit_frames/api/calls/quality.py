@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.api.literals import IntervalLike, Markets, Moment, ProgressMode, Zone
-from upbit_frames.collect import pages
-from upbit_frames.collect import quality as examining
-from upbit_frames.collect.universe import Universe
-from upbit_frames.collect.update import choose
 from upbit_frames.core import html
 from upbit_frames.core.arguments import flag
 from upbit_frames.core.config import Config
@@ -19,6 +15,10 @@ from upbit_frames.core.intervals import Interval, iso
 from upbit_frames.core.market_selection import MarketSelection, parse_selection
 from upbit_frames.core.moments import parse_zone
 from upbit_frames.core.query import parse_range
+from upbit_frames.datasets.collect import pages
+from upbit_frames.datasets.collect import quality as examining
+from upbit_frames.datasets.collect.universe import Universe
+from upbit_frames.datasets.collect.update import choose
 from upbit_frames.errors import QueryError
 from upbit_frames.router import download as bulk
 from upbit_frames.router.market_selection import resolve
@@ -27,7 +27,7 @@ from upbit_frames.runtime.progress import Progress
 from upbit_frames.store.base import Series
 
 if TYPE_CHECKING:
-    from upbit_frames.collect.report import Report
+    from upbit_frames.datasets.collect.report import Report
 
 __all__ = ["quality"]
 
@@ -146,7 +146,7 @@ def quality(
         return await in_thread(examining.examine, engine.ports.store, chosen, low, high, now, Universe(lists))
 
     def finish(results: list[examining.Examination]) -> Report:
-        from upbit_frames.collect.report import report
+        from upbit_frames.datasets.collect.report import report
 
         lines = examining.summary(results)
         rows = [

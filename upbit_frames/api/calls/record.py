@@ -9,12 +9,12 @@ from typing import Any
 from upbit_frames.api.calls.stream import hub_opener
 from upbit_frames.api.engine import engine_for
 from upbit_frames.api.literals import Markets, Recorded
-from upbit_frames.collect.record.recorder import Recorder
-from upbit_frames.collect.record.session import RecordQuery, RecordSession
 from upbit_frames.core.arguments import flag, number, sampling
 from upbit_frames.core.config import Config
 from upbit_frames.core.markets import parse_markets
 from upbit_frames.core.topics import parse_kind
+from upbit_frames.datasets.collect.record.recorder import Recorder
+from upbit_frames.datasets.collect.record.session import RecordQuery, RecordSession
 from upbit_frames.errors import QueryError
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.event_loop import in_thread
@@ -47,7 +47,8 @@ def record(
     seconds : float, optional
         End after so many seconds. Default: go on until Ctrl-C.
     background : bool
-        Return a running :class:`~upbit_frames.collect.record.recorder.Recorder` at once; it ends with ``.close()``.
+        Return a running :class:`~upbit_frames.datasets.collect.record.recorder.Recorder` at once; it ends with
+        ``.close()``.
 
     Returns
     -------

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.api.literals import Moment
-from upbit_frames.collect import universe as listings
-from upbit_frames.collect.market_lists import Kept
 from upbit_frames.core.config import Config
 from upbit_frames.core.markets import parse_quote
 from upbit_frames.core.moments import parse_moment, parse_zone
+from upbit_frames.datasets.collect import universe as listings
+from upbit_frames.datasets.collect.market_lists import Kept
 from upbit_frames.runtime.event_loop import in_thread
 
 if TYPE_CHECKING:
-    from upbit_frames.collect.report import Report
+    from upbit_frames.datasets.collect.report import Report
 
 __all__ = ["universe"]
 
@@ -70,7 +70,7 @@ def universe(config: Config, at: Moment | None = None, *, quote: str | None = No
         return kept, listings.first_candles(engine.ports.store, currency)
 
     def finish(answer: tuple[Kept, dict[str, listings.FirstCandle]]) -> Report:
-        from upbit_frames.collect.report import report
+        from upbit_frames.datasets.collect.report import report
 
         kept, first = answer
         known = listings.Universe(kept.lists)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from upbit_frames.api.calls.call import Call
 from upbit_frames.api.engine import engine_for
 from upbit_frames.api.literals import IntervalLike, Markets, ProgressMode
-from upbit_frames.collect import update as collecting
 from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval
 from upbit_frames.core.market_selection import MarketSelection, parse_selection
+from upbit_frames.datasets.collect import update as collecting
 from upbit_frames.errors import QueryError
 from upbit_frames.router.market_selection import resolve
 from upbit_frames.runtime.event_loop import in_thread
@@ -20,7 +20,7 @@ from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.telemetry import telemetry
 
 if TYPE_CHECKING:
-    from upbit_frames.collect.report import Report
+    from upbit_frames.datasets.collect.report import Report
 
 __all__ = ["update"]
 
@@ -112,7 +112,7 @@ def update(
         return outcomes, engine.ports.clock.monotonic() - begun
 
     def finish(answer: tuple[list[collecting.Outcome], float]) -> Report:
-        from upbit_frames.collect.report import report
+        from upbit_frames.datasets.collect.report import report
 
         outcomes, seconds = answer
         rows = sum(outcome.gain.rows for outcome in outcomes)

@@ -8,9 +8,9 @@ from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from upbit_frames.collect.record.session import RecordSession
 from upbit_frames.core.intervals import iso
 from upbit_frames.core.text import counted
+from upbit_frames.datasets.collect.record.session import RecordSession
 from upbit_frames.errors import UpbitFramesError, UsageError
 from upbit_frames.live.stream_frames import gaps_frame
 from upbit_frames.runtime import event_loop
@@ -18,7 +18,7 @@ from upbit_frames.runtime import event_loop
 if TYPE_CHECKING:
     import pandas as pd
 
-    from upbit_frames.collect.report import Report
+    from upbit_frames.datasets.collect.report import Report
 
 __all__ = ["Recorder"]
 
@@ -177,7 +177,7 @@ class Recorder:
             Columns kind, market, interval (None but for candles), rows (written by this recorder), pending,
             write_errors, covered_until (aware UTC, exclusive), error.
         """
-        from upbit_frames.collect.report import report
+        from upbit_frames.datasets.collect.report import report
 
         rows = []
         for writer in self._session.writers.values():

@@ -281,7 +281,7 @@ def test_killed_in_the_middle_the_next_run_completes(exchange: Exchange, client:
 def test_many_new_pages_are_compared_first(
     exchange: Exchange, client: uf.Client, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
-    from upbit_frames.collect import catch_up
+    from upbit_frames.datasets.collect import catch_up
 
     monkeypatch.setattr(catch_up, "HELD_PERIODS", held)
     client.download(["KRW-BTC", "KRW-ELF"], "1m", start="2026-02-24", end="2026-02-25")

@@ -14,13 +14,13 @@ import pytest
 
 import upbit_frames as uf
 from upbit_frames.api.engine import open_store
-from upbit_frames.collect.checks import Witness, columns_of, disagreements, jumps, outages
-from upbit_frames.collect.market_lists import Listed, MarketList
-from upbit_frames.collect.quality import Examination, examine, summary
-from upbit_frames.collect.universe import Universe
 from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.core.resample import resample
 from upbit_frames.core.schema import arrow_schema
+from upbit_frames.datasets.collect.checks import Witness, columns_of, disagreements, jumps, outages
+from upbit_frames.datasets.collect.market_lists import Listed, MarketList
+from upbit_frames.datasets.collect.quality import Examination, examine, summary
+from upbit_frames.datasets.collect.universe import Universe
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.testing import Exchange, MarketModel

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kept", "Listed", "MarketKeeper", "MarketList", "MarketLists", "Rescaled", "decode", "encode", "list_of"]
 
-logger = logging.getLogger("upbit_frames.collect")
+logger = logging.getLogger("upbit_frames.datasets.collect")
 
 FOLDERS = ("universe", "v1")
 MOST_BYTES = 64_000_000  # of an inflated list; a real one has some hundred thousand

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbit_frames.collect.record.buffer import LATE, TopicBuffer, thinned
-from upbit_frames.collect.record.repair import holes
-from upbit_frames.collect.record.unit import unit_text
 from upbit_frames.core.intervals import Span, merge
+from upbit_frames.datasets.collect.record.buffer import LATE, TopicBuffer, thinned
+from upbit_frames.datasets.collect.record.repair import holes
+from upbit_frames.datasets.collect.record.unit import unit_text
 from upbit_frames.exchange.wire.messages import CLASSES
 from upbit_frames.live.hub.gaps import REPAIRED, SNAPSHOT, Gap
 from upbit_frames.store.base import Series

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from upbit_frames.collect.record.buffer import Piece
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
+from upbit_frames.datasets.collect.record.buffer import Piece
 from upbit_frames.errors import StoreError
 from upbit_frames.exchange.wire.book_lists import books_table
 from upbit_frames.exchange.wire.message_tables import to_table
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SeriesWriter", "rows_table"]
 
-log = logging.getLogger("upbit_frames.collect")
+log = logging.getLogger("upbit_frames.datasets.collect")
 
 
 def rows_table(series: Series, rows: Sequence[Row]) -> pa.Table:

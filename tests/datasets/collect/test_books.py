@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import upbit_frames as uf
 from upbit_frames import errors
-from upbit_frames.collect.books import sampled
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
+from upbit_frames.datasets.collect.books import sampled
 from upbit_frames.frames.book_events import BUY, CLEAR, DEPTH, SELL, SNAPSHOT, events
 from upbit_frames.store import encoding
 from upbit_frames.store.base import Series

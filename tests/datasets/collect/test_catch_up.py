@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_exchange import HeardRest, ModelExchange
 
-from upbit_frames.collect import catch_up as module
-from upbit_frames.collect.catch_up import catch_up
-from upbit_frames.collect.checks import Witness, outages
-from upbit_frames.collect.rewritten import factor_of, first_changed, same_candle
 from upbit_frames.core.gaps import missing_ranges
 from upbit_frames.core.intervals import INTERVALS, Span, intersect, subtract
+from upbit_frames.datasets.collect import catch_up as module
+from upbit_frames.datasets.collect.catch_up import catch_up
+from upbit_frames.datasets.collect.checks import Witness, outages
+from upbit_frames.datasets.collect.rewritten import factor_of, first_changed, same_candle
 from upbit_frames.exchange import wire
 from upbit_frames.exchange.rest_api import RestApi
 from upbit_frames.router.ports import Ports

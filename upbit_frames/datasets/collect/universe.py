@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from upbit_frames.collect.market_lists import Kept, Listed, MarketList
 from upbit_frames.core.arguments import choice
 from upbit_frames.core.availability import DAY
 from upbit_frames.core.intervals import EPOCH, iso
 from upbit_frames.core.known_changes import REDENOMINATIONS, renamed
 from upbit_frames.core.text import counted
+from upbit_frames.datasets.collect.market_lists import Kept, Listed, MarketList
 from upbit_frames.errors import QueryError
 from upbit_frames.router.call_store import CallStore
 

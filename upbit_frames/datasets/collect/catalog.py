@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
-from upbit_frames.collect.pages import coverage_bar
 from upbit_frames.core.availability import SEAL_GRACE, expires, sealed_until
 from upbit_frames.core.html import Html
 from upbit_frames.core.intervals import Span, from_micros, intersect, iso, subtract
 from upbit_frames.core.text import counted
+from upbit_frames.datasets.collect.pages import coverage_bar
 from upbit_frames.store.base import Series, Store
 from upbit_frames.store.results import SeriesInfo
 

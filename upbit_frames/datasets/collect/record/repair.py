@@ -16,7 +16,7 @@ from upbit_frames.store.base import Series
 
 __all__ = ["REPAIRED_DAYS", "holes", "repair"]
 
-log = logging.getLogger("upbit_frames.collect")
+log = logging.getLogger("upbit_frames.datasets.collect")
 
 DAY = 86_400_000_000
 REPAIRED_DAYS = 1

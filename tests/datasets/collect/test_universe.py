@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upbit_frames as uf
-from upbit_frames.collect.market_lists import Kept, Listed, MarketList, MarketLists, Rescaled
-from upbit_frames.collect.universe import FirstCandle, Universe, mask, summary, to_rows
+from upbit_frames.datasets.collect.market_lists import Kept, Listed, MarketList, MarketLists, Rescaled
+from upbit_frames.datasets.collect.universe import FirstCandle, Universe, mask, summary, to_rows
 from upbit_frames.testing import Exchange
 
 DAY = 86_400_000_000

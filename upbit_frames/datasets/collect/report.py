@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from upbit_frames.collect.pages import document
 from upbit_frames.core import html
+from upbit_frames.datasets.collect.pages import document
 
 __all__ = ["Report", "report"]
 

@@ -8,11 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from upbit_frames.collect.record.buffer import TopicBuffer
-from upbit_frames.collect.record.repair import repair
-from upbit_frames.collect.record.writing import SeriesWriter
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.topics import Topic, interval_of
+from upbit_frames.datasets.collect.record.buffer import TopicBuffer
+from upbit_frames.datasets.collect.record.repair import repair
+from upbit_frames.datasets.collect.record.writing import SeriesWriter
 from upbit_frames.errors import TransportError, UpbitFramesError
 from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.message_tables import BACKFILLED
@@ -28,7 +28,7 @@ from upbit_frames.store.base import Series
 
 __all__ = ["RecordQuery", "RecordSession", "series_of"]
 
-log = logging.getLogger("upbit_frames.collect")
+log = logging.getLogger("upbit_frames.datasets.collect")
 
 FLUSH = 2.0  # seconds between two writes: what a killed recorder loses
 REPAIR = 10.0  # seconds between two looks for holes

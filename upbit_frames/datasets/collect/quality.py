@@ -6,7 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from upbit_frames.collect.checks import (
+from upbit_frames.core.availability import DAY, expires, rest_horizon, sealed_until
+from upbit_frames.core.bar_grid import contains
+from upbit_frames.core.gaps import missing_ranges
+from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, from_micros, intersect, iso, merge, subtract
+from upbit_frames.core.text import counted
+from upbit_frames.datasets.collect.checks import (
     LOOKED_AT,
     Columns,
     Finding,
@@ -18,12 +23,7 @@ from upbit_frames.collect.checks import (
     outages,
     quiet_tail,
 )
-from upbit_frames.collect.universe import LISTED, NOT_LISTED, Universe
-from upbit_frames.core.availability import DAY, expires, rest_horizon, sealed_until
-from upbit_frames.core.bar_grid import contains
-from upbit_frames.core.gaps import missing_ranges
-from upbit_frames.core.intervals import EPOCH, INTERVALS, Interval, Span, from_micros, intersect, iso, merge, subtract
-from upbit_frames.core.text import counted
+from upbit_frames.datasets.collect.universe import LISTED, NOT_LISTED, Universe
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.store.base import Series, Store
 from upbit_frames.store.results import Reading

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upbit_frames as uf
-from upbit_frames.collect.market_lists import Listed, MarketList, MarketLists, Rescaled, decode, encode
 from upbit_frames.core.intervals import iso
+from upbit_frames.datasets.collect.market_lists import Listed, MarketList, MarketLists, Rescaled, decode, encode
 from upbit_frames.testing import Exchange
 
 DAY = 86_400_000_000
@@ -119,7 +119,7 @@ def test_a_file_in_the_way_costs_no_answer(
     folder = lists_of(client, exchange).folder
     folder.parent.parent.mkdir(parents=True)
     folder.parent.write_text("in the way")
-    with caplog.at_level(logging.WARNING, "upbit_frames.collect"):
+    with caplog.at_level(logging.WARNING, "upbit_frames.datasets.collect"):
         assert len(client.markets()) > 10
     assert "not kept" in caplog.text
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from upbit_frames.collect.catch_up import Gain, catch_up, due
-from upbit_frames.collect.market_lists import MarketLists, Rescaled
 from upbit_frames.core.availability import expires
 from upbit_frames.core.intervals import Span, iso
 from upbit_frames.core.text import counted
+from upbit_frames.datasets.collect.catch_up import Gain, catch_up, due
+from upbit_frames.datasets.collect.market_lists import MarketLists, Rescaled
 from upbit_frames.errors import MarketNotFound, SeriesChanged, StoreError, UpbitFramesError
 from upbit_frames.router.candle_pages import CONCURRENCY
 from upbit_frames.router.ports import Ports

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import upbit_frames as uf
-from upbit_frames.collect.catalog import entries
-from upbit_frames.collect.pages import coverage_bar, searchable
 from upbit_frames.core.intervals import INTERVALS, Span
+from upbit_frames.datasets.collect.catalog import entries
+from upbit_frames.datasets.collect.pages import coverage_bar, searchable
 from upbit_frames.store.base import Series
 from upbit_frames.store.memory import MemoryStore
 from upbit_frames.testing import Exchange, MarketModel

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from collect.record.conftest import PATIENCE, Sent, until
+from datasets.collect.record.conftest import PATIENCE, Sent, until
 
 import upbit_frames as uf
-from upbit_frames.collect.record import session as sessions
-from upbit_frames.collect.record.recorder import Recorder
 from upbit_frames.core.intervals import INTERVALS, Span, subtract
+from upbit_frames.datasets.collect.record import session as sessions
+from upbit_frames.datasets.collect.record.recorder import Recorder
 from upbit_frames.errors import StoreError
 from upbit_frames.store.base import Series
 from upbit_frames.store.parquet import ParquetStore
@@ -165,7 +165,10 @@ def test_a_full_disk_is_waited_for(
         write(self, *given, **options)
 
     monkeypatch.setattr(ParquetStore, "write", failing)
-    with caplog.at_level(logging.WARNING, "upbit_frames.collect"), client.record(BTC, background=True) as recorder:
+    with (
+        caplog.at_level(logging.WARNING, "upbit_frames.datasets.collect"),
+        client.record(BTC, background=True) as recorder,
+    ):
         pass_time(exchange, recorder, 3)
         full.set()
         pass_time(exchange, recorder, 5)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from upbit_frames.collect.rewritten import Row, changed_error, factor_of, first_changed, last_row, same_candle
 from upbit_frames.core.availability import SEAL_GRACE, rest_horizon, sealed_until
 from upbit_frames.core.endpoints import CANDLES_MAX_COUNT
 from upbit_frames.core.intervals import Interval, Span, intersect, iso
+from upbit_frames.datasets.collect.rewritten import Row, changed_error, factor_of, first_changed, last_row, same_candle
 from upbit_frames.errors import SchemaError, SeriesChanged
 from upbit_frames.router.call_store import CallStore
 from upbit_frames.router.candle_fetch import CandleFetcher
