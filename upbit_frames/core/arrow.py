@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import arrow_schema
+from upbit_frames.runtime.thread_map import thread_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _IN_CACHE = 32_768  # rows whose times are worked on at once, so that they stay in the processor's cache
+_WORTH_THREADS = 8 * _IN_CACHE  # rows from which on threads number them
 _SPARSE = 4  # slots of a grid for each row, above which its rows are numbered by sorting instead
 
 
@@ -149,22 +151,41 @@ def grid_codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.i
         return None
     present = np.zeros((high - low) // step + 1, dtype=bool)
     codes = np.empty(rows, dtype=np.int32)
-    at, full = 0, False
-    for part in parts:
-        for begin in range(0, len(part), _IN_CACHE):
-            offsets = part[begin : begin + _IN_CACHE] - low
-            slots = codes[at : at + len(offsets)]
-            at += len(offsets)
-            np.floor_divide(offsets, step, out=slots, casting="unsafe")
-            offsets -= slots * np.int64(step)
-            if offsets.any():
-                return None
-            if not full:
-                present[slots] = True
-        full = full or bool(present.all())
+    ends = np.cumsum([0, *map(len, parts)]).tolist()
+
+    def number(at: int) -> bool:
+        return _number_slots(parts[at], low, step, codes[ends[at] : ends[at + 1]], present)
+
+    if not all((thread_map if rows > _WORTH_THREADS else map)(number, range(len(parts)))):
+        return None
+    full = bool(present.all())
     if full:
         return low + step * np.arange(len(present), dtype=np.int64), codes
     ranks = np.cumsum(present, dtype=np.int32) - np.int32(1)
     for at in range(0, rows, 1 << 20):
         codes[at : at + (1 << 20)] = ranks[codes[at : at + (1 << 20)]]
     return low + step * np.flatnonzero(present).astype(np.int64), codes
+
+
+def _number_slots(
+    times: NDArray[np.int64], low: int, step: int, codes: NDArray[np.int32], present: NDArray[np.bool_]
+) -> bool:
+    """Number the slots of times and mark them as present; return whether every time lies on the grid."""
+    first, full = (int(times[0]) - low) // step, bool(present.all())
+    pieces = range(0, len(times), _IN_CACHE)
+    if times[-1] - times[0] == step * (len(times) - 1) and (times[0] - low) % step == 0:
+        pairs = (times[begin : begin + _IN_CACHE + 1] for begin in pieces)
+        if all((pair[1:] - pair[:-1] == step).all() for pair in pairs):  # no slot between them is missing
+            codes[:] = np.arange(first, first + len(times), dtype=np.int32)
+            present[first : first + len(times)] = True
+            return True
+    for begin in pieces:
+        offsets = times[begin : begin + _IN_CACHE] - low
+        slots = codes[begin : begin + len(offsets)]
+        np.floor_divide(offsets, step, out=slots, casting="unsafe")
+        offsets -= slots * np.int64(step)
+        if offsets.any():
+            return False
+        if not full:
+            present[slots] = True
+    return True
