@@ -16,14 +16,13 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames._version import __version__
-from upbit_frames.core.intervals import INTERVALS
-from upbit_frames.datasets.lock_check import stored_ranges
+from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.datasets.lock_file import Lock, read_lock, write_lock
 from upbit_frames.errors import CorruptFile, StoreError, UpbitFramesError
 from upbit_frames.store.base import Series
@@ -59,15 +58,13 @@ class BundleContent:
     left_out: tuple[str, ...]
 
 
-def pack(target: Path, lock: Lock, store: ParquetStore, *, archive: bool) -> BundleContent:
-    """Write a bundle of what the calls of a lock read from a store.
+def pack(
+    target: Path, lock: Lock, reads: Iterable[tuple[Series, Span]], store: ParquetStore, *, archive: bool
+) -> BundleContent:
+    """Write a bundle of what the calls of a lock read from a store, as ``lock_check.stored_reads`` says.
 
     Raises
     ------
-    NotCached
-        If the store does not hold a range of the lock.
-    DataChanged
-        If it holds other rows.
     StoreError
         If the bundle cannot be written; a file of that name stays as it was.
     """
@@ -76,7 +73,7 @@ def pack(target: Path, lock: Lock, store: ParquetStore, *, archive: bool) -> Bun
         target.parent.mkdir(parents=True, exist_ok=True)
         # Parquet is compressed; deflating it again would only cost time.
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
-            content, files = _pack_files(packed, lock, store, archive)
+            content, files = _pack_files(packed, reads, store, archive)
             packed.writestr(LOCK, write_lock(lock), zipfile.ZIP_DEFLATED)
             manifest = {
                 "version": VERSION,
@@ -98,11 +95,11 @@ def pack(target: Path, lock: Lock, store: ParquetStore, *, archive: bool) -> Bun
 
 
 def _pack_files(
-    packed: zipfile.ZipFile, lock: Lock, store: ParquetStore, archive: bool
+    packed: zipfile.ZipFile, reads: Iterable[tuple[Series, Span]], store: ParquetStore, archive: bool
 ) -> tuple[BundleContent, dict[str, dict[str, Any]]]:
     files: dict[str, dict[str, Any]] = {}
     left_out: list[str] = []
-    for series, span in stored_ranges(lock, store):
+    for series, span in reads:
         stored = store.files(series, span)
         with_archive = {file.path.name for file in stored if "archive" in file.origins}
         snapshot = take_snapshot(store.path, [series], span)

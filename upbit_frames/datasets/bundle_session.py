@@ -8,58 +8,22 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
 from upbit_frames.core.config import Config
-from upbit_frames.core.endpoints import Endpoint
 from upbit_frames.datasets.bundle import unpack
 from upbit_frames.datasets.lock_file import write_lock
+from upbit_frames.datasets.offline import NoExchange, offline_ports
 from upbit_frames.datasets.pins import Pinned
-from upbit_frames.errors import NotRecorded, QueryError
-from upbit_frames.exchange.rest_api import RestApi
+from upbit_frames.errors import QueryError
 from upbit_frames.live.hub import substitution
-from upbit_frames.live.hub.substitution import Source
 from upbit_frames.router.ports import Ports
-from upbit_frames.runtime.clock import Clock, SystemClock
-from upbit_frames.runtime.fixed_clock import FixedServerTime, PinnedClock
 
 if TYPE_CHECKING:
     from upbit_frames.datasets.lock_file import LockedCall
     from upbit_frames.store.parquet import ParquetStore
 
 __all__ = ["OpenBundle", "open_bundle"]
-
-
-class _NoExchange:
-    """A transport and streams that refuse, because a bundle runs without network."""
-
-    idle = True
-    shared = True
-    clock: Clock = SystemClock()
-
-    def __init__(self, name: str, left_out: list[str]) -> None:
-        self._name = name
-        self._left_out = left_out
-
-    async def get(self, endpoint: Endpoint, params: dict[str, str]) -> NoReturn:
-        """Refuse a request."""
-        wanted = "&".join(f"{name}={value}" for name, value in params.items())
-        raise self._refusal(f"{endpoint.path}?{wanted}")
-
-    async def aclose(self) -> None:
-        """Close nothing."""
-
-    def source(self, config: Config, live: Source) -> NoReturn:
-        """Refuse a stream."""
-        raise self._refusal("a stream")
-
-    def _refusal(self, wanted: str) -> NotRecorded:
-        hint = "only what its lock names is in it; leave the block for everything else"
-        if self._left_out:
-            hint = (
-                f"rows of Upbit's archive were left out of it ({self._left_out[0]} …): fetch those outside of the block"
-            )
-        return NotRecorded(f"the bundle {self._name} has no answer to {wanted}", suggestion=hint, request=wanted)
 
 
 class OpenBundle:
@@ -81,7 +45,7 @@ class OpenBundle:
         self._pin: Pinned | None = None
         self._store: ParquetStore | None = None
         self._now = 0
-        self.streams = _NoExchange(self.name, [])
+        self.streams = NoExchange(f"the bundle {self.name}")
 
     @property
     def calls(self) -> list[LockedCall]:
@@ -91,8 +55,7 @@ class OpenBundle:
     def ports_for(self, config: Config) -> Ports:
         """Return the ports of every call: the bundle's rows, no exchange, the time of the study."""
         assert self._store is not None
-        clock = PinnedClock(self._now, waits=False)
-        return Ports(RestApi(self.streams), self._store, clock, FixedServerTime(clock, 0), streams=False)
+        return offline_ports(self.streams, self._store, self._now)
 
     def __enter__(self) -> Self:
         from upbit_frames.store.parquet import ParquetStore
@@ -106,7 +69,7 @@ class OpenBundle:
             lock_path = folder / "study.lock"
             lock_path.write_text(write_lock(lock), encoding="utf-8")
             self._store, self._now = ParquetStore(folder / "store"), lock.now
-            self.streams = _NoExchange(self.name, list(manifest.get("left_out", [])))
+            self.streams = NoExchange(f"the bundle {self.name}", manifest.get("left_out", ()))
             self._pin = opened.enter_context(Pinned(lock_path, "none"))
             substitution.activate(self)
             self._open = opened.pop_all()

@@ -18,12 +18,13 @@ from datetime import datetime
 from typing import Any
 
 from upbit_frames.core.intervals import iso, to_micros
+from upbit_frames.core.markets import parse_market
 from upbit_frames.datasets.digests import DIGITS, Part, digest_of
 from upbit_frames.errors import CorruptFile, StoreError
 
-__all__ = ["VERSION", "Lock", "LockedCall", "canonical", "read_lock", "write_lock"]
+__all__ = ["VERSION", "Lock", "LockedCall", "canonical", "needs_list", "read_lock", "write_lock"]
 
-VERSION = 1
+VERSION = 2  # from 2 on calls may name their markets; a lock in which none does is written as 1
 MAX_BYTES = 64 * 2**20  # a lock of ten thousand series over ten years is smaller
 TITLE = "# What the calls of a study returned, written by upbit_frames.pinned. For version control; do not edit it.\n"
 _PART = re.compile(
@@ -48,6 +49,8 @@ class LockedCall:
         Rows that each channel served when the lock was written.
     end : str or None
         Where the range ended, if the request names no end.
+    markets : tuple of str
+        The codes that its quote currency or Korean names meant, by the exchange's list of that day.
     """
 
     name: str
@@ -55,6 +58,7 @@ class LockedCall:
     parts: tuple[Part, ...]
     sources: Mapping[str, int] = field(default_factory=dict)
     end: str | None = None
+    markets: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -106,10 +110,15 @@ def canonical(request: Mapping[str, Any]) -> str:
     return json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
+def needs_list(request: Mapping[str, Any]) -> bool:
+    """Return whether only the exchange's list of markets says which markets a request is about."""
+    return "quote" in request or not all(market.isascii() for market in request.get("market", ()))
+
+
 def write_lock(lock: Lock) -> str:
     """Write a lock as text."""
     versions = ", ".join(f"{json.dumps(name)} = {json.dumps(text)}" for name, text in sorted(lock.versions.items()))
-    lines = [TITLE, f"version = {VERSION}", f'now = "{iso(lock.now)}"', f"digest = {json.dumps(lock.digest)}"]
+    lines = [TITLE, f"version = {_version(lock)}", f'now = "{iso(lock.now)}"', f"digest = {json.dumps(lock.digest)}"]
     lines.append(f"written_with = {{ {versions} }}\n")
     for call in lock.calls.values():
         sources = ", ".join(f"{json.dumps(name)} = {rows}" for name, rows in sorted(call.sources.items()))
@@ -121,11 +130,16 @@ def write_lock(lock: Lock) -> str:
             f"digest = {json.dumps(call.digest)}",
             f"sources = {{ {sources} }}",
             *([f"end = {json.dumps(call.end)}"] if call.end else []),
+            *([f"markets = {json.dumps(call.markets)}"] if call.markets else []),
             "parts = [",
             *(f"  {json.dumps(str(part))}," for part in call.parts),
             "]\n",
         ]
     return "\n".join(lines)
+
+
+def _version(lock: Lock) -> int:
+    return 2 if any(call.markets for call in lock.calls.values()) else 1
 
 
 def read_lock(data: bytes, path: str) -> Lock:
@@ -180,7 +194,7 @@ def _lock(document: dict[str, Any]) -> Lock:
 
 
 def _call(entry: dict[str, Any]) -> LockedCall:
-    unknown = set(entry) - {"name", "request", "rows", "digest", "sources", "end", "parts"}
+    unknown = set(entry) - {"name", "request", "rows", "digest", "sources", "end", "markets", "parts"}
     if unknown:
         raise ValueError(f"a call has the unknown keys {sorted(unknown)}")
     request = json.loads(entry["request"])
@@ -197,7 +211,8 @@ def _call(entry: dict[str, Any]) -> LockedCall:
     end = entry.get("end")
     if end is not None:
         datetime.fromisoformat(end)
-    call = LockedCall(str(entry["name"]), request, tuple(parts), sources, end)
+    markets = tuple(parse_market(market) for market in entry.get("markets", []))
+    call = LockedCall(str(entry["name"]), request, tuple(parts), sources, end, markets)
     if (call.rows, call.digest) != (entry["rows"], entry["digest"]):
         raise ValueError(f"the parts of {call} are not those of its digest")
     return call

@@ -12,7 +12,7 @@ import os
 import platform
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,20 +22,17 @@ from typing import TYPE_CHECKING, Any, Self
 from upbit_frames._version import __version__
 from upbit_frames.core.intervals import to_micros
 from upbit_frames.core.record_mode import record_mode
-from upbit_frames.datasets.digests import Part, parts_of
-from upbit_frames.datasets.lock_file import MAX_BYTES, Lock, LockedCall, canonical, read_lock, write_lock
-from upbit_frames.errors import DataChanged, NotRecorded, QueryError, StoreError, UsageError
+from upbit_frames.datasets.differences import StoredRows, data_changed
+from upbit_frames.datasets.digests import parts_of
+from upbit_frames.datasets.lock_file import MAX_BYTES, Lock, LockedCall, canonical, needs_list, read_lock, write_lock
+from upbit_frames.errors import NotRecorded, QueryError, StoreError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Pinned", "active_pin", "load_lock", "pinned"]
 
-NAMED = 5  # months and rows that a message names
 LOCKED_PACKAGES = ("pandas", "pyarrow", "polars")
-
-Rows = Callable[[str, str], "pa.Table | None"]
-"""Reads the stored rows of a market and month, None where they are not all stored."""
 
 _lock = threading.Lock()
 _active: Pinned | None = None
@@ -82,6 +79,13 @@ class Pinned:
             return None
         locked = self._expected.calls.get((name, canonical(request)))
         return None if locked is None else locked.end
+
+    def markets_of(self, name: str, request: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the markets that a quote currency or a name meant in the run that wrote the lock; none in that run."""
+        if self._expected is None:
+            return ()
+        locked = self._expected.calls.get((name, canonical(request)))
+        return () if locked is None else locked.markets
 
     # --- open and close ---
 
@@ -140,7 +144,7 @@ class Pinned:
 
     def check(
         self, name: str, request: Mapping[str, Any], table: pa.Table, meta: Mapping[str, Any],
-        market: str = "", stored: Rows = lambda market, month: None,
+        market: str = "", stored: StoredRows = lambda market, month: None,
     ) -> None:  # fmt: skip
         """Hold what a call returns against the lock, or note it for the lock.
 
@@ -152,18 +156,19 @@ class Pinned:
             If the call is not in the lock, and the mode adds none.
         """
         end = None if "end" in request else meta.get("end")
-        call = LockedCall(name, dict(request), tuple(parts_of(table, market)), _sources(meta), end)
+        markets = _codes(meta["market"]) if needs_list(request) else ()
+        call = LockedCall(name, dict(request), tuple(parts_of(table, market)), _sources(meta), end, markets)
         with self._guard:
             self._now = self._now or to_micros(datetime.fromisoformat(meta["fetched_at"]))
             earlier = self._returned.setdefault(call.key, call)
         if earlier.parts != call.parts:
-            raise _changed(earlier, call, table, stored, "since the call before it in this run")
+            raise data_changed(earlier, call.parts, table, "since the call before it in this run", stored)
         if self._expected is None:
             return
         locked = self._expected.calls.get(call.key)
         if locked is not None:
             if locked.parts != call.parts:
-                raise _changed(locked, call, table, stored, f"since {self.path.name} was written")
+                raise data_changed(locked, call.parts, table, f"since {self.path.name} was written", stored)
         elif self.mode != "new_episodes":
             raise NotRecorded(
                 f"{call} is not in the lock {self.path.name}",
@@ -228,6 +233,10 @@ def _write(path: Path, text: str) -> None:
         ) from error  # fmt: skip
 
 
+def _codes(market: str | Iterable[str]) -> tuple[str, ...]:
+    return (market,) if isinstance(market, str) else tuple(market)
+
+
 def _versions() -> dict[str, str]:
     known = {"upbit-frames": __version__, "python": platform.python_version()}
     for name in LOCKED_PACKAGES:
@@ -244,65 +253,6 @@ def _sources(meta: Mapping[str, Any]) -> dict[str, int]:
         if step.get("rows"):
             counts[step["channel"]] = counts.get(step["channel"], 0) + int(step["rows"])
     return counts
-
-
-def _changed(locked: LockedCall, call: LockedCall, table: pa.Table, stored: Rows, since: str) -> DataChanged:
-    """Describe what differs: months by their digests, rows where the store still has the locked ones."""
-    before = {(part.market, part.month): part for part in locked.parts}
-    after = {(part.market, part.month): part for part in call.parts}
-    differing = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    months = [_month_text(key, before.get(key), after.get(key)) for key in differing]
-    rows = [text for key in differing if key in before for text in _differing_rows(key, before[key], table, stored)]
-    more = f" and {len(months) - NAMED} more" if len(months) > NAMED else ""
-    return DataChanged(
-        f"{locked} returns other rows {since}: {'; '.join(months[:NAMED])}{more}"
-        + (f"; {'; '.join(rows[:NAMED])}" if rows else ""),
-        suggestion="if the change is right (a redenominated market, a corrected candle), mode='all' writes a new lock",
-        call=str(locked), months=months, rows=rows,
-    )  # fmt: skip
-
-
-def _month_text(key: tuple[str, str], before: Part | None, after: Part | None) -> str:
-    market, month = key
-    name = f"{market} {month}".strip()
-    if before is None:
-        return f"{name} has {after.rows if after else 0:,} rows, the lock none"
-    if after is None:
-        return f"{name} has no rows, the lock {before.rows:,}"
-    if before.rows != after.rows:
-        return f"{name} has {after.rows:,} rows, the lock {before.rows:,}"
-    return f"{name} has other values in its {after.rows:,} rows"
-
-
-def _differing_rows(key: tuple[str, str], before: Part, table: pa.Table, stored: Rows) -> list[str]:
-    market, month = key
-    old = stored(market, month)
-    if old is None or before not in parts_of(old, market):
-        return []
-    import pyarrow.compute as pc
-
-    new = table
-    if "market" in new.column_names:
-        new = new.filter(pc.equal(new["market"].cast("string"), market)).drop_columns(["market"])
-    earlier, later = (_by_time(rows, month) for rows in (old, new))
-    texts = []
-    for time in sorted(earlier.keys() | later.keys()):
-        if earlier.get(time) != later.get(time):
-            texts.append(f"{time}: {_row_text(earlier.get(time))} → {_row_text(later.get(time))}")
-    return texts[: 10 * NAMED]
-
-
-def _by_time(table: pa.Table, month: str) -> dict[str, dict[str, Any]]:
-    rows: Iterable[dict[str, Any]] = table.to_pylist()
-    return {
-        row["time"].isoformat().replace("+00:00", "Z"): {name: value for name, value in row.items() if name != "time"}
-        for row in rows
-        if f"{row['time']:%Y-%m}" == month
-    }
-
-
-def _row_text(row: Mapping[str, Any] | None) -> str:
-    return "no row" if row is None else ", ".join(f"{name} {value}" for name, value in row.items())
 
 
 def pinned(path: str | os.PathLike[str], mode: str | None = None) -> Pinned:

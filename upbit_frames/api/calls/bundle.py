@@ -27,6 +27,9 @@ def bundle(
 ) -> Call[pd.Series]:
     """Pack what a pinned study read into one file, for a reviewer who runs it offline.
 
+    Each call of the lock is made again from the store alone and compared with the lock; what it reads is packed, of
+    panels and bars the candles and trades that they are computed of.
+
     Parameters
     ----------
     path : str or path
@@ -52,7 +55,7 @@ def bundle(
     DataChanged
         If the store holds other rows than the lock says.
     UsageError
-        If the lock has calls whose rows are computed of others.
+        If the lock has a call that cannot be made from it, as one of a quote currency in a lock of an older version.
     StoreError, CorruptFile
         If the lock cannot be read or the bundle not be written.
 
@@ -64,6 +67,7 @@ def bundle(
     ...     df = uf.candles("KRW-BTC", "1d", start="2025-01-01")
     """
     from upbit_frames.datasets.bundle import pack
+    from upbit_frames.datasets.lock_check import stored_reads
     from upbit_frames.datasets.pins import load_lock
     from upbit_frames.store.parquet import ParquetStore
 
@@ -77,7 +81,8 @@ def bundle(
         raise StoreError("the store is in memory here and has no files", suggestion="call it outside of the cassette")
 
     async def work() -> pd.Series:
-        content = await in_thread(lambda: pack(Path(path), locked, store, archive=include_archive))
+        reads = await stored_reads(locked, store)
+        content = await in_thread(lambda: pack(Path(path), locked, reads, store, archive=include_archive))
         calls = locked.calls.values()
         return pd.Series(
             {

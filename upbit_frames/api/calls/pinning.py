@@ -27,26 +27,42 @@ __all__ = ["check_pinned", "pin_query"]
 Q = TypeVar("Q", CandleQuery, TradeQuery)
 
 
-def pin_query(name: str, selection: MarketSelection, query: Q) -> Q:
-    """Return the query with the end that it had in the run that wrote the lock; outside of a pinned block, as it is.
+def pin_query(
+    name: str, selection: MarketSelection, query: Q, *, forming: bool = False, **more: Any
+) -> tuple[MarketSelection, Q]:
+    """Return markets and query of a call as they were in the run that wrote the lock.
+
+    Outside of a pinned block they are as they are. Inside, a range without an end ends where it did then, and a quote
+    currency or a Korean name means the markets that it meant then.
+
+    Parameters
+    ----------
+    forming : bool
+        Whether the call also wants what can still change.
+    **more
+        What identifies the call beside its query.
 
     Raises
     ------
     UsageError
-        In a pinned block, for candles that can still change.
+        In a pinned block, for what can still change.
     """
     pin = active_pin()
     if pin is None:
-        return query
-    if isinstance(query, CandleQuery) and query.forming:
+        return selection, query
+    if forming:
         raise UsageError(
             "forming=True asks for a candle that can still change, which cannot be pinned",
             suggestion="leave it out inside of uf.pinned, or make this call outside of it",
         )
+    request = request_of(selection, query, **more)
+    markets = pin.markets_of(name, request)
+    if markets:
+        selection, query = MarketSelection(markets, (), selection.many), replace(query, markets=markets)
     if query.end is not None or (query.start is not None and query.count is not None):
-        return query
-    end = pin.end_of(name, request_of(selection, query))
-    return query if end is None else replace(query, end=_moment(end))
+        return selection, query
+    end = pin.end_of(name, request)
+    return selection, query if end is None else replace(query, end=_moment(end))
 
 
 def check_pinned(
@@ -91,6 +107,8 @@ def request_of(selection: MarketSelection, query: CandleQuery | TradeQuery, **mo
     }
     if isinstance(query, CandleQuery):
         request |= {**named(query.grid), "gaps": query.gaps}
+        if query.bars is not None and query.bars == as_bars(INTERVALS.get(query.grid.name)):  # Upbit has it, too
+            request["source"] = "derived"
     return {key: value for key, value in (request | more).items() if value is not None}
 
 
