@@ -167,8 +167,6 @@ def test_derived_candles_are_pinned_by_their_interval_and_base(client: uf.Client
     ]  # fmt: skip
     with uf.pinned(path, mode="none"):
         client.candles("KRW-BTC", "1d", base="Asia/Seoul", **RANGE)
-    with pytest.raises(errors.UsageError, match="cannot be packed"):
-        client.bundle(tmp_path / "study.zip", lock=path)
 
 
 def test_threads_and_coroutines_count(client: uf.Client, tmp_path: Path) -> None:
@@ -207,7 +205,7 @@ def test_the_layout_of_the_files_changes_nothing(client: uf.Client, tmp_path: Pa
     ("damage", "error", "text"),
     [
         (lambda data: data.replace(b"KRW-BTC 2026-01 288", b"KRW-BTC 2026-01 289"), errors.CorruptFile, "not those"),
-        (lambda data: data.replace(b"version = 1", b"version = 2"), errors.StoreError, "newer version"),
+        (lambda data: data.replace(b"version = 1", b"version = 3"), errors.StoreError, "newer version"),
         (lambda data: data[: len(data) // 2], errors.CorruptFile, "cannot be read"),
         (lambda data: b"\xff\xfe" + data, errors.CorruptFile, "cannot be read"),
         (lambda data: b"<<<<<<< ours\n" + data, errors.CorruptFile, "cannot be read"),

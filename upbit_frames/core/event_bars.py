@@ -76,6 +76,11 @@ class Threshold:
         return cls(kind, units)
 
     @property
+    def argument(self) -> dict[str, float]:
+        """The argument of ``uf.bars`` that says the same."""
+        return {self.kind: self.amount if self.kind == "ticks" else self.amount / UNIT}
+
+    @property
     def text(self) -> str:
         """The argument, as it is written."""
         return f"ticks={self.amount}" if self.kind == "ticks" else f"{self.kind}={self.amount / UNIT:g}"

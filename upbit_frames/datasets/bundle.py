@@ -74,7 +74,7 @@ def pack(
         # Parquet is compressed; deflating it again would only cost time.
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
             content, files = _pack_files(packed, reads, store, archive)
-            packed.writestr(LOCK, write_lock(lock), zipfile.ZIP_DEFLATED)
+            packed.writestr(_entry(LOCK), write_lock(lock), zipfile.ZIP_DEFLATED)
             manifest = {
                 "version": VERSION,
                 "written_with": __version__,
@@ -82,7 +82,7 @@ def pack(
                 "left_out": content.left_out,
                 "files": files,
             }
-            packed.writestr(MANIFEST, json.dumps(manifest, indent=1), zipfile.ZIP_DEFLATED)
+            packed.writestr(_entry(MANIFEST), json.dumps(manifest, indent=1), zipfile.ZIP_DEFLATED)
         temporary.replace(target)
     except OSError as error:
         raise StoreError(
@@ -116,9 +116,14 @@ def _pack_files(
     return BundleContent(len(files), size, tuple(dict.fromkeys(left_out))), files
 
 
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Return a member without a time of its own: the same bundle, whenever it is packed."""
+    return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+
+
 def _add(packed: zipfile.ZipFile, name: str, path: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
-    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # the same bundle, whenever it is packed
+    info = _entry(name)
     info.file_size = size = path.stat().st_size
     with path.open("rb") as source, packed.open(info, "w") as sink:
         while chunk := source.read(CHUNK):

@@ -82,7 +82,7 @@ async def _reads_of(call: LockedCall, lock: Lock, store: ParquetStore) -> dict[S
         return log.reads
     raise NotCached(
         f"the store lacks what {call} reads: {errors[-1].message}",
-        suggestion="run the study again in uf.pinned, which stores what it reads",
+        suggestion="run the study again in uf.pinned, which stores what it reads; leave out markets without any candle",
         call=str(call),
     )
 

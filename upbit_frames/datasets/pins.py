@@ -288,7 +288,8 @@ def pinned(path: str | os.PathLike[str], mode: str | None = None) -> Pinned:
 
     Notes
     -----
-    Pinned are candles and trades with everything that is computed of them (panels, bars). The digests depend on the
+    Pinned are candles and trades with everything that is computed of them (panels, bars), and which markets a quote
+    currency meant. The digests depend on the
     values alone: not on the files they come from, nor on the version of pyarrow, the kind of frame or the zone it is
     shown in. A range without an end ends, in every run, where it ended in the first.
 

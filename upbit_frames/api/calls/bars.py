@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.api.calls.call import Call, render
+from upbit_frames.api.calls.pinning import check_pinned, pin_query
 from upbit_frames.api.engine import engine_for, server_now
 from upbit_frames.api.literals import Frame, Moment, Output, ProgressMode, Source, Zone
 from upbit_frames.core.arguments import choice, flag
 from upbit_frames.core.config import Config
 from upbit_frames.core.event_bars import Threshold
+from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.query import TradeQuery, View
 from upbit_frames.errors import InvalidRange
 from upbit_frames.router.event_bars import event_bars
@@ -100,12 +102,15 @@ def bars(
             suggestion="for instance start='-1d', or start='2026-01-01' with an end",
         )
     view = View.build(config, tz, output)
-    query = TradeQuery.build(market, start=start, end=end, source=source, tz=view.tz, now=server_now(config))
-    also_forming = flag("forming", forming)
+    selection, also_forming = parse_selection(market), flag("forming", forming)
+    query = TradeQuery.build(selection, start=start, end=end, source=source, tz=view.tz, now=server_now(config))
+    wanted, ends = (selection, query), dict[str, Any](threshold.argument)
+    selection, query = pin_query("bars", selection, query, forming=also_forming, **ends)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
+        check_pinned(config, "bars", *wanted, answer, **ends)
         return render(answer, "bars", view, ["time"])
 
     return Call(

@@ -153,12 +153,13 @@ def candles(
         selection, interval, start=start, end=end, count=count, forming=forming,
         gaps=gaps, source=source, columns=columns, base=base, tz=view.tz, now=server_now(config),
     )  # fmt: skip
-    original, query = query, pin_query("candles", selection, query)
+    wanted = selection, query
+    selection, query = pin_query("candles", selection, query, forming=query.forming)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        check_pinned(config, "candles", selection, original, answer)
+        check_pinned(config, "candles", *wanted, answer)
         index = ["market", "time"] if query.many else ["time"]
         if not len(answer.arrow):
             answer.warnings += _unlisted(engine.ports.store, query, answer.ends)

@@ -270,7 +270,8 @@ def _call(
     """Run a panel: from the store in the caller's thread, else on the loop."""
     from upbit_frames.frames.panel import PanelBuilder, wide_table
 
-    original, query = query, pin_query(name, selection, query)
+    wanted = selection, query
+    selection, query = pin_query(name, selection, query)
     meter, builder = Progress(), PanelBuilder(query.columns or ())
     engine: Engine = engine_for(config)
 
@@ -287,7 +288,7 @@ def _call(
         builder.close()
         if active_pin() is not None:
             answer.table = wide_table(builder, several=True)
-            check_pinned(config, name, selection, original, answer)
+            check_pinned(config, name, *wanted, answer)
         warn_user(answer.warnings)
         return finish(answer, builder)
 

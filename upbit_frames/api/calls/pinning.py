@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from upbit_frames.api.engine import engine_for
 from upbit_frames.core.bar_grid import named
 from upbit_frames.core.config import Config
-from upbit_frames.core.intervals import Span, iso, subtract, to_micros
+from upbit_frames.core.intervals import INTERVALS, Span, iso, subtract, to_micros
 from upbit_frames.core.market_selection import MarketSelection
 from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.datasets.pins import active_pin
@@ -107,8 +107,8 @@ def request_of(selection: MarketSelection, query: CandleQuery | TradeQuery, **mo
     }
     if isinstance(query, CandleQuery):
         request |= {**named(query.grid), "gaps": query.gaps}
-        if query.bars is not None and query.bars == as_bars(INTERVALS.get(query.grid.name)):  # Upbit has it, too
-            request["source"] = "derived"
+        if query.bars is not None and query.grid.name in INTERVALS and "base" not in request:
+            request["source"] = "derived"  # Upbit has candles of its own there, which may have other values
     return {key: value for key, value in (request | more).items() if value is not None}
 
 

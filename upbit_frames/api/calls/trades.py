@@ -91,12 +91,13 @@ def trades(
     query = TradeQuery.build(
         selection, start=start, end=end, count=count, source=source, columns=columns, tz=view.tz, now=server_now(config)
     )
-    original, query = query, pin_query("trades", selection, query)
+    wanted = selection, query
+    selection, query = pin_query("trades", selection, query)
     meter = Progress()
     engine = engine_for(config)
 
     def finish(answer: Result) -> Any:
-        check_pinned(config, "trades", selection, original, answer)
+        check_pinned(config, "trades", *wanted, answer)
         return render(answer, "trades", view, ["market", "time"] if query.many else ["time"])
 
     async def work() -> Result:
