@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,36 +29,6 @@ HOURS = Series("candles", "KRW-BTC", "1h")
 def exchange() -> Iterator[Exchange]:
     with Exchange(seed=7, now="2026-03-01T12:34:56Z", limits=False) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """An S3 server on loopback; the end of its URLs."""
-    server = pytest.importorskip("moto.server")
-    import logging
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    running.start()
-    _, port = running.get_host_and_port()
-    yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&region=ap-northeast-2"
-    running.stop()
-
-
-@pytest.fixture(params=["s3", "file"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "file":
-        return f"file://{tmp_path}/team"
-    query = request.getfixturevalue("s3")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    bucket = f"bucket-{abs(hash(tmp_path)) % 10**9}"
-    from pyarrow import fs
-
-    options = dict(part.split("=") for part in query[1:].split("&"))
-    fs.S3FileSystem(**options, allow_bucket_creation=True).create_dir(bucket)
-    return f"s3://{bucket}/team{query}"
 
 
 def machine(exchange: Exchange, folder: Path, **settings: Any) -> uf.Config:
@@ -268,44 +235,6 @@ def test_other_engines_scan_the_shared_store(exchange: Exchange, url: str, tmp_p
     assert bare.scan(interval="1h", **RANGE, store=url, engine="arrow").to_table().num_rows == len(frame)
     with pytest.raises(errors.NotCached):
         bare.scan("KRW-ETH", "1h", **RANGE, store=url)
-
-
-PUBLISHER = """
-import sys
-import upbit_frames as uf
-print("ready", flush=True)
-with uf.using(cache_dir=sys.argv[1], rest_url=sys.argv[2]):
-    uf.cache.publish(sys.argv[3])
-"""
-
-
-@pytest.mark.slow
-def test_killed_while_publishing_readers_see_whole_files_only(exchange: Exchange, tmp_path: Path) -> None:
-    url = f"file://{tmp_path}/team"
-    config = machine(exchange, tmp_path / "first")
-    client = uf.Client(config)
-    for market in ("KRW-BTC", "KRW-ETH", "KRW-XRP"):
-        client.candles(market, "15m", start="2025-10-01T00:00Z", end="2026-02-01T00:00Z")
-    objects = ObjectStore(url, config.origin)
-    for attempt in range(8):
-        process = subprocess.Popen(
-            [sys.executable, "-c", PUBLISHER, str(config.cache_dir), config.rest_url, url], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        for _ in range(attempt):  # a little later each time, by work and not by a clock
-            list(tmp_path.rglob("*.parquet"))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        for series in objects.series():
-            for file in objects.files(series)[0]:
-                objects.read(series, file, file.span)
-    publish(config, url)
-    store = ParquetStore(config.cache_dir / config.origin)
-    for series in store.series():
-        names = {file.path.name for file in store.files(series)}
-        assert {file.name for file in objects.files(series)[0]} == names
 
 
 @pytest.mark.parametrize(
