@@ -5,8 +5,9 @@
 Every scenario of ``router_scenarios.py`` is played three times against the stand-in exchange in a process
 of its own behind a slow line: with ``source="rest"`` throughout, with ``source="live"`` throughout, and
 with ``source="auto"``. What a run costs and when the router is right stands in ``router_cost.py``; nobody's
-opinion enters. ``--drawn`` plays patterns of chance instead, by which no threshold was chosen. ``--save``
-keeps every call that was made, ``--load`` judges what was kept once more.
+opinion enters. ``--drawn`` plays patterns of chance instead, by which no threshold was chosen. ``--virtual``
+plays them on virtual time (``router_virtual.py``), where the machine's load does not count and every run of a
+seed is the same. ``--save`` keeps every call that was made, ``--load`` judges what was kept once more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -81,6 +84,20 @@ class Worker:
         self._process.stdin.close()
         self._process.wait(30)
         self._process.stdout.close()
+
+
+def _play_virtually(job: tuple[Scenario, str]) -> Run:
+    from benchmarks.router_virtual import play
+
+    logging.getLogger("upbit_frames").setLevel(logging.CRITICAL)
+    return play(*job)
+
+
+def play_virtually(chosen: list[Scenario], workers: int) -> list[Run]:
+    """Every scenario by every source, on virtual time."""
+    jobs = [(scenario, source) for scenario in chosen for source in SOURCES]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_play_virtually, jobs, chunksize=len(SOURCES)))
 
 
 def play_all(chosen: list[Scenario], workers: int) -> list[Run]:
@@ -176,6 +193,7 @@ def report(runs: list[Run]) -> None:
     mean = math.exp(sum(math.log(one) for one in known) / len(known))
     always = {name: sum(name in one.right for one in judged) / number for name in ("rest", "live")}
     print(f"the router's runs cost {mean:.2f} times the cheaper forced run (geometric mean)")
+    _regret(judged, runs)
     print(f"always REST would be right in {always['rest']:.0%}, always live in {always['live']:.0%}")
     groups = defaultdict(list)
     for one in judged:
@@ -184,6 +202,26 @@ def report(runs: list[Run]) -> None:
     for name, prices in OTHER_PRICES.items():
         print(f"  {name}: {accuracy(verdicts(runs, prices)):.1%}")
     _explain(judged, runs)
+
+
+def _regret(judged: list[Verdict], runs: list[Run]) -> None:
+    """Print what the router's runs cost a call beyond the cheaper forced ones."""
+    found = {(run.scenario, run.source): run for run in runs}
+    mine, best, asked, needed = [], [], [], []
+    for one in judged:
+        cheaper = "rest" if one.rest.total <= one.live.total else "live"
+        costs = {"rest": one.rest.total, "live": one.live.total}
+        if max(one.auto.total, costs[cheaper]) < math.inf:
+            mine.append(one.auto.total)
+            best.append(costs[cheaper])
+            asked.append(found[one.scenario, "auto"].requests)
+            needed.append(found[one.scenario, cheaper].requests)
+    number = len(mine)
+    print(
+        f"a call costs {sum(mine) / number:.1f} ms and {sum(asked) / number:.2f} requests; by the cheaper channel"
+        f" {sum(best) / number:.1f} ms and {sum(needed) / number:.2f}: regret {sum(mine) / sum(best) - 1:.1%}"
+        f" = {(sum(mine) - sum(best)) / number:.1f} ms a call"
+    )
 
 
 def _explain(judged: list[Verdict], runs: list[Run]) -> None:
@@ -207,6 +245,7 @@ def main() -> None:
     parser.add_argument("--load", type=Path, help="judge what was kept")
     parser.add_argument("--drawn", type=int, default=0, metavar="N", help="so many scenarios of chance instead")
     parser.add_argument("--seed", type=int, default=1, help="of that chance")
+    parser.add_argument("--virtual", action="store_true", help="on virtual time; needs --drawn")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
@@ -223,6 +262,8 @@ def main() -> None:
     began = time.monotonic()
     if asked.load:
         runs = [Run.from_json(one) for one in json.loads(asked.load.read_text())]
+    elif asked.virtual:
+        runs = play_virtually(chosen, asked.workers)
     else:
         runs = play_all(chosen, asked.workers)
     if asked.save:

@@ -80,6 +80,13 @@ class Call:
     reason: str = ""
     error: str = ""
 
+    def note_route(self, frame: Any) -> None:
+        """Keep which channel answered, and why; without a frame nothing did."""
+        if frame is not None:
+            steps = frame.attrs["upbit_frames"]["route"]
+            self.channel = "live" if any(one["channel"] == "live" for one in steps) else "rest"
+            self.reason = next((one["reason"] for one in steps if one["channel"] == self.channel), "")
+
 
 @dataclass
 class Run:
@@ -108,6 +115,11 @@ class Run:
     def share(self, channel: str) -> float:
         """Which part of the calls was answered by it."""
         return sum(1 for one in self.calls if one.channel == channel) / max(1, len(self.calls))
+
+    @property
+    def requests(self) -> float:
+        """REST requests a call."""
+        return sum(self.used.get("requests", {}).values()) / max(1, len(self.calls))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -29,7 +29,7 @@ from upbit_frames.live.hub.registry import close_all
 from upbit_frames.router.live_rules import idle_timeout
 from upbit_frames.runtime import event_loop
 
-__all__ = ["Player"]
+__all__ = ["TAIL", "Player", "remaining_subscription", "score"]
 
 TAIL = 2.0
 LEAD = 0.3  # seconds before the first call; more where somebody else has to be at it already
@@ -94,7 +94,7 @@ class Player:
         truth = Truth(tuple(scenario.markets or MARKETS))
         for call, frame, ended in heard:
             if not call.error:
-                _score(scenario, call, frame, told["now"] + int((ended - told["monotonic"]) * 1e6), truth)
+                score(scenario, call, frame, told["now"] + int((ended - told["monotonic"]) * 1e6), truth)
         return run
 
     def _events(self, scenario: Scenario, zero: float, over: threading.Event) -> None:
@@ -114,13 +114,20 @@ class Player:
             run.used = self._served.ask("tally")
         if not run.used["open"]:
             return
-        began = sorted(one.began for one in run.calls)[-8 * max(1, len({one.user for one in run.calls})) :]
-        pace = (began[-1] - began[0]) / (len(began) - 1) if len(began) > 1 else float("inf")
-        seconds = max(0.0, idle_timeout(pace) + LINGER - (time.monotonic() - last))
-        for name in ("frames", "stream_bytes"):
-            of = "bytes" if name == "stream_bytes" else name
-            run.tail[of] = run.used[name] / max(0.1, run.used["seconds_open"]) * seconds
-        run.tail["seconds_open"] = seconds
+        run.tail = remaining_subscription(run, time.monotonic() - last)
+
+
+def remaining_subscription(run: Run, waited: float) -> dict[str, float]:
+    """Return what an open subscription still takes until the router ends it, ``waited`` seconds after the last call."""
+    began = sorted(one.began for one in run.calls)[-8 * max(1, len({one.user for one in run.calls})) :]
+    pace = (began[-1] - began[0]) / (len(began) - 1) if len(began) > 1 else float("inf")
+    seconds = max(0.0, idle_timeout(pace) + LINGER - waited)
+    share = seconds / max(0.1, run.used["seconds_open"])
+    return {
+        "frames": run.used["frames"] * share,
+        "bytes": run.used["stream_bytes"] * share,
+        "seconds_open": seconds,
+    }
 
 
 def _load(scenario: Scenario, client: uf.Client, over: threading.Event) -> None:
@@ -146,10 +153,7 @@ def _use(
             call.error = f"{type(error).__name__}: {error.message}"
         ended = time.monotonic()
         call.latency = (ended - began) * 1000
-        if frame is not None:
-            steps = frame.attrs["upbit_frames"]["route"]
-            call.channel = "live" if any(one["channel"] == "live" for one in steps) else "rest"
-            call.reason = next((one["reason"] for one in steps if one["channel"] == call.channel), "")
+        call.note_route(frame)
         heard.append((call, frame, ended))
         if call.error:
             return  # it costs infinitely much already
@@ -167,7 +171,7 @@ def _asker(scenario: Scenario, user: int, source: str, client: uf.Client) -> Cal
     return lambda: single(markets[0], **how)
 
 
-def _score(scenario: Scenario, call: Call, frame: pd.DataFrame, now: int, truth: Truth) -> None:
+def score(scenario: Scenario, call: Call, frame: pd.DataFrame, now: int, truth: Truth) -> None:
     """For how long what was told had been out of date."""
     count = scenario.how.get("count")
     if count is not None and not scenario.how.get("forming") and len(frame) != count:

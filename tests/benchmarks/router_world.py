@@ -60,10 +60,10 @@ def source_of(code: str) -> FixedTrades:
 
 
 class Truth:
-    """What the exchange says of its markets at any moment."""
+    """What the exchange says of its markets at any moment; ``model`` is the exchange, where there is one already."""
 
-    def __init__(self, codes: tuple[str, ...]) -> None:
-        self.model = MarketModel(SEED, [source_of(code) for code in codes], now=lambda: 1 << 60)
+    def __init__(self, codes: tuple[str, ...], model: MarketModel | None = None) -> None:
+        self.model = model or MarketModel(SEED, [source_of(code) for code in codes], now=lambda: 1 << 60)
 
     def _next_trade(self, code: str, known: int) -> int:
         """When the trade after the first ``known`` ones could be seen, in microseconds."""
