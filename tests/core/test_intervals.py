@@ -107,7 +107,7 @@ def test_a_refusal_names_what_works(value: object, hint: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [None, "", " ", True, b"1m", "ms", "1ms", "Q", "B", "W-TUE", "0m", "-5m", "1.5h", "1h30min", "1m1m", "99999999999m",
-     "PT1H", "٣m", dt.timedelta(0), dt.timedelta(-1), dt.timedelta(milliseconds=1), pd.NaT, np.timedelta64("NaT"),
+     "PT1H", "٣m", dt.timedelta(0), dt.timedelta(-1), dt.timedelta(milliseconds=1), pd.NaT, np.timedelta64("NaT", "s"),
      np.timedelta64(3, "ms"), np.timedelta64(-1, "M"), pd.Timedelta(nanoseconds=1), pd.Timedelta("1h1ns"),
      pd.offsets.BusinessDay(), pd.offsets.Week(weekday=2), pd.offsets.Hour(-1), pd.DateOffset(hour=1),
      pd.DateOffset(days=1, hours=1), pd.DateOffset(hours=-1), ["1m"], object()],

@@ -28,16 +28,19 @@ def cache_dir(tmp_path: Path) -> Iterator[Path]:
 def test_an_unreadable_cache_is_told_clearly(cache_dir: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ParquetStore(cache_dir).write(kit.series, *kit.page(0, 10))
 
-    real = os.listdir
     denied = [""]
 
-    def listdir(folder: Any) -> Any:
-        if os.fspath(folder).endswith(denied[0]):
-            raise PermissionError(13, os.strerror(13), str(folder))
-        return real(folder)
+    def refusing(real: Any) -> Any:
+        def listing(folder: Any) -> Any:
+            if os.fspath(folder).endswith(denied[0]):
+                raise PermissionError(13, os.strerror(13), str(folder))
+            return real(folder)
 
-    # As root no folder is unreadable, so the refusal of the system is acted out.
-    monkeypatch.setattr(os, "listdir", listdir)
+        return listing
+
+    # As root no folder is unreadable, so the refusal of the system is acted out; pathlib uses one or the other.
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
     for denied[0] in ("v1", "market=KRW-BTC", "interval=1m"):
         for call in (uf.cache.ls, uf.cache.verify, lambda: uf.cache.prune(before=0)):
             with pytest.raises(errors.StoreError, match="listing the store"):

@@ -165,9 +165,11 @@ class Interval:
 
         if self.seconds is not None:
             return starts + self.step
-        unit = "M" if self.name == "1M" else "Y"
-        ends = (starts.view("datetime64[us]").astype(f"datetime64[{unit}]") + 1).astype("datetime64[us]")
-        return ends.view(np.int64)
+        if self.name == "1M":
+            ends = starts.view("datetime64[us]").astype("datetime64[M]") + np.timedelta64(1, "M")
+        else:
+            ends = starts.view("datetime64[us]").astype("datetime64[Y]") + np.timedelta64(1, "Y")
+        return ends.astype("datetime64[us]").view(np.int64)
 
     def slots(self, start: int, end: int) -> int:
         """How many periods start inside ``[start, end)``."""
