@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import upbit_frames as uf
+from upbit_frames.datasets.collect.record.recorder import Recorder
+from upbit_frames.datasets.collect.report import Report
 from upbit_frames.frames.accessor import UpbitFrames
+from upbit_frames.frames.chart.chart import Chart
+from upbit_frames.live.feed import Feed
+from upbit_frames.live.follow.follow import Follow
+from upbit_frames.live.stream import Stream
+from upbit_frames.replay.cassette import Cassette
+from upbit_frames.router.explain import Explanation
+from upbit_frames.router.plan import Plan
 
 PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "history": ("Candles, trades, bars", ("candles", "trades", "bars", "plan", "explain", "schema")),
@@ -30,17 +39,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """By file name: the title, and the names of ``upbit_frames.__all__`` that the page describes."""
 
-RETURNED = (
-    "upbit_frames.router.plan.Plan",
-    "upbit_frames.router.explain.Explanation",
-    "upbit_frames.live.stream.Stream",
-    "upbit_frames.live.feed.Feed",
-    "upbit_frames.live.follow.follow.Follow",
-    "upbit_frames.collect.report.Report",
-    "upbit_frames.collect.record.recorder.Recorder",
-    "upbit_frames.replay.cassette.Cassette",
-    "upbit_frames.frames.chart.chart.Chart",
-)
+RETURNED = (Plan, Explanation, Stream, Feed, Follow, Report, Recorder, Cassette, Chart)
 """Classes that are not created by hand but returned by calls."""
 
 
@@ -144,7 +143,7 @@ def write_reference(folder: Path) -> None:
         kind = "property" if isinstance(inspect.getattr_static(UpbitFrames, name), property) else "method"
         accessor += directive(kind, f"upbit_frames.frames.accessor.UpbitFrames.{name}")
     (folder / "accessor.rst").write_text(heading("df.uf") + accessor, encoding="utf-8")
-    returned = "".join(directive("class", path, ":members:") for path in RETURNED)
+    returned = "".join(directive("class", f"{kind.__module__}.{kind.__qualname__}", ":members:") for kind in RETURNED)
     (folder / "returned.rst").write_text(heading("What calls return") + returned, encoding="utf-8")
     testing = importlib.import_module("upbit_frames.testing")
     stand_in = directive("module", "upbit_frames.testing") + "".join(
