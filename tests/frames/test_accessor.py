@@ -21,7 +21,7 @@ from upbit_frames.core.resample import resample
 from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError, UpbitFramesWarning
 from upbit_frames.frames import accessor
 from upbit_frames.frames import output as frames
-from upbit_frames.frames.from_pandas import infer_interval
+from upbit_frames.frames.interval_of_times import infer_interval
 
 START = 1_767_225_600_000_000  # 2026-01-01
 MINUTE = 60_000_000

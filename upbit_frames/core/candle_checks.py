@@ -61,8 +61,8 @@ def violations(columns: Mapping[str, Any], interval: Grid | None = None) -> list
     Parameters
     ----------
     columns : mapping of str to numpy.ndarray
-        The columns :data:`NUMBERS` (float64), and ``time`` (int64 microseconds UTC) where order and grid are to be
-        checked.
+        The columns :data:`NUMBERS` (float64), or some of them, and ``time`` (int64 microseconds UTC) where order and
+        grid are to be checked.
     interval : Grid, optional
         Of the candles; without it the grid is not checked.
 
@@ -82,15 +82,17 @@ def violations(columns: Mapping[str, Any], interval: Grid | None = None) -> list
     checks: list[tuple[str, str, Any]] = []
     if "time" in columns:
         checks += _time_checks(columns["time"], interval)
-    high, low = columns["high"], columns["low"]
-    checks += [("not a finite number", name, ~np.isfinite(columns[name])) for name in NUMBERS]
-    checks += [("price not above zero", name, columns[name] <= 0) for name in NUMBERS[:4]]
-    checks.append(("high below low", "high", high < low))
+    high, low = columns.get("high", inf), columns.get("low", -inf)
+    names = [name for name in NUMBERS if name in columns]
+    checks += [("not a finite number", name, ~np.isfinite(columns[name])) for name in names]
+    checks += [("price not above zero", name, columns[name] <= 0) for name in names if name in NUMBERS[:4]]
+    checks.append(("high below low", "high", np.asarray(high < low)))
     checks += [
         (f"{name} outside of low and high", name, (columns[name] < low) | (columns[name] > high))
         for name in ("open", "close")
+        if name in columns
     ]
-    checks += [("volume or value below zero", name, columns[name] < 0) for name in ("volume", "value")]
+    checks += [("volume or value below zero", name, columns[name] < 0) for name in NUMBERS[4:] if name in columns]
     return [Violation(*check) for check in checks if check[2].any()]
 
 

@@ -45,7 +45,8 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
 
     A frame of several markets, with ``market`` as an index level or a column, is worked on market
     by market. Where an interval is needed, it is the one named, else the one in
-    ``df.attrs["upbit_frames"]``, else the longest whose grid all times lie on.
+    ``df.attrs["upbit_frames"]``, else the longest whose grid all times lie on. Frames of some of the
+    columns have every method that needs no other.
 
     Raises
     ------
@@ -112,7 +113,7 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
         pandas.DataFrame
             A row for each kind of fault: ``check``, ``rows`` (int64, how many) and ``first`` (the
             time of the first); with several markets, ``market`` before them. No row: all is well.
-            Candles that were filled in are not looked at.
+            Candles that were filled in are not looked at, nor rules for columns that the frame lacks.
 
         Examples
         --------
@@ -125,7 +126,7 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
         rows = []
         for market, table in self._candles(ordered=False):
             times = micros_of(table)
-            numbers = {name: np.asarray(table[name]) for name in NUMBERS}
+            numbers = {name: np.asarray(table[name]) for name in NUMBERS if name in table.column_names}
             wrong: dict[str, Any] = {}
             for violation in violations({**numbers, "time": times}, self._interval(interval)):
                 wrong[violation.rule] = wrong.get(violation.rule, False) | violation.wrong
@@ -165,8 +166,9 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
         pandas.DataFrame
             Columns as of candles: open of the first, highest high, lowest low, close of the last,
             sums of volume and value. A period without a trade has no row; candles that were
-            filled in count for nothing. Sums below 2**26 (67,108,864) equal the decimal numbers to
-            all eight decimals; above, a float64 cannot hold them, and the last digit may differ.
+            filled in count for nothing. Of candles with some of the columns, those. Sums below 2**26
+            (67,108,864) equal the decimal numbers to all eight decimals; above, a float64 cannot hold them,
+            and the last digit may differ.
 
         Raises
         ------
@@ -191,6 +193,7 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
         """
         wanted = parse_grid(interval, base, plain_zone(zone_of(self._frame)))
         if self._kind == "trades":
+            self._require("price", "volume", "value")
             parts = [
                 (
                     market,
@@ -236,7 +239,7 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
         24
         """
         choice("policy", policy, GAPS)
-        ranges = self._ranges(interval, start, end)
+        ranges = self._ranges(interval, start, end, *(["close"] if policy == "fill" else []))
         parts = [
             (market, gaps.fill(table, step, span or Span(EPOCH, EPOCH), policy)) for market, table, step, span in ranges
         ]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DisplayMethods"]
 
+_PRICES = ("open", "high", "low", "close")
+
 
 class DisplayMethods(FrameContent):
     """Pictures, interactive charts and tables of a frame."""
@@ -48,7 +50,7 @@ class DisplayMethods(FrameContent):
         ax : matplotlib.axes.Axes, optional
             Where to draw; by default a new figure of pyplot.
         volume : bool
-            Whether to draw a panel of volumes below, in the room of ``ax``.
+            Whether to draw a panel of volumes below, in the room of ``ax``; not where the frame has no volumes.
         style : {"korean", "western", "mono", "night"} or Style
             Colours. Korean: up red, down blue.
         title : str, optional
@@ -100,9 +102,10 @@ class DisplayMethods(FrameContent):
                     suggestion=f"choose one: df.loc[{markets[0]!r}].uf.plot(…)" if markets else None,
                 )
             if self._kind != "panel":
-                self._candles(ordered=False)
+                self._candles("close", ordered=False)
             return plot.comparison(self._frame, ax, style=style, title=title, lang=lang)
-        self._candles(ordered=False)
+        self._candles(*_PRICES, ordered=False)
+        volume = volume and "volume" in self._frame.columns
         return plot.candles(
             self._frame, ax=ax, volume=volume, style=style, title=title, interval=interval, last=last, most=most,
             lang=lang, averages=averages, overlays=overlays,
@@ -154,7 +157,7 @@ class DisplayMethods(FrameContent):
         >>> import upbit_frames as uf
         >>> uf.candles("KRW-BTC", "1m", start="-1y").uf.chart(lang="ko")  # doctest: +SKIP
         """
-        self._candles()
+        self._candles(*_PRICES, "volume")
         markets = markets_of(self._frame)
         if len(markets) > 1 and names_markets(self._frame):
             raise QueryError(

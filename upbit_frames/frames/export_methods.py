@@ -94,4 +94,5 @@ class ExportMethods(FrameContent):
         """
         if self._kind == "trades":
             self._candles()
+        self._require("open", "high", "low", "close", "volume")
         return exports.to_backtesting(self._frame, tz)

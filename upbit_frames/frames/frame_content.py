@@ -16,7 +16,6 @@ from upbit_frames.core.schema import arrow_schema
 from upbit_frames.errors import InvalidRange, QueryError
 from upbit_frames.frames import output as frames
 from upbit_frames.frames.from_pandas import (
-    infer_interval,
     kind_of,
     markets_of,
     micros_of,
@@ -25,6 +24,7 @@ from upbit_frames.frames.from_pandas import (
     tables,
     zone_of,
 )
+from upbit_frames.frames.interval_of_times import infer_interval
 from upbit_frames.runtime.caller import warn
 
 __all__ = ["FrameContent"]
@@ -63,14 +63,28 @@ class FrameContent:
                 f"this needs trades, and the frame holds {self._content}",
                 suggestion="uf.trades(market, start=…) has them, and uf.bars(market, …) aggregates them itself",
             )
+        self._require("price", "volume")
         return tables(self._frame, "trades", sides=True)
 
-    def _candles(self, *, ordered: bool = True) -> list[tuple[str | None, pa.Table]]:
+    def _require(self, *columns: str) -> None:
+        """Refuse if the frame lacks columns of its kind."""
+        missing = [name for name in columns if name not in self._frame.columns]
+        if missing:
+            meta = self.meta
+            arguments = [repr(meta[name]) for name in ("market", "interval") if isinstance(meta.get(name), str)]
+            call = f"uf.{self._kind}({', '.join([*arguments, '…', f'columns={[*columns]}'])})"
+            raise QueryError(
+                f"this needs {_counted(columns)}, and the frame lacks {', '.join(missing)}",
+                suggestion=f"{call} reads them; without columns= a frame has every one",
+            )
+
+    def _candles(self, *columns: str, ordered: bool = True) -> list[tuple[str | None, pa.Table]]:
         if self._kind != "candles":
             raise QueryError(
                 f"this needs candles, and the frame holds {self._content}",
                 suggestion="df.uf.resample('1m') makes candles of trades; uf.candles(markets, …) has those of a panel",
             )
+        self._require(*columns)
         return tables(self._frame, "candles", ordered=ordered)
 
     def _interval(self, interval: Any) -> Grid | None:
@@ -94,15 +108,17 @@ class FrameContent:
             )
         return Span(low, high)
 
-    def _ranges(self, interval: Any, start: Any, end: Any) -> list[tuple[str | None, pa.Table, Grid, Span | None]]:
+    def _ranges(
+        self, interval: Any, start: Any, end: Any, *columns: str
+    ) -> list[tuple[str | None, pa.Table, Grid, Span | None]]:
         """The candles market by market, their interval, and the range to look at."""
-        parts = self._candles()
+        parts = self._candles(*columns)
         rows = np.concatenate([micros_of(table) for _, table in parts]) if parts else np.empty(0, np.int64)
         step = self._interval(interval)
         if step is None:
             if not len(rows) and (start is None or end is None):
                 return []  # nothing is known, and no range was given
-            step = infer_interval(rows)
+            step = infer_interval(rows, plain_zone(zone_of(self._frame)))
         return [(market, table, step, self._span(table, step, start, end)) for market, table in parts]
 
     def _warn_if_empty(self, parts: list[tuple[str | None, pa.Table]], wanted: Grid, edges: str) -> None:
@@ -137,3 +153,7 @@ class FrameContent:
             before.pop("base", None)
             meta |= named(grid)
         return frames.to_pandas(table, index=index, tz=zone_of(self._frame), attrs={**before, **meta})
+
+
+def _counted(columns: tuple[str, ...]) -> str:
+    return f"the column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"

@@ -14,10 +14,9 @@ import pandas as pd
 import pyarrow as pa
 
 from upbit_frames.core.event_bars import bought_of
-from upbit_frames.core.intervals import INTERVALS, Interval
 from upbit_frames.core.markets import CODE
 from upbit_frames.core.schema import KINDS, arrow_schema
-from upbit_frames.errors import InvalidInterval, QueryError
+from upbit_frames.errors import QueryError
 from upbit_frames.frames.books import is_books
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CANDLES",
     "TRADES",
-    "infer_interval",
     "kind_of",
     "markets_of",
     "micros_of",
@@ -39,10 +37,13 @@ __all__ = [
 
 CANDLES = tuple(column.name for column in KINDS["candles"] if column.name != "time")
 TRADES = ("price", "volume", "value")
+_PRICES = CANDLES[:4]
 
 
 def kind_of(frame: pd.DataFrame) -> str:
     """Whether it holds candles, trades, order books, or a panel.
+
+    Frames of some columns are what the call that made them says, else what their prices are.
 
     Raises
     ------
@@ -54,16 +55,21 @@ def kind_of(frame: pd.DataFrame) -> str:
     if is_books(frame):
         return "books"
     names = {*frame.columns, *frame.index.names}
-    missing = [] if isinstance(frame.index, pd.DatetimeIndex) or "time" in names else ["time"]
-    if not missing and set(TRADES) <= names and not set(CANDLES) <= names:
+    timed = isinstance(frame.index, pd.DatetimeIndex) or "time" in names
+    if timed and set(CANDLES) <= names:
+        return "candles"
+    if timed and "price" in names:
         return "trades"
-    missing += [name for name in CANDLES if name not in names]
-    if missing:
-        raise AttributeError(
-            "df.uf is for frames of candles, trades or order books and for panels; as candles, this one lacks "
-            f"{', '.join(missing)}"
-        )
-    return "candles"
+    kind = frame.attrs.get("upbit_frames", {}).get("kind")
+    if timed and (names & set(_PRICES) or (kind == "candles" and names & set(CANDLES))):
+        return "candles"
+    if timed and kind == "trades" and names & set(TRADES):
+        return "trades"
+    missing = ([] if timed else ["time"]) + [name for name in CANDLES if name not in names]
+    raise AttributeError(
+        "df.uf is for frames of candles, trades or order books and for panels; as candles, this one lacks "
+        f"{', '.join(missing)}"
+    )
 
 
 def _is_panel(frame: pd.DataFrame) -> bool:
@@ -134,7 +140,7 @@ def moments(micros: list[int], zone: Any) -> pd.DatetimeIndex:
 def tables(
     frame: pd.DataFrame, kind: str, *, ordered: bool = True, filled: bool = False, sides: bool = False
 ) -> list[tuple[str | None, pa.Table]]:
-    """The rows market by market, with the columns of the kind that ``df.uf`` needs.
+    """The rows market by market, with the columns of the kind that ``df.uf`` needs, as far as the frame has them.
 
     Candles that :mod:`upbit_frames.core.gaps` put in (``filled``, or NaN) are left out, because no
     trade made them; flat ones are kept with ``filled``. With ``sides`` trades have a column
@@ -146,7 +152,7 @@ def tables(
         If times have no zone, or, with ``ordered``, do not increase; if ``sides`` are needed and missing.
     """
     times = np.asarray(_times(frame).tz_convert("UTC").tz_localize(None), dtype="datetime64[us]")
-    names = CANDLES if kind == "candles" else TRADES
+    names = [name for name in (CANDLES if kind == "candles" else TRADES) if name in frame.columns]
     arrays = [pa.array(times.view(np.int64)).view(arrow_schema("candles").field("time").type)]
     arrays += [pa.array(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), from_pandas=False) for name in names]
     table = pa.Table.from_arrays(arrays, names=["time", *names])
@@ -154,7 +160,7 @@ def tables(
         table = table.append_column("bought", pa.chunked_array([_bought(frame)]))
     real = np.ones(len(table), dtype=bool)
     if kind == "candles":
-        real &= ~np.isnan(np.asarray(table["close"]))
+        real &= ~np.isnan(np.asarray(table["close" if "close" in names else names[0]]))
         if "filled" in frame.columns and not filled:
             real &= ~frame["filled"].to_numpy(dtype=bool, na_value=False)
     parts: list[tuple[str | None, pa.Table]] = []
@@ -194,26 +200,3 @@ def _check_order(table: pa.Table, kind: str, market: str | None) -> None:
             suggestion="sort it (df.sort_index()) and drop repeated rows; df.uf.validate() counts them",
             market=market,
         )
-
-
-def infer_interval(times: NDArray[np.int64]) -> Interval:
-    """The interval that times look like: the longest on whose grid all of them lie.
-
-    Raises
-    ------
-    InvalidInterval
-        If they lie on none, or if there are fewer than two.
-    """
-    steps = np.diff(np.unique(times)).tolist()
-    shortest = min(steps, default=0)
-    fitting = [
-        interval
-        for interval in INTERVALS.values()
-        if shortest >= interval.step and (interval.floors(times) == times).all()
-    ]
-    if not fitting:
-        raise InvalidInterval(
-            "the interval of these candles cannot be inferred from their times",
-            suggestion="name it, such as interval='1m'",
-        )
-    return max(fitting, key=lambda interval: interval.step)

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.bar_grid import Grid, grid_of
-from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.core.terms import terms
 from upbit_frames.errors import UsageError
 from upbit_frames.frames.chart.levels import Level, levels_of
 from upbit_frames.frames.chart.page import page
-from upbit_frames.frames.from_pandas import infer_interval, markets_of, micros_of, tables, zone_of
-from upbit_frames.frames.plot.content import filled_rows
+from upbit_frames.frames.from_pandas import markets_of, micros_of, plain_zone, tables, zone_of
+from upbit_frames.frames.plot.content import filled_rows, guess
 from upbit_frames.frames.plot.style import Style, style_of
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Chart:
         ((_, table),) = tables(frame, "candles", filled=True)
         times = micros_of(table)
         known = grid_of(frame.attrs.get("upbit_frames", {}), interval)
-        step: Grid = known or (infer_interval(times) if len(times) > 1 else INTERVALS["1d"])
+        step: Grid = known or guess(times, plain_zone(zone_of(frame)))
         self.zone = zone_of(frame)
         self.markets = markets_of(frame)
         self.levels: list[Level] = levels_of(table, filled_rows(frame), step)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["MICROS_A_DAY", "Array", "Chart", "all_filled", "chart_of", "coarser_grids", "filled_rows"]
+__all__ = ["MICROS_A_DAY", "Array", "Chart", "all_filled", "chart_of", "coarser_grids", "filled_rows", "guess"]
 
 Array = Any  # of numpy; the stubs of matplotlib and numpy do not agree about them
 MICROS_A_DAY = 86_400_000_000
@@ -40,12 +40,12 @@ def chart_of(frame: pd.DataFrame, named: str | None, most: int) -> tuple[Chart, 
     """Return what to draw of a frame, its zone, and its grid where that is known."""
     import numpy as np
 
-    from upbit_frames.frames.from_pandas import micros_of, tables, zone_of
+    from upbit_frames.frames.from_pandas import micros_of, plain_zone, tables, zone_of
 
     ((_, table),) = tables(frame, "candles", filled=True)
     filled = filled_rows(frame)
     known = grid_of(frame.attrs.get("upbit_frames", {}), named or None)
-    step = known or _guess(micros_of(table))
+    step = known or guess(micros_of(table), plain_zone(zone_of(frame)))
     note = None
     if len(table) > most:
         fine = micros_of(table)
@@ -58,16 +58,17 @@ def chart_of(frame: pd.DataFrame, named: str | None, most: int) -> tuple[Chart, 
     times = micros_of(table)
     ends = visible.nexts(times)
     left = times / MICROS_A_DAY
-    columns = {name: np.asarray(table[name]) for name in ("open", "high", "low", "close", "volume")}
+    columns = {name: np.asarray(table[name]) for name in ("open", "high", "low", "close")}
+    columns["volume"] = np.asarray(table["volume"]) if "volume" in table.column_names else np.zeros(len(table))
     chart = Chart(filled=filled, left=left, width=(ends - times) / MICROS_A_DAY, note=note, **columns)
     return chart, zone_of(frame), step if known is not None or len(times) > 1 else None
 
 
-def _guess(times: Array) -> Grid:
-    """The interval by the times; a day for a single candle, whose width means nothing anyway."""
-    from upbit_frames.frames.from_pandas import infer_interval
+def guess(times: Array, zone: Any) -> Grid:
+    """Return the interval by the times; a day for a single candle, whose width means nothing anyway."""
+    from upbit_frames.frames.interval_of_times import infer_interval
 
-    return infer_interval(times) if len(times) > 1 else INTERVALS["1d"]
+    return infer_interval(times, zone) if len(times) > 1 else INTERVALS["1d"]
 
 
 def _coarser(table: pa.Table, step: Grid, most: int) -> tuple[pa.Table, Grid]:
