@@ -149,7 +149,7 @@ def test_the_page_loads_nothing_and_holds_everything(tmp_path: Path) -> None:
     assert page.count("<script>") - 0 >= 2
     content = content_of(page)
     assert content["words"]["value"] == "거래대금"
-    assert content["price"] == "시세 (KRW)"
+    assert content["price"] == "가격 (KRW)"
     assert content["offsets"] == [[0, 9 * 3_600_000]]
     assert len(unpack(content["levels"][0]["columns"]["close"])) == 4
     with pytest.raises(QueryError, match="lang"):

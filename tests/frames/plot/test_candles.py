@@ -284,7 +284,7 @@ def test_without_a_font_for_hangul_nothing_becomes_a_box(monkeypatch: pytest.Mon
 def test_with_a_font_for_hangul_the_words_are_korean(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(words, "hangul_font", lambda: "DejaVu Serif")
     ax = plot.candles(frame(500), most=200, title="비트코인")
-    assert (ax.get_ylabel(), panel(ax).get_ylabel()) == ("시세 (KRW)", "거래량 (BTC)")
+    assert (ax.get_ylabel(), panel(ax).get_ylabel()) == ("가격 (KRW)", "거래량 (BTC)")
     assert ax.get_title("left") == "비트코인"
     assert ax.get_title("right") == "1m 캔들 500개를 3m 단위로 표시"
     assert ax.yaxis.label.get_fontfamily()[0] == "DejaVu Serif"
