@@ -176,7 +176,9 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = load_attribute(_MODULES[name], "")
     else:
-        raise AttributeError(f"module 'upbit_frames' has no attribute {name!r}")
+        from upbit_frames.core.other_names import PUBLIC_COUNTERPARTS, absent
+
+        raise absent("uf", name, __all__, PUBLIC_COUNTERPARTS)
     globals()[name] = value
     return value
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from upbit_frames.api import calls
 from upbit_frames.api.invocation import as_coroutine, as_open_function, as_threaded
+from upbit_frames.core.other_names import PUBLIC_COUNTERPARTS, absent
 
 __all__ = [
     "bars",
@@ -79,3 +80,7 @@ for _name in __all__:  # found there by pickle, which sends them to other proces
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("uf.aio", name, __all__, PUBLIC_COUNTERPARTS)

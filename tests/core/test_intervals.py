@@ -86,14 +86,16 @@ def test_what_means_one_interval_is_accepted(value: Any, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "hint"),
-    [("2h", "did you mean '1h' or '4h'?"), ("12h", "did you mean '4h' or '1d'?"), ("2m", "did you mean '1m' or '3m'?"),
-     ("45m", "did you mean '30m' or '1h'?"), ("30d", "did you mean '1w' or '1M'?"), ("10y", "did you mean '1y'?"),
+    [("2h", "2h are made of '1h'"), ("12h", "12h are made of '4h'"), ("2m", "2m are made of '1m'"),
+     ("45m", "45m are made of '15m'"), ("30d", "30d are made of '1d'"), ("10y", "10y are made of '1y'"),
+     ("7m", "did you mean '5m' or '10m'?"), ("50d", "50d are made of '1d'"), ("20y", "did you mean '1y'?"),
      ("3M", "'M' is a month; write '3m' for minutes"), ("15M", "'M' is a month; write '15m' for minutes"),
-     ("60M", "'M' is a month; write '1h' for minutes"), ("2M", "did you mean '1M' or '1y'?"),
+     ("60M", "'M' is a month; write '1h' for minutes"), ("2M", "2M are made of '1M'"),
      (60, "a number has no unit; write '1h' for minutes"), (5, "a number has no unit; write '5m' for minutes"),
      (1.5, "a number has no unit"), (dt.timedelta(hours=2), "got datetime.timedelta(seconds=7200), which is 2h"),
-     (pd.offsets.Hour(2), "did you mean '1h' or '4h'?"), (np.timedelta64(3, "M"), "did you mean '1M' or '1y'?"),
-     ("5y", "did you mean '1y'?"),
+     (pd.offsets.Hour(2), "2h are made of '1h'"), (np.timedelta64(3, "M"), "3M are made of '1M'"),
+     ("5y", "5y are made of '1y'"), ("60", "write '1h' for minutes"), (200, "rows are count=200"),
+     ("500ms", "the shortest is '1s'"), ("KRW-BTC", "a market, which comes before the interval"),
      ("hourly", "did you mean '1h'?"), ("Daily", "did you mean '1d'?"), ("5x", "did you mean '5m'?"),
      ("3분", "did you mean '3m'?"), ("minite", "")],
 )  # fmt: skip

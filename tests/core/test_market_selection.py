@@ -114,5 +114,21 @@ def test_an_unknown_name_lists_those_that_are_near() -> None:
         code_named("비트코잉", LISTED)
     with pytest.raises(MarketNotFound, match=r"uf\.markets\(\)"):
         code_named("없음", LISTED)
+
+
+def test_a_name_that_is_another_currency_is_never_suggested() -> None:
+    listed = [("KRW-BTC", "비트코인"), ("KRW-ETH", "이더리움"), ("KRW-ETC", "이더리움클래식"), ("KRW-XRP", "엑스알피")]
+    for other in ("비트코인캐쉬", "비트코인골드", "이더리움네임서비스", "리플", "이더파이"):
+        with pytest.raises(MarketNotFound) as caught:
+            code_named(other, listed)
+        assert "KRW-" not in str(caught.value)
+    with pytest.raises(MarketNotFound, match=r"did you mean '비트코인캐시' \(KRW-BCH\)\?"):
+        code_named("비트코인캐쉬", [*listed, ("KRW-BCH", "비트코인캐시")])
+    for slip in ("이더륨", "이더움", "이대리움"):
+        with pytest.raises(MarketNotFound, match=r"did you mean '이더리움' \(KRW-ETH\)\?"):
+            code_named(slip, listed)
+
+
+def test_no_market_is_no_name() -> None:
     with pytest.raises(MarketNotFound):
         code_named("비트코인", [])

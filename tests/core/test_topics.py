@@ -72,9 +72,10 @@ def test_only_candles_have_an_interval() -> None:
     [
         ("tick", QueryError, "'ticker'"), ("order book", QueryError, "'orderbook'"), ("", QueryError, "There are"),
         (None, QueryError, "There are"), (5, QueryError, "There are"), (b"trade", QueryError, "There are"),
-        ("candle", QueryError, "There are"), ("candle.", InvalidInterval, ""), ("candle.2m", InvalidInterval, ""),
+        ("candle", QueryError, "'candle.1m'"), ("candle.", InvalidInterval, ""),
+        ("candle.2m", InvalidInterval, "uf.follow"),
         ("candle.1d", InvalidInterval, "1s"), ("1d", InvalidInterval, "1s"), ("trade.1m", QueryError, "There are"),
-        ("myOrder", QueryError, "There are"),
+        ("myOrder", QueryError, "There are"), ("krw-btc", QueryError, "a market, which comes first"),
     ],
 )  # fmt: skip
 def test_a_wrong_kind_is_named(wrong: object, error: type[QueryError], hint: str) -> None:

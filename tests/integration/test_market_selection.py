@@ -30,7 +30,7 @@ def test_a_name_is_its_market(client: uf.Client, without_streams: None) -> None:
     assert client.download("비트코인", "1d", "2026-02-01").index.tolist() == ["KRW-BTC"]
     assert {step.market for step in client.plan("비트코인", "1h", start="2026-01-01").steps} == {"KRW-BTC"}
     for call in (client.candles, client.ticker, client.orderbook, client.trades, client.instruments):
-        with pytest.raises(MarketNotFound, match="did you mean '비트코인'"):
+        with pytest.raises(MarketNotFound, match=r"names that begin so: '비트코인' \(KRW-BTC\)"):
             call("비트코")
 
 

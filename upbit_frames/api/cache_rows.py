@@ -7,9 +7,9 @@ from typing import Any
 from upbit_frames.core.config import current
 from upbit_frames.core.intervals import Interval, Span
 from upbit_frames.core.markets import parse_market
-from upbit_frames.core.moments import parse_moment, parse_zone
+from upbit_frames.core.moments import parse_zone
+from upbit_frames.core.query import parse_span
 from upbit_frames.core.text import counted, moment_text
-from upbit_frames.errors import InvalidRange
 from upbit_frames.store.base import Series
 from upbit_frames.store.results import SeriesInfo
 
@@ -22,12 +22,8 @@ def range_of(start: Any, end: Any) -> Span | None:
     """Return a half-open range of the arguments of a call, None where both ends are open."""
     if start is None and end is None:
         return None
-    zone = parse_zone(current().tz)
-    low = 0 if start is None else parse_moment(start, zone, "start")
-    high = LATEST if end is None else parse_moment(end, zone, "end")
-    if low >= high:
-        raise InvalidRange(f"start={start!r} is not before end={end!r}", suggestion="ranges are half open: start < end")
-    return Span(low, high)
+    low, high = parse_span(start, end, parse_zone(current().tz))
+    return Span(0 if low is None else low, LATEST if high is None else high)
 
 
 def series_of(market: str, interval: str | None, kind: str) -> Series:

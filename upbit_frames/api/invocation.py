@@ -20,7 +20,7 @@ from upbit_frames.api.calls.call import invoke
 from upbit_frames.api.progress import ProgressBar
 from upbit_frames.core.config import Config, current
 from upbit_frames.core.urls import redacted
-from upbit_frames.errors import UsageError
+from upbit_frames.errors import InvalidArgument, UsageError
 from upbit_frames.router.result import Result
 from upbit_frames.runtime import event_loop
 from upbit_frames.runtime.preload import load
@@ -257,6 +257,11 @@ class ClientBase:
     """Its own settings, taken once: environment, then what is given."""
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise InvalidArgument(
+                f"a client takes a Config or settings by name, got {config!r}",
+                suggestion="for instance Client(tz='Asia/Seoul'); markets are given to its calls",
+            )
         base = _current_config() if config is None else config
         self.config = base.replace(**settings) if settings else base
         self.closed = False

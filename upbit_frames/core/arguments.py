@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from upbit_frames.core.markets import CODE
 from upbit_frames.core.periods import read_period
 from upbit_frames.errors import InvalidArgument, InvalidInterval, QueryError
 
@@ -35,6 +36,23 @@ _SYNONYMS = {
     "progress": ("progress_bar", "verbose", "show_progress", "tqdm"),
 }
 
+# The same for the words that an argument takes.
+_MEANT: dict[str, dict[str, tuple[str, ...]]] = {
+    "output": {
+        "pandas": ("pd", "df", "frame", "dataframe"),
+        "arrow": ("pa", "pyarrow", "table", "parquet"),
+        "polars": ("pl", "lazy", "lazyframe"),
+    },
+    "source": {
+        "store": ("local", "disk", "file", "files", "offline", "parquet"),
+        "rest": ("api", "http", "https", "upbit", "exchange", "network"),
+        "live": ("websocket", "ws", "stream", "socket", "realtime"),
+    },
+    "gaps": {"fill": ("ffill", "pad", "forward", "zero"), "nan": ("na", "null", "none", "missing")},
+    "lang": {"ko": ("kr", "korean", "한국어"), "en": ("english", "us", "eng")},
+    "engine": {"arrow": ("pyarrow",), "polars": ("pl",), "duckdb": ("sql",)},
+}
+
 
 def whole(
     name: str, value: Any, low: int, high: int | None = None, *, suggestion: str | None = None,
@@ -54,6 +72,8 @@ def whole(
         integer = None
     if integer is None or integer < low or (high is not None and integer > high):
         bounds = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
+        if suggestion is None and isinstance(value, str) and value.strip().isdecimal():
+            suggestion = f"a number is written without quotes: {name}={int(value)}"
         raise error(f"{name} must be an integer {bounds}, got {value!r}", suggestion=suggestion)
     return integer
 
@@ -106,7 +126,11 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """Return the value if it is one of those allowed; QueryError otherwise."""
     if isinstance(value, str) and value in allowed:
         return value
-    near = difflib.get_close_matches(value.lower(), allowed, n=1, cutoff=0.6) if isinstance(value, str) else []
+    near = []
+    if isinstance(value, str):
+        word = value.strip().lower()
+        meant = [one for one in allowed if word == one or word in _MEANT.get(name, {}).get(one, ())]
+        near = meant or difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
     raise QueryError(
         f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}",
         suggestion=f"did you mean {near[0]!r}?" if near else None,
@@ -153,10 +177,9 @@ def misfit(function: Callable[..., Any], args: tuple[Any, ...], given: dict[str,
     positional = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     if len(args) > len(positional):
         extra = args[len(positional)]
-        keyword = "count" if isinstance(extra, int) else "start"
         return InvalidArgument(
             f"{name}() takes {_and(positional)} by position and everything else by name, got {extra!r}",
-            suggestion=f"write {keyword}={extra!r}" if keyword in names else f"by name: {', '.join(names)}",
+            suggestion=_by_name(args[len(positional) :], names, positional[0]),
         )
     twice = [parameter for parameter in positional[: len(args)] if parameter in given]
     if twice:
@@ -165,6 +188,20 @@ def misfit(function: Callable[..., Any], args: tuple[Any, ...], given: dict[str,
     return InvalidArgument(
         f"{name}() needs {_and(missing) or 'other arguments'}", suggestion=f"for instance {name}('KRW-BTC')"
     )
+
+
+def _by_name(extra: tuple[Any, ...], names: list[str], first: str) -> str:
+    """Say how what was given by position too much is given by name, where that is certain."""
+    value = extra[0]
+    if isinstance(value, int) and not isinstance(value, bool) and "count" in names:
+        return f"write count={value!r}"
+    if isinstance(value, str) and CODE.fullmatch(value.upper()) and first == "markets":
+        return "several markets are a list, such as ['KRW-BTC', 'KRW-ETH']"
+    # Text that begins with a year, or is no text: a date or datetime.
+    moments = [one for one in extra[:2] if str(one)[:4].isdecimal()]
+    if moments and "start" in names:
+        return "write " + ", ".join(f"{key}={one!r}" for key, one in zip(("start", "end"), moments, strict=False))
+    return f"by name: {', '.join(names)}"
 
 
 def _instead(unknown: str, names: Iterable[str]) -> str:

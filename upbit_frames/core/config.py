@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from upbit_frames.core import endpoints, html
 from upbit_frames.core.moments import parse_zone, zone_name
+from upbit_frames.core.other_names import absent
 from upbit_frames.core.urls import check_store_url, place_name, redacted
 from upbit_frames.errors import ConfigError, QueryError
 
@@ -174,6 +175,7 @@ def known(values: Mapping[str, Any]) -> dict[str, Any]:
             known_as = _SYNONYMS.get(name.lower())
             near = [known_as] if known_as else difflib.get_close_matches(name.lower(), FIELDS, n=1)
             hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+            hint = f"source='store' in a call reads the store only; {hint}" if name.lower() == "offline" else hint
             raise ConfigError(f"there is no setting {name!r}", suggestion=f"{hint}: {', '.join(sorted(FIELDS))}")
     return dict(values)
 
@@ -379,7 +381,7 @@ class ConfigView:
     def __getattr__(self, name: str) -> Any:
         if name in FIELDS or name == "origin":
             return getattr(current(), name)
-        raise AttributeError(name)
+        raise absent("uf.config", name, FIELDS)
 
     def __dir__(self) -> list[str]:
         return sorted(FIELDS)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upbit_frames.core.periods import Period, read_period
 from upbit_frames.errors import InvalidInterval
@@ -229,6 +229,8 @@ INTERVALS: dict[str, Interval] = {
 _PERIODS = {Period(int(name[:-1]), name[-1]): interval for name, interval in INTERVALS.items()}
 _BY_PERIOD = _PERIODS | {Period(7, "d"): INTERVALS["1w"]}
 _ADVERBS = {"hourly": "1h", "daily": "1d", "weekly": "1w", "monthly": "1M", "yearly": "1y", "annual": "1y"}
+_CODE = re.compile(r"[A-Za-z]{3,4}-[A-Za-z0-9]{2,}")
+_BELOW_SECONDS = re.compile(r"[0-9]* *(ms|us|ns|millis.*|micros.*|nanos.*)", re.IGNORECASE)
 _COUNT_AND_WORD = re.compile(r"([1-9][0-9]*) *[^\W\d]+")
 
 
@@ -242,12 +244,24 @@ def _refusal(value: object, period: Period | None) -> InvalidInterval:
     minutes = _PERIODS.get(Period.of(period.months, "m")) if period.months else None
     if minutes is not None and isinstance(value, str) and "M" in value:
         hint = f"'M' is a month; write {minutes.name!r} for minutes."
+    elif (native := _made_of(period)) is not None:
+        hint = f"candles of {period} are made of {native.name!r}: give that here."
     else:
         hint = f"did you mean {_or(_neighbours(period))}?"
     return InvalidInterval(message, suggestion=f"{hint} {listed}", interval=str(value))
 
 
-def unreadable(value: object, wanted: str, listed: str) -> InvalidInterval:
+def _made_of(period: Period) -> Interval | None:
+    """Return the longest interval of Upbit of which candles of a period are made; None where there are none."""
+    from upbit_frames.core.bar_grid import parse_grid, sources  # which builds on this module
+
+    try:
+        return next(iter(sources(parse_grid(str(period)))), None)
+    except InvalidInterval:
+        return None
+
+
+def unreadable(value: Any, wanted: str, listed: str) -> InvalidInterval:
     """Build the error for what is no length of time.
 
     Parameters
@@ -257,11 +271,16 @@ def unreadable(value: object, wanted: str, listed: str) -> InvalidInterval:
     listed : str
         The end of the suggestion: what there is.
     """
-    hint = ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        same = [repr(interval.name) for (p, interval) in _PERIODS.items() if p.seconds == value * _MINUTE]
-        hint = f"a number has no unit; write {same[0] if same else repr('15m')} for minutes."
-    elif isinstance(value, str) and (near := _lookalikes(value.strip())):
+    hint, text = "", value.strip() if isinstance(value, str) else ""
+    if (isinstance(value, (int, float)) and not isinstance(value, bool)) or re.fullmatch("[0-9]{1,9}", text):
+        number = int(text) if text else value
+        same = [repr(interval.name) for (p, interval) in _PERIODS.items() if p.seconds == number * _MINUTE]
+        hint = "a number has no unit; " + (f"write {same[0]} for minutes." if same else f"rows are count={number}.")
+    elif _CODE.fullmatch(text):
+        hint = "that is a market, which comes before the interval."
+    elif _BELOW_SECONDS.fullmatch(text):
+        hint = "the shortest is '1s'."
+    elif near := _lookalikes(text):
         hint = f"did you mean {_or(near)}?"
     message = f"interval must be {wanted}, got {value!r}"
     return InvalidInterval(message, suggestion=f"{hint} {listed}".strip(), interval=str(value))
@@ -284,12 +303,9 @@ def _lookalikes(text: str) -> list[str]:
     if text.lower() in _ADVERBS:
         return [_ADVERBS[text.lower()]]
     if match := _COUNT_AND_WORD.fullmatch(text):  # the number may be right where the unit is not
-        same = [name for name in INTERVALS if name[:-1] == match.group(1)]
-        if same:
-            return same
-    words = {name: name for name in INTERVALS} | _ADVERBS
-    near = difflib.get_close_matches(text.lower(), list(words), n=1, cutoff=0.5)
-    return [words[name] for name in near]
+        return [name for name in INTERVALS if name[:-1] == match.group(1)]
+    near = difflib.get_close_matches(text.lower(), _ADVERBS, n=1, cutoff=0.75)
+    return [_ADVERBS[word] for word in near]
 
 
 class Span(NamedTuple):

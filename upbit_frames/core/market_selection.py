@@ -155,10 +155,40 @@ def code_named(name: str, listed: Sequence[tuple[str, str | None]]) -> str:
             candidates=codes,
         )
     names = {_normal(korean): code for code, korean in reversed(listed) if korean is not None}
-    near = difflib.get_close_matches(_normal(name), names, n=3, cutoff=0.5)
-    hint = ", ".join(f"{korean!r} ({names[korean]})" for korean in near)
+    near = difflib.get_close_matches(wanted, [korean for korean in names if _misspelt(wanted, korean)], n=3, cutoff=0)
+    longer = [korean for korean in names if korean.startswith(wanted)][:3]
+    hint = ", ".join(f"{korean!r} ({names[korean]})" for korean in near or longer)
+    begin = "did you mean {}?" if near else "names that begin so: {}" if longer else "uf.markets() lists all with {}"
     raise MarketNotFound(
         f"the exchange lists no market with the Korean name {name!r}",
-        suggestion=f"did you mean {hint}?" if near else "uf.markets() lists all with their names",
+        suggestion=begin.format(hint or "their names"),
         markets=[name],
     )
+
+
+def _misspelt(name: str, listed: str) -> bool:
+    """Whether a name is another one with a slip in it, and not that of another currency.
+
+    What differs between their common beginning and end must sound alike: 비트코인캐쉬 is 비트코인캐시, and is neither
+    비트코인 nor 비트코인골드.
+
+    Examples
+    --------
+    >>> [_misspelt("비트코인캐쉬", name) for name in ("비트코인캐시", "비트코인", "비트코인골드")]
+    [True, False, False]
+    """
+    same = _common(name, listed)
+    left, right = name[same:], listed[same:]
+    tail = _common(left[::-1], right[::-1])
+    left, right = left[: len(left) - tail], right[: len(right) - tail]
+    if not left or not right:  # a letter too many or too few, inside the name
+        return bool(same and tail) and len(left + right) == 1
+    # By single letters: each syllable is taken apart.
+    one, other = unicodedata.normalize("NFD", left), unicodedata.normalize("NFD", right)
+    alike = difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() >= 0.5
+    return alike and len(left) + len(right) <= len(name)
+
+
+def _common(one: str, other: str) -> int:
+    """Return with how many letters both texts begin."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

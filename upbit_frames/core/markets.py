@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from upbit_frames.core.periods import read_period
 from upbit_frames.errors import InvalidMarket, QueryError
 
 __all__ = ["CODE", "FIAT", "QUOTES", "codes_in", "parse_market", "parse_markets", "parse_quote"]
@@ -15,6 +16,7 @@ QUOTES = (*FIAT, "USDT", "BTC")  # quote currencies of all regions; the last two
 CODE = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 _PARTS = re.compile(r"([A-Z0-9]+)[-_/:. ]([A-Z0-9]+)")
 _WORD = re.compile(r"[A-Z0-9]{1,12}")
+_LONG_CODE = 5  # letters; what is longer may be an English name
 _EXAMPLE = "give quote and base currency such as 'KRW-BTC'; uf.markets() lists all"
 
 
@@ -41,7 +43,8 @@ def parse_market(value: object) -> str:
         raise _refusal(value, _meant(code) if len(code) <= 40 else None)
     if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
         codes = list(parse_markets(value)[0])
-        suggestion = f"give it alone: {codes[0]!r}" if len(codes) == 1 else "call it for each of the markets"
+        alone = f"give it alone: {codes[0]!r}"
+        suggestion = alone if len(codes) == 1 else "call it for each of the markets, or give one flat list of codes"
         raise InvalidMarket(f"market must be one market code, got {len(codes)} of them", suggestion=suggestion)
     raise _refusal(value, None)
 
@@ -66,7 +69,8 @@ def parse_quote(value: object) -> str:
     """Return a quote currency in upper case; whether the exchange has it is its own to say."""
     if isinstance(value, str) and _WORD.fullmatch(value.strip().upper()):
         return value.strip().upper()
-    raise QueryError(f"quote must be a quote currency such as 'KRW', got {value!r}")
+    hint = "the won is 'KRW'" if value == "원화" else f"one of {', '.join(QUOTES)}; several: give a list of markets"
+    raise QueryError(f"quote must be a quote currency such as 'KRW', got {value!r}", suggestion=hint)
 
 
 def codes_in(value: Any) -> Iterable[Any]:
@@ -101,7 +105,9 @@ def _reversed(left: str, right: str) -> bool:
 def _meant(code: str) -> str | None:
     """Return the hint for a text in upper case that is no code; None where nothing is recognised."""
     if "," in code:
-        return f"several markets are a list: {[part.strip() for part in code.split(',') if part.strip()]!r}"
+        return f"several markets are a list: {[part.strip() for part in code.split(',') if part.strip()]!r}."
+    if read_period(code) is not None:
+        return "that is an interval, which comes after the market."
     if match := _PARTS.fullmatch(code):
         left, right = match.groups()
         # Elsewhere the base currency comes first, with a slash between them.
@@ -111,14 +117,19 @@ def _meant(code: str) -> str | None:
         name = re.fullmatch(r"\w[\w .()]*", code)
         if name is None or code.isascii():
             return None
-        return f"names are no codes: uf.markets().query(\"korean_name == '{code}'\") finds its code"
+        return f"names are no codes: uf.markets().query(\"korean_name == '{code}'\") finds its code."
     if code in FIAT or code == "USDT":
-        return f"that is a quote currency: uf.markets({code!r}) lists its markets, which can be given as they are"
+        return f"that is a quote currency, and quote={code!r} stands for all of its markets."
+    if code == "WON":
+        return "the won is 'KRW', and quote='KRW' stands for all of its markets."
     for quote in QUOTES:
-        if code.endswith(quote) and code != quote:
+        # Names of currencies that end in BTC are no pairs: WBTC.
+        if code.endswith(quote) and len(code) > len(quote) + (1 if quote == "BTC" else 0):
             return f"did you mean '{quote}-{code.removesuffix(quote)}'?"
         if code.startswith(quote) and len(code) > len(quote) + 1:
             return f"did you mean '{quote}-{code.removeprefix(quote)}'?"
+    if len(code) > _LONG_CODE:
+        return f"as the code of a currency it would be 'KRW-{code}'; as a name, uf.markets() has its code."
     return f"did you mean 'KRW-{code}'?"
 
 

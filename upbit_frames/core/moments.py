@@ -8,6 +8,7 @@ a replay means the moment at which it was recorded.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import errno
 import re
 import zoneinfo
@@ -30,6 +31,7 @@ _ABBREVIATIONS = {"KST": "Asia/Seoul", "JST": "Asia/Tokyo", "Z": "UTC"}
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])([0-9]{1,2}):?([0-9]{2})?")
 _YEAR_OR_MONTH = re.compile(r"([0-9]{4})(?:[-/.]([0-9]{1,2}))?")
 _DATE = re.compile(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})([T ].*)?")
+_EPOCH_UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}  # by the number of digits, from 2001 to 2096
 _DAYS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 _FORMS = (
     "'2026-01-31', '2026-01-31 09:00', '2026-01-31T09:00:00+09:00', '-7d', 'yesterday', a date, datetime or Timestamp"
@@ -92,13 +94,17 @@ def zone_name(zone: Zone) -> str:
 
 
 def _zone_hint(value: object) -> str:
-    """Return what to give, with the zone of a city where only its name was written."""
+    """Return what to give, with the zone of a city where only its name was written, or a name with a slip in it."""
     forms = "give an IANA name such as 'Asia/Seoul', an offset such as '+09:00', a ZoneInfo or datetime.timezone"
+    if isinstance(value, int) and not isinstance(value, bool) and -12 <= value <= 14:
+        return f"as an offset in hours that is '{value:+03}:00'; or {forms}"
     if isinstance(value, str) and value.strip():
-        city = "/" + value.strip().rpartition("/")[2].replace(" ", "_").lower()
-        near = sorted(name for name in zoneinfo.available_timezones() if name.lower().endswith(city))
-        if near:
-            return f"did you mean {near[0]!r}? Or {forms}"
+        text = value.strip().replace(" ", "_").lower()
+        names = {name.lower(): name for name in zoneinfo.available_timezones()}
+        near = sorted(names[name] for name in names if name.endswith("/" + text.rpartition("/")[2]))
+        slips = difflib.get_close_matches(text, names, n=1, cutoff=0.85) if "/" in text else []
+        if near or slips:
+            return f"did you mean {(near or [names[slips[0]]])[0]!r}? Or {forms}"
     return forms
 
 
@@ -165,9 +171,7 @@ def _as_datetime(value: Any, zone: Any, name: str, now: Now) -> dt.datetime:
                 suggestion="a negative timedelta lies before now: -timedelta(days=7) is seven days ago",
             )
         return _moment(now(), zone) + value
-    raise InvalidRange(
-        f"{name} must be a point in time, got {value!r}", suggestion=f"give {_FORMS} (numbers are ambiguous)"
-    )
+    raise _unreadable(value, name)
 
 
 def _read_text(text: str, zone: Any, name: str, now: Now) -> dt.datetime:
@@ -187,7 +191,36 @@ def _read_text(text: str, zone: Any, name: str, now: Now) -> dt.datetime:
     try:
         return dt.datetime.fromisoformat(clean)
     except ValueError:
-        raise InvalidRange(f"{name} must be a point in time, got {text!r}", suggestion=f"give {_FORMS}") from None
+        raise _unreadable(text, name) from None
+
+
+def _unreadable(value: object, name: str) -> InvalidRange:
+    """Build the error for what is no point in time, with what comes nearest to it."""
+    return InvalidRange(f"{name} must be a point in time, got {value!r}", suggestion=_moment_hint(value, name))
+
+
+def _moment_hint(value: object, name: str) -> str:
+    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if match := re.fullmatch("([12][0-9]{3})([01][0-9])([0-3][0-9])", text):
+        return f"write the day as text: '{match[1]}-{match[2]}-{match[3]}'"
+    if (match := re.fullmatch("[12][0-9]{9,18}", text)) and (unit := _EPOCH_UNITS.get(len(text))):
+        return f"a number has no unit: pd.Timestamp({text}, unit={unit!r}, tz='UTC') is one since 1970"
+    if match := re.fullmatch(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4})", text):
+        days = [f"{match[4]}-{int(a):02}-{int(b):02}" for a, b in ((match[1], match[3]), (match[3], match[1]))]
+        return f"write the year first: {' or '.join(repr(day) for day in dict.fromkeys(days) if _is_day(day))}"
+    if read_period(value) is not None:
+        return f"{name}='-{text}' is so long before now; or give {_FORMS}" if text else f"give {_FORMS}"
+    if (match := _DATE.fullmatch(text)) and not _is_day(f"{match[1]}-{int(match[3]):02}-{int(match[4]):02}"):
+        return "the calendar has no such day"
+    return f"give {_FORMS}"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _moment(micros: int, zone: Any) -> dt.datetime:

@@ -18,9 +18,10 @@ from upbit_frames.core.intervals import Interval
 from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.moments import Now, Zone, parse_moment, parse_zone, zone_name
 from upbit_frames.core.schema import KINDS
+from upbit_frames.core.terms import TERMS
 from upbit_frames.errors import InvalidInterval, InvalidRange, QueryError
 
-__all__ = ["CandleQuery", "TradeQuery", "View", "parse_columns", "parse_range"]
+__all__ = ["CandleQuery", "TradeQuery", "View", "parse_columns", "parse_range", "parse_span"]
 
 GAPS = ("raw", "fill", "nan")
 SOURCES = ("auto", "store", "rest", "live", "archive", "shared")
@@ -66,10 +67,19 @@ def parse_columns(kind: str, value: Any, more: tuple[str, ...] = ()) -> tuple[st
         raise QueryError("columns must name at least one column, got none", suggestion=f"leave it out for all; {exist}")
     for name in given:
         if not isinstance(name, str) or name not in (*there, "market"):
-            near = difflib.get_close_matches(str(name).lower(), there, n=1, cutoff=0.6)
-            guess = f"did you mean {near[0]!r}? " if near else ""
-            raise QueryError(f"{kind} have no column {name!r}", suggestion=f"{guess}{exist}")
+            raise QueryError(f"{kind} have no column {name!r}", suggestion=_column_hint(kind, str(name), there) + exist)
     return tuple(dict.fromkeys(name for name in given if name not in ("time", "market")))
+
+
+def _column_hint(kind: str, name: str, there: tuple[str, ...]) -> str:
+    """Return which column is meant: one with a slip in it, by the name of Upbit's field, or in Korean."""
+    word = name.strip().lower()
+    if kind == "candles" and word == "filled":
+        return "gaps='fill' adds that column; "
+    korean = [key for key, text in TERMS["ko"].items() if text == word and key in there]
+    fields = [column.name for column in KINDS[kind] if column.source == word]
+    near = korean or fields or difflib.get_close_matches(word, there, n=1, cutoff=0.7)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def _with_time(kind: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -191,22 +201,32 @@ def parse_range(
 
     At most two may be given. Without ``start`` the count is 200 unless given.
     """
-    low = None if start is None else parse_moment(start, zone, "start", now)
-    high = None if end is None else parse_moment(end, zone, "end", now)
     number = None if count is None else whole("count", count, 1, MAX_COUNT, error=InvalidRange)
-    if low is not None and high is not None:
-        if number is not None:
-            raise InvalidRange(
-                "start, end and count were all given",
-                suggestion="leave one out: start and end for a range, one of them and count for so many rows",
-            )
-        if low >= high:
-            raise InvalidRange(
-                f"start={start!r} is not before end={end!r}", suggestion="the range is half open: [start, end)"
-            )
+    if start is not None and end is not None and number is not None:
+        raise InvalidRange(
+            "start, end and count were all given",
+            suggestion="leave one out: start and end for a range, one of them and count for so many rows",
+        )
+    low, high = parse_span(start, end, zone, now)
     if low is None and number is None:
         number = DEFAULT_COUNT
     return low, high, number
+
+
+def parse_span(start: Any, end: Any, zone: Zone, now: Now | None = None) -> tuple[int | None, int | None]:
+    """Return ``start`` and ``end`` in microseconds, None where they are open.
+
+    Raises
+    ------
+    InvalidRange
+        If one is no moment, or start is not before end.
+    """
+    low = None if start is None else parse_moment(start, zone, "start", now)
+    high = None if end is None else parse_moment(end, zone, "end", now)
+    if low is not None and high is not None and low >= high:
+        hint = "swap them" if low > high else "end is exclusive: one day ends where the next one begins"
+        raise InvalidRange(f"start={start!r} is not before end={end!r}", suggestion=hint)
+    return low, high
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ def record_mode(mode: str | None) -> str:
     chosen = mode or current().record or ("none" if _in_ci() else "once")
     if chosen not in RECORD_MODES:
         raise ConfigError(
-            f"mode must be one of {', '.join(RECORD_MODES)}, got {mode!r}", suggestion="see help(upbit_frames.cassette)"
+            f"mode must be one of {', '.join(RECORD_MODES)}, got {mode!r}",
+            suggestion="none only replays, once records where there is no file, new_episodes adds, all starts afresh",
         )
     return chosen
 

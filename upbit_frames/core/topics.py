@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from upbit_frames.core.intervals import INTERVALS, Interval
+from upbit_frames.core.markets import CODE
+from upbit_frames.core.periods import read_period
 from upbit_frames.errors import InvalidInterval, QueryError
 
 __all__ = ["DEPTHS", "FORMATS", "TYPES", "Topic", "interval_of", "merged", "parse_kind", "request", "table_of"]
@@ -78,25 +80,33 @@ def parse_kind(text: object) -> str:
     ('candle.60m', 'trade', 'candle.1m')
     """
     if not isinstance(text, str):
-        raise QueryError(f"kind={text!r} is not a kind of stream", suggestion=_offer(""))
+        raise QueryError(f"kind={text!r} is not a kind of stream", suggestion=f"There are {', '.join(TYPES)}")
     word = text.strip()
     plain = _PLURALS.get(word.lower(), word.lower())
     if plain in _TABLES:
         return plain
     head, dot, tail = word.partition(".")
-    if dot and head.lower() in ("candle", "candles"):
-        return _candle(tail)
+    named = dot and head.lower() in ("candle", "candles")
     try:
-        return _candle(word)
+        return _candle(tail if named else word)
     except InvalidInterval as error:
         if error.context.get("streamed") is False:
             raise
-        raise QueryError(f"kind={text!r} is not a kind of stream", suggestion=_offer(word)) from None
+        wrong = InvalidInterval if named else QueryError
+        raise wrong(f"kind={text!r} is not a kind of stream", suggestion=_offer(tail if named else word)) from None
 
 
 def _offer(word: str) -> str:
-    near = difflib.get_close_matches(word, TYPES, n=1)
-    return f"{f'did you mean {near[0]!r}? ' if near else ''}There are: {', '.join(TYPES)}"
+    near = difflib.get_close_matches(word.lower(), (*_TABLES, *_PLURALS), n=1, cutoff=0.75)
+    if CODE.fullmatch(word.upper()):
+        hint = "that is a market, which comes first. "
+    elif word.lower() in ("candle", "candles"):
+        hint = "with their interval: 'candle.1m'. "
+    elif read_period(word) is not None:
+        hint = "uf.follow derives other candles, such as '2h'. "
+    else:
+        hint = f"did you mean {_PLURALS.get(near[0], near[0])!r}? " if near else ""
+    return f"{hint}There are {', '.join(TYPES)}"
 
 
 def _candle(name: str) -> str:

@@ -54,7 +54,9 @@ def run_sql(root: Path, query: str, tz: str) -> pa.Table:
             f"DuckDB cannot read the stored files: {failed}", suggestion="uf.cache.verify() finds damaged files"
         ) from failed
     except duckdb.Error as failed:
-        raise QueryError(f"DuckDB refuses the query: {failed}", suggestion=f"there are {', '.join(VIEWS)}") from failed
+        # DuckDB's own guesses are among the tables of its catalogue, which users do not mean.
+        text = " ".join(re.sub(r"Did you mean .*|LINE 1: .*", "", str(failed), flags=re.DOTALL).split()).rstrip("!")
+        raise QueryError(f"DuckDB refuses the query: {text}", suggestion=f"there are {', '.join(VIEWS)}") from failed
     finally:
         connection.close()
     return table

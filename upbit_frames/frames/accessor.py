@@ -6,7 +6,7 @@ of any origin, so a frame that was sliced, joined or read from a file keeps its 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from upbit_frames.core.arguments import choice, flag, whole
 from upbit_frames.core.bar_grid import parse_grid
 from upbit_frames.core.candle_checks import NUMBERS, violations
 from upbit_frames.core.intervals import EPOCH, Span
+from upbit_frames.core.other_names import absent
 from upbit_frames.core.query import GAPS, MAX_COUNT
 from upbit_frames.errors import QueryError
 from upbit_frames.frames import output as frames
@@ -61,6 +62,11 @@ class UpbitFrames(TradeMethods, BookMethods, DisplayMethods, ExportMethods):
     >>> df.uf.meta
     {'interval': '1m'}
     """
+
+    if not TYPE_CHECKING:  # a type checker is to know that nothing else is there
+
+        def __getattr__(self, name: str) -> Any:
+            raise absent("df.uf", name, dir(type(self)))
 
     def gaps(self, *, interval: str | None = None, start: Any = None, end: Any = None) -> pd.DataFrame:
         """List the ranges without a candle.

@@ -114,7 +114,7 @@ def goal_of(query: CandleQuery, market: str, covered: Sequence[Span], now: int) 
             return Goal("last", Span(EPOCH, end), count)
         return Goal("range", Span(max(interval.ceil(EPOCH), interval.shift(end, -count)), end), count)
     low = interval.ceil(query.start)
-    if query.end is None and query.start >= max(now, known):
+    if query.start >= max(now, known):
         raise InvalidRange(
             f"start={iso(query.start)} lies in the future",
             suggestion="the exchange's clock says " + iso(max(now, known)),

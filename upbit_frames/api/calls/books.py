@@ -15,10 +15,10 @@ from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span, iso, merge, subtract
 from upbit_frames.core.markets import parse_market
 from upbit_frames.core.moments import parse_moment, parse_zone
-from upbit_frames.core.query import View
+from upbit_frames.core.query import View, parse_span
 from upbit_frames.core.route import metadata
 from upbit_frames.datasets.collect import books as recorded
-from upbit_frames.errors import InvalidRange, NotCached, QueryError
+from upbit_frames.errors import NotCached, QueryError
 from upbit_frames.runtime.event_loop import in_thread
 from upbit_frames.store.base import Series, Store
 
@@ -108,12 +108,7 @@ def books(
     moment = None if at is None else parse_moment(at, zone, "at", now)
     if moment is not None and (start is not None or end is not None or step):
         raise QueryError("at was given with start, end or every", suggestion="give a moment, or a range")
-    low = None if start is None else parse_moment(start, zone, "start", now)
-    high = None if end is None else parse_moment(end, zone, "end", now)
-    if low is not None and high is not None and low >= high:
-        raise InvalidRange(
-            f"start={start!r} is not before end={end!r}", suggestion="the range is half open: [start, end)"
-        )
+    low, high = parse_span(start, end, zone, now)
 
     def read() -> tuple[Any, list[Span], list[str]]:
         store, shared = engine.ports.store, engine.ports.shared
@@ -148,7 +143,7 @@ def _range(store: Store, shared: SharedShelf | None, series: Series, low: int | 
     if shared is not None and (low is None or high is None):
         covered = merge([*covered, *shared.covered(series)])
     if not covered:
-        raise _not_recorded(series, [Span(low or 0, low + 1 if low else 1 if high is None else high)])
+        raise _not_recorded(series, [] if low is None or high is None else [Span(low, high)])
     start = covered[0].start if low is None else low
     end = covered[-1].end if high is None else high
     if start >= end:

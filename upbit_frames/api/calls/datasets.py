@@ -26,10 +26,10 @@ from upbit_frames.core.arguments import choice
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Interval
 from upbit_frames.core.market_selection import MarketSelection, parse_selection
-from upbit_frames.core.moments import parse_moment, parse_zone
-from upbit_frames.core.query import View
+from upbit_frames.core.moments import parse_zone
+from upbit_frames.core.query import View, parse_span
 from upbit_frames.core.urls import check_store_url
-from upbit_frames.errors import InvalidRange, QueryError, StoreError
+from upbit_frames.errors import QueryError, StoreError
 from upbit_frames.router import download as bulk
 from upbit_frames.router.market_selection import resolve
 from upbit_frames.runtime.caller import warn
@@ -126,12 +126,7 @@ def scan(
     chosen = MarketSelection(()) if everything else parse_selection(markets, quote, currencies=True)
     unit = Interval.parse(interval) if kind == "candles" else None
     now, zone = server_now(config), parse_zone(config.tz)
-    low = None if start is None else parse_moment(start, zone, "start", now)
-    high = None if end is None else parse_moment(end, zone, "end", now)
-    if low is not None and high is not None and low >= high:
-        raise InvalidRange(
-            f"start={start!r} is not before end={end!r}", suggestion="the range is half open: [start, end)"
-        )
+    low, high = parse_span(start, end, zone, now)
     fetching = missing == "fetch"
     if fetching and (low is None or store is not None or everything):
         raise QueryError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +65,11 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     """
     name = call if isinstance(call, str) else getattr(call, "__name__", repr(call))
     if name not in _EXPLAINABLE:
-        raise QueryError(f"{name!r} cannot be explained", suggestion=f"there are {', '.join(sorted(_EXPLAINABLE))}")
+        near = difflib.get_close_matches(name, _EXPLAINABLE, n=1, cutoff=0.75)
+        hint = f"did you mean {near[0]!r}? " if near else "the call comes first: explain('candles', 'KRW-BTC'). "
+        raise QueryError(
+            f"{name!r} cannot be explained", suggestion=f"{hint}There are {', '.join(sorted(_EXPLAINABLE))}"
+        )
     func = _EXPLAINABLE[name]
     invoke(func, config, *args, **kwargs)  # every check of its own; what it returns has not begun to work
     bound = inspect.signature(func).bind(config, *args, **kwargs)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upbit_frames.core.intervals import Span, iso, merge, subtract
+from upbit_frames.core.text import counted
 from upbit_frames.runtime.thread_map import thread_map
 from upbit_frames.store.base import Series, Store
 
@@ -176,7 +177,9 @@ def unknown_spans(known: NDArray[np.bool_], moments: NDArray[np.int64], end: int
 
 def missing_text(series: Series, missing: Sequence[Span]) -> str:
     """Name what was not recorded, the longest ranges first."""
+    if not missing:
+        return f"the order book of {series.market} was never recorded"
     longest = sorted(missing, key=lambda span: span.start - span.end)[:SHOWN]
     listed = ", ".join(f"{iso(span.start)} → {iso(span.end)}" for span in sorted(longest))
     more = f" and {len(missing) - SHOWN} shorter ones" if len(missing) > SHOWN else ""
-    return f"the order book of {series.market} was not recorded in {len(missing)} ranges: {listed}{more}"
+    return f"the order book of {series.market} was not recorded in {counted(len(missing), 'range')}: {listed}{more}"

@@ -267,7 +267,9 @@ class RestTransport:
     def _located(error: UpbitFramesError, request: _Request) -> UpbitFramesError:
         error.context |= {name: value for name, value in request.context.items() if value is not None}
         if isinstance(error, MarketNotFound):
-            error.suggestion = whereabouts((request.context["market"] or "").split(",")) or error.suggestion
+            market = request.context["market"] or ""
+            error.message = error.message.replace("the market", market or "the market")
+            error.suggestion = whereabouts(market.split(",")) or error.suggestion
         return error
 
 
