@@ -193,9 +193,17 @@ def _stored(ticker: Any, name: str, **limits: Any) -> pd.DataFrame:
 
 def _range(ticker: Any, name: str, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
     """Return candles of a range; pyupbit gives none at all where nothing precedes the end."""
-    frame = _candles(ticker, name, start=start, end=end)
-    if frame.empty and not len(_candles(ticker, name, end=end, count=1)):
-        raise _Nothing(f"there is no candle of {ticker} before {end}", suggestion="was it listed?", market=ticker)
+    try:
+        frame = _candles(ticker, name, start=start, end=end)
+    except InvalidRange:
+        if end is None:
+            raise
+        frame = None  # the whole range lies in the future: pyupbit looks from its end back, and keeps nothing
+    if frame is None or frame.empty:
+        newest = _candles(ticker, name, end=end, count=1)
+        if newest.empty:
+            raise _Nothing(f"there is no candle of {ticker} before {end}", suggestion="was it listed?", market=ticker)
+        frame = newest[:0]
     return frame
 
 
