@@ -289,9 +289,10 @@ async def catalog(*, quote: str | None = None) -> Report:
 
 async def compare(
     kind: str = "ticker",
-    markets: Markets = "KRW-BTC",
+    markets: Markets | None = None,
     n: int = 50,
     *,
+    quote: str | None = None,
     every: float = 0.2,
     depth: int = 5,
     progress: ProgressMode | None = None,
@@ -381,13 +382,14 @@ async def download(
     """Download a range of many markets into the local store."""
 
 async def explain(call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-    """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
+    """Explain which source would serve a call now, why, and why not the others."""
 
 def follow(
-    market: Markets,
+    market: Markets | None = None,
     interval: IntervalLike = "1m",
     history: int = 500,
     *,
+    quote: str | None = None,
     forming: bool = False,
     keep: int | None = None,
     base: DayBase | None = None,
@@ -723,9 +725,10 @@ async def sql(query: str, *, tz: Zone | None = None, output: Output | None = Non
     """Run SQL over the stored rows with DuckDB."""
 
 def stream(
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     depth: int = 30,
     level: float | None = None,
     buffer: int = BUFFER,

@@ -89,3 +89,80 @@ def test_a_list_of_one_market_keeps_the_level(client: uf.Client, without_streams
     assert client.trades(["KRW-BTC"], count=5).index.names == ["market", "time"]
     assert client.trades("KRW-BTC", count=5).index.names == ["time"]
     assert client.trades(["KRW-BTC", "KRW-ETH"], count=5, columns=["price"]).shape == (10, 1)
+
+
+def test_bars_are_of_one_market_by_code_or_name(client: uf.Client) -> None:
+    hour: dict[str, Any] = {"start": "2026-02-28 01:00", "end": "2026-02-28 02:00"}
+    pd.testing.assert_frame_equal(client.bars("비트코인", ticks=100, **hour), client.bars("KRW-BTC", ticks=100, **hour))
+    with pytest.raises(MarketNotFound, match="did you mean '비트코인'"):
+        client.bars("비트코", ticks=100, **hour)
+    for markets in (["비트코인", "KRW-ETH"], ["KRW-BTC", "KRW-ETH"]):
+        with pytest.raises(InvalidMarket, match="one market, got a list of 2"):
+            client.bars(markets, ticks=100, **hour)
+    with pytest.raises(InvalidMarket, match="give it alone: 'KRW-BTC'"):
+        client.bars(["KRW-BTC"], ticks=100, **hour)
+
+
+def test_compare_takes_names_and_a_quote_currency(client: uf.Client) -> None:
+    one = client.compare("orderbook", "비트코인", n=2, every=0)
+    assert one.attrs["upbit_frames"]["market"] == ["KRW-BTC"]
+    assert one["answered"].tolist() == [2, 2]
+    several = client.compare("orderbook", quote="BTC", n=2, every=0)
+    assert several.attrs["upbit_frames"]["market"] == client.markets("BTC").index.tolist()
+    with pytest.raises(QueryError, match="both given"):
+        client.compare("ticker", "KRW-BTC", quote="KRW")
+    with pytest.raises(MarketNotFound, match="did you mean '비트코인'"):
+        client.compare("ticker", "비트코", n=2)
+
+
+def test_explain_takes_what_the_calls_take(client: uf.Client) -> None:
+    listed = client.markets("BTC").index.tolist()
+    hour: dict[str, Any] = {"start": "2026-02-28 01:00", "end": "2026-02-28 02:00"}
+
+    def explained(call: str, *args: Any, **kwargs: Any) -> list[tuple[Any, ...]]:
+        rows = client.explain(call, *args, **kwargs).to_frame()
+        return list(rows[["market", "channel", "rule", "requests"]].itertuples(index=False, name=None))
+
+    for call, arguments in (
+        ("candles", {"interval": "1h", **hour}), ("trades", hour), ("orderbook", {}), ("ticker", {}),
+        ("instruments", {}),
+    ):  # fmt: skip
+        assert explained(call, "비트코인", **arguments) == explained(call, "KRW-BTC", **arguments) != []
+        assert explained(call, iter(["이더리움", "KRW-BTC"]), **arguments) == explained(
+            call, ["KRW-ETH", "KRW-BTC"], **arguments
+        )
+    for call in ("candles", "trades"):
+        arguments = {"interval": "1h", **hour} if call == "candles" else hour
+        assert [row[0] for row in explained(call, quote="BTC", **arguments)] == listed
+    assert explained("orderbook", quote="BTC") == explained("orderbook", listed)
+    assert explained("ticker", quote="BTC") == [("", "rest", "whole", 1)]
+    with pytest.raises(QueryError, match=r"'XYZ'.*there are BTC, KRW, USDT"):
+        client.explain("candles", quote="XYZ")
+
+
+def test_explain_names_who_serves_the_trades_of_bars(exchange: Exchange, client: uf.Client) -> None:
+    """What it says is the route of the call: before anything is stored, in part, and offline."""
+    client.trades("KRW-BTC", start="2026-02-28 01:00", end="2026-02-28 02:00")
+    before = len(exchange.requests)
+    arguments: dict[str, Any] = {"ticks": 100, "start": "2026-02-28 00:00", "end": "2026-02-28 03:00"}
+
+    def parts(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+        rows = frame[["channel", "start", "end"]].copy()
+        rows["start"], rows["end"] = (pd.to_datetime(rows[name], utc=True) for name in ("start", "end"))
+        return list(rows.itertuples(index=False, name=None))
+
+    explanation = client.explain("bars", "KRW-BTC", **arguments)
+    assert len(exchange.requests) == before
+    assert [part.channel for part in explanation.parts] == ["rest", "store", "rest"]
+    offline = client.explain("bars", "KRW-BTC", source="store", **arguments)
+    assert [part.channel for part in offline.parts] == ["none", "store", "none"]
+    route = client.bars("KRW-BTC", **arguments).attrs["upbit_frames"]["route"]
+    assert parts(explanation.to_frame()) == parts(pd.DataFrame(route))
+    assert client.explain("bars", "비트코인", **arguments).channel == "store"
+    assert (
+        client.explain("bars", "KRW-BTC", ticks=100, start="-10s").parts[-1].end
+        < pd.Timestamp("2026-03-01T03:30:00Z").value // 1000
+    )
+    assert client.explain("bars", "KRW-ETH", source="store", **arguments).channel == "none"
+    with pytest.raises(QueryError, match="ticks"):
+        client.explain("bars", "KRW-BTC", start="-1h")

@@ -148,6 +148,39 @@ def test_on_a_loop_of_ones_own(client: uf.Client) -> None:
     assert len(frame) == 2
 
 
+def test_names_and_quote_currencies_in_every_form(client: uf.Client, exchange: Exchange) -> None:
+    listed = client.markets("BTC").index.tolist()
+    frame = client.stream("비트코인", "trade", count=3)
+    assert set(frame["market"]) == {"KRW-BTC"}
+    assert frame.attrs["upbit_frames"]["market"] == ["KRW-BTC"]
+    books = client.stream(quote="btc", kind="orderbook", depth=1, count=len(listed))
+    assert set(books["market"]) == set(listed)  # the first frame of each is its snapshot
+    assert books.attrs["upbit_frames"]["market"] == listed
+    with client.stream(["이더리움", "KRW-BTC"], "ticker") as stream:
+        assert set(next(stream)["market"]) <= set(MARKETS)
+        assert stream.query.markets == ("KRW-ETH", "KRW-BTC")
+    with client.stream(quote="BTC", kind="ticker", background=True) as feed:
+        eventually(lambda: set(feed.latest()["market"]) == set(listed))
+
+    async def main() -> pd.DataFrame:
+        async with uf.AsyncClient(client.config).stream("비트코인", "ticker") as stream:
+            return await stream.collect(count=1)
+
+    assert asyncio.run(main())["market"].tolist() == ["KRW-BTC"]
+    for background in (False, True):
+        with (
+            pytest.raises(MarketNotFound, match="did you mean '비트코인'"),
+            client.stream("비트코", background=background),
+        ):
+            pass
+    with pytest.raises(QueryError, match=r"'XYZ'.*there are BTC, KRW, USDT"):
+        client.stream(quote="XYZ", count=1)
+    with pytest.raises(QueryError, match="both given"):
+        client.stream("KRW-BTC", quote="KRW")
+    with pytest.raises(InvalidMarket, match="neither markets nor quote"):
+        client.stream()
+
+
 def test_a_coroutine_that_is_cancelled_lets_go(client: uf.Client, exchange: Exchange) -> None:
     async def main() -> None:
         async with uf.AsyncClient(client.config).stream("KRW-BTC", "candle.4h") as stream:

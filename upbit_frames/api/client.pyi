@@ -270,9 +270,10 @@ class Client(Closing):
     def compare(
         self,
         kind: str = "ticker",
-        markets: Markets = "KRW-BTC",
+        markets: Markets | None = None,
         n: int = 50,
         *,
+        quote: str | None = None,
         every: float = 0.2,
         depth: int = 5,
         progress: ProgressMode | None = None,
@@ -364,14 +365,15 @@ class Client(Closing):
         """Download a range of many markets into the local store."""
 
     def explain(self, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-        """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
+        """Explain which source would serve a call now, why, and why not the others."""
 
     def follow(
         self,
-        market: Markets,
+        market: Markets | None = None,
         interval: IntervalLike = "1m",
         history: int = 500,
         *,
+        quote: str | None = None,
         forming: bool = False,
         keep: int | None = None,
         base: DayBase | None = None,
@@ -726,9 +728,10 @@ class Client(Closing):
     @overload
     def stream(
         self,
-        markets: Markets,
+        markets: Markets | None = None,
         kind: StreamKind = "trade",
         *,
+        quote: str | None = None,
         seconds: float | None = None,
         count: int | None = None,
         background: Literal[True],
@@ -742,9 +745,10 @@ class Client(Closing):
     @overload
     def stream(
         self,
-        markets: Markets,
+        markets: Markets | None = None,
         kind: StreamKind = "trade",
         *,
+        quote: str | None = None,
         seconds: float,
         count: int | None = None,
         background: Literal[False] = False,
@@ -758,9 +762,10 @@ class Client(Closing):
     @overload
     def stream(
         self,
-        markets: Markets,
+        markets: Markets | None = None,
         kind: StreamKind = "trade",
         *,
+        quote: str | None = None,
         seconds: float | None = None,
         count: int,
         background: Literal[False] = False,
@@ -774,9 +779,10 @@ class Client(Closing):
     @overload
     def stream(
         self,
-        markets: Markets,
+        markets: Markets | None = None,
         kind: StreamKind = "trade",
         *,
+        quote: str | None = None,
         seconds: float,
         count: int | None = None,
         background: Literal[False] = False,
@@ -790,9 +796,10 @@ class Client(Closing):
     @overload
     def stream(
         self,
-        markets: Markets,
+        markets: Markets | None = None,
         kind: StreamKind = "trade",
         *,
+        quote: str | None = None,
         seconds: float | None = None,
         count: int,
         background: Literal[False] = False,
@@ -806,9 +813,10 @@ class Client(Closing):
     @overload
     def stream(
         self,
-        markets: Markets,
+        markets: Markets | None = None,
         kind: StreamKind = "trade",
         *,
+        quote: str | None = None,
         seconds: None = None,
         count: None = None,
         background: Literal[False] = False,
@@ -1173,9 +1181,10 @@ class AsyncClient(AsyncClosing):
     async def compare(
         self,
         kind: str = "ticker",
-        markets: Markets = "KRW-BTC",
+        markets: Markets | None = None,
         n: int = 50,
         *,
+        quote: str | None = None,
         every: float = 0.2,
         depth: int = 5,
         progress: ProgressMode | None = None,
@@ -1267,14 +1276,15 @@ class AsyncClient(AsyncClosing):
         """Download a range of many markets into the local store."""
 
     async def explain(self, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-        """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
+        """Explain which source would serve a call now, why, and why not the others."""
 
     def follow(
         self,
-        market: Markets,
+        market: Markets | None = None,
         interval: IntervalLike = "1m",
         history: int = 500,
         *,
+        quote: str | None = None,
         forming: bool = False,
         keep: int | None = None,
         base: DayBase | None = None,
@@ -1614,9 +1624,10 @@ class AsyncClient(AsyncClosing):
 
     def stream(
         self,
-        markets: Markets,
+        markets: Markets | None = None,
         kind: StreamKind = "trade",
         *,
+        quote: str | None = None,
         depth: int = 30,
         level: float | None = None,
         buffer: int = BUFFER,

@@ -285,9 +285,10 @@ def catalog(*, quote: str | None = None) -> Report:
 
 def compare(
     kind: str = "ticker",
-    markets: Markets = "KRW-BTC",
+    markets: Markets | None = None,
     n: int = 50,
     *,
+    quote: str | None = None,
     every: float = 0.2,
     depth: int = 5,
     progress: ProgressMode | None = None,
@@ -372,10 +373,11 @@ def download(
     """Download a range of many markets into the local store."""
 
 def follow(
-    market: Markets,
+    market: Markets | None = None,
     interval: IntervalLike = "1m",
     history: int = 500,
     *,
+    quote: str | None = None,
     forming: bool = False,
     keep: int | None = None,
     base: DayBase | None = None,
@@ -385,7 +387,7 @@ def follow(
     """Candles that continue: history first, then each sealed candle exactly once, without a hole."""
 
 def explain(call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-    """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed."""
+    """Explain which source would serve a call now, why, and why not the others."""
 
 @overload
 def instruments(
@@ -725,9 +727,10 @@ def sql(query: str, *, tz: Zone | None = None, output: Output | None = None) -> 
 
 @overload
 def stream(
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     seconds: float | None = None,
     count: int | None = None,
     background: Literal[True],
@@ -741,9 +744,10 @@ def stream(
 
 @overload
 def stream(
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     seconds: float,
     count: int | None = None,
     background: Literal[False] = False,
@@ -757,9 +761,10 @@ def stream(
 
 @overload
 def stream(
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     seconds: float | None = None,
     count: int,
     background: Literal[False] = False,
@@ -773,9 +778,10 @@ def stream(
 
 @overload
 def stream(
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     seconds: float,
     count: int | None = None,
     background: Literal[False] = False,
@@ -789,9 +795,10 @@ def stream(
 
 @overload
 def stream(
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     seconds: float | None = None,
     count: int,
     background: Literal[False] = False,
@@ -805,9 +812,10 @@ def stream(
 
 @overload
 def stream(
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     seconds: None = None,
     count: None = None,
     background: Literal[False] = False,

@@ -16,7 +16,7 @@ from typing import Any
 from upbit_frames.core.markets import FIAT, QUOTES, codes_in, parse_market, parse_quote
 from upbit_frames.errors import InvalidMarket, MarketNotFound, QueryError
 
-__all__ = ["MarketSelection", "code_named", "parse_selection"]
+__all__ = ["MarketSelection", "code_named", "parse_one", "parse_selection"]
 
 _NAME = re.compile(r"\w[\w .,()&'+-]*")
 _CURRENCIES = QUOTES[:-1]  # "BTC" alone may be meant as a market; as a quote currency it has to be given as one
@@ -49,6 +49,10 @@ class MarketSelection:
     def settled(self) -> bool:
         """Whether the markets are codes already, so that the exchange's list is not needed."""
         return not self.quotes and not self.names
+
+    def resolved(self, codes: tuple[str, ...]) -> MarketSelection:
+        """Return the selection of these codes, which are what it means."""
+        return MarketSelection(codes, many=self.many)
 
     @property
     def title(self) -> str:
@@ -103,6 +107,29 @@ def parse_selection(markets: Any, quote: Any = None, *, currencies: bool = False
     quotes = [code.strip().upper() for code in given if currencies and _is_currency(code)]
     rest = [_market(code) for code in given if not (currencies and _is_currency(code))]
     return MarketSelection(tuple(dict.fromkeys(rest)), tuple(dict.fromkeys(quotes)))
+
+
+def parse_one(market: Any) -> MarketSelection:
+    """Read the argument of a call about one market: a code, or a Korean name.
+
+    Raises
+    ------
+    InvalidMarket
+        If it is malformed, or a list.
+
+    Examples
+    --------
+    >>> parse_one("비트코인").names
+    ('비트코인',)
+    """
+    selection = parse_selection(market)
+    if selection.many:
+        codes = selection.markets
+        raise InvalidMarket(
+            f"market must be one market, got a list of {len(codes)}",
+            suggestion=f"give it alone: {codes[0]!r}" if len(codes) == 1 else "call it for each of the markets",
+        )
+    return selection
 
 
 def _is_currency(value: Any) -> bool:

@@ -27,7 +27,10 @@ from upbit_frames.runtime.caller import warn
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Stream", "release_abandoned"]
+__all__ = ["OpenHub", "Stream", "release_abandoned"]
+
+OpenHub = Callable[[], Awaitable[tuple[Hub, tuple[str, ...]]]]
+"""Opens the hub of a subscription on the background loop, and returns with it the codes of the markets, which exist."""
 
 
 class Stream:
@@ -41,8 +44,7 @@ class Stream:
     query : StreamQuery
     view : View
         Output format and time zone.
-    open_hub : coroutine function () -> Hub
-        Runs on the background loop and also checks that the markets exist.
+    open_hub : OpenHub
 
     Examples
     --------
@@ -54,12 +56,12 @@ class Stream:
     ...         print(batch)
     """
 
-    def __init__(self, query: StreamQuery, view: View, open_hub: Callable[[], Awaitable[Hub]]) -> None:
+    def __init__(self, query: StreamQuery, view: View, open_hub: OpenHub) -> None:
         self.query = query
         self._view = view
         self._open_hub = open_hub
         self._hub: Hub | None = None
-        self._subscriber = Subscriber(query.topics, query.buffer)
+        self._subscriber = Subscriber(frozenset(), query.buffer)
         self._used = False
 
     # --- life -------------------------------------------------------------------------------------
@@ -81,7 +83,9 @@ class Stream:
         if self._used:
             raise UsageError("this stream was opened before", suggestion="open a new one")
         self._used = True
-        hub = await self._open_hub()
+        hub, codes = await self._open_hub()
+        self.query = self.query.resolved(codes)
+        self._subscriber.topics = self.query.topics
         await hub.subscribe(self._subscriber)
         self._hub = hub
         weakref.finalize(self, release_abandoned, hub, self._subscriber, os.getpid())

@@ -90,9 +90,7 @@ def attrs(query: StreamQuery, subscriber: Subscriber, hub: Hub | None) -> dict[s
 def summary(query: StreamQuery, subscriber: Subscriber, hub: Hub | None) -> str:
     """Describe a stream in a line."""
     counts = stats(subscriber, hub)
-    markets = ", ".join(query.markets[:3])
-    if len(query.markets) > 3:
-        markets += f" and {len(query.markets) - 3} more"
+    markets = query.selection.title
     state = f"ended: {subscriber.error.message}" if subscriber.error else counts["state"]
     rows = f"{counts['received']} rows received, {counts['waiting']} waiting, {counts['dropped']} dropped"
     return f"{query.type} of {markets}: {state}, {rows}, {counts['breaks']} breaks"

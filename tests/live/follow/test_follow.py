@@ -101,6 +101,40 @@ def assert_true(exchange: Exchange, client: uf.Client, frame: pd.DataFrame, mark
     assert arrow.to_pydict() == known.select(arrow.column_names).to_pydict()
 
 
+def test_names_and_quote_currencies(exchange: Exchange, client: uf.Client) -> None:
+    listed = client.markets("BTC").index.tolist()
+    with client.follow("비트코인", "1m", history=5) as one, client.follow("KRW-BTC", "1m", history=5) as same:
+        assert one.query.markets == ("KRW-BTC",)
+        pd.testing.assert_frame_equal(one.to_frame(forming=False), same.to_frame(forming=False))
+    with client.follow(quote="btc", interval="1m", history=3) as f:
+        assert f.query.markets == tuple(listed)
+        assert next(f).index.unique("market").tolist() == listed
+        exchange.clock.run(60.0)
+        deadline = time.monotonic() + PATIENCE
+        while pd.Timestamp(f.stats["sealed_until"]) < pd.Timestamp("2026-03-01T03:31:00Z"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    end = pd.Timestamp(f.stats["sealed_until"])
+    for code in listed:
+        first = client.candles(code, "1m", count=3, end="2026-03-01T03:30:00Z").index[0]
+        expected = client.candles(code, "1m", start=first, end=end)
+        pd.testing.assert_frame_equal(f.to_frame().loc[code].loc[: end - pd.Timedelta(1)], expected)
+
+
+def test_a_follow_that_did_not_open_has_no_frame(client: uf.Client) -> None:
+    async def main() -> None:
+        f = uf.AsyncClient(client.config).follow("비트코")
+        with pytest.raises(errors.MarketNotFound, match="did you mean '비트코인'"):
+            await f.open()
+        assert "비트코" in repr(f)
+        with pytest.raises(errors.UsageError, match="not open"):
+            f.to_frame()
+
+    asyncio.run(main())
+    with pytest.raises(errors.QueryError, match="both given"):
+        client.follow("KRW-BTC", quote="KRW")
+
+
 def requests(exchange: Exchange) -> int:
     return sum(one.path.startswith(CANDLES) for one in exchange.requests)
 

@@ -11,10 +11,11 @@ from upbit_frames.api.literals import Frame, Moment, Output, ProgressMode, Sourc
 from upbit_frames.core.arguments import choice, flag
 from upbit_frames.core.config import Config
 from upbit_frames.core.event_bars import Threshold
-from upbit_frames.core.market_selection import parse_selection
+from upbit_frames.core.market_selection import parse_one
 from upbit_frames.core.query import TradeQuery, View
 from upbit_frames.errors import InvalidRange
 from upbit_frames.router.event_bars import event_bars
+from upbit_frames.router.market_selection import resolve_query
 from upbit_frames.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def bars(
     Parameters
     ----------
     market : str
+        A code, or a Korean name where it is unique. One market: bars of two have no times in common.
     ticks : int
         A bar ends with so many trades. Exactly one of the three thresholds has to be given.
     volume, value : float
@@ -102,7 +104,7 @@ def bars(
             suggestion="for instance start='-1d', or start='2026-01-01' with an end",
         )
     view = View.build(config, tz, output)
-    selection, also_forming = parse_selection(market), flag("forming", forming)
+    selection, also_forming = parse_one(market), flag("forming", forming)
     query = TradeQuery.build(selection, start=start, end=end, source=source, tz=view.tz, now=server_now(config))
     wanted, ends = (selection, query), dict[str, Any](threshold.argument)
     selection, query = pin_query("bars", selection, query, forming=also_forming, **ends)
@@ -113,7 +115,11 @@ def bars(
         check_pinned(config, "bars", *wanted, answer, **ends)
         return render(answer, "bars", view, ["time"])
 
+    async def work() -> Result:
+        resolved = await resolve_query(engine.quotes, selection, query)
+        return await event_bars(engine.ports, resolved, threshold, also_forming, meter)
+
     return Call(
-        lambda: event_bars(engine.ports, query, threshold, also_forming, meter), finish, meter,
-        f"{query.market} bars", config.progress if progress is None else progress,
+        work, finish, meter,
+        f"{selection.title} bars", config.progress if progress is None else progress,
     )  # fmt: skip

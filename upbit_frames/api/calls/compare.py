@@ -13,10 +13,11 @@ from upbit_frames.api.literals import Markets, ProgressMode
 from upbit_frames.core import arguments
 from upbit_frames.core.arguments import number, whole
 from upbit_frames.core.config import Config
-from upbit_frames.core.markets import parse_markets
+from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.core.route import metadata
 from upbit_frames.core.topics import interval_of, parse_kind
+from upbit_frames.router.market_selection import resolve
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.progress import Progress
 from upbit_frames.runtime.telemetry import telemetry
@@ -33,9 +34,10 @@ COMPARED_TRADES = 30  # so many of each market are compared
 def compare(
     config: Config,
     kind: str = "ticker",
-    markets: Markets = "KRW-BTC",
+    markets: Markets | None = None,
     n: int = 50,
     *,
+    quote: str | None = None,
     every: float = 0.2,
     depth: int = 5,
     progress: ProgressMode | None = None,
@@ -47,10 +49,12 @@ def compare(
     kind : str
         ``"ticker"``, ``"orderbook"``, ``"trades"`` (the newest 30), or ``"candle.<interval>"`` from
         1s to 4h (the newest sealed one and the one that can still change).
-    markets : str or iterable of str
-        Trades and candles of several markets are requested side by side.
+    markets : str, iterable of str, or frame or index of markets
+        As for :func:`candles`; default ``"KRW-BTC"``. Trades and candles of several markets are requested side by side.
     n : int
         Requests to each channel, 2 to 5,000.
+    quote : str, optional
+        Every market of a quote currency, instead of ``markets``.
     every : float
         Seconds between two rounds. Below 0.1 s REST waits for its limit of ten requests a second,
         and that wait is part of its latency.
@@ -102,7 +106,7 @@ def compare(
     >>> uf.compare("ticker", ["KRW-BTC"], n=50)[["latency_p50", "age_p50", "agreement"]]  # doctest: +SKIP
     """
     type_ = parse_kind(kind)
-    codes, _ = parse_markets(markets)
+    selection = parse_selection("KRW-BTC" if markets is None and quote is None else markets, quote)
     n = whole("n", n, 2, MAX_ROUNDS)
     every = number("every", every, 0, 3600, suggestion="give seconds between two rounds, such as 0.2")
     depth = arguments.depth(depth)
@@ -112,16 +116,19 @@ def compare(
     def count(_: comparison.Sample) -> None:
         meter.requests += 1
 
-    async def fetch(channel: str) -> tuple[dict[str, comparison.State], int]:
-        return await _fetch_states(engine, type_, codes, depth, channel)
-
-    async def work() -> list[comparison.Sample]:
+    async def work() -> tuple[tuple[str, ...], list[comparison.Sample]]:
+        codes = await resolve(engine.quotes, selection)
         await engine.quotes.require(codes)
-        return await comparison.sample_alternately(fetch, n, every, engine.ports.clock, count)
 
-    def finish(samples: list[comparison.Sample]) -> pd.DataFrame:
+        async def fetch(channel: str) -> tuple[dict[str, comparison.State], int]:
+            return await _fetch_states(engine, type_, codes, depth, channel)
+
+        return codes, await comparison.sample_alternately(fetch, n, every, engine.ports.clock, count)
+
+    def finish(answer: tuple[tuple[str, ...], list[comparison.Sample]]) -> pd.DataFrame:
         import pandas as pd
 
+        codes, samples = answer
         clock = engine.ports.server_time
         # The offset is a lower bound; the middle of what is possible is off by half of it at most.
         offset = clock.offset + (clock.uncertainty or 0) // 2

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from upbit_frames.api.calls.bars import bars
 from upbit_frames.api.calls.call import Call, invoke
 from upbit_frames.api.calls.candles import candles
-from upbit_frames.api.calls.quotes import instruments, markets, orderbook, ticker
+from upbit_frames.api.calls.quotes import instruments, markets, orderbook, parse_selection_or_all, ticker
 from upbit_frames.api.calls.trades import trades
 from upbit_frames.api.engine import Engine, engine_for
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import Span
-from upbit_frames.core.markets import parse_markets
+from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.moments import parse_zone, zone_name
 from upbit_frames.core.query import CandleQuery, TradeQuery
 from upbit_frames.core.topics import DEPTHS, Topic
 from upbit_frames.errors import QueryError
+from upbit_frames.router.event_bars import decide_event_bars
 from upbit_frames.router.explain import ExplainedPart, Explanation, explain_error, explain_step
 from upbit_frames.router.live_rules import Choice, LiveRequest
+from upbit_frames.router.market_selection import resolve, resolve_query
 from upbit_frames.router.quotes import CACHED
 
 __all__ = ["explain"]
 
 _EXPLAINABLE: dict[str, Callable[..., Any]] = {
-    call.__name__: call for call in (candles, instruments, markets, orderbook, ticker, trades)
+    call.__name__: call for call in (bars, candles, instruments, markets, orderbook, ticker, trades)
 }
 _NOT_FOR_LISTS = {
     "store": "prices and lists are never stored",
@@ -36,13 +40,15 @@ _NOT_FOR_LISTS = {
 
 
 def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Call[Explanation]:
-    """Explain which source would serve a call now, why, and why not the others; nothing is requested or changed.
+    """Explain which source would serve a call now, why, and why not the others.
+
+    Nothing is requested or changed, but for the list of markets where ``quote`` or a Korean name needs it.
 
     Parameters
     ----------
     call : str or function
-        ``"ticker"``, ``"orderbook"``, ``"trades"``, ``"candles"``, ``"markets"``, ``"instruments"``, or
-        the function itself.
+        ``"ticker"``, ``"orderbook"``, ``"trades"``, ``"bars"``, ``"candles"``, ``"markets"``,
+        ``"instruments"``, or the function itself.
     *args, **kwargs
         As for that call.
 
@@ -71,13 +77,17 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
             f"{name!r} cannot be explained", suggestion=f"{hint}There are {', '.join(sorted(_EXPLAINABLE))}"
         )
     func = _EXPLAINABLE[name]
+    args = tuple(map(_reread, args))
+    kwargs = {key: _reread(value) for key, value in kwargs.items()}
     invoke(func, config, *args, **kwargs)  # every check of its own; what it returns has not begun to work
     bound = inspect.signature(func).bind(config, *args, **kwargs)
     bound.apply_defaults()
     arguments = dict(bound.arguments)
     texts = [repr(value) for value in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
     engine = engine_for(config)
-    parts = {"candles": _candles, "trades": _trades, "ticker": _quotes, "orderbook": _quotes}.get(name, _lists)
+    parts = {
+        "bars": _trades, "candles": _candles, "trades": _trades, "ticker": _quotes, "orderbook": _quotes,
+    }.get(name, _lists)  # fmt: skip
 
     async def work() -> Explanation:
         zone = arguments.get("tz")
@@ -87,18 +97,28 @@ def explain(config: Config, call: str | Callable[..., Any], *args: Any, **kwargs
     return Call(work, lambda explanation: explanation)
 
 
+def _reread(value: Any) -> Any:
+    """Return an argument that can be read twice: by the call's own checks, and here."""
+    return list(value) if isinstance(value, Iterator) else value
+
+
 async def _lists(_: Config, engine: Engine, name: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
-    key = "markets" if name == "markets" else ("instruments", tuple(sorted(parse_markets(arguments["markets"])[0])))
+    key: Any = "markets"
+    if name == "instruments":
+        selection = parse_selection(arguments["markets"], arguments["quote"])
+        key = ("instruments", tuple(sorted(await resolve(engine.quotes, selection))))
     if engine.ports.lists_cache.holds(key, engine.ports.clock.monotonic):
         return [ExplainedPart("", "memory", "cached", CACHED, {"rest": "it is in memory"} | _NOT_FOR_LISTS)]
     return [ExplainedPart("", "rest", "missing", "not fetched within the last minute", _NOT_FOR_LISTS, 1)]
 
 
 async def _quotes(_: Config, engine: Engine, name: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
-    if arguments["markets"] is None:
+    selection = parse_selection_or_all(arguments["markets"], arguments["quote"])
+    if name == "ticker" and (selection is None or selection.quotes):
         others = _NOT_FOR_LISTS | {"live": "a stream needs a list of markets"}
-        return [ExplainedPart("", "rest", "whole", "every market in one request", others, 1)]
-    codes = parse_markets(arguments["markets"])[0]
+        what = "every market" if selection is None else f"every {selection.quotes[0]} market"
+        return [ExplainedPart("", "rest", "whole", f"{what} in one request", others, 1)]
+    codes = await (engine.quotes.listed() if selection is None else resolve(engine.quotes, selection))
     level, depth = float(arguments.get("level") or 0), arguments.get("depth") or DEPTHS[-1]
     topics = [Topic(name, code, level, depth) for code in codes]
     request = LiveRequest(name, markets=len(codes), source=arguments["source"], may_subscribe=engine.ports.streams)
@@ -111,17 +131,28 @@ def _part(choice: Choice, market: str, step: Span | None = None) -> ExplainedPar
     return ExplainedPart(market, choice.channel, choice.rule, choice.reason, choice.alternatives, requests, start, end)
 
 
-async def _trades(config: Config, engine: Engine, _: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
+async def _trades(config: Config, engine: Engine, name: str, arguments: dict[str, Any]) -> list[ExplainedPart]:
+    """Explain trades, and what is aggregated from them."""
     tz = config.tz if arguments["tz"] is None else arguments["tz"]
-    query = TradeQuery.build(
-        arguments["market"], start=arguments["start"], end=arguments["end"], count=arguments["count"],
+    selection = parse_selection(arguments["market"], arguments.get("quote"))
+    wanted = TradeQuery.build(
+        selection, start=arguments["start"], end=arguments["end"], count=arguments.get("count"),
         source=arguments["source"], tz=tz, now=engine.ports.server_time.now,
     )  # fmt: skip
-    decision = await engine.trades.decide(query)
-    if decision.choice is not None:
-        return [_part(decision.choice, query.market)]
-    parts = [explain_step(step, _no_archive(engine, query.source)) for step in decision.steps]
-    return parts or ([explain_error(query.market, decision.error)] if decision.error is not None else [])
+    parts: list[ExplainedPart] = []
+    query = await resolve_query(engine.quotes, selection, wanted)
+    for market in query.markets:
+        one = replace(query, markets=(market,))
+        if name == "bars":
+            decision = await decide_event_bars(engine.ports, one, arguments["forming"])
+        else:
+            decision = await engine.trades.decide(one)
+        if decision.choice is not None:
+            parts.append(_part(decision.choice, market))
+        parts += [explain_step(step, _no_archive(engine, query.source)) for step in decision.steps]
+        if decision.error is not None and not decision.steps:
+            parts.append(explain_error(market, decision.error))
+    return parts
 
 
 def _no_archive(engine: Engine, source: str) -> str:
@@ -137,9 +168,9 @@ async def _candles(config: Config, engine: Engine, _: str, arguments: dict[str, 
     names = ("start", "end", "count", "forming", "gaps", "source", "base")
     tz = config.tz if arguments["tz"] is None else arguments["tz"]
     given = {name: arguments[name] for name in names}
-    query = CandleQuery.build(
-        arguments["market"], arguments["interval"], **given, tz=tz, now=engine.ports.server_time.now
-    )
+    selection = parse_selection(arguments["market"], arguments["quote"])
+    wanted = CandleQuery.build(selection, arguments["interval"], **given, tz=tz, now=engine.ports.server_time.now)
+    query = await resolve_query(engine.quotes, selection, wanted)
     parts = []
     for decision in await engine.candles.decide(query):
         plan, forming = decision.plan, decision.forming

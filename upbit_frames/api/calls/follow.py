@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from upbit_frames.api.calls.call import Call
-from upbit_frames.api.calls.stream import hub_opener
+from upbit_frames.api.calls.stream import market_hub_opener
 from upbit_frames.api.engine import engine_for
 from upbit_frames.api.literals import DayBase, IntervalLike, Markets, Output, Zone
 from upbit_frames.core.arguments import flag, whole
 from upbit_frames.core.bar_grid import BarGrid, Grid, parse_grid, sources
 from upbit_frames.core.config import Config
 from upbit_frames.core.intervals import INTERVALS, Interval
-from upbit_frames.core.markets import parse_markets
+from upbit_frames.core.market_selection import parse_selection
 from upbit_frames.core.query import MAX_COUNT, View
 from upbit_frames.errors import InvalidInterval, InvalidRange
 from upbit_frames.live.follow.batches import FollowQuery
@@ -25,10 +25,11 @@ DEFAULT_KEEP = 100_000  # sealed candles of each market
 
 def follow(
     config: Config,
-    market: Markets,
+    market: Markets | None = None,
     interval: IntervalLike = "1m",
     history: int = 500,
     *,
+    quote: str | None = None,
     forming: bool = False,
     keep: int | None = None,
     base: DayBase | None = None,
@@ -39,14 +40,16 @@ def follow(
 
     Parameters
     ----------
-    market : str or iterable of str
-        Several markets give frames indexed by (market, time).
+    market : str, iterable of str, or frame or index of markets
+        As for :func:`candles`; several give frames indexed by (market, time).
     interval : str or datetime.timedelta
         One that Upbit streams: ``1s 1m 3m 5m 10m 15m 30m 1h 4h``; or any other that is derived from one of
         these, such as ``"45m"``, ``"2h"``, ``"3d"``, as in :func:`candles`.
     history : int
         So many of the newest sealed candles to begin with, as ``uf.candles(count=history)`` gives
         them; 0 for none.
+    quote : str, optional
+        Every market of a quote currency that is listed when the follow is opened, instead of ``market``.
     forming : bool
         Iterating also gives a frame whenever the candle that can still change has changed, and
         every frame has a boolean column ``sealed``.
@@ -90,18 +93,19 @@ def follow(
     ...         print(batch.tail(1))
     """
     meter = Progress()
-    follow_ = _build_follow(config, market, interval, history, forming, keep, base, tz, output, meter)
+    follow_ = _build_follow(config, market, quote, interval, history, forming, keep, base, tz, output, meter)
     query = follow_.query
-    title = f"{', '.join(query.markets[:3])}{' …' if len(query.markets) > 3 else ''} {query.grid}"
+    title = f"{query.selection.title} {query.grid}"
     return Call(follow_._open, lambda _: follow_.opened(), meter, title, config.progress)
 
 
 def open_follow(
     config: Config,
-    market: Markets,
+    market: Markets | None = None,
     interval: IntervalLike = "1m",
     history: int = 500,
     *,
+    quote: str | None = None,
     forming: bool = False,
     keep: int | None = None,
     base: DayBase | None = None,
@@ -112,7 +116,7 @@ def open_follow(
 
     Parameters
     ----------
-    market, interval, history, forming, keep, base, tz, output
+    market, interval, history, quote, forming, keep, base, tz, output
         As for ``uf.follow``.
 
     Returns
@@ -127,23 +131,23 @@ def open_follow(
     ...     async for batch in f:
     ...         print(batch)
     """
-    return _build_follow(config, market, interval, history, forming, keep, base, tz, output, Progress())
+    return _build_follow(config, market, quote, interval, history, forming, keep, base, tz, output, Progress())
 
 
 def _build_follow(
-    config: Config, market: object, interval: object, history: object, forming: object, keep: object,
+    config: Config, market: object, quote: object, interval: object, history: object, forming: object, keep: object,
     base: object, tz: object, output: str | None, meter: Progress,
 ) -> Follow:  # fmt: skip
     """Everything checked, nothing opened."""
     view = View.build(config, tz, output)
-    markets, many = parse_markets(market)
+    selection = parse_selection(market, quote)
     number = whole("history", history, 0, MAX_COUNT, suggestion="0 begins without history", error=InvalidRange)
     least = max(1, number)
     fits = "keep must have room for the history"
     room = max(DEFAULT_KEEP, number) if keep is None else whole("keep", keep, least, suggestion=fits)
     streamed, bars = _streamable(parse_grid(interval, base, view.tz))
-    query = FollowQuery(markets, many, streamed, number, flag("forming", forming), room, bars)
-    return Follow(query, view, FollowSession(query, engine_for(config).candles, hub_opener(config, markets), meter))
+    query = FollowQuery(selection, streamed, number, flag("forming", forming), room, bars)
+    return Follow(view, FollowSession(query, engine_for(config).candles, market_hub_opener(config, selection), meter))
 
 
 def _streamable(grid: Grid) -> tuple[Interval, BarGrid | None]:

@@ -17,7 +17,7 @@ from upbit_frames.router.market_selection import resolve
 if TYPE_CHECKING:
     from upbit_frames.router.result import Result
 
-__all__ = ["instruments", "markets", "orderbook", "ticker"]
+__all__ = ["instruments", "markets", "orderbook", "parse_selection_or_all", "ticker"]
 
 ON_ERROR = ("raise", "skip")
 QUOTE_SOURCES = ("auto", "rest", "live")
@@ -149,7 +149,7 @@ def ticker(
     view = View.build(config, tz, output)
     skip = choice("errors", errors, ON_ERROR) == "skip"
     choice("source", source, QUOTE_SOURCES)
-    selection = _selection(markets, quote)
+    selection = parse_selection_or_all(markets, quote)
     engine = engine_for(config)
 
     async def work() -> Result:
@@ -217,7 +217,7 @@ def orderbook(
     skip = choice("errors", errors, ON_ERROR) == "skip"
     choice("source", source, QUOTE_SOURCES)
     depth = arguments.depth(depth)
-    selection = _selection(markets, quote)
+    selection = parse_selection_or_all(markets, quote)
     grouping = None if level is None else _grouping(level)
     engine = engine_for(config)
 
@@ -233,7 +233,7 @@ def orderbook(
     )
 
 
-def _selection(markets: Any, quote: Any) -> MarketSelection | None:
+def parse_selection_or_all(markets: Any, quote: Any) -> MarketSelection | None:
     """Return which markets are meant; None for every market there is."""
     return None if markets is None and quote is None else parse_selection(markets, quote)
 

@@ -8,23 +8,26 @@ from upbit_frames.api.engine import engine_for
 from upbit_frames.api.literals import Markets, Output, Streamed, StreamKind, Zone
 from upbit_frames.api.progress import CollectProgressBar
 from upbit_frames.core.config import Config
+from upbit_frames.core.market_selection import MarketSelection
 from upbit_frames.core.query import View
 from upbit_frames.core.stream_query import BUFFER, StreamQuery
 from upbit_frames.errors import QueryError
 from upbit_frames.live.feed import Feed
 from upbit_frames.live.hub.hub import Hub
-from upbit_frames.live.stream import Stream
+from upbit_frames.live.stream import OpenHub, Stream
 from upbit_frames.live.stream_frames import checked
+from upbit_frames.router.market_selection import resolve
 from upbit_frames.runtime.telemetry import telemetry
 
-__all__ = ["hub_opener", "open_stream", "stream"]
+__all__ = ["hub_opener", "market_hub_opener", "open_stream", "stream"]
 
 
 def stream(
     config: Config,
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     seconds: float | None = None,
     count: int | None = None,
     background: bool = False,
@@ -38,10 +41,13 @@ def stream(
 
     Parameters
     ----------
-    markets : str or iterable of str
-        Checked against the market list, since the exchange ignores what it does not know.
+    markets : str, iterable of str, or frame or index of markets
+        As for :func:`candles`. Checked against the market list when the stream is opened, since the exchange
+        ignores what it does not know.
     kind : str
         ``"trade"``, ``"ticker"``, ``"orderbook"``, or ``"candle.<interval>"`` from 1s to 4h.
+    quote : str, optional
+        Every market of a quote currency that is listed when the stream is opened, instead of ``markets``.
     seconds, count : float, int, optional
         Collect for so long or so many rows, whichever comes first, and return one frame. Order
         books are counted whole; the updates of one candle count as one.
@@ -102,12 +108,14 @@ def stream(
         raise QueryError("background was given with seconds or count", suggestion="give one of them")
     if collecting:
         checked(seconds, count)
-    stream_ = open_stream(config, markets, kind, depth=depth, level=level, buffer=buffer, tz=tz, output=output)
+    stream_ = open_stream(
+        config, markets, kind, quote=quote, depth=depth, level=level, buffer=buffer, tz=tz, output=output
+    )  # fmt: skip
     if background:
         return Feed(stream_)
     if not collecting:
         return stream_
-    title = f"{stream_.query.type} {', '.join(stream_.query.markets[:3])}"
+    title = f"{stream_.query.type} {stream_.query.selection.title}"
     bar = CollectProgressBar(seconds, count, config.progress, title)
     with telemetry.call("stream") as record:
         try:
@@ -123,9 +131,10 @@ def stream(
 
 def open_stream(
     config: Config,
-    markets: Markets,
+    markets: Markets | None = None,
     kind: StreamKind = "trade",
     *,
+    quote: str | None = None,
     depth: int = 30,
     level: float | None = None,
     buffer: int = BUFFER,
@@ -136,7 +145,7 @@ def open_stream(
 
     Parameters
     ----------
-    markets, kind, depth, level, buffer, tz, output
+    markets, kind, quote, depth, level, buffer, tz, output
         As for ``uf.stream``.
 
     Returns
@@ -153,20 +162,31 @@ def open_stream(
     ...         print(batch)
     """
     view = View.build(config, tz, output)
-    query = StreamQuery.build(markets, kind, depth=depth, level=level, buffer=buffer)
-    return Stream(query, view, hub_opener(config, query.markets, query.level))
+    query = StreamQuery.build(markets, kind, quote=quote, depth=depth, level=level, buffer=buffer)
+    return Stream(query, view, market_hub_opener(config, query.selection, query.level))
 
 
-def hub_opener(config: Config, markets: tuple[str, ...], level: float = 0.0) -> Callable[[], Awaitable[Hub]]:
+def market_hub_opener(config: Config, selection: MarketSelection, level: float = 0.0) -> OpenHub:
     """What opens the hub of these settings on the background loop, and makes sure of the markets."""
     engine = engine_for(config)
 
-    async def opened() -> Hub:
+    async def opened() -> tuple[Hub, tuple[str, ...]]:
         from upbit_frames.live.hub.registry import hub_for
 
+        codes = await resolve(engine.quotes, selection)
         hub = hub_for(config, engine.ports)
         if hub.live:
-            await engine.quotes.require(markets, level)
-        return hub
+            await engine.quotes.require(codes, level)
+        return hub, codes
+
+    return opened
+
+
+def hub_opener(config: Config, markets: tuple[str, ...]) -> Callable[[], Awaitable[Hub]]:
+    """As :func:`market_hub_opener`, for markets that are codes already."""
+    opener = market_hub_opener(config, MarketSelection(markets))
+
+    async def opened() -> Hub:
+        return (await opener())[0]
 
     return opened

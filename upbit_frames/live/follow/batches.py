@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.bar_grid import BarGrid, Grid, named
 from upbit_frames.core.endpoints import LIMITS
 from upbit_frames.core.intervals import Interval, Span
+from upbit_frames.core.market_selection import MarketSelection
 from upbit_frames.core.query import CandleQuery
 from upbit_frames.core.route import FORMING, Step, derived, metadata
 from upbit_frames.core.topics import Topic
@@ -29,9 +30,8 @@ class FollowQuery:
 
     Attributes
     ----------
-    markets : tuple of str
-    many : bool
-        Whether a list was given.
+    selection : MarketSelection
+        Its markets are codes, once :meth:`resolved` has put them there.
     interval : Interval
         The interval that is streamed and fetched.
     history : int
@@ -43,13 +43,26 @@ class FollowQuery:
         What the candles of ``interval`` are aggregated to; None if they are followed themselves.
     """
 
-    markets: tuple[str, ...]
-    many: bool
+    selection: MarketSelection
     interval: Interval
     history: int
     forming: bool
     keep: int
     bars: BarGrid | None = None
+
+    @property
+    def markets(self) -> tuple[str, ...]:
+        """The markets; without those of a quote currency until they are resolved."""
+        return self.selection.markets
+
+    @property
+    def many(self) -> bool:
+        """Whether frames name the market of each row."""
+        return self.selection.many
+
+    def resolved(self, codes: tuple[str, ...]) -> FollowQuery:
+        """Return the query with the codes of its markets."""
+        return replace(self, selection=self.selection.resolved(codes))
 
     @property
     def grid(self) -> Grid:

@@ -32,7 +32,6 @@ class Follow:
 
     Parameters
     ----------
-    query : FollowQuery
     view : View
         Output format and time zone.
     session : FollowSession
@@ -48,11 +47,15 @@ class Follow:
     >>> f.to_frame(forming=True).tail(3); f.close()  # doctest: +SKIP
     """
 
-    def __init__(self, query: FollowQuery, view: View, session: FollowSession) -> None:
-        self.query = query
+    def __init__(self, view: View, session: FollowSession) -> None:
         self._view = view
         self._session = session
         self._used = False
+
+    @property
+    def query(self) -> FollowQuery:
+        """What is followed; the codes of its markets are known once it is open."""
+        return self._session.query
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -134,7 +137,7 @@ class Follow:
         return self._deliver(batch)
 
     def _opened_session(self) -> FollowSession:
-        if not self._used:
+        if not self._used or not self._session.series:
             raise UsageError("this follow is not open", suggestion="use it inside 'with' or 'async with'")
         return self._session
 
@@ -205,7 +208,7 @@ class Follow:
             "received": session.received,
             "forming": sum(each.forming_count for each in series),
             "sealed": sealer.rows,
-            "sealed_until": iso(min(each.sealed_until for each in series)),
+            "sealed_until": iso(min((each.sealed_until for each in series), default=0)),
             "requests": sealer.requests,
             "retries": sealer.retries,
             "breaks": session.gaps.disconnects,
@@ -224,8 +227,7 @@ class Follow:
 
     def __repr__(self) -> str:
         query, stats = self.query, self.stats
-        more = f" and {len(query.markets) - 3} more" if len(query.markets) > 3 else ""
-        markets = ", ".join(query.markets[:3]) + more
+        markets = query.selection.title
         if not self._used:
             return f"<Follow {query.grid} of {markets}: not open>"
         state = f"ended: {self.error.message}" if self.error else stats["state"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from upbit_frames.core.arrow import slice_time
@@ -29,6 +29,7 @@ from upbit_frames.live.hub.connection_clock import AHEAD
 from upbit_frames.live.hub.gaps import GapLog
 from upbit_frames.live.hub.hub import Hub
 from upbit_frames.live.hub.subscriber import Subscriber
+from upbit_frames.live.stream import OpenHub
 from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.ports import sync_server_time
 from upbit_frames.router.result import Result
@@ -53,15 +54,15 @@ class FollowSession:
     ----------
     query : FollowQuery
     router : CandleRouter
-    open_hub : coroutine function () -> Hub
-        Also checks that the markets exist.
+    open_hub : OpenHub
     progress : Progress
         Of the history.
 
     Attributes
     ----------
+    query : FollowQuery
     series : dict of str to FollowedSeries
-        By market.
+        By market; empty until the markets are resolved.
     gaps : GapLog
         Of the stream.
     warnings : list of str
@@ -73,14 +74,8 @@ class FollowSession:
         Rows of the stream.
     """
 
-    def __init__(
-        self, query: FollowQuery, router: CandleRouter, open_hub: Callable[[], Awaitable[Hub]], progress: Progress
-    ) -> None:
-        self.query = query
+    def __init__(self, query: FollowQuery, router: CandleRouter, open_hub: OpenHub, progress: Progress) -> None:
         self.ports = router.ports
-        self.series = {
-            market: FollowedSeries(market, query.interval, query.keep, bars=query.bars) for market in query.markets
-        }
         self.gaps = GapLog()
         self.warnings: list[str] = []
         self.closed = False
@@ -95,6 +90,15 @@ class FollowSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._stream_tried = asyncio.Event()
+        self._follow(query)
+
+    def _follow(self, query: FollowQuery) -> None:
+        """Begin with the markets of a query; those of a quote currency, and names, are known when it is opened."""
+        self.query = query
+        self.series = {
+            market: FollowedSeries(market, query.interval, query.keep, bars=query.bars)
+            for market in (query.markets if query.selection.settled else ())
+        }
         self.sealer = Sealer(query, self.ports, self.series, self._spawn, self._changed.set, self._let_tape_go_on)
         self.reader = BatchReader(query, self.series, self.sealer.read)
 
@@ -103,7 +107,9 @@ class FollowSession:
     async def open(self) -> None:
         """Fetch the history, and go on from there in the background."""
         try:
-            self._hub = await self._open_hub()
+            self._hub, codes = await self._open_hub()
+            if not self.query.selection.settled:
+                self._follow(self.query.resolved(codes))
             self._spawn(self._stream(self._hub))
             await self._fetch_history()
             with contextlib.suppress(TimeoutError):
