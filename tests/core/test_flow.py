@@ -98,6 +98,34 @@ def test_the_same_periods_as_candles_are_complete(trades: list[Trade], grid: Any
     assert flagged.filter(flagged[COMPLETE.name]).num_rows == flow_of_trades(table, grid, span=span).num_rows
 
 
+@given(many_trades, grids)
+def test_candles_have_the_same_sums(trades: list[Trade], grid: Any):
+    """Their volume and value are those of a decimal loop, rounded once: nothing of a product is lost on the way."""
+
+    def near(value: Decimal) -> float:
+        return float(value.quantize(Decimal(1).scaleb(-8), ROUND_HALF_EVEN))
+
+    sums: dict[int, list[Decimal]] = {}
+    with localcontext(prec=60):
+        for time, price, amount, _ in trades:
+            both = sums.setdefault(grid.floor(START + time), [Decimal(0), Decimal(0)])
+            both[0] += Decimal(amount) / UNIT
+            both[1] += Decimal(price) * Decimal(amount) / UNIT / UNIT
+        expected = [[near(volume), near(value)] for volume, value in sums.values()]
+    candles = candles_of_trades(table_of(trades), grid, edges="keep")
+    assert [
+        list(row) for row in zip(*(candles[name].to_pylist() for name in ("volume", "value")), strict=True)
+    ] == expected
+
+
+def test_candles_of_what_cannot_be_multiplied_are_sums_of_the_values():
+    table = table_of([(0, UNIT, UNIT, "bid"), (1, UNIT, UNIT, "ask")])
+    table = table.set_column(2, "volume", pa.array([float("nan"), 1.0]))
+    (row,) = candles_of_trades(table, INTERVALS["1h"], edges="keep").to_pylist()
+    assert row["value"] == 2.0
+    assert row["volume"] != row["volume"]
+
+
 def test_other_edges_are_refused():
     with pytest.raises(QueryError, match="edges must be one of"):
         flow_of_trades(table_of([]), INTERVALS["1h"], edges="cut")

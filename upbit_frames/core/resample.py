@@ -9,7 +9,7 @@ from upbit_frames.core.arguments import choice
 from upbit_frames.core.bar_grid import BarGrid, Grid, contains
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.schema import COMPLETE, arrow_schema
-from upbit_frames.errors import InvalidInterval
+from upbit_frames.errors import InvalidInterval, QueryError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ def candles_of_trades(table: pa.Table, interval: Grid, *, span: Span | None = No
         span = Span(int(times[0]), int(times[-1]) + 1)
     price, volume, value = (_numpy(table[name]) for name in ("price", "volume", "value"))
     columns = dict(zip(_COLUMNS, (price, price, price, price, volume, value), strict=True))
-    return _aggregate(times, columns, interval, span, edges, products=True)
+    return _aggregate(times, columns, interval, span, edges, traded=(price, volume))
 
 
 def check_divides(fine: Grid, coarse: Grid) -> None:
@@ -121,8 +121,9 @@ def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _aggregate(
     times: NDArray[np.int64], columns: dict[str, NDArray[np.float64]], grid: Grid, span: Span | None, edges: str,
-    *, products: bool = False,
+    *, traded: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> pa.Table:  # fmt: skip
+    """Aggregate rows to bars; with ``traded``, prices and volumes, the value is the sum of their products."""
     import numpy as np
 
     choice("edges", edges, EDGES)
@@ -135,7 +136,7 @@ def _aggregate(
         "low": lambda values: _reduced(np.minimum, values, first),
         "close": lambda values: values[last],
         "volume": lambda values: _summed(values, first),
-        "value": lambda values: _summed(values, first, products=products),
+        "value": lambda values: _summed(values, first) if traded is None else _summed_products(*traded, values, first),
     }
     bars = {name: how[name](values) for name, values in columns.items()}
     if edges == "drop" and not complete.all():
@@ -172,24 +173,32 @@ def _reduced(function: np.ufunc, values: NDArray[np.float64], first: NDArray[np.
     return function.reduceat(values, first) if len(first) else values[:0]
 
 
-def _summed(values: NDArray[np.float64], first: NDArray[np.int64], *, products: bool = False) -> NDArray[np.float64]:
-    """Sum amounts exactly, as int64 units of 1e-8 (upbit-api 2.5).
-
-    With ``products`` the amounts are prices times volumes, which have up to 16 decimals: what is below a unit is
-    summed, too, and only the sum is rounded. What cannot be summed exactly (NaN) is summed as it is.
-    """
+def _summed(values: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sum amounts exactly, as int64 units of 1e-8 (upbit-api 2.5); what cannot be (NaN) is summed as it is."""
     import numpy as np
 
-    from upbit_frames.core.exact_sums import UNIT, digits_of, to_floats
+    from upbit_frames.core.exact_sums import digits_of, to_floats
 
     if len(first) == 0 or not (values.min() >= 0 and values.sum() < _MOST):  # also where a value is NaN
         return _reduced(np.add, values, first)
-    digits = digits_of(values)
-    sums = np.add.reduceat(digits, first, axis=1)
-    if products:
-        below = (values - digits[0]) * UNIT - digits[1]
-        sums[1] += np.rint(np.add.reduceat(below, first)).astype(np.int64)
-    return to_floats(sums)
+    return to_floats(np.add.reduceat(digits_of(values), first, axis=1))
+
+
+def _summed_products(
+    price: NDArray[np.float64], volume: NDArray[np.float64], value: NDArray[np.float64], first: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Sum prices times volumes exactly, as flow and bars by value do; where they cannot be (NaN), the floats."""
+    import numpy as np
+
+    from upbit_frames.core.exact_sums import digits_of, product_digits, to_floats
+
+    if len(first) == 0:
+        return value[:0]
+    try:
+        digits = product_digits(digits_of(price, "price"), digits_of(volume))
+    except QueryError:
+        return _reduced(np.add, value, first)
+    return to_floats(np.add.reduceat(digits, first, axis=1))
 
 
 def _table(starts: NDArray[np.int64], columns: dict[str, NDArray[np.float64]], complete: Any) -> pa.Table:
