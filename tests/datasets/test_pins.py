@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -167,6 +168,41 @@ def test_derived_candles_are_pinned_by_their_interval_and_base(client: uf.Client
     ]  # fmt: skip
     with uf.pinned(path, mode="none"):
         client.candles("KRW-BTC", "1d", base="Asia/Seoul", **RANGE)
+
+
+def test_panels_are_pinned_with_what_stands_where_there_is_no_candle(client: uf.Client, tmp_path: Path) -> None:
+    path = tmp_path / "study.lock"
+    markets = ["KRW-BTC", "KRW-XRP"]
+    client.markets()  # keeps today's list
+    with uf.pinned(path) as first:
+        for more in ({}, {"missing": "ffill"}, {"universe": "listed"}):
+            client.panel(markets, "1d", **RANGE, **more)
+        client.cross_section("2026-02-01", markets=markets)
+    assert len(first.calls) == 4
+    requests = [call.request for call in load_lock(path).calls.values() if call.name == "panel"]
+    assert [(one.get("missing"), one.get("universe")) for one in requests] == [
+        (None, None), ("ffill", None), (None, "listed"),
+    ]  # fmt: skip
+    parts = [call.parts for call in load_lock(path).calls.values() if call.name == "panel"]
+    assert parts[0] != parts[2]  # no list is kept of those days, so nothing stands there
+    with uf.pinned(path, mode="none"):
+        client.panel(markets, "1d", **RANGE, missing="nan", universe="listed")
+        with pytest.raises(errors.NotRecorded):
+            client.panel(markets, "1d", **RANGE, missing="drop")
+    with pytest.raises(errors.UsageError, match=r"panel.*cannot be packed.*pin the candles"):
+        client.bundle(tmp_path / "study.zip", lock=path)
+    assert not (tmp_path / "study.zip").exists()
+
+
+def test_the_open_end_of_a_panel_is_where_the_first_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with Exchange(seed=7, now=NOW, limits=False) as exchange:
+        client = uf.Client(exchange.config(cache_dir=tmp_path / "own"))
+        with uf.pinned(tmp_path / "study.lock"):
+            before = client.panel(["KRW-BTC", "KRW-XRP"], "1h", count=5, missing="ffill")
+        exchange.clock.advance(7200)
+        with uf.pinned(tmp_path / "study.lock", mode="none"):
+            pd.testing.assert_frame_equal(client.panel(["KRW-BTC", "KRW-XRP"], "1h", count=5, missing="ffill"), before)
 
 
 def test_threads_and_coroutines_count(client: uf.Client, tmp_path: Path) -> None:

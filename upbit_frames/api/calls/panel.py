@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,14 +137,19 @@ def panel(
         base=base, start=start, end=end, count=count,
     )  # fmt: skip
 
-    def finish(answer: Result, builder: PanelBuilder) -> Any:
+    def fill(answer: Result, builder: PanelBuilder) -> None:
         apply_missing(builder, missing)
-        attrs = {**answer.meta, "fields": list(builder.fields), "missing": missing}
+        answer.meta |= {"fields": list(builder.fields), "missing": missing}
         if universe == "listed":
-            attrs["universe"] = _mask(config, builder)
-        return panel_output(builder, view.output, tz=view.tz, several=several, attrs=attrs)
+            answer.meta["universe"] = _mask(config, builder)
 
-    return _call(config, "panel", query, selection, progress, finish)
+    def finish(answer: Result, builder: PanelBuilder) -> Any:
+        return panel_output(builder, view.output, tz=view.tz, several=several, attrs=answer.meta)
+
+    return _call(
+        config, "panel", query, selection, progress, finish, fill,
+        missing=None if missing == "nan" else missing, universe=None if universe == "all" else universe,
+    )  # fmt: skip
 
 
 def cross_section(
@@ -265,13 +270,19 @@ def _fields(field: Any) -> tuple[str, ...]:
 
 
 def _call(
-    config: Config, name: str, query: CandleQuery, selection: MarketSelection, progress: bool | str | None, finish: Any
-) -> Call[Any]:
-    """Run a panel: from the store in the caller's thread, else on the loop."""
+    config: Config, name: str, query: CandleQuery, selection: MarketSelection, progress: bool | str | None,
+    finish: Callable[[Result, PanelBuilder], Any], fill: Callable[[Result, PanelBuilder], None] | None = None,
+    **more: Any,
+) -> Call[Any]:  # fmt: skip
+    """Run a panel: from the store in the caller's thread, else on the loop.
+
+    ``fill`` settles what stands where there is no candle; a lock holds what stands there then, and ``more`` of the
+    arguments.
+    """
     from upbit_frames.frames.panel import PanelBuilder, wide_table
 
     wanted = selection, query
-    selection, query = pin_query(name, selection, query)
+    selection, query = pin_query(name, selection, query, **more)
     meter, builder = Progress(), PanelBuilder(query.columns or ())
     engine: Engine = engine_for(config)
 
@@ -286,10 +297,12 @@ def _call(
 
     def finish_panel(answer: Result) -> Any:
         builder.close()
+        warn_user(answer.warnings)
+        if fill is not None:
+            fill(answer, builder)
         if active_pin() is not None:
             answer.table = wide_table(builder, several=True)
-            check_pinned(config, name, *wanted, answer)
-        warn_user(answer.warnings)
+            check_pinned(config, name, *wanted, answer, **more)
         return finish(answer, builder)
 
     title = f"{selection.title} {query.grid}"

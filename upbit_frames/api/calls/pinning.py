@@ -40,7 +40,7 @@ def pin_query(
     forming : bool
         Whether the call also wants what can still change.
     **more
-        What identifies the call beside its query.
+        What identifies the call beside its query; None for defaults.
 
     Raises
     ------
