@@ -281,3 +281,33 @@ def test_a_panel_is_held_against_the_lock(exchange: Exchange, client: uf.Client,
     store.write(series, raised, span, replace=True)
     with pytest.raises(DataChanged), uf.pinned(lock, mode="none"):
         study()
+
+
+@pytest.mark.parametrize(("stored", "interval", "base"), [
+    ("1h", "1h", None), ("1h", "4h", None), ("1h", "1d", None), ("1h", "1d", "Asia/Seoul"), ("10m", "2h", None),
+    ("30m", "6h", "Asia/Seoul"),
+])  # fmt: skip
+def test_offline_a_panel_is_derived_of_what_is_stored(
+    exchange: Exchange, client: uf.Client, stored: str, interval: str, base: str | None
+) -> None:
+    """Also where its end is that of what is stored: of shorter candles, and of one market further than of another."""
+    both = ["KRW-BTC", "KRW-ETH"]
+    client.candles("KRW-BTC", stored, start="2026-02-20", end="2026-02-25")
+    client.candles("KRW-ETH", stored, start="2026-02-20", end="2026-02-24")
+    before = len(exchange.requests)
+    offline: dict[str, Any] = {"source": "store", "base": base}
+    for which in ({"count": 3}, {"start": "2026-02-22"}, {"start": "2026-02-21", "count": 2}):
+        panel = client.panel(both, interval, **which, **offline)
+        end = panel.attrs["upbit_frames"]["end"]
+        longest = client.candles("KRW-BTC", interval, **which, **offline)["close"]
+        pd.testing.assert_series_equal(panel["KRW-BTC"], longest, check_names=False, check_freq=False)
+        shorter = client.candles("KRW-ETH", interval, start=panel.index[0], **offline)["close"]
+        known = panel["KRW-ETH"].dropna()
+        pd.testing.assert_series_equal(known, shorter[: len(known)], check_names=False, check_freq=False)
+        coverage = panel.attrs["upbit_frames"]["coverage"]
+        assert coverage["KRW-BTC"]["traded"] == len(panel)
+        assert coverage["KRW-ETH"]["unknown"] == len(panel) - len(known) == max(0, len(panel) - len(shorter))
+        assert pd.Timestamp(end) <= pd.Timestamp("2026-02-25T00:00Z")
+    assert len(exchange.requests) == before
+    with pytest.raises(NotCached):
+        client.panel(["KRW-XRP"], interval, count=3, **offline)

@@ -20,6 +20,7 @@ from upbit_frames.errors import ServerError, TransportError
 from upbit_frames.router.candle_pages import CONCURRENCY
 from upbit_frames.router.candle_plan import goal_of
 from upbit_frames.router.candles import CandleRouter, MarketResult
+from upbit_frames.router.derive import candidates
 from upbit_frames.router.ports import MAX_CONCURRENT_MARKETS, sync_server_time
 from upbit_frames.router.result import Result
 from upbit_frames.runtime.event_loop import in_thread
@@ -180,12 +181,16 @@ def _settle(router: CandleRouter, query: CandleQuery) -> tuple[Span, CandleQuery
     stored = router.ports.store
     known = 0
     if query.source != "rest":
-        covered = [stored.covered(Series("candles", market, query.interval.name)) for market in query.markets]
+        serving = candidates(query) if query.source == "store" else [query]  # offline shorter candles may serve
+        covered = [
+            stored.covered(Series("candles", market, one.interval.name)) for one in serving for market in query.markets
+        ]
         known = max((spans[-1].end for spans in covered if spans), default=0)
     whole = [Span(EPOCH, known)] if known else []
     now = router.ports.server_time.now()
     span = goal_of(replace(query, gaps="nan"), query.markets[0], whole, now).span
-    end = None if query.end is None and query.source == "store" else span.end  # offline: as far as each is known
+    offline = query.source == "store" and query.end is None and span.end >= query.grid.floor(known)
+    end = None if offline else span.end  # up to where something is stored: of each market as far as it is known
     return span, replace(query, start=span.start, end=end, count=None)
 
 
