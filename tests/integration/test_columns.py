@@ -94,3 +94,31 @@ def test_the_newest_trades(client: uf.Client, without_streams: None) -> None:
         "KRW-BTC", start="2026-03-01 03:00", columns=["value", "price"]
     )  # the last seconds are not stored
     pd.testing.assert_frame_equal(up_to_now, client.trades("KRW-BTC", start="2026-03-01 03:00")[["value", "price"]])
+
+
+@pytest.mark.parametrize("columns", [["close"], ["value", "open"]], ids=str)
+def test_of_the_archive(make_client: Callable[..., uf.Client], exchange: Exchange, tmp_path: Path, columns: list[str]):
+    """What is imported is stored whole, whatever was wanted of it."""
+    days: dict[str, Any] = {"start": "2026-02-20", "end": "2026-02-22"}
+    whole = make_client(exchange, cache_dir=tmp_path / "other").candles("KRW-BTC", "1h", source="archive", **days)
+    client = make_client(exchange)
+    for channel in ("archive", "store"):
+        frame = client.candles("KRW-BTC", "1h", source="archive", columns=columns, **days)
+        pd.testing.assert_frame_equal(frame, whole[columns])
+        assert {step["channel"] for step in frame.attrs["upbit_frames"]["route"]} == {channel}
+    pd.testing.assert_frame_equal(client.candles("KRW-BTC", "1h", source="store", **days), whole)
+    hour: dict[str, Any] = {"start": "2026-02-20 01:00", "end": "2026-02-20 02:00", "source": "archive"}
+    trades = client.trades("KRW-BTC", columns=["side", "price"], **hour)
+    pd.testing.assert_frame_equal(trades, client.trades("KRW-BTC", **hour)[["side", "price"]])
+
+
+def test_of_the_stream(client: uf.Client, exchange: Exchange) -> None:
+    exchange.clock.run()  # a stream needs a clock that runs
+    frame = client.candles("KRW-BTC", "1h", source="live", count=2, forming=True, columns=["value", "close"])
+    assert frame.columns.tolist() == ["value", "close"]
+    assert "live" in {step["channel"] for step in frame.attrs["upbit_frames"]["route"]}
+    sealed = client.candles("KRW-BTC", "1h", start=frame.index[0], count=1)
+    pd.testing.assert_frame_equal(frame.iloc[:1], sealed[["value", "close"]], check_freq=False)
+    trades = client.trades("KRW-BTC", count=5, source="live", columns=["price"])
+    assert (trades.columns.tolist(), len(trades)) == (["price"], 5)
+    assert {step["channel"] for step in trades.attrs["upbit_frames"]["route"]} == {"live"}
