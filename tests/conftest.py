@@ -22,6 +22,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith("UPBIT_FRAMES_") and name != "UPBIT_FRAMES_REAL_DATA":
             monkeypatch.delenv(name)
+    monkeypatch.delenv("CI", raising=False)  # it decides whether cassettes and locks are written
     monkeypatch.setenv("UPBIT_FRAMES_CACHE_DIR", str(tmp_path / "cache"))
 
 

@@ -28,7 +28,6 @@ def exchange() -> Iterator[Exchange]:
 
 @pytest.fixture
 def client(exchange: Exchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[uf.Client]:
-    monkeypatch.delenv("CI", raising=False)
     with uf.Client(exchange.config(cache_dir=tmp_path / "store")) as opened:
         yield opened
 

@@ -33,7 +33,6 @@ def exchange() -> Iterator[Exchange]:
 
 @pytest.fixture
 def client(exchange: Exchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[uf.Client]:
-    monkeypatch.delenv("CI", raising=False)
     with uf.Client(exchange.config(cache_dir=tmp_path / "store")) as opened:
         yield opened
 
@@ -195,7 +194,6 @@ def test_panels_are_pinned_with_what_stands_where_there_is_no_candle(client: uf.
 
 
 def test_the_open_end_of_a_panel_is_where_the_first_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CI", raising=False)
     with Exchange(seed=7, now=NOW, limits=False) as exchange:
         client = uf.Client(exchange.config(cache_dir=tmp_path / "own"))
         with uf.pinned(tmp_path / "study.lock"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -51,6 +53,38 @@ def test_everything_runs_on_one_thread() -> None:
     thread.join()
     names.add(asyncio.run(event_loop.run_async(thread_name)))
     assert names == {event_loop.THREAD_NAME}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupt_while_the_work_is_handed_over_leaves_nothing_behind(
+    moment: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    begun, unwound = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            unwound.set()
+
+    loop = event_loop._started()
+    hand_over = loop.call_soon_threadsafe
+
+    def interrupted(callback: Callable[..., object], *args: object) -> asyncio.Handle:
+        monkeypatch.undo()  # once
+        if moment == "after":
+            hand_over(callback, *args)
+            assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        event_loop.run(work)
+    assert unwound.is_set() == begun.is_set() == (moment == "after")
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn if "never awaited" in str(warning.message)]
+    assert event_loop.run(double, 21) == 42
 
 
 def test_blocking_inside_a_running_loop_works() -> None:

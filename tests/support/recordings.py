@@ -39,7 +39,6 @@ def exchange(running: Exchange) -> Iterator[Exchange]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The setting ``cassette_dir``; nothing is there yet."""
-    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("UPBIT_FRAMES_CASSETTE_DIR", str(tmp_path / "tapes"))
     monkeypatch.setenv("UPBIT_FRAMES_CACHE_DIR", str(tmp_path / "store"))
     return tmp_path / "tapes"

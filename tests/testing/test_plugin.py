@@ -19,7 +19,6 @@ import upbit_frames as uf
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("UPBIT_FRAMES_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", str(pytester.path))
     pytester.makeini("[pytest]\naddopts = --strict-markers -W error -p no:cacheprovider\n")

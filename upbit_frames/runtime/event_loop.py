@@ -115,6 +115,49 @@ def generation() -> int:
     return id(_running())
 
 
+class _Submitted(Future[T]):
+    """The result of a coroutine function on the loop, for any thread; ``ended`` is set once the work has unwound.
+
+    Not ``asyncio.run_coroutine_threadsafe``: it takes a coroutine that was created in the caller's thread. Ctrl-C
+    between the two leaves a coroutine that nobody awaits, or work that nobody can cancel. Here the loop creates it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = threading.Event()
+        self._begun = False
+
+    def begin(self, loop: asyncio.AbstractEventLoop, func: Work[T], args: tuple[Any, ...]) -> None:
+        """Create the task, in the loop's thread; once."""
+        if self._begun:
+            return
+        self._begun = True
+        if self.cancelled():
+            self.ended.set()
+            return
+        task = loop.create_task(func(*args))
+        task.add_done_callback(self._finish)
+
+        def pass_on(_: Future[T]) -> None:
+            if self.cancelled() and not task.done():
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(task.cancel)
+
+        self.add_done_callback(pass_on)
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        self.ended.set()
+        if task.cancelled():
+            self.cancel()
+        error = None if task.cancelled() else task.exception()  # taken, so that asyncio does not log it as lost
+        if not self.set_running_or_notify_cancel():
+            return
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(task.result())
+
+
 def start(func: Work[T], *args: Any) -> Future[T]:
     """Run a coroutine function on the loop; its result arrives in the future.
 
@@ -122,7 +165,9 @@ def start(func: Work[T], *args: Any) -> Future[T]:
     can run). Cancelling the future cancels the work.
     """
     loop = _started()
-    return asyncio.run_coroutine_threadsafe(func(*args), loop)
+    submitted: _Submitted[T] = _Submitted()
+    loop.call_soon_threadsafe(submitted.begin, loop, func, args)
+    return submitted
 
 
 def run(func: Work[T], *args: Any, tick: Callable[[], None] | None = None) -> T:
@@ -132,28 +177,22 @@ def run(func: Work[T], *args: Any, tick: Callable[[], None] | None = None) -> T:
     times a second from this thread.
     """
     loop = _running()
-    ended = threading.Event()
-
-    async def work() -> T:
-        try:
-            return await func(*args)
-        finally:
-            ended.set()
-
-    future = asyncio.run_coroutine_threadsafe(work(), loop)
+    submitted: _Submitted[T] = _Submitted()
     try:
+        loop.call_soon_threadsafe(submitted.begin, loop, func, args)
         while True:
             try:
-                return future.result(timeout=SLICE)
+                return submitted.result(timeout=SLICE)
             except NotYet:
-                if future.done():  # the work itself raised a TimeoutError
+                if submitted.done():  # the work itself raised a TimeoutError
                     raise
                 if tick is not None:
                     tick()
     except BaseException:
-        if not future.done():
-            future.cancel()  # the task still has to unwind: close files, store pages
-            ended.wait(timeout=UNWIND)
+        if not submitted.done():
+            submitted.cancel()  # the task still has to unwind: close files, store pages
+            loop.call_soon_threadsafe(submitted.begin, loop, func, args)  # interrupted before the loop knew of it
+            submitted.ended.wait(timeout=UNWIND)
         raise
 
 
