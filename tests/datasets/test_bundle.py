@@ -51,7 +51,7 @@ def computed(client: uf.Client) -> list[pd.DataFrame]:
         client.candles(quote="BTC", interval="1d", start="2026-02-20T00:00Z"),
         client.candles("KRW-BTC", "1h", start="2026-02-01T00:00Z", count=30, gaps="fill"),
         client.panel(["KRW-BTC", "KRW-ETH"], "3h", ["close", "value"], **RANGE),
-        client.panel(quote="BTC", interval="1d", count=20),
+        client.panel(quote="BTC", interval="1d", count=20, missing="ffill"),
         client.cross_section("2026-02-01T00:00Z", quote="BTC"),
         client.bars("KRW-BTC", ticks=20, start="2026-03-01T11:00Z"),
         client.bars("KRW-BTC", value=1e6, start="2026-03-01T11:00Z", end="2026-03-01T12:00Z"),

@@ -188,7 +188,7 @@ def test_panels_are_pinned_with_what_stands_where_there_is_no_candle(client: uf.
         client.panel(markets, "1d", **RANGE, missing="nan", universe="listed")
         with pytest.raises(errors.NotRecorded):
             client.panel(markets, "1d", **RANGE, missing="drop")
-    with pytest.raises(errors.UsageError, match=r"panel.*cannot be packed.*pin the candles"):
+    with pytest.raises(errors.UsageError, match=r"panel.*cannot be packed.*without universe"):
         client.bundle(tmp_path / "study.zip", lock=path)
     assert not (tmp_path / "study.zip").exists()
 

@@ -17,7 +17,7 @@ from upbit_frames.datasets.digests import parts_of
 from upbit_frames.datasets.lock_file import Lock, LockedCall, needs_list
 from upbit_frames.datasets.offline import NoExchange, offline_ports
 from upbit_frames.errors import CorruptFile, NotCached, OfflineError, QueryError, UsageError
-from upbit_frames.frames.panel import PanelBuilder, wide_table
+from upbit_frames.frames.panel import PanelBuilder, apply_missing, wide_table
 from upbit_frames.router.candles import CandleRouter
 from upbit_frames.router.event_bars import event_bars
 from upbit_frames.router.panel import fetch_panel
@@ -103,9 +103,16 @@ async def _make(call: LockedCall, ports: Ports, source: str) -> pa.Table:
             f"{call} cannot be made again: this version knows no pinned call {call.name!r}",
             suggestion="update upbit-frames",
         )
+    if "universe" in call.request:
+        raise UsageError(
+            f"{call} reads the kept lists of markets, so it cannot be packed",
+            suggestion="pin the panel without universe, and leave out afterwards what was not listed",
+        )
     builder = PanelBuilder(query.columns or ())
     await fetch_panel(CandleRouter(ports), query, builder, meter)
     builder.close()
+    if "missing" in call.request:
+        apply_missing(builder, call.request["missing"])
     return wide_table(builder, several=True)
 
 
