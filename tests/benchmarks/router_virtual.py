@@ -175,7 +175,7 @@ class ModelWire:
     def _said(self, text: str) -> None:
         if self.closed is not None:
             return
-        for frame in self._session.said(text, self._line.clock.now()):
+        for frame in self._session.receive(text, self._line.clock.now()):
             self._deliver(frame)
         if self._sending is None:
             self._sending = asyncio.get_running_loop().create_task(self._send())
