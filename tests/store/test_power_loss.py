@@ -410,7 +410,14 @@ class PowerLoss(RuleBasedStateMachine):
         self.check(self.model)
 
 
-TestPowerLoss = PowerLoss.TestCase
+class TestPowerLoss(PowerLoss.TestCase):
+    """``UPBIT_FRAMES_TEST_POWER_LOSS=N HYPOTHESIS_PROFILE=search pytest -s`` tries N sequences and prints the figures."""
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        print(f"{PowerLoss.power_offs:,} power failures, {PowerLoss.writes:,} acknowledged writes")
+
+
 TestPowerLoss.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
