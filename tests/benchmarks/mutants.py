@@ -2,7 +2,7 @@
 
 Run by hand: ``python tests/benchmarks/mutants.py [MODULE...]`` runs the tests listed in :data:`TESTS` once for every
 mutant of a module, prints those that no test notices, and the share that was noticed. ``--only LINE`` tries the mutants
-of one line. Messages of errors, annotations and decorators stay as they are. Needs ``os.fork``.
+of one line, ``--every N`` each N-th mutant. Messages of errors, annotations and decorators stay as they are. Needs ``os.fork``.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
-import importlib.machinery
-import importlib.util
+import gc
+import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WIRE = "exchange/wire/test_refusals.py exchange/wire/test_real.py"
@@ -68,7 +73,6 @@ COMPUTED: dict[type, type] = {
 }
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "bisect_left": "bisect_right"}
 NAMES |= {"bisect_right": "bisect_left", "minimum": "maximum", "maximum": "minimum"}
-LIBRARIES = ["hypothesis.stateful", "httpx", "msgspec", "numpy", "pandas", "pyarrow.compute", "pyarrow.parquet"]
 SECONDS = 30.0  # a mutant may take this long and five times as long as the tests do
 
 
@@ -150,92 +154,142 @@ def _put(parent: ast.AST, name: str, place: int, child: ast.AST) -> None:
         setattr(parent, name, child)
 
 
-class Replaced(importlib.machinery.SourceFileLoader):
-    """Loads a mutant in place of the module."""
+class Runner:
+    """Collects the tests once, and runs them in a process of its own for every mutant."""
 
-    def __init__(self, module: str, path: Path, tree: ast.Module) -> None:
-        super().__init__(module, str(path))
-        self.tree = tree
-
-    def get_code(self, fullname: str) -> Any:
-        return compile(ast.fix_missing_locations(self.tree), self.path, "exec", dont_inherit=True)
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
-
-
-class WithoutShrinking:
-    """Whether a test fails is enough: the smallest example is not looked for."""
+    def __init__(self, module: str, only: int | None, every: int) -> None:
+        self.name = f"upbit_frames.{module}"
+        self.path = ROOT / "upbit_frames" / (module.replace(".", "/") + ".py")
+        self.only = only
+        self.every = every
+        self.survivors: list[str] = []
+        self.total = 0
 
     @staticmethod
     def pytest_sessionstart() -> None:
+        """Whether a test fails is enough: the smallest example is not looked for."""
         from hypothesis import Phase, settings
 
         usual = settings.get_profile("suite")
         settings.register_profile("mutants", usual, phases=(Phase.explicit, Phase.generate))
         settings.load_profile("mutants")
 
+    def pytest_runtestloop(self, session: Any) -> bool:
+        tree = ast.parse(self.path.read_text())
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            self.durations = Path(folder) / "durations.json"
+            if not self.passes(session, None, 3_600):
+                raise SystemExit(f"the tests of {self.name} fail without any mutant")
+            durations = json.loads(self.durations.read_text())
+        session.items.sort(key=lambda item: durations.get(item.nodeid, 0.0))
+        seconds = SECONDS + 5 * (time.monotonic() - began)
+        for number, (line, change, mutant) in enumerate(mutants(tree)):
+            if self.only not in (None, line) or number % self.every:
+                continue
+            try:
+                code = compile(ast.fix_missing_locations(mutant), str(self.path), "exec", dont_inherit=True)
+            except SyntaxError:
+                continue  # a return in place of what is no function, and the like
+            self.total += 1
+            if self.passes(session, code, seconds):
+                self.survivors.append(f"{self.name}:{line} {change}")
+                print(f"  {self.survivors[-1]}", flush=True)
+        return True
 
-def passes(module: str, path: Path, tree: ast.Module, tests: Sequence[str], seconds: float) -> bool:
-    """Run the tests with a mutant in a process of its own; one that never ends has been noticed."""
-    import pytest
+    def passes(self, session: Any, code: CodeType | None, seconds: float) -> bool:
+        """Run the tests with a mutant; one that never ends has been noticed."""
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setsid()
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, 1)
+                os.dup2(null, 2)
+                if code is not None:
+                    self.put(code)
+                durations: dict[str, float] = {}
+                status = int(fails(session, durations))
+                if code is None:
+                    self.durations.write_text(json.dumps(durations))
+            finally:
+                os._exit(status)
+        deadline = time.monotonic() + seconds
+        while True:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return status == 0
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return False
+            time.sleep(0.01)
 
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.setsid()
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.dup2(null, 2)
-            sys.meta_path.insert(0, Replaced(module, path, tree))
-            options = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-m", "not slow", *tests]
-            status = int(pytest.main(options, plugins=[WithoutShrinking()]))
-        finally:
-            os._exit(status)
-    deadline = time.monotonic() + seconds
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status == 0
-        if time.monotonic() > deadline:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return False
-        time.sleep(0.02)
+    def put(self, code: CodeType) -> None:
+        """Give the functions of the module the mutant's code, and its constants the mutant's values."""
+        module = sys.modules[self.name]
+        before = dict(vars(module))
+        changed = {function.co_qualname: function for function in functions_in(code)}
+        for function in [one for one in gc.get_objects() if isinstance(one, FunctionType)]:
+            if function.__code__.co_filename == str(self.path) and function.__code__.co_qualname in changed:
+                function.__code__ = changed[function.__code__.co_qualname]
+            if hasattr(function, "cache_clear"):
+                function.cache_clear()
+        space: dict[str, Any] = {"__name__": self.name, "__file__": str(self.path)}
+        sys.modules[self.name] = SimpleNamespace(**space)  # type: ignore[assignment]  # dataclasses look there
+        exec(code, space)
+        sys.modules[self.name] = module
+        plain = (bool, int, float, str, tuple, frozenset, dict, type(None))
+        for name, value in space.items():
+            if name in before and isinstance(value, plain) and not name.startswith("__"):
+                for other in [one for one in sys.modules.values() if vars(one).get(name) is before[name]]:
+                    setattr(other, name, value)
 
 
-def judge(module: str, only: int | None) -> None:
-    path = ROOT / "upbit_frames" / (module.replace(".", "/") + ".py")
-    name, tests = f"upbit_frames.{module}", [f"tests/{test}" for test in TESTS[module].split()]
-    tree = ast.parse(path.read_text())
-    began = time.monotonic()
-    if not passes(name, path, tree, tests, 3_600):
-        raise SystemExit(f"the tests of {module} fail without any mutant")
-    seconds = SECONDS + 5 * (time.monotonic() - began)
-    caught = total = 0
-    for line, change, mutant in mutants(tree):
-        if only in (None, line):
-            total += 1
-            if passes(name, path, mutant, tests, seconds):
-                print(f"  {module}:{line} {change}", flush=True)
-            else:
-                caught += 1
-    print(f"{module}: {caught} of {total} noticed ({caught / max(1, total):.0%})", flush=True)
+def fails(session: Any, durations: dict[str, float]) -> bool:
+    """Run the tests up to the first that fails."""
+    failed: list[str] = []
+
+    class Watching:
+        @staticmethod
+        def pytest_runtest_logreport(report: Any) -> None:
+            durations[report.nodeid] = durations.get(report.nodeid, 0.0) + report.duration
+            if report.failed:
+                failed.append(report.nodeid)
+
+    session.config.pluginmanager.register(Watching())
+    for place, item in enumerate(session.items):
+        after = session.items[place + 1] if place + 1 < len(session.items) else None
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+        if failed:
+            return True
+    return False
+
+
+def functions_in(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from functions_in(constant)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", choices=[*TESTS, []], metavar="MODULE")
+    parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="MODULE")
     parser.add_argument("--only", type=int, metavar="LINE")
+    parser.add_argument("--every", type=int, default=1, metavar="N")
     chosen = parser.parse_args()
     os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
-    # What is not ours is imported once; every child has a package of its own.
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    for module in chosen.modules or TESTS:
-        judge(module, chosen.only)
+    options = ["--assert=plain", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow"]
+    for module in chosen.modules:
+        if len(chosen.modules) > 1:
+            subprocess.run([sys.executable, __file__, module, "--every", str(chosen.every)], check=True)
+            continue
+        runner = Runner(module, chosen.only, chosen.every)
+        pytest.main([*options, "--timeout=0", *(f"tests/{test}" for test in TESTS[module].split())], plugins=[runner])
+        caught = runner.total - len(runner.survivors)
+        print(f"{module}: {caught} of {runner.total} noticed ({caught / max(1, runner.total):.0%})", flush=True)
 
 
 if __name__ == "__main__":

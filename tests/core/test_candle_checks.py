@@ -29,6 +29,27 @@ def test_a_row_is_valid_exactly_if_it_breaks_no_rule(rows: list[tuple[float, ...
     assert [bool(is_valid(*row)) for row in rows] == (~wrong).tolist()  # single candles, as of a stream
 
 
+EDGES = (-1.0, -0.0, 0.0, 0.5, 1.0, 90.0, 95.0, 110.0, 111.0, inf, -inf, nan)
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_every_rule_holds_up_to_its_edge(column: str) -> None:
+    """A valid candle stays valid exactly as long as a single changed number obeys the rules, written out here."""
+    for value in EDGES:
+        row = VALID | {"open": 95.0} | {column: value}
+        prices = [row[name] for name in NUMBERS[:4]]
+        right = all(0 < price < inf and row["low"] <= price <= row["high"] for price in prices)
+        right = right and all(0 <= row[name] < inf for name in ("volume", "value"))
+        assert bool(is_valid(*row.values())) == right, row
+        assert (violations({name: np.array([number]) for name, number in row.items()}) == []) == right, row
+
+
+def test_prices_above_zero_are_no_rule_for_volume() -> None:
+    columns = {name: np.array([number]) for name, number in (VALID | {"volume": 0.0, "value": 0.0}).items()}
+    assert violations(columns) == []
+    assert is_valid(*columns.values()).all()
+
+
 @given(candles("1m"))
 def test_generated_candles_are_valid(table: Any) -> None:
     columns = {name: np.asarray(table[name]) for name in NUMBERS}
