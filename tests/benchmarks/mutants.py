@@ -2,7 +2,8 @@
 
 Run by hand: ``python tests/benchmarks/mutants.py [MODULE...]`` runs the tests listed in :data:`TESTS` once for every
 mutant of a module, prints those that no test notices, and the share that was noticed. ``--only LINE`` tries the mutants
-of one line, ``--every N`` each N-th mutant. Messages of errors, annotations and decorators stay as they are. Needs ``os.fork``.
+of one line, ``--every N`` each N-th mutant. Messages of errors, annotations and decorators stay as they
+are. Needs ``os.fork``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
@@ -73,6 +75,7 @@ COMPUTED: dict[type, type] = {
 }
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "bisect_left": "bisect_right"}
 NAMES |= {"bisect_right": "bisect_left", "minimum": "maximum", "maximum": "minimum"}
+CACHED = type(lru_cache(ast.parse))
 SECONDS = 30.0  # a mutant may take this long and five times as long as the tests do
 
 
@@ -176,10 +179,11 @@ class Runner:
 
     def pytest_runtestloop(self, session: Any) -> bool:
         tree = ast.parse(self.path.read_text())
+        usual = compile(tree, str(self.path), "exec", dont_inherit=True)
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             self.durations = Path(folder) / "durations.json"
-            if not self.passes(session, None, 3_600):
+            if not self.passes(session, usual, 3_600):
                 raise SystemExit(f"the tests of {self.name} fail without any mutant")
             durations = json.loads(self.durations.read_text())
         session.items.sort(key=lambda item: durations.get(item.nodeid, 0.0))
@@ -191,13 +195,15 @@ class Runner:
                 code = compile(ast.fix_missing_locations(mutant), str(self.path), "exec", dont_inherit=True)
             except SyntaxError:
                 continue  # a return in place of what is no function, and the like
+            if same(code, usual, self.name):
+                continue  # a table of objects, which would need other objects everywhere
             self.total += 1
             if self.passes(session, code, seconds):
                 self.survivors.append(f"{self.name}:{line} {change}")
                 print(f"  {self.survivors[-1]}", flush=True)
         return True
 
-    def passes(self, session: Any, code: CodeType | None, seconds: float) -> bool:
+    def passes(self, session: Any, code: CodeType, seconds: float) -> bool:
         """Run the tests with a mutant; one that never ends has been noticed."""
         child = os.fork()
         if child == 0:
@@ -207,11 +213,10 @@ class Runner:
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, 1)
                 os.dup2(null, 2)
-                if code is not None:
-                    self.put(code)
+                self.put(code)
                 durations: dict[str, float] = {}
                 status = int(fails(session, durations))
-                if code is None:
+                if not self.total:
                     self.durations.write_text(json.dumps(durations))
             finally:
                 os._exit(status)
@@ -229,22 +234,43 @@ class Runner:
     def put(self, code: CodeType) -> None:
         """Give the functions of the module the mutant's code, and its constants the mutant's values."""
         module = sys.modules[self.name]
-        before = dict(vars(module))
         changed = {function.co_qualname: function for function in functions_in(code)}
-        for function in [one for one in gc.get_objects() if isinstance(one, FunctionType)]:
-            if function.__code__.co_filename == str(self.path) and function.__code__.co_qualname in changed:
-                function.__code__ = changed[function.__code__.co_qualname]
-            if hasattr(function, "cache_clear"):
-                function.cache_clear()
-        space: dict[str, Any] = {"__name__": self.name, "__file__": str(self.path)}
-        sys.modules[self.name] = SimpleNamespace(**space)  # type: ignore[assignment]  # dataclasses look there
+        for thing in gc.get_objects():
+            if type(thing) is FunctionType and thing.__code__.co_filename == str(self.path):
+                thing.__code__ = changed.get(thing.__code__.co_qualname, thing.__code__)
+            elif type(thing) is CACHED:
+                thing.cache_clear()
+        for name, value in constants(code, self.name).items():
+            before = vars(module).get(name)
+            for other in [one for one in sys.modules.values() if name in vars(one) and vars(one)[name] is before]:
+                setattr(other, name, value)
+
+
+def constants(code: CodeType, name: str) -> dict[str, Any]:
+    """Execute a module beside the one in use; return its constants, as far as they are plain values."""
+    space: dict[str, Any] = {"__name__": name}
+    used, sys.modules[name] = sys.modules[name], SimpleNamespace(**space)  # type: ignore[assignment]  # for dataclasses
+    try:
         exec(code, space)
-        sys.modules[self.name] = module
-        plain = (bool, int, float, str, tuple, frozenset, dict, type(None))
-        for name, value in space.items():
-            if name in before and isinstance(value, plain) and not name.startswith("__"):
-                for other in [one for one in sys.modules.values() if vars(one).get(name) is before[name]]:
-                    setattr(other, name, value)
+    finally:
+        sys.modules[name] = used
+    return {key: value for key, value in space.items() if not key.startswith("__") and is_plain(value)}
+
+
+def same(code: CodeType, usual: CodeType, name: str) -> bool:
+    """Return whether a mutant could be put in place without any difference."""
+    try:
+        return [*functions_in(code)] == [*functions_in(usual)] and constants(code, name) == constants(usual, name)
+    except Exception:  # noqa: BLE001  a module that cannot be imported is different
+        return False
+
+
+def is_plain(value: Any) -> bool:
+    if type(value) is dict:
+        return all(map(is_plain, [*value, *value.values()]))
+    if type(value) in (tuple, list, frozenset, set):
+        return all(map(is_plain, value))
+    return type(value) in (bool, int, float, str)
 
 
 def fails(session: Any, durations: dict[str, float]) -> bool:
