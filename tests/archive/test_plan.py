@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from upbit_frames.archive import plan as planning
 from upbit_frames.archive.catalog import (
     Listed,
     Portion,
@@ -20,6 +21,7 @@ from upbit_frames.archive.catalog import (
 )
 from upbit_frames.archive.files import PUBLICATION_DELAY, TERMS, ArchiveFile, day_file, month_file
 from upbit_frames.archive.plan import plan_candle_files, plan_trade_files
+from upbit_frames.core.endpoints import LIMITS
 from upbit_frames.core.intervals import INTERVALS, Interval, Span, intersect, merge, subtract, to_micros
 from upbit_frames.core.route import rest_step
 
@@ -288,6 +290,50 @@ def test_a_month_of_trades_is_its_days() -> None:
     plan = plan_trade_files(MARKET, [Span(at("2023-01-01"), at("2023-02-01"))], [], Published(NOW))
     assert channels(plan) == [("archive", False)] * 31
     assert plan_trade_files(MARKET, [Span(at("2022-04-30"), at("2022-05-01"))], [], Published(NOW))[0].channel == "none"
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+def test_pages_of_trades_are_estimated_by_their_share_of_the_day(rate: float) -> None:
+    day = MIDNIGHT - DAY
+    pieces = [Span(day, day + DAY // 4), Span(day + DAY // 2, day + 3 * DAY // 4)]
+    file = day_file(MARKET, None, day)
+    (portion,) = plan_trade_files(MARKET, pieces, [], Published(NOW).without(file.key), rate=rate)
+    assert (portion.channel, portion.reason) == ("rest", planning.UNPUBLISHED)
+    assert portion.rows == planning.TRADES_A_DAY // 2
+    assert portion.requests == -(-portion.rows // 500)
+    assert portion.seconds == pytest.approx(portion.requests / (LIMITS["crix-trades"] * rate))
+    tiny = [Span(day + hour * DAY // 24, day + hour * DAY // 24 + 1) for hour in range(3)]
+    assert plan_trade_files(MARKET, tiny, [], Published(NOW).without(file.key))[0].requests == 3
+
+
+def test_the_cheaper_source_of_a_day_of_trades_is_taken_unless_files_are_wished() -> None:
+    day = MIDNIGHT - 2 * DAY
+    minute, whole = [Span(day, day + 60_000_000)], [Span(day, day + DAY)]
+    assert plan_trade_files(MARKET, minute, [], Published(NOW))[0].channel == "rest"
+    assert plan_trade_files(MARKET, minute, [], Published(NOW), prefer_files=True)[0].channel == "archive"
+    stored = [Span(day + DAY // 2, day + DAY)]
+    assert plan_trade_files(MARKET, minute, stored, Published(NOW), prefer_files=True)[0].channel == "rest"
+    assert plan_trade_files(MARKET, minute, [], Published(NOW), rest=False)[0].channel == "archive"
+    (file,) = plan_trade_files(MARKET, whole, [], Published(NOW))
+    size = Published(NOW).size(day_file(MARKET, None, day))
+    assert (file.channel, file.bytes, file.rows) == ("archive", size, size // planning.TRADE_BYTES)
+
+
+def test_what_no_source_has_says_why() -> None:
+    day = at("2025-05-02")
+    unlisted = Published(NOW).without(day_file(MARKET, None, day).key)
+    (gone,) = plan_trade_files(MARKET, [Span(day, day + DAY)], [], unlisted)
+    (unpublished,) = plan_trade_files(MARKET, [Span(day, day + DAY)], [], unlisted, rest=False)
+    assert [gone.reason, unpublished.reason] == [planning.ABSENT, planning.UNPUBLISHED]
+    minute = INTERVALS["1m"]
+    without = Published(NOW).without(day_file(MARKET, minute, day).key, month_file(MARKET, minute, day).key)
+    reasons = [
+        plan_candle_files(MARKET, minute, [Span(day, day + DAY)], without, rest_from=rest_from)[0].reason
+        for rest_from in (NOW - DAY, None, 0)
+    ]
+    assert reasons == [planning.EXPIRED, planning.UNPUBLISHED, planning.UNPUBLISHED]
+    (cheaper,) = plan_candle_files(MARKET, minute, [Span(day, day + 60_000_000)], Published(NOW))
+    assert (cheaper.channel, cheaper.reason) == ("rest", planning.CHEAPER)
 
 
 # --- the hint -----------------------------------------------------------------------------------

@@ -146,3 +146,13 @@ def test_algebra_agrees_with_sets(one: list[Span], other: list[Span]) -> None:
         assert moments(result) == expected
         assert all(not span.empty for span in result)
         assert all(a.end < b.start for a, b in pairwise(result))
+
+
+def test_months_and_years_are_at_least_as_long_as_their_step() -> None:
+    day = 86_400_000_000
+    assert (
+        INTERVALS["1M"].step
+        == 28 * day
+        == to_micros(datetime(2023, 3, 1, tzinfo=UTC)) - to_micros(datetime(2023, 2, 1, tzinfo=UTC))
+    )
+    assert INTERVALS["1y"].step == 365 * day

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -120,3 +125,35 @@ def open_store(tmp_path: Path) -> Callable[[], ParquetStore]:
         return ParquetStore(tmp_path / "store")
 
     return open_again
+
+
+class Nursery:
+    """Forks writers; see killable.py."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("killable.py")
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, **order: Any) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork and SIGKILL")
+    one = Nursery()
+    yield one
+    one.close()

@@ -12,8 +12,10 @@ import os
 import random
 import sys
 import tempfile
+import time
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -76,12 +78,63 @@ def write_share(store: ParquetStore, log: int, share: int, shares: int, pages: i
     os.write(log, b"finished\n")
 
 
+CELLS = 120  # minutes of one month in which the processes of a history meet
+
+
+def take_part(store: ParquetStore, log: int, role: str, seed: int, base: int, stop: str) -> None:
+    """Do the same kind of call again and again until there is a file ``stop``; each begin and each end is logged."""
+    choose = random.Random(seed)
+    everything = Span(START, START + CELLS * MINUTE)
+    version = base
+
+    def say(**words: Any) -> None:
+        os.write(log, (json.dumps({**words, "time": time.monotonic_ns()}) + "\n").encode())
+
+    while not Path(stop).exists():
+        version += 1
+        if role == "write":
+            low = choose.randrange(CELLS - 1)
+            high = min(CELLS, low + choose.choice([1, 5, 5, 20, 90]))
+            replace = choose.random() < 0.4
+            say(begin="write", low=low, high=high, version=version, replace=replace)
+            store.write(SERIES, *page(low, high, version), replace=replace)
+            say(end=True)
+        elif role == "read":
+            say(begin="read")
+            table, covered = store.read_covered(SERIES, everything)
+            seen = [-1] * CELLS
+            for span in covered:
+                low, high = ((edge - START) // MINUTE for edge in span)
+                seen[low:high] = [0] * (high - low)
+            for moment, price in zip(table["time"].cast("int64").to_pylist(), table["open"].to_pylist(), strict=True):
+                assert seen[(moment - START) // MINUTE] == 0
+                seen[(moment - START) // MINUTE] = int(price)
+            say(end=True, seen=seen)
+        elif role == "merge":
+            say(begin="merge")
+            store.compact(SERIES)
+            say(end=True)
+        elif role == "verify":
+            say(begin="verify")
+            problems = {finding.problem for finding in store.verify(SERIES, repair=choose.random() < 0.3)}
+            assert problems <= {"leftover"}, problems
+            say(end=True)
+        elif choose.random() < 0.1:
+            say(begin="clear")
+            store.clear()
+            say(end=True)
+        if role != "write":
+            time.sleep(choose.uniform(0.0, 0.05 if role in {"verify", "clear"} else 0.01))
+
+
 def work(order: dict[str, Any]) -> None:
     """What a forked writer does."""
     warnings.simplefilter("error")
     store = ParquetStore(order["folder"])
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    if order["mode"] == "random":
+    if "role" in order:
+        take_part(store, log, order["role"], order["seed"], order["base"], order["stop"])
+    elif order["mode"] == "random":
         write_at_random(store, log, order["seed"], order["base"])
     else:
         write_share(store, log, order["share"], order["shares"], order["pages"])

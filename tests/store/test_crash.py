@@ -7,10 +7,8 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -243,38 +241,6 @@ def test_temporary_files_go_when_they_are_old(store: ParquetStore, kit: Any) -> 
 # --- killed at any moment -------------------------------------------------------------------------
 
 
-class Nursery:
-    """Forks writers; see killable.py."""
-
-    def __init__(self) -> None:
-        script = Path(__file__).with_name("killable.py")
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def ask(self, **order: Any) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def close(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-        self.process.wait(timeout=30)
-
-
-@pytest.fixture
-def nursery() -> Iterator[Nursery]:
-    if not hasattr(os, "fork"):
-        pytest.skip("needs fork and SIGKILL")
-    one = Nursery()
-    yield one
-    one.close()
-
-
 def load_killable() -> Any:
     import importlib.util
 
@@ -287,7 +253,7 @@ def load_killable() -> Any:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(nursery: Nursery, tmp_path: Path) -> None:
+def test_killed_at_random_moments(nursery: Any, tmp_path: Path) -> None:
     killable = load_killable()
     choose = random.Random(20_240_229)
     folder = tmp_path / "store"

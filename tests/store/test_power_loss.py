@@ -411,7 +411,7 @@ class PowerLoss(RuleBasedStateMachine):
 
 
 class TestPowerLoss(PowerLoss.TestCase):
-    """``UPBIT_FRAMES_TEST_POWER_LOSS=N HYPOTHESIS_PROFILE=search pytest -s`` tries N sequences and prints the figures."""
+    """Prints the figures with ``pytest -s``; ``UPBIT_FRAMES_TEST_POWER_LOSS`` is the number of sequences."""
 
     @classmethod
     def tearDownClass(cls) -> None:
