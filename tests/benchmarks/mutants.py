@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
@@ -160,11 +161,12 @@ def _put(parent: ast.AST, name: str, place: int, child: ast.AST) -> None:
 class Runner:
     """Collects the tests once, and runs them in a process of its own for every mutant."""
 
-    def __init__(self, module: str, only: int | None, every: int) -> None:
+    def __init__(self, module: str, only: int | None, every: int, seconds: float) -> None:
         self.name = f"upbit_frames.{module}"
         self.path = ROOT / "upbit_frames" / (module.replace(".", "/") + ".py")
         self.only = only
         self.every = every
+        self.seconds = seconds
         self.survivors: list[str] = []
         self.total = 0
 
@@ -191,6 +193,9 @@ class Runner:
         for number, (line, change, mutant) in enumerate(mutants(tree)):
             if self.only not in (None, line) or number % self.every:
                 continue
+            if time.monotonic() - began > self.seconds:
+                print(f"  stopped at line {line}", flush=True)
+                break
             try:
                 code = compile(ast.fix_missing_locations(mutant), str(self.path), "exec", dont_inherit=True)
             except SyntaxError:
@@ -305,14 +310,16 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="MODULE")
     parser.add_argument("--only", type=int, metavar="LINE")
     parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--seconds", type=float, default=inf, help="stop a module after so long")
     chosen = parser.parse_args()
     os.chdir(ROOT)
     options = ["--assert=plain", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow"]
     for module in chosen.modules:
         if len(chosen.modules) > 1:
-            subprocess.run([sys.executable, __file__, module, "--every", str(chosen.every)], check=True)
+            options = ["--every", str(chosen.every), "--seconds", str(chosen.seconds)]
+            subprocess.run([sys.executable, __file__, module, *options], check=True)
             continue
-        runner = Runner(module, chosen.only, chosen.every)
+        runner = Runner(module, chosen.only, chosen.every, chosen.seconds)
         pytest.main([*options, "--timeout=0", *(f"tests/{test}" for test in TESTS[module].split())], plugins=[runner])
         caught = runner.total - len(runner.survivors)
         print(f"{module}: {caught} of {runner.total} noticed ({caught / max(1, runner.total):.0%})", flush=True)
