@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SOAK = Path(__file__).parents[2] / "benchmarks" / "soak_record.py"
+SOAK = Path(__file__).parents[3] / "benchmarks" / "soak_record.py"
 
 
 @pytest.mark.slow
