@@ -120,10 +120,15 @@ def _months(rows: pa.Table) -> Iterator[tuple[str, int, int]]:
     if "time" not in rows.column_names:
         yield TIMELESS, 0, len(rows)
         return
-    months = _micros(rows["time"]).astype("datetime64[us]").astype("datetime64[M]")
-    starts = np.flatnonzero(np.concatenate([[True], months[1:] != months[:-1]])) if len(months) else np.array([], int)
-    for start, stop in zip(starts, [*starts[1:], len(months)], strict=True):
-        yield str(months[start]), int(start), int(stop)
+    times = _micros(rows["time"])
+    if not len(times):
+        return
+    first, last = (int(times[at].astype("datetime64[us]").astype("datetime64[M]").astype(int)) for at in (0, -1))
+    months = np.arange(first, last + 2).astype("datetime64[M]")
+    edges = np.searchsorted(times, months.astype("datetime64[us]").astype(np.int64)).tolist()
+    for month, start, stop in zip(months.tolist(), edges, edges[1:], strict=False):
+        if start < stop:
+            yield f"{month:%Y-%m}", start, stop
 
 
 def _micros(column: pa.ChunkedArray) -> Any:
