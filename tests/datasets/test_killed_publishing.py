@@ -98,6 +98,7 @@ class Reader:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300 + 60 * KILLS)
 def test_killed_while_publishing(url: str, tmp_path: Path) -> None:
     choose = random.Random(1)
     store, objects = ParquetStore(tmp_path / "store"), ObjectStore(url)

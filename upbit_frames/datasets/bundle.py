@@ -25,8 +25,9 @@ from upbit_frames._version import __version__
 from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.datasets.lock_file import Lock, read_lock, write_lock
 from upbit_frames.errors import CorruptFile, StoreError, UpbitFramesError
+from upbit_frames.store import encoding
 from upbit_frames.store.base import Series
-from upbit_frames.store.layout import parse_name, parts_of
+from upbit_frames.store.layout import file_name, parse_name, parts_of
 from upbit_frames.store.snapshot import take_snapshot
 
 if TYPE_CHECKING:
@@ -100,20 +101,28 @@ def _pack_files(
     files: dict[str, dict[str, Any]] = {}
     left_out: list[str] = []
     for series, span in reads:
-        stored = store.files(series, span)
-        with_archive = {file.path.name for file in stored if "archive" in file.origins}
         snapshot = take_snapshot(store.path, [series], span)
         try:
-            for path in map(Path, snapshot.paths):
-                name = PurePosixPath(STORE, *parts_of(series), path.name).as_posix()
-                if path.name in with_archive and not archive:
-                    left_out.append(f"{series} {path.stem}")
+            for path, covered in snapshot.parts[0].files:
+                name = PurePosixPath(STORE, *parts_of(series), file_name(covered)).as_posix()
+                if not archive and "archive" in _origins(path, series, covered):
+                    left_out.append(f"{series} {Path(name).stem}")
                 elif name not in files:
-                    files[name] = _add(packed, name, path)
+                    files[name] = _add(packed, name, Path(path))
         finally:
             snapshot.close()
     size = sum(entry["bytes"] for entry in files.values())
     return BundleContent(len(files), size, tuple(dict.fromkeys(left_out))), files
+
+
+def _origins(path: str, series: Series, span: Span) -> set[str]:
+    """Say where the rows of a file are from, by the file itself: the store may change meanwhile."""
+    try:
+        return encoding.origins_of(encoding.read_footer(path, series, span))
+    except encoding.Damaged as error:
+        raise CorruptFile(
+            f"a file of {series} is damaged: {error}", suggestion="uf.cache.verify() sets it aside", path=path
+        ) from error
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

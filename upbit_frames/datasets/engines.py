@@ -128,12 +128,16 @@ def open_duckdb(tz: str) -> Any:
 
 def view_of(connection: Any, name: str, selection: Selection, columns: list[str]) -> None:
     """Create a view over the files; the connection keeps their snapshot, and so does every relation of it."""
+    connection.execute(f'CREATE VIEW "{name}" AS {_select(connection, name, selection, columns)}')
+
+
+def _select(connection: Any, name: str, selection: Selection, columns: list[str]) -> str:
+    """Return the query that reads the files; the connection keeps their snapshot."""
     import pandas as pd
 
     if not selection.snapshot.paths:
         connection.register(f"{name}_rows", full_schema(selection.kind).empty_table())
-        connection.execute(f'CREATE VIEW "{name}" AS SELECT {_list(columns)} FROM "{name}_rows"')  # noqa: S608
-        return
+        return f'SELECT {_list(columns)} FROM "{name}_rows"'  # noqa: S608
     holder = pd.DataFrame({"file": selection.snapshot.paths})
     holder.attrs["snapshot"] = selection.snapshot  # for as long as it is registered
     connection.register(f"{name}_files", holder)
@@ -143,8 +147,8 @@ def view_of(connection: Any, name: str, selection: Selection, columns: list[str]
         for sign, bound in ((">=", selection.start), ("<", selection.end))
         if bound is not None
     ]
-    connection.execute(
-        f'CREATE VIEW "{name}" AS SELECT {_list(columns)} FROM read_parquet([{files}], hive_partitioning = true, '  # noqa: S608
+    return (
+        f"SELECT {_list(columns)} FROM read_parquet([{files}], hive_partitioning = true, "  # noqa: S608
         f"hive_types = {{'market': 'VARCHAR'}})" + (f" WHERE {' AND '.join(terms)}" if terms else "")
     )
 
@@ -155,8 +159,8 @@ def _list(columns: Sequence[str]) -> str:
 
 def _duckdb(selection: Selection, columns: list[str]) -> Any:
     connection = open_duckdb("UTC")
-    view_of(connection, "scan", selection, columns)
-    return connection.table("scan")
+    # Not over a view: that would look at every file once more.
+    return connection.sql(_select(connection, "scan", selection, columns))
 
 
 # --- Dask ------------------------------------------------------------------------------------

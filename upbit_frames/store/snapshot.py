@@ -1,13 +1,15 @@
 """A snapshot of stored files that stays readable while writers merge, replace and prune.
 
-The files of a series are linked into a folder of their own: the contents of a stored file never
-change, only its name disappears, so a hard link keeps exactly what was listed for as long as it is
-needed, without copying. Where the file system has no hard links the files are copied.
+The files are linked into a folder of this process, under names of their own: the contents of a stored
+file never change, only its name disappears, so a hard link keeps exactly what was listed for as long as
+it is needed, without copying. Where the file system has no hard links the files are copied. In that folder
+each market has one, which stays until the process ends: removing a folder costs much more than removing a link.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import secrets
@@ -60,6 +62,11 @@ class LinkedSeries:
     spans: tuple[Span, ...]
 
     @property
+    def files(self) -> list[tuple[str, Span]]:
+        """Each path with what its file covers."""
+        return list(zip(self.paths, self.spans, strict=True))
+
+    @property
     def covered(self) -> list[Span]:
         """The ranges that the files cover, merged and sorted."""
         return merge(self.spans)
@@ -73,9 +80,9 @@ class Snapshot:
     parts : list of LinkedSeries
     """
 
-    def __init__(self, folder: Path, parts: list[LinkedSeries]) -> None:
+    def __init__(self, parts: list[LinkedSeries]) -> None:
         self.parts = parts
-        self._remove = weakref.finalize(self, _remove_folder, os.getpid(), folder)
+        self._remove = weakref.finalize(self, _remove_links, os.getpid(), self.paths)
 
     def __deepcopy__(self, memo: object) -> Snapshot:
         # pandas copies what hangs on a frame; the links are the same, and go with the last reference.
@@ -112,22 +119,40 @@ def take_snapshot(root: Path, wanted: Iterable[Series], span: Span | None = None
         If the store cannot be read, or changes faster than it can be listed.
     """
     if not root.is_dir():
-        return Snapshot(root / FOLDER / "none", [LinkedSeries(series, (), ()) for series in wanted])
-    folder = _new_folder(root)
+        return Snapshot([LinkedSeries(series, (), ()) for series in wanted])
+    links = _Links(_home_of(root))
     try:
         parts = []
         for series in wanted:
             source = SeriesFolder(root, series, SystemClock(), LOCK_SECONDS)
-            parts.append(_link_series(source, folder, span))
-        return Snapshot(folder, parts)
+            parts.append(_link_series(source, links, span))
+        return Snapshot(parts)
     except BaseException:
-        _remove_folder(os.getpid(), folder)
+        _remove_links(os.getpid(), links.made)
         raise
 
 
-def _link_series(source: SeriesFolder, folder: Path, span: Span | None) -> LinkedSeries:
-    target = folder / f"market={source.series.market}"
+class _Links:
+    """The links of one snapshot: their names begin with one that no other snapshot has."""
 
+    def __init__(self, home: Path) -> None:
+        self._home = os.fspath(home)
+        self._token = secrets.token_hex(6)
+        self.made: list[str] = []
+
+    def path_of(self, series: Series, name: str) -> str:
+        """Return where a file of a series is linked."""
+        return f"{self._home}{os.sep}market={series.market}{os.sep}{self._token}-{name}"
+
+    def add(self, path: str, target: str) -> None:
+        """Link a file, or copy it where links are impossible; what an earlier attempt linked there is replaced."""
+        self.made.append(target)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(target))  # noqa: PTH102, PTH120
+        _link(path, target)
+
+
+def _link_series(source: SeriesFolder, links: _Links, span: Span | None) -> LinkedSeries:
     def link_all() -> list[File]:
         files = [
             file
@@ -137,7 +162,7 @@ def _link_series(source: SeriesFolder, folder: Path, span: Span | None) -> Linke
         if any(after.span.start < file.span.end for file, after in itertools.pairwise(files)):
             return files
         for file in files:
-            _link(source.path_of(file), target / file.name)
+            links.add(source.path_of(file), links.path_of(source.series, file.name))
         return files
 
     for _ in range(OVERLAP_TRIES):
@@ -146,7 +171,7 @@ def _link_series(source: SeriesFolder, folder: Path, span: Span | None) -> Linke
             source.touch()
             return LinkedSeries(
                 source.series,
-                tuple(os.fspath(target / file.name) for file in files),
+                tuple(links.path_of(source.series, file.name) for file in files),
                 tuple(file.span for file in files),
             )
         writer.compact(source)  # other hands put files here that overlap
@@ -155,14 +180,14 @@ def _link_series(source: SeriesFolder, folder: Path, span: Span | None) -> Linke
     )
 
 
-def _link(path: str, target: Path) -> None:
-    """Link a file, or copy it where links are impossible; a name linked in an earlier attempt is replaced."""
-    target.parent.mkdir(exist_ok=True)
-    target.unlink(missing_ok=True)
+def _link(path: str, target: str) -> None:
     try:
         os.link(path, target)
     except FileNotFoundError:
         raise Vanished(path) from None
+    except FileExistsError:
+        os.unlink(target)  # noqa: PTH108
+        _link(path, target)
     except OSError:  # another file system, or one without links
         try:
             shutil.copyfile(path, target)
@@ -184,14 +209,12 @@ def _forget_all() -> None:
     _homes.clear()
 
 
-def _new_folder(root: Path) -> Path:
+def _home_of(root: Path) -> Path:
     with _guard:
         home = _homes.get(root)
         if home is None or not home[0].is_dir():
             home = _homes[root] = _make_home(root)
-    folder = home[0] / secrets.token_hex(4)
-    folder.mkdir()
-    return folder
+    return home[0]
 
 
 def _make_home(root: Path) -> tuple[Path, FileLock | None]:
@@ -229,6 +252,13 @@ def _leave(owner: int, home: Path, lock: FileLock) -> None:
         shutil.rmtree(home, ignore_errors=True)
         lock.release()
         home.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _remove_links(owner: int, paths: Iterable[str]) -> None:
+    if os.getpid() == owner:  # a forked child must not remove what its parent reads
+        for path in paths:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
 
 
 def _remove_folder(owner: int, folder: Path) -> None:
