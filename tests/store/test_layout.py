@@ -106,6 +106,8 @@ def test_a_series_is_found_by_its_folder(tmp_path: Path, name: str) -> None:
     series = Series("candles", "KRW-BTC", name)
     layout.folder_of(tmp_path, series).mkdir(parents=True)
     assert layout.find_series(tmp_path) == [series]
+    assert layout.find_series(tmp_path, series.kind, series.interval) == [series]
+    assert layout.find_series(tmp_path, "candles", "1s" if name != "1s" else "1m") == []
 
 
 def test_folders_of_others_are_no_series(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def select(
     start, end : int or None
         Microseconds UTC; None: from the first, to the last stored row.
     """
-    wanted = _wanted(lambda: find_series(root), kind, interval, markets, quotes)
+    name = None if interval is None else interval.name
+    wanted = _wanted(lambda: find_series(root, kind, name), kind, interval, markets, quotes)
     return Selection(root, kind, take_snapshot(root, wanted, _span(start, end)), start, end)
 
 

@@ -81,17 +81,23 @@ def fetch_lock_of(root: Path, series: Series) -> Path:
     return lock_of(root, series).with_suffix(".fetch")
 
 
-def find_series(root: Path) -> list[Series]:
-    """Return the series whose folders exist, as far as the folders' names are valid."""
+def find_series(root: Path, kind: str | None = None, interval: str | None = None) -> list[Series]:
+    """Return the series whose folders exist, as far as the folders' names are valid.
+
+    With ``kind``, and for candles ``interval``, only these, without a look at the folders of others.
+    """
     series: list[Series] = []
-    for kind in STORED_KINDS:
-        for market in _subfolders(root / kind / VERSION, "market="):
-            if kind != "candles":
-                series += _series(kind, market, None)
+    for each in STORED_KINDS if kind is None else (kind,):
+        for market in _subfolders(root / each / VERSION, "market="):
+            if each != "candles":
+                series += _series(each, market, None)
                 continue
-            for folder in _subfolders(root / kind / VERSION / f"market={market}", "interval="):
+            if interval is not None:
+                series += [one for one in _series(each, market, interval) if folder_of(root, one).is_dir()]
+                continue
+            for folder in _subfolders(root / each / VERSION / f"market={market}", "interval="):
                 if folder in _INTERVAL_OF_FOLDER:
-                    series += _series(kind, market, _INTERVAL_OF_FOLDER[folder])
+                    series += _series(each, market, _INTERVAL_OF_FOLDER[folder])
     return sorted(series, key=sort_key)
 
 
