@@ -11,6 +11,7 @@ from upbit_frames.core.intervals import from_micros, iso
 from upbit_frames.core.query import View
 from upbit_frames.core.route import metadata
 from upbit_frames.core.stream_query import StreamQuery
+from upbit_frames.core.text import counted
 from upbit_frames.core.topics import interval_of, table_of
 from upbit_frames.errors import QueryError
 from upbit_frames.exchange.wire.message_tables import to_table
@@ -92,8 +93,8 @@ def summary(query: StreamQuery, subscriber: Subscriber, hub: Hub | None) -> str:
     counts = stats(subscriber, hub)
     markets = query.selection.title
     state = f"ended: {subscriber.error.message}" if subscriber.error else counts["state"]
-    rows = f"{counts['received']} rows received, {counts['waiting']} waiting, {counts['dropped']} dropped"
-    return f"{query.type} of {markets}: {state}, {rows}, {counts['breaks']} breaks"
+    rows = f"{counted(counts['received'], 'row')} received, {counts['waiting']} waiting, {counts['dropped']} dropped"
+    return f"{query.type} of {markets}: {state}, {rows}, {counted(counts['breaks'], 'break')}"
 
 
 def gaps_frame(gaps: Sequence[Gap], tz: str) -> pd.DataFrame:

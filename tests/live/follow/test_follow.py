@@ -675,7 +675,7 @@ def test_stats_repr_and_misuse(exchange: Exchange, client: uf.Client) -> None:
         assert str(table.schema.field("time").type) == "timestamp[us, tz=Asia/Seoul]"
         json.dumps(f.stats)
         assert len(f.gaps) == 0
-        assert repr(f).startswith("<Follow 1h of KRW-BTC: open, sealed until 2026-03-01T03:00:00Z")
+        assert repr(f).startswith("<Follow 1h of KRW-BTC: open, sealed until 2026-03-01T12:00:00+09:00, ")
     assert "closed" in repr(f)
     with pytest.raises(errors.UsageError, match="opened before"):
         asyncio.run(f.open())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from upbit_frames.core.intervals import iso
 from upbit_frames.core.query import View
+from upbit_frames.core.text import counted, moment_text
 from upbit_frames.errors import UpbitFramesError, UsageError
 from upbit_frames.live.follow.batches import Batch, FollowQuery, metadata_of, table_of
 from upbit_frames.live.follow.session import FollowSession
@@ -232,9 +233,10 @@ class Follow:
             return f"<Follow {query.grid} of {markets}: not open>"
         state = f"ended: {self.error.message}" if self.error else stats["state"]
         return (
-            f"<Follow {query.grid} of {markets}: {state}, sealed until {stats['sealed_until']}, "
+            f"<Follow {query.grid} of {markets}: {state}, "
+            f"sealed until {moment_text(stats['sealed_until'], self._view.tz)}, "
             f"{stats['sealed']} since the history of {query.history}, {stats['forming']} forming, "
-            f"{stats['breaks']} breaks>"
+            f"{counted(stats['breaks'], 'break')}>"
         )
 
 
