@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import upbit_frames as uf
 from upbit_frames import errors
+from upbit_frames.api.calls.mapping import fetch_ahead
 from upbit_frames.datasets.mapping import Outcome, combine
 from upbit_frames.testing import Exchange
 
@@ -79,6 +80,22 @@ def test_processes_give_what_threads_give(client: uf.Client) -> None:
     pd.testing.assert_frame_equal(here.drop(columns="process"), there.drop(columns="process"))
     assert os.getpid() not in set(there["process"])
     assert set(here["process"]) == {os.getpid()}
+
+
+def test_what_is_stored_is_not_read_before_workers_in_other_processes_read_it(client: uf.Client) -> None:
+    read: list[str] = []
+
+    def noted(market: str, **arguments: Any) -> Any:
+        read.append(market)
+        return client.candles(market, **arguments)
+
+    client.candles("KRW-BTC", "1d", **RANGE)
+    arguments = {"interval": "1d", **RANGE, "count": None, "gaps": "raw", "tz": "UTC", "source": "auto"}
+    fetched = fetch_ahead(client.config, noted, MARKETS, arguments)
+    assert [outcome.error for outcome in fetched.values()] == ["", "", ""]
+    assert sorted(read) == ["KRW-ETH", "KRW-XRP"]
+    fetch_ahead(client.config, noted, MARKETS, arguments)
+    assert sorted(read) == ["KRW-ETH", "KRW-XRP"]
 
 
 @pytest.mark.slow

@@ -154,7 +154,7 @@ def _run(
     if not elsewhere:
         return run_all(executor, [(code, run_here, (func, read, code, arguments)) for code in codes], tick)
     function = encode(func)
-    fetched = _fetch_ahead(read, codes, arguments)
+    fetched = fetch_ahead(config, read, codes, arguments)
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
     ready = [code for code in codes if not fetched[code].error]
     done = run_all(executor, [(code, run_task, (Task(settings, code, arguments, function),)) for code in ready], tick)
@@ -203,11 +203,22 @@ def run_task(task: Task) -> Outcome:
         return run_here(func, client.candles, task.market, {**task.arguments, "progress": False})
 
 
-def _fetch_ahead(read: Callable[..., Any], codes: Sequence[str], arguments: dict[str, Any]) -> dict[str, Outcome]:
-    """Have every market stored before workers in other processes read it."""
+def fetch_ahead(
+    config: Config, read: Callable[..., Any], codes: Sequence[str], arguments: dict[str, Any]
+) -> dict[str, Outcome]:
+    """Have every market stored before workers in other processes read it; what is stored is not read here."""
     how = {**arguments, "columns": ["close"], "gaps": "raw", "output": "arrow"}
+
+    def fetch(market: str, **arguments: Any) -> Sequence[Any]:
+        given = {name: value for name, value in arguments.items() if name not in ("columns", "output")}
+        query = CandleQuery.build(parse_selection(market), now=server_now(config), **given)
+        if not event_loop.run(engine_for(config).candles.plan, query).requests:
+            return ()
+        rows: Sequence[Any] = read(market, **arguments)
+        return rows
+
     with ThreadPoolExecutor(FETCHERS, thread_name_prefix="upbit-frames-fetch") as threads:
-        return run_all(threads, [(code, run_here, (len, read, code, how)) for code in codes], lambda done: None)
+        return run_all(threads, [(code, run_here, (len, fetch, code, how)) for code in codes], lambda done: None)
 
 
 class _MarketBar:
