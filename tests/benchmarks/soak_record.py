@@ -32,6 +32,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,7 @@ class Sent:
 
     def __init__(self) -> None:
         self.messages = 0
+        self.last = ""  # the name of the newest frame
         self.books: dict[str, tuple[str, Book]] = {}  # by the name of the frame: market and book
 
     def __call__(self, frame: bytes) -> bytes:
@@ -125,7 +127,8 @@ class Sent:
                 (unit["ask_price"] for unit in asks), (unit["ask_size"] for unit in asks),
                 (unit["bid_price"] for unit in bids), (unit["bid_size"] for unit in bids),
             )  # fmt: skip
-            self.books[name_of(frame)] = (fields["code"], (fields["timestamp"] * 1000, levels))
+            self.last = name_of(frame)
+            self.books[self.last] = (fields["code"], (fields["timestamp"] * 1000, levels))
         return frame
 
 
@@ -200,14 +203,21 @@ class Recorder:
         self.report.memory.append((self.memory[0], max(self.memory)) if self.memory else (0.0, 0.0))
         return code
 
-    def arrived(self) -> bool:
-        """Return whether the process has got a book."""
-        return self.logs[-1].exists() and self.logs[-1].stat().st_size > 100
+    def complete(self, moment: int) -> bool:
+        """Return whether trades and second candles are known without a hole until after a moment."""
+        kinds = [Series("trades", market) for market in self.markets]
+        kinds += [Series("candles", market, "1s") for market in self.markets]
+        covered = [self.store.covered(series) for series in kinds]
+        return all(len(spans) == 1 and spans[0].end > moment for spans in covered)
 
-    def holes(self, kind: str, interval: str | None = None) -> int:
-        """Return how many ranges between the first and the last of some rows are not covered."""
-        covered = [self.store.covered(Series(kind, market, interval)) for market in self.markets]
-        return sum(max(0, len(spans) - 1) for spans in covered)
+    def recorded(self, moment: int) -> bool:
+        """Return whether order books are stored until after a moment."""
+        covered = [self.store.covered(Series("orderbook", market)) for market in self.markets]
+        return all(spans and spans[-1].end > moment for spans in covered)
+
+    def has(self, name: str) -> bool:
+        """Return whether a frame has arrived."""
+        return name.encode() in self.logs[-1].read_bytes().split(b"\n")[-1000:]
 
 
 # --- the run ---------------------------------------------------------------------------------------
@@ -231,8 +241,10 @@ def soak(
         recorder.start()
         try:
             disturb(exchange, recorder, seconds, kills, seed, tell)
-            until(lambda: recorder.holes("trades") + recorder.holes("candles", "1s") == 0)
+            ended = exchange.clock.now()
+            until(lambda: recorder.complete(ended))
             exchange.clock.freeze()
+            until(lambda: quiet(sent, recorder))  # what is on its way would arrive after the end of the recording
             code = recorder.end(signal.SIGTERM)
         finally:
             recorder.process.kill()
@@ -241,6 +253,13 @@ def soak(
         report.messages, report.requests = sent.messages, len(exchange.requests)
         compare(exchange, recorder, sent, report)
     return report
+
+
+def quiet(sent: Sent, recorder: Recorder) -> bool:
+    """Return whether nothing more is sent, and what was sent has arrived."""
+    before = sent.messages
+    time.sleep(1.0)
+    return before == sent.messages and recorder.has(sent.last)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -259,22 +278,23 @@ def disturb(
     chance, report = random.Random(seed), recorder.report
     begun = exchange.clock.now()
     due = [begun + int(seconds * SECOND * (number + 1) / (kills + 1)) for number in range(kills)]
-    until(recorder.arrived)
-    while (now := exchange.clock.now()) < begun + seconds * SECOND:
+    last = begun
+    while due or not report.breaks or exchange.clock.now() < begun + seconds * SECOND:
+        time.sleep(chance.uniform(5, 15) / report.speed)
+        until(partial(recorder.recorded, last))  # however slow the machine is, something lies between two troubles
         recorder.look()
-        if due and now >= due[0]:
+        last = exchange.clock.now()
+        if due and report.breaks and last >= due[0]:
             del due[0]
             recorder.end(signal.SIGKILL)
             report.kills += 1
             recorder.start()
-            until(recorder.arrived)
+            tell("killed")
             continue
-        time.sleep(chance.uniform(5, 15) / report.speed)
         kind = chance.choice(BREAKS)
-        if exchange.streams.open:
-            report.breaks += 1
-            exchange.streams.error("INTERNAL") if kind == "error" else getattr(exchange.streams, kind)()
-        tell(f"{(exchange.clock.now() - begun) / 1e6:6.0f} s, {kind}, {(recorder.memory or [0])[-1]:.0f} MB")
+        report.breaks += 1
+        exchange.streams.error("INTERNAL") if kind == "error" else getattr(exchange.streams, kind)()
+        tell(f"{(last - begun) / 1e6:6.0f} s, {kind}, {(recorder.memory or [0])[-1]:.0f} MB")
 
 
 # --- what is stored --------------------------------------------------------------------------------
@@ -349,11 +369,12 @@ def follow(
                         breaks.append((stored[at - 1][0], book[0]))
                     first, at = False, at + 1
                 elif number == last:
-                    report.wrong.append(f"{market}: a book of {book[0]} arrived and is not stored in order")
+                    before = stored[at - 1][0] if at else None
+                    report.wrong.append(f"{market}: a book of {book[0]} arrived and is not stored after {before}")
                     return breaks
                 else:
                     cut += 1
-                    report.longest_cut = max(report.longest_cut, (book[0] - stored[at - 1][0]) / 1e6)
+                    report.longest_cut = max(report.longest_cut, (book[0] - stored[at - 1][0]) / 1e6 if at else 0.0)
         report.cut_off += cut
     if at != len(stored):
         report.wrong.append(f"{market}: {len(stored) - at} books are stored that had not arrived, or not in this order")

@@ -127,6 +127,19 @@ def test_rows_that_come_late_are_returned_apart() -> None:
     assert len(buffer) == 0
 
 
+def test_a_break_that_is_known_before_the_first_rows_is_a_hole() -> None:
+    buffer = TopicBuffer(Series("orderbook", "KRW-BTC"))
+    gap = Gap("orderbook", "KRW-BTC", 2_000_000, 2_500_000, "broken off")
+    buffer.disconnect(gap)  # the rows from before the break are still in the subscriber's queue
+    buffer.add(book(1_000, "SNAPSHOT"))
+    buffer.add(book(2_000))
+    gap.end, gap.outcome = 5_000_000, SNAPSHOT
+    later = book(5_000, "SNAPSHOT")
+    later.received_at = 5_100_000
+    buffer.add(later)
+    assert [piece.span for piece in buffer.take(5_200_000)] == [Span(1_000_000, 2_000_001), Span(5_000_000, 5_000_001)]
+
+
 def test_an_interruption_is_a_hole() -> None:
     buffer = TopicBuffer(Series("orderbook", "KRW-BTC"))
     buffer.add(book(1_000, "SNAPSHOT"))

@@ -12,6 +12,7 @@ SOAK = Path(__file__).parents[3] / "benchmarks" / "soak_record.py"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_what_breaks_and_kills_leave_is_as_it_was_sent() -> None:
     spec = importlib.util.spec_from_file_location("soak_record", SOAK)
     assert spec is not None

@@ -92,8 +92,11 @@ class TopicBuffer:
             self._newest = time
 
     def disconnect(self, gap: Gap) -> None:
-        """Note a gap; its outcome is looked at whenever rows are taken."""
-        if self.start is not None:
+        """Note a gap; its outcome is looked at whenever rows are taken.
+
+        The rows before it may still be on their way to here, even the first ones.
+        """
+        if self.start is not None or gap.start is not None:
             self._gaps.append(gap)
 
     def interrupt(self, at: int, reason: str) -> None:
