@@ -23,13 +23,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from math import inf
 from pathlib import Path
-from types import CodeType, FunctionType, SimpleNamespace
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WIRE = "exchange/wire/test_refusals.py exchange/wire/test_real.py"
+WIRE = "exchange/wire/test_error_bodies.py exchange/wire/test_real_captures.py"
 TESTS = {
     "core.intervals": "core/test_intervals.py core/test_bar_grid.py core/test_query.py",
     "core.periods": "core/test_intervals.py core/test_bar_grid.py core/test_query.py",
@@ -190,6 +190,7 @@ class Runner:
             durations = json.loads(self.durations.read_text())
         session.items.sort(key=lambda item: durations.get(item.nodeid, 0.0))
         seconds = SECONDS + 5 * (time.monotonic() - began)
+        began = time.monotonic()
         for number, (line, change, mutant) in enumerate(mutants(tree)):
             if self.only not in (None, line) or number % self.every:
                 continue
@@ -253,13 +254,13 @@ class Runner:
 
 def constants(code: CodeType, name: str) -> dict[str, Any]:
     """Execute a module beside the one in use; return its constants, as far as they are plain values."""
-    space: dict[str, Any] = {"__name__": name}
-    used, sys.modules[name] = sys.modules[name], SimpleNamespace(**space)  # type: ignore[assignment]  # for dataclasses
+    beside = ModuleType(name)
+    used, sys.modules[name] = sys.modules[name], beside  # where classes look for their annotations
     try:
-        exec(code, space)
+        exec(code, vars(beside))
     finally:
         sys.modules[name] = used
-    return {key: value for key, value in space.items() if not key.startswith("__") and is_plain(value)}
+    return {key: value for key, value in vars(beside).items() if not key.startswith("__") and is_plain(value)}
 
 
 def same(code: CodeType, usual: CodeType, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import warnings
@@ -100,6 +101,27 @@ def test_a_damaged_file_is_set_aside_and_fetched_again(
     assert store.read(kit.series, first_span).equals(first)
     assert [one.problem for one in store.verify()] == ["repaired"]
     assert moved.exists()
+
+
+def test_a_merge_reads_again_what_was_read_before(store: ParquetStore, kit: Any) -> None:
+    """A bit that rots leaves size and time as they are; a merge must not put a right checksum over it."""
+    first, first_span = kit.page(0, 300)
+    store.write(kit.series, first, first_span)
+    store.write(kit.series, *kit.page(300, 300))
+    store.read(kit.series, first_span)
+    path = store._folder(kit.series).path / kit.names(store, kit.series)[0]
+    before = path.stat()
+    flip(path, 700)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def write_until_merged() -> None:
+        for page in range(2, 9):
+            store.write(kit.series, *kit.page(300 * page, 300))
+
+    with pytest.warns(UpbitFramesWarning, match="damaged"):
+        write_until_merged()
+    assert store.covered(kit.series)[0].start == first_span.end
+    assert [finding.problem for finding in store.verify()] == ["corrupt"]
 
 
 def test_every_way_of_reading_notices(store: ParquetStore, kit: Any) -> None:

@@ -410,6 +410,42 @@ class PowerLoss(RuleBasedStateMachine):
         self.check(self.model)
 
 
+MERGED = 8  # pages of about the same size that a writer merges
+
+
+def write_pages(pages: int) -> PowerLoss:
+    """Pages that touch, all names on the disk."""
+    machine = PowerLoss()
+    for page in range(pages):
+        machine.attempt(lambda page=page: write_page(machine, page), None, 0)
+    machine.disk.sync_all()
+    machine.model[: 10 * pages] = 1
+    return machine
+
+
+def write_page(machine: PowerLoss, page: int) -> None:
+    cells = range(10 * page, 10 * page + 10)
+    span = Span(START + cells.start * MINUTE, START + cells.stop * MINUTE)
+    machine.store.write(SERIES, candles(dict.fromkeys(cells, 1)), span)
+
+
+def test_a_merge_cut_short_while_it_removes_the_merged_files_loses_nothing() -> None:
+    machine = write_pages(MERGED - 1)
+    assert len(machine.stored_names()) == MERGED - 1
+    machine.attempt(lambda: write_page(machine, MERGED - 1), None, 0)
+    steps = machine.disk.steps
+    assert len(machine.stored_names()) == 1
+    machine.teardown()
+    for cut in range(steps - MERGED, steps + 1, 2):
+        for seed in range(6):
+            machine = write_pages(MERGED - 1)
+            after = machine.model.copy()
+            after[10 * (MERGED - 1) : 10 * MERGED] = 1
+            machine.attempt(lambda machine=machine: write_page(machine, MERGED - 1), cut, seed)
+            machine.check(machine.model, after)
+            machine.teardown()
+
+
 class TestPowerLoss(PowerLoss.TestCase):
     """Prints the figures with ``pytest -s``; ``UPBIT_FRAMES_TEST_POWER_LOSS`` is the number of sequences."""
 

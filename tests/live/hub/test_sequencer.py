@@ -379,6 +379,16 @@ def test_what_came_after_a_break_waits_for_what_was_missed() -> None:
     assert (it.held, it.backfilling, it.rows.repeated) == (0, False, 2)
 
 
+def test_an_answer_in_any_order_is_delivered_in_order() -> None:
+    it = line()
+    it.accept(trade(at(1), "SNAPSHOT", 0), 0)
+    it.disconnect(START, "dropped")
+    _, gap = it.accept(trade(at(5), "SNAPSHOT", 0), 0)
+    assert gap is not None
+    answer = [trade(at(number), BACKFILLED, 0) for number in (4, 2, 5, 3, 1)]
+    assert ids(it.backfill(gap, answer)) == [at(number)[1] for number in (2, 3, 4, 5)]
+
+
 def test_the_rest_of_a_millisecond_comes_after_its_first_half() -> None:
     it = line()
     it.accept(trade(at(1), "SNAPSHOT", 0), 0)
