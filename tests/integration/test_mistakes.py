@@ -98,7 +98,8 @@ MISTAKES: dict[str, Mistake] = {
     "interval of trades": (lambda c: c.trades(BTC, "1m"), InvalidArgument, "by name: market, quote, start, end, count"),
     "ccxt's argument": (lambda c: c.candles(BTC, timeframe="1m"), InvalidArgument, "use interval=; there are market"),
     "pyupbit's argument": (lambda c: c.candles(BTC, to="2026-01-01"), InvalidArgument, r"use end= \(exclusive\)"),
-    "market left out": (lambda c: c.stream(), InvalidArgument, r"needs markets.*for instance stream\('KRW-BTC'\)"),
+    "market left out": (lambda c: c.stream(), InvalidMarket, "for instance 'KRW-BTC', or quote='KRW'"),
+    "call left out": (lambda c: c.explain(), InvalidArgument, r"explain\(\) needs call.*there are call, "),
     "a client of a market": (lambda c: uf.Client(BTC), InvalidArgument, "got 'KRW-BTC'.*given to its calls"),  # type: ignore[arg-type]
     # intervals
     "interval without a unit": (lambda c: c.candles(BTC, "60"), InvalidInterval, "write '1h' for minutes"),

@@ -185,8 +185,10 @@ def misfit(function: Callable[..., Any], args: tuple[Any, ...], given: dict[str,
     if twice:
         return InvalidArgument(f"{name}() got {twice[0]} twice, by position and by name")
     missing = [p.name for p in parameters if p.default is p.empty and p.name not in given][len(args) :]
+    example = f"for instance {name}('KRW-BTC')"
     return InvalidArgument(
-        f"{name}() needs {_and(missing) or 'other arguments'}", suggestion=f"for instance {name}('KRW-BTC')"
+        f"{name}() needs {_and(missing) or 'other arguments'}",
+        suggestion=example if missing[:1] in (["market"], ["markets"]) else f"there are {', '.join(names)}",
     )
 
 
