@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import subprocess
@@ -273,6 +274,28 @@ def test_sigterm_ends_in_order(exchange: Exchange, client: uf.Client) -> None:
         process.kill()
     assert process.returncode == 0, errors
     check_against_exchange(exchange, store_of(client, exchange), BTC)
+
+
+@pytest.mark.slow
+def test_two_processes_record_the_same(exchange: Exchange, client: uf.Client, sent: Sent) -> None:
+    store = store_of(client, exchange)
+    processes = [start_process(client, exchange), start_process(client, exchange)]
+    try:
+        until(lambda: exchange.streams.open == 2)
+        wait_for_rows(exchange, store, exchange.clock.now() + 10_000_000)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], errors
+    sent.frames = list({json.dumps(frame): frame for frame in sent.frames}.values())  # each was sent twice
+    sent.frames.sort(key=lambda frame: frame["timestamp"])
+    check_books(store, BTC, sent)
+    check_against_exchange(exchange, store, BTC)
+    for series in (Series("trades", BTC), Series("candles", BTC, "1s"), Series("orderbook", BTC)):
+        assert len(store.covered(series)) == 1, series
 
 
 def test_arguments(client: uf.Client) -> None:
