@@ -94,7 +94,7 @@ def test_a_list_of_one_market_keeps_the_level(client: uf.Client, without_streams
 def test_bars_are_of_one_market_by_code_or_name(client: uf.Client) -> None:
     hour: dict[str, Any] = {"start": "2026-02-28 01:00", "end": "2026-02-28 02:00"}
     pd.testing.assert_frame_equal(client.bars("비트코인", ticks=100, **hour), client.bars("KRW-BTC", ticks=100, **hour))
-    with pytest.raises(MarketNotFound, match="did you mean '비트코인'"):
+    with pytest.raises(MarketNotFound, match="names that begin so: '비트코인'"):
         client.bars("비트코", ticks=100, **hour)
     for markets in (["비트코인", "KRW-ETH"], ["KRW-BTC", "KRW-ETH"]):
         with pytest.raises(InvalidMarket, match="one market, got a list of 2"):
@@ -111,7 +111,7 @@ def test_compare_takes_names_and_a_quote_currency(client: uf.Client) -> None:
     assert several.attrs["upbit_frames"]["market"] == client.markets("BTC").index.tolist()
     with pytest.raises(QueryError, match="both given"):
         client.compare("ticker", "KRW-BTC", quote="KRW")
-    with pytest.raises(MarketNotFound, match="did you mean '비트코인'"):
+    with pytest.raises(MarketNotFound, match="names that begin so: '비트코인'"):
         client.compare("ticker", "비트코", n=2)
 
 
