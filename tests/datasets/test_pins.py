@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -233,6 +234,38 @@ def test_the_layout_of_the_files_changes_nothing(client: uf.Client, tmp_path: Pa
         pieces.write(BITCOIN, rows.filter([span.start <= time.value < span.end for time in rows["time"]]), span)
     with uf.pinned(path, mode="none"):
         other.candles("KRW-BTC", "1h", **RANGE, source="store")
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of the process cannot be set here")
+def test_a_study_replays_in_another_zone_and_after_a_merge(
+    client: uf.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "study.lock"
+
+    def study() -> None:
+        client.candles("KRW-BTC", "1h", **RANGE)
+        client.candles("KRW-BTC", "1d", base="Asia/Seoul", **RANGE)
+        client.panel(["KRW-BTC", "KRW-ETH"], "1d", start="2026-01-20", end="2026-02-10")
+        client.bars("KRW-BTC", ticks=20, start="2026-03-01T11:00Z", end="2026-03-01T12:00Z")
+
+    with uf.pinned(path):
+        study()
+    store = store_of(client)
+    before = {file.path.name for series in store.series() for file in store.files(series)}
+    for day in range(20, 31):  # other files than those of the first run
+        client.candles("KRW-BTC", "1h", start=f"2025-12-{day}T00:00Z", end=f"2025-12-{day + 1}T00:00Z")
+    for series in store.series():
+        store.compact(series)
+    assert {file.path.name for series in store.series() for file in store.files(series)} != before
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        with uf.pinned(path, mode="none") as again:
+            study()
+        assert len(again.calls) == 4
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

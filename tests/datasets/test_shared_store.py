@@ -224,6 +224,25 @@ def test_a_shelf_that_cannot_be_reached_is_told_once(
         publish(machine(exchange, tmp_path / "store"), dead)
 
 
+def test_missing_credentials_are_named_and_nothing_is_lost(
+    exchange: Exchange, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    config = machine(exchange, tmp_path / "store")
+    frame = uf.Client(config).candles("KRW-BTC", "1h", **RANGE)
+    url = f"s3://private-bucket/team{s3}"
+    with pytest.raises(errors.StoreError, match="shared store failed") as refused:
+        publish(config, url)
+    assert "credentials" in str(refused.value)
+    assert "private-bucket" in str(refused.value)
+    again = uf.Client(machine(exchange, tmp_path / "store", shared_store=url))
+    pd.testing.assert_frame_equal(again.candles("KRW-BTC", "1h", **RANGE), frame)
+
+
 def test_other_engines_scan_the_shared_store(exchange: Exchange, url: str, tmp_path: Path) -> None:
     pytest.importorskip("polars")
     first = machine(exchange, tmp_path / "first")
