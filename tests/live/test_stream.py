@@ -169,7 +169,7 @@ def test_names_and_quote_currencies_in_every_form(client: uf.Client, exchange: E
     assert asyncio.run(main())["market"].tolist() == ["KRW-BTC"]
     for background in (False, True):
         with (
-            pytest.raises(MarketNotFound, match="did you mean '비트코인'"),
+            pytest.raises(MarketNotFound, match="names that begin so: '비트코인'"),
             client.stream("비트코", background=background),
         ):
             pass

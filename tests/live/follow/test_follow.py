@@ -124,7 +124,7 @@ def test_names_and_quote_currencies(exchange: Exchange, client: uf.Client) -> No
 def test_a_follow_that_did_not_open_has_no_frame(client: uf.Client) -> None:
     async def main() -> None:
         f = uf.AsyncClient(client.config).follow("비트코")
-        with pytest.raises(errors.MarketNotFound, match="did you mean '비트코인'"):
+        with pytest.raises(errors.MarketNotFound, match="names that begin so: '비트코인'"):
             await f.open()
         assert "비트코" in repr(f)
         with pytest.raises(errors.UsageError, match="not open"):
