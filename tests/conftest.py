@@ -11,6 +11,7 @@ from hypothesis import settings
 # A busy machine is no failure. What CI tries is the same every time; HYPOTHESIS_PROFILE=search looks further.
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("search", deadline=None, print_blob=True)
+settings.register_profile("few", settings.get_profile("suite"), max_examples=15)  # where everything ran once already
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 ROOT = Path(__file__).resolve().parent.parent
