@@ -168,7 +168,7 @@ def test_order_books_that_another_machine_recorded(exchange: Exchange, url: str,
     whole = here.books("KRW-BTC", missing="ignore")
     pd.testing.assert_frame_equal(there.books("KRW-BTC", missing="ignore"), whole)
     assert len(whole) == 6
-    with pytest.warns(errors.UpbitFramesWarning, match="not recorded in 1 ranges"):
+    with pytest.warns(errors.UpbitFramesWarning, match="not recorded in 1 range:"):
         there.books("KRW-BTC")
     with pytest.raises(errors.NotCached, match="KRW-ETH was not recorded"):
         there.books("KRW-ETH")
