@@ -170,7 +170,7 @@ def test_order_books_that_another_machine_recorded(exchange: Exchange, url: str,
     assert len(whole) == 6
     with pytest.warns(errors.UpbitFramesWarning, match="not recorded in 1 range:"):
         there.books("KRW-BTC")
-    with pytest.raises(errors.NotCached, match="KRW-ETH was not recorded"):
+    with pytest.raises(errors.NotCached, match="KRW-ETH was never recorded"):
         there.books("KRW-ETH")
 
 
