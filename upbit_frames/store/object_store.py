@@ -73,13 +73,14 @@ class ObjectStore:
         return layout.effective(names)
 
     def sizes(self, series: Series) -> dict[str, int]:
-        """Return the size of every object of a series by name."""
+        """Return the size of every object of a series by name, but for foreign ones and what killed writers left."""
         from pyarrow import fs
 
         system, _ = self._system()
         with self._explained("listing"):
             listing = system.get_file_info(fs.FileSelector(self._folder(series), allow_not_found=True))
-        return {info.base_name: info.size for info in listing if info.type is fs.FileType.File}
+        sizes = {info.base_name: info.size for info in listing if info.type is fs.FileType.File}
+        return {name: size for name, size in sizes.items() if layout.parse_name(name) is not None}
 
     def series(self) -> list[Series]:
         """List every series that has files, with one request for each thousand objects."""
