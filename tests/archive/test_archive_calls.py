@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pauses import instant_retries
 
 import upbit_frames as uf
 from upbit_frames.archive.files import TERMS
 from upbit_frames.errors import UpbitFramesWarning
-from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.testing.server.exchange import Exchange
 
 

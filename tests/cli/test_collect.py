@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.pauses import instant_retries
 
 from upbit_frames.cli.main import main
-from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.testing import Exchange
 
 

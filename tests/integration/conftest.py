@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from support.pauses import instant_retries
 
 import upbit_frames as uf
 from upbit_frames.api import engine
 from upbit_frames.core.intervals import INTERVALS, to_micros
 from upbit_frames.exchange.transport import rate_limiter as limiter
-from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.live.channel import LiveChannel
 from upbit_frames.testing import Exchange
 

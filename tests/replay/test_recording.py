@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from support.pauses import instant_retries
 
 import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.api import engine
-from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.live.hub import substitution
 from upbit_frames.replay.cassette_file import cassette_path, load
 from upbit_frames.replay.library import problems, record_again

@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.pauses import instant_retries
 from support.trade_frames import SPEED
 
 import upbit_frames as uf
 from upbit_frames import aio, errors
-from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.live.collection import MOST_WARNINGS
 from upbit_frames.live.stream import Stream
 from upbit_frames.replay import tape_file

@@ -25,6 +25,7 @@ from upbit_frames._version import __version__
 from upbit_frames.core.intervals import INTERVALS, Span
 from upbit_frames.datasets.lock_file import Lock, read_lock, write_lock
 from upbit_frames.errors import CorruptFile, StoreError, UpbitFramesError
+from upbit_frames.runtime.file_replacement import replacing
 from upbit_frames.store import encoding
 from upbit_frames.store.base import Series
 from upbit_frames.store.layout import file_name, parse_name, parts_of
@@ -69,11 +70,9 @@ def pack(
     StoreError
         If the bundle cannot be written; a file of that name stays as it was.
     """
-    temporary = target.with_name(f".{target.name}-{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         # Parquet is compressed; deflating it again would only cost time.
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
+        with replacing(target, mode=0o644) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
             content, files = _pack_files(packed, reads, store, archive)
             packed.writestr(_entry(LOCK), write_lock(lock), zipfile.ZIP_DEFLATED)
             manifest = {
@@ -84,14 +83,11 @@ def pack(
                 "files": files,
             }
             packed.writestr(_entry(MANIFEST), json.dumps(manifest, indent=1), zipfile.ZIP_DEFLATED)
-        temporary.replace(target)
     except OSError as error:
         raise StoreError(
             f"the bundle cannot be written: {error.strerror or error}",
             suggestion="choose a folder that can be written", path=os.fspath(target),
         ) from error  # fmt: skip
-    finally:
-        temporary.unlink(missing_ok=True)
     return content
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import os
 import platform
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -26,6 +25,7 @@ from upbit_frames.datasets.differences import StoredRows, data_changed
 from upbit_frames.datasets.digests import parts_of
 from upbit_frames.datasets.lock_file import MAX_BYTES, Lock, LockedCall, canonical, needs_list, read_lock, write_lock
 from upbit_frames.errors import NotRecorded, QueryError, StoreError, UsageError
+from upbit_frames.runtime.file_replacement import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -213,20 +213,10 @@ def _nearest(call: LockedCall, lock: Lock) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file at once: a reader sees the old or the new text, never half of one."""
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # it is meant for version control  # noqa: PTH101
-        os.replace(temporary, path)  # noqa: PTH105
+        with replacing(path, mode=0o644) as temporary:  # it is meant for version control
+            temporary.write_bytes(text.encode("utf-8"))
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise StoreError(
             f"the lock cannot be written: {error.strerror or error}", suggestion="choose a folder that can be written",
             path=os.fspath(path),

@@ -23,6 +23,7 @@ from upbit_frames.core.intervals import to_micros
 from upbit_frames.errors import CorruptFile, QueryError, StoreError, UsageError
 from upbit_frames.replay.interactions import Interaction
 from upbit_frames.replay.untrusted import MAX_CASSETTE, MalformedFile, inflate, open_file, plain_yaml
+from upbit_frames.runtime.file_replacement import replacing
 
 __all__ = ["METADATA_KEY", "cassette_path", "load", "recorded_moment", "require_vcr", "save"]
 
@@ -220,23 +221,15 @@ def save(path: Path, interactions: list[Interaction], metadata: dict[str, Any]) 
         If it cannot be written; a file that was there stays as it was.
     """
     text = _serialized(interactions, metadata)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        with replacing(path, mode=0o644) as temporary:  # it is meant for version control
+            temporary.write_bytes(text.encode("utf-8"))
     except OSError as error:
         raise StoreError(
             f"cannot write the cassette {path.name}: {error.strerror or error}",
             suggestion="check the setting 'cassette_dir' and the free space on that disk",
             path=str(path),
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _serialized(interactions: list[Interaction], metadata: dict[str, Any]) -> str:

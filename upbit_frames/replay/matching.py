@@ -17,7 +17,12 @@ from upbit_frames.core.intervals import INTERVALS
 
 __all__ = ["ORIGIN_LABELS", "RequestKey", "difference", "nearest", "origin_of", "region_of", "summary"]
 
-DEFAULTS = {"count": {"candles": "1", "trades": "1", "orderbook": "30"}, "level": "0", "is_details": "false"}
+DEFAULTS = {
+    "count": {"candles": "1", "trades": "1", "orderbook": "30"},
+    "days_ago": "0",
+    "level": "0",
+    "is_details": "false",
+}
 """Parameters that mean the same where they are left out (upbit-api 3); by part of the path where that matters."""
 
 ORIGIN_LABELS = {"stand-in": "stand-in exchange (invented data)"}

@@ -1,7 +1,7 @@
 """Requests for the trades of one market by UTC day, repeated where an answer cannot be right.
 
 Upbit counts days back from its own today (``days_ago``), so around midnight a request may be answered
-for another date. Store, router and streams all request trades here.
+for another date. Today is named as well (0), so that a cursor ends at its midnight as on other days. Store, router and streams all request trades here.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class TradeRequests:
         while True:
             ago = (utc_day(self.ports.server_time.now()) - request.day) // DAY
             answer = await self.ports.api.trades(
-                self.market, days_ago=ago if ago > 0 else None, before=request.before, cursor=request.cursor
+                self.market, days_ago=max(0, ago), before=request.before, cursor=request.cursor
             )
             rows = _trades_of(answer.table)
             self.progress.requests += 1

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from upbit_frames.core.intervals import Span
 from upbit_frames.core.urls import S3_OPTIONS, check_store_url, redacted
 from upbit_frames.errors import CorruptFile, StoreError, UsageError
+from upbit_frames.runtime.file_replacement import replacing
 from upbit_frames.store import encoding, layout
 from upbit_frames.store.base import Series
 from upbit_frames.store.layout import File
@@ -112,13 +113,10 @@ class ObjectStore:
             if size > MAX_FILE:
                 raise CorruptFile(f"{file.name} in the shared store has {size:,} bytes", path=redacted(self.url))
             data = source.read(size)
-        handle, temporary = tempfile.mkstemp(prefix=layout.TEMPORARY, dir=target.parent)
         try:
-            with os.fdopen(handle, "wb") as sink:
-                sink.write(data)
-            os.replace(temporary, target)  # noqa: PTH105
+            with replacing(target, prefix=layout.TEMPORARY) as temporary:
+                temporary.write_bytes(data)
         except OSError as error:
-            Path(temporary).unlink(missing_ok=True)
             raise StoreError(
                 f"{error.strerror or error} while copying a file of the shared store", path=os.fspath(target)
             ) from error

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.pauses import instant_retries
 
 import upbit_frames as uf
 from upbit_frames.exchange.transport import rate_limiter as limiter
-from upbit_frames.exchange.transport.retry import instant_retries
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:00Z"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-__all__ = ["RetryPolicy", "instant_retries"]
+__all__ = ["RetryPolicy"]
 
 
 @dataclass(frozen=True)
@@ -30,24 +28,8 @@ class RetryPolicy:
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after the given (first, second …) failed attempt."""
-        if _instant:
-            return 0.0
         return self.random.uniform(0.0, min(self.cap, self.base * 2 ** (attempt - 1)))
 
     def once(self) -> RetryPolicy:
         """The same without any repetition."""
         return replace(self, attempts=1)
-
-
-_instant = False
-
-
-@contextmanager
-def instant_retries() -> Iterator[None]:
-    """Repeat without pauses: for tests and for replaying what was recorded."""
-    global _instant
-    before, _instant = _instant, True
-    try:
-        yield
-    finally:
-        _instant = before
