@@ -27,8 +27,13 @@ def test_the_new_content_appears_at_the_end(tmp_path: Path) -> None:
 def test_after_a_failure_the_old_content_stays(tmp_path: Path, failure: type[BaseException]) -> None:
     target = tmp_path / "a.txt"
     target.write_bytes(b"old")
-    with pytest.raises(failure), replacing(target) as temporary:
-        temporary.write_bytes(b"half")
-        raise failure
+
+    def write() -> None:
+        with replacing(target) as temporary:
+            temporary.write_bytes(b"half")
+            raise failure
+
+    with pytest.raises(failure):
+        write()
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]

@@ -1,7 +1,8 @@
 """Requests for the trades of one market by UTC day, repeated where an answer cannot be right.
 
 Upbit counts days back from its own today (``days_ago``), so around midnight a request may be answered
-for another date. Today is named as well (0), so that a cursor ends at its midnight as on other days. Store, router and streams all request trades here.
+for another date. Today is named as well (0), so that a cursor ends at its midnight as on other days.
+Store, router and streams all request trades here.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,14 @@ from upbit_frames import errors
 from upbit_frames.core.bar_grid import parse_grid
 from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.core.resample import resample
-from upbit_frames.exchange.transport import rate_limiter as limiter
-from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.live.follow.follow import Follow
-from upbit_frames.live.hub import registry as hubs
-from upbit_frames.runtime import event_loop
 from upbit_frames.testing import Exchange
 
 NOW = "2026-03-01T03:30:20Z"
 PATIENCE = 60.0  # seconds for what comes soon on an idle machine
 COLUMNS = ["open", "high", "low", "close", "volume", "value"]
 
-
-@pytest.fixture(autouse=True)
-def unpaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No waiting for limits, and little between attempts: minutes pass in a fraction of a second here."""
-    monkeypatch.setattr(limiter, "limiter_for", lambda url, rate=1.0: limiter.NullLimiter())
-    monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt: 0.02)
-    yield
-    event_loop.run(hubs.close_all)
-
-
-@pytest.fixture
-def exchange() -> Iterator[Exchange]:
-    with Exchange(seed=7, now=NOW, limits=False) as running:
-        yield running
-
-
-@pytest.fixture
-def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
-    return uf.Client(exchange.config(cache_dir=tmp_path / "store", progress=False))
+pytestmark = pytest.mark.usefixtures("unpaced")
 
 
 def micros(moment: Any) -> int:

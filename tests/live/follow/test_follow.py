@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,12 +24,9 @@ import upbit_frames as uf
 from upbit_frames import errors
 from upbit_frames.core.intervals import INTERVALS
 from upbit_frames.core.schema import arrow_schema
-from upbit_frames.exchange.transport import rate_limiter as limiter
-from upbit_frames.exchange.transport.retry import RetryPolicy
 from upbit_frames.exchange.wire.messages import CLASSES
 from upbit_frames.live.follow import backoff, sealing, session
 from upbit_frames.live.follow.follow import Follow
-from upbit_frames.live.hub import registry as hubs
 from upbit_frames.runtime import event_loop
 from upbit_frames.testing import Exchange
 from upbit_frames.testing.market.listings import DEFAULT_LISTINGS
@@ -41,25 +37,7 @@ CANDLES = "/v1/candles"
 CLOCK = "/v1/trades/ticks"
 PATIENCE = 60.0  # seconds for what comes soon on an idle machine
 
-
-@pytest.fixture(autouse=True)
-def unpaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No waiting for limits, and little between attempts: minutes pass in a fraction of a second here."""
-    monkeypatch.setattr(limiter, "limiter_for", lambda url, rate=1.0: limiter.NullLimiter())
-    monkeypatch.setattr(RetryPolicy, "pause", lambda self, attempt: 0.02)
-    yield
-    event_loop.run(hubs.close_all)
-
-
-@pytest.fixture
-def exchange() -> Iterator[Exchange]:
-    with Exchange(seed=7, now=NOW, limits=False) as running:
-        yield running
-
-
-@pytest.fixture
-def client(exchange: Exchange, tmp_path: Path) -> uf.Client:
-    return uf.Client(exchange.config(cache_dir=tmp_path / "store", progress=False))
+pytestmark = pytest.mark.usefixtures("unpaced")
 
 
 def micros(text: str) -> int:
