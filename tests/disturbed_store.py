@@ -79,6 +79,7 @@ def _disturbed(name: str) -> Callable[..., Any]:
 EVERYTHING = (
     *READS,
     "files",
+    "cuts",
     "write",
     "note",
     "notes",

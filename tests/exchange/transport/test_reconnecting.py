@@ -144,7 +144,7 @@ def test_all_subscriptions_are_restored_after_a_disconnect(
     exchange: Exchange, tmp_path: Path, how: str, kind: type[UpbitFramesError], words: str
 ) -> None:
     async def main() -> None:
-        async with connected(exchange, tmp_path, BTC, BOOK, **SHORT) as (it, sink):
+        async with connected(exchange, tmp_path, BTC, BOOK, **(SHORT if how == "half open" else {})) as (it, sink):
             for number in (1, 2):
                 await asyncio.to_thread(broken_by, exchange, how)
                 await until(lambda: len(sink.breaks) == number)  # noqa: B023 - waited for at once
