@@ -2,7 +2,8 @@
 
 Every byte is under a checksum (see :mod:`upbit_frames.store.checksums`). The first time a process reads
 a part of a file it verifies the checksums, the order of the rows and that they lie where the
-file's name says; after that the part is trusted for as long as the file on the disk is unchanged.
+file's name says; after that the part is trusted for as long as the file on the disk is unchanged. A little
+longer than other modules, because writing and reading one format belong together.
 """
 
 from __future__ import annotations
