@@ -245,6 +245,15 @@ def test_a_slow_loop_over_a_small_feed_is_warned_of_missed_rows(client: uf.Clien
             assert len(next(loop)) == 5
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts; a shell has programs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interrupted_collection_is_returned(exchange: Exchange, client: uf.Client) -> None:
     thread = meanwhile(exchange, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.warns(UpbitFramesWarning, match="interrupted") as caught:
