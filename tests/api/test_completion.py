@@ -33,7 +33,7 @@ def offered(shell: Any, text: str, *, jedi: bool) -> set[str]:
 
     shell.Completer.use_jedi = jedi
     with provisionalcompleter():
-        return {one.text.lstrip(".") for one in shell.Completer.completions(text, len(text))}
+        return {one.text.rpartition(".")[2] for one in shell.Completer.completions(text, len(text))}
 
 
 @pytest.mark.parametrize("jedi", [True, False])

@@ -183,7 +183,7 @@ def _number_slots(
         offsets = times[begin : begin + _IN_CACHE] - low
         slots = codes[begin : begin + len(offsets)]
         np.floor_divide(offsets, step, out=slots, casting="unsafe")
-        offsets -= slots * np.int64(step)
+        offsets -= np.multiply(slots, step, dtype=np.int64)  # in threads NumPy before 2.2 would take 32 bits
         if offsets.any():
             return False
         if not full:
