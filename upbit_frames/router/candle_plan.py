@@ -239,9 +239,8 @@ def plan_market(
     elif edge is not None and goal.kind == "first":
         high = interval.shift(edge.last, 1) if edge.rows >= goal.count else extend_on(interval, goal, edge)
         span = Span(goal.span.start, high)
-    steps = plan_sealed(market, interval, span, covered, query.source, context)
-    if query.source in SHARED_SOURCES and any(step.channel != "store" for step in steps):
-        steps = plan_sealed(market, interval, span, covered, query.source, context, shared())
+    in_shared = shared() if query.source in SHARED_SOURCES and subtract([span], covered) else ()
+    steps = plan_sealed(market, interval, span, covered, query.source, context, in_shared)
     lacking = [Span(step.start, step.end) for step in steps if step.reason in (UNCACHED, UNSHARED)]
     hint = archive_hint(market, interval, steps, query.source, context)
     if goal.kind == "first":
