@@ -159,7 +159,7 @@ def _list(columns: Sequence[str]) -> str:
 
 def _duckdb(selection: Selection, columns: list[str]) -> Any:
     connection = open_duckdb("UTC")
-    # Not over a view: that would look at every file once more.
+    # Not over a view: DuckDB would bind it separately and open every file again.
     return connection.sql(_select(connection, "scan", selection, columns))
 
 

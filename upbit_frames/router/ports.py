@@ -140,7 +140,7 @@ class Ports:
     lists_cache: TTLCache = field(default_factory=TTLCache)
 
     def archive_for(self, source: str) -> Archive | None:
-        """The archive, if a call with that source may use it.
+        """Return the archive, if a call with that source may use it.
 
         Raises
         ------

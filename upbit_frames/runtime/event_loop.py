@@ -119,7 +119,7 @@ class _Submitted(Future[T]):
     """The result of a coroutine function on the loop, for any thread; ``ended`` is set once the work has unwound.
 
     Not ``asyncio.run_coroutine_threadsafe``: it takes a coroutine that was created in the caller's thread. Ctrl-C
-    between the two leaves a coroutine that nobody awaits, or work that nobody can cancel. Here the loop creates it.
+    between the two leaves one that is never awaited, or work that cannot be cancelled. Here the loop creates it.
     """
 
     def __init__(self) -> None:
